@@ -1,0 +1,43 @@
+"""How many bits does each rung of the ladder need for a byte of addresses that it never saw? And `xz -9`?
+
+Every test address is read whole, in windows of the context that move by half of it; the table gives the mean over all
+bytes and, from a bootstrap over addresses, its interval.
+
+    python benchmarks/ladder.py
+"""
+
+from __future__ import annotations
+
+import lzma
+
+import numpy as np
+
+import fmcourse
+from fmcourse import generation, uncertainty
+
+
+def main() -> None:
+    texts = [row["text"] for row in fmcourse.load_addresses() if row["split"] == "test"]
+    sizes = np.array([len(text.encode()) for text in texts])
+    print(f"{len(texts)} test addresses, {sizes.sum():,} bytes; bits per byte [95% interval over addresses]")
+    for name in fmcourse.hub.LADDER:
+        model, tokenizer = fmcourse.load_gpt_neo(name)
+        bits = sizes * [generation.bits_per_byte(model, tokenizer, text) for text in texts]
+        show(f"{name} ({model.num_parameters():,} parameters)", bits, sizes)
+    show("xz -9, each address on its own", np.array([8 * packed(text) for text in texts]), sizes)
+    whole = "\n\n".join(texts)
+    print(f"{'xz -9, all in one file':<40} {8 * packed(whole) / len(whole.encode()):.3f}")
+
+
+def packed(text: str) -> int:
+    return len(lzma.compress(text.encode(), preset=9))
+
+
+def show(label: str, bits: np.ndarray, sizes: np.ndarray) -> None:
+    pairs = np.stack([bits, sizes], axis=1)
+    interval = uncertainty.bootstrap(pairs, lambda chosen: chosen[:, 0].sum() / chosen[:, 1].sum())
+    print(f"{label:<40} {interval:.3f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""What ships with the course? The folder ``bundled`` and its manifest: file, checksum, licence, source, recipe.
+
+Everything that a notebook shows offline comes from here; ``recipes/`` says how each file was made.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from pathlib import Path
+
+from fmcourse.arguments import choose
+
+__all__ = ["BUNDLED", "damaged", "manifest", "path"]
+
+BUNDLED = Path(__file__).resolve().parent / "bundled"
+
+
+@functools.cache
+def manifest() -> dict[str, dict]:
+    """Return the manifest: file name under ``bundled`` (with forward slashes) to its entry.
+
+    >>> manifest()["addresses.parquet"]["recipe"]
+    'recipes/addresses.py'
+    """
+    entries = json.loads((BUNDLED / "manifest.json").read_text(encoding="utf-8"))["files"]
+    return {entry["file"]: entry for entry in entries}
+
+
+def path(name: str) -> Path:
+    """Return the path of a bundled file or model folder, its checksums compared once per session.
+
+    Args:
+        name: a file of the manifest, or a folder that holds some.
+
+    Raises:
+        ValueError: the manifest knows no such name.
+        OSError: a file is missing or altered; the message says how to mend it.
+    """
+    known = set(manifest()) | {file.split("/")[0] for file in manifest()}
+    broken = [file for file in _files(choose("name", name, sorted(known))) if not _intact(file)]
+    if broken:
+        raise OSError(f"bundled file {broken[0]} is missing or altered; reinstall fmcourse (from a clone: git checkout fmcourse/bundled)")
+    return BUNDLED / name
+
+
+def damaged() -> list[str]:
+    """Return the bundled files that are missing or do not have the checksum of the manifest.
+
+    >>> damaged()
+    []
+    """
+    return [file for file in manifest() if not _intact(file)]
+
+
+def _files(name: str) -> list[str]:
+    return [file for file in manifest() if file == name or file.startswith(name + "/")]
+
+
+@functools.cache
+def _intact(file: str) -> bool:
+    location = BUNDLED / file
+    return location.is_file() and hashlib.sha256(location.read_bytes()).hexdigest() == manifest()[file]["sha256"]

@@ -1,0 +1,113 @@
+"""What does the course claim, and what did it measure? One row per claim, kept until the closing table.
+
+Each notebook ends with rows of its own; notebook 06 and ``make course`` show them all.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING
+
+from fmcourse.arguments import require
+from fmcourse.environment import state_folder
+from fmcourse.uncertainty import Interval
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["COLUMNS", "outside", "record", "rows", "table"]
+
+COLUMNS = (
+    "claim",
+    "section",
+    "notebook",
+    "expected",
+    "estimate",
+    "low",
+    "high",
+    "seeds",
+    "control",
+    "paper",
+    "carries_over",
+)
+
+
+def record(
+    claim: str,
+    estimate: float,
+    interval: Interval | tuple[float, float],
+    *,
+    section: str,
+    notebook: str,
+    expected: str,
+    band: tuple[float, float],
+    seeds: str,
+    control: str,
+    paper: str,
+    carries_over: str,
+) -> dict:
+    """Keep one evidence row, in place of an older one with the same claim and notebook, and print it in a sentence.
+
+    Args:
+        claim: the claim, in a few words.
+        estimate: our figure, in the unit that the claim names.
+        interval: its two ends, or an :class:`Interval`.
+        section: where the report makes the claim, such as ``2.1 Language``.
+        notebook: the notebook's file name without its ending.
+        expected: the direction, as it was fixed before the run.
+        band: the lowest and highest estimate that still agrees with `expected`, fixed before the run.
+        seeds: how many seeds, prompts or people stand behind it.
+        control: the negative control and its figure.
+        paper: the paper's number with its citation, or why there is none.
+        carries_over: whether it should hold for large models, and why.
+
+    Returns:
+        The row, with a key for each of :data:`COLUMNS` and ``band``.
+
+    Raises:
+        ValueError: an empty text, an estimate outside its own interval, or ends in the wrong order.
+    """
+    low, high = (interval.low, interval.high) if isinstance(interval, Interval) else interval
+    texts = dict(claim=claim, section=section, notebook=notebook, expected=expected)
+    texts |= dict(seeds=seeds, control=control, paper=paper, carries_over=carries_over)
+    for name, text in texts.items():
+        require(isinstance(text, str) and text.strip() != "", name, "a text", text)
+    require(low <= estimate <= high, "interval", f"two ends around the estimate {estimate:.4g}", (low, high))
+    require(band[0] < band[1], "band", "a lower end and a higher end", band)
+    row = {name: texts.get(name) for name in COLUMNS} | {"band": [float(end) for end in band]}
+    row |= {"estimate": float(estimate), "low": float(low), "high": float(high)}
+    _store([*(other for other in _read(notebook) if other["claim"] != claim), row], notebook)
+    print(f"Recorded: {claim}: {estimate:.3g} [{low:.3g}, {high:.3g}]; expected: {expected}.")
+    return row
+
+
+def rows() -> list[dict]:
+    """Return all rows kept so far, by notebook and in the order in which they were first recorded."""
+    folder = state_folder() / "evidence"
+    return [row for file in sorted(folder.glob("*.json")) for row in json.loads(file.read_text(encoding="utf-8"))]
+
+
+def table() -> pd.DataFrame:
+    """Return all rows as a table with the columns of :data:`COLUMNS`; empty, with these columns, before the first."""
+    import pandas as pd
+
+    return pd.DataFrame(rows(), columns=list(COLUMNS))
+
+
+def outside() -> list[dict]:
+    """Return the rows whose estimate lies outside the band that was fixed before the run."""
+    return [row for row in rows() if not row["band"][0] <= row["estimate"] <= row["band"][1]]
+
+
+def _read(notebook: str) -> list[dict]:
+    file = state_folder() / "evidence" / f"{notebook}.json"
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
+
+
+def _store(kept: list[dict], notebook: str) -> None:
+    file = state_folder() / "evidence" / f"{notebook}.json"
+    file.parent.mkdir(exist_ok=True)
+    partial = file.with_suffix(".partial")
+    partial.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(partial, file)

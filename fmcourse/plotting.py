@@ -1,0 +1,264 @@
+"""What does the figure say? Drawings with a takeaway title, intervals, and alt text written from their data.
+
+Serves every notebook. The functions receive arrays and intervals, never models, and return a :class:`Drawing`,
+which shows itself as PNG with its alt text. Colours: Okabe & Ito 2008, safe for the colour-blind; series differ in
+marker and line style too, so that they stay apart in grey.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fmcourse.arguments import choose, require
+from fmcourse.uncertainty import Interval
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["Drawing", "bars", "curves", "forest", "gallery", "picture", "plane"]
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), "-")
+DPI = 110
+STYLE = {
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "figure.constrained_layout.use": True,
+}
+IMAGES = Path(__file__).resolve().parent.parent / "images"
+INSTALLED_IMAGES = Path(__file__).resolve().parent / "images"
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A picture and its alt text; as the last line of a cell it shows itself as PNG.
+
+    Attributes:
+        png: the encoded picture.
+        alt: what the picture shows, for those who cannot see it.
+        width: display width in pixels.
+    """
+
+    png: bytes
+    alt: str
+    width: int
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
+        data = {"image/png": base64.b64encode(self.png).decode("ascii"), "text/plain": self.alt}
+        return data, {"image/png": {"alt": self.alt, "width": self.width}}
+
+
+def forest(
+    intervals: Mapping[str, Interval],
+    title: str,
+    unit: str,
+    reference: tuple[str, float] | None = None,
+    digits: int = 2,
+) -> Drawing:
+    """Draw one dot with its interval per row.
+
+    Args:
+        intervals: row label to interval, drawn from top to bottom.
+        title: the takeaway.
+        unit: what the horizontal axis shows, with its unit.
+        reference: label and value of a dashed vertical line, such as chance or the paper's figure.
+        digits: decimals in the alt text and beside the dots.
+    """
+    require(len(intervals) > 0, "intervals", "at least one row", intervals)
+    figure, axes = _axes(height=0.9 + 0.38 * len(intervals))
+    for row, (label, interval) in enumerate(intervals.items()):
+        axes.plot([interval.low, interval.high], [row, row], color=COLOURS[0], linewidth=2, solid_capstyle="butt")
+        axes.plot(interval.estimate, row, "o", color=COLOURS[0])
+        axes.annotate(
+            f"{interval.estimate:.{digits}f}", (interval.high, row), (6, 0), textcoords="offset points", va="center", fontsize=9
+        )
+    axes.set_yticks(range(len(intervals)), list(intervals))
+    axes.set_ylim(len(intervals) - 0.4, -0.6)
+    axes.grid(axis="y", visible=False)
+    axes.margins(x=0.12)
+    said = [f"{label} {interval:.{digits}f}" for label, interval in intervals.items()]
+    if reference:
+        axes.axvline(reference[1], color="black", linestyle="--", linewidth=1)
+        axes.annotate(
+            reference[0], (reference[1], 1), (3, -2), xycoords=("data", "axes fraction"), textcoords="offset points", fontsize=8, va="top"
+        )
+        said.append(f"dashed line {reference[0]} {reference[1]:.{digits}f}")
+    return _finish(figure, axes, title, unit, "", f"{title}. {unit}: {'; '.join(said)}.")
+
+
+def curves(
+    series: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    title: str,
+    x_label: str,
+    y_label: str,
+    log_x: bool = False,
+    digits: int = 2,
+) -> Drawing:
+    """Draw lines through points.
+
+    Args:
+        series: label to (x values, y values), of equal length.
+        title: the takeaway.
+        x_label, y_label: what the axes show, with units.
+        log_x: whether the horizontal axis is logarithmic.
+        digits: decimals in the alt text.
+    """
+    require(len(series) > 0, "series", "at least one line", series)
+    figure, axes = _axes()
+    said = []
+    for place, (label, (x, y)) in enumerate(series.items()):
+        require(len(x) == len(y) > 0, f"series[{label!r}]", "as many x values as y values", (len(x), len(y)))
+        axes.plot(x, y, marker=_of(MARKERS, place), linestyle=_of(LINES, place), color=_of(COLOURS, place), label=label, markersize=4)
+        said.append(f"{label} goes from {y[0]:.{digits}f} at {x[0]:g} to {y[-1]:.{digits}f} at {x[-1]:g}")
+    if log_x:
+        axes.set_xscale("log")
+    if len(series) > 1:
+        axes.legend()
+    return _finish(figure, axes, title, x_label, y_label, f"{title}. {y_label} against {x_label}: {'; '.join(said)}.")
+
+
+def bars(
+    groups: Mapping[str, Mapping[str, float]], title: str, y_label: str, digits: int = 2
+) -> Drawing:
+    """Draw groups of bars side by side, one colour and hatch per series.
+
+    Args:
+        groups: series label to (category label to height); all series have the same categories.
+        title: the takeaway.
+        y_label: what the heights are, with their unit.
+        digits: decimals in the alt text.
+    """
+    require(len(groups) > 0, "groups", "at least one series", groups)
+    categories = list(next(iter(groups.values())))
+    same = all(list(heights) == categories for heights in groups.values())
+    require(same, "groups", f"the categories {categories} in every series", {k: list(v) for k, v in groups.items()})
+    figure, axes = _axes()
+    width = 0.8 / len(groups)
+    for place, (label, heights) in enumerate(groups.items()):
+        left = [i + (place - (len(groups) - 1) / 2) * width for i in range(len(categories))]
+        hatch = ("", "//", "..", "xx", "\\\\", "++", "oo")[place % 7]
+        axes.bar(left, list(heights.values()), width, label=label, color=_of(COLOURS, place), hatch=hatch, edgecolor="white")
+    axes.set_xticks(range(len(categories)), categories)
+    axes.grid(axis="x", visible=False)
+    if len(groups) > 1:
+        axes.legend()
+    said = [f"{label}: " + ", ".join(f"{k} {v:.{digits}f}" for k, v in heights.items()) for label, heights in groups.items()]
+    return _finish(figure, axes, title, "", y_label, f"{title}. {y_label}. {'; '.join(said)}.")
+
+
+def plane(
+    points: Mapping[str, tuple[Interval, Interval]], title: str, x_label: str, y_label: str, digits: int = 2
+) -> Drawing:
+    """Draw labelled points with an interval along both axes, such as quality against diversity.
+
+    Args:
+        points: label to (interval along x, interval along y).
+        title: the takeaway.
+        x_label, y_label: what the axes show, with units.
+        digits: decimals in the alt text.
+    """
+    require(len(points) > 0, "points", "at least one point", points)
+    figure, axes = _axes(height=3.6)
+    said = []
+    for place, (label, (x, y)) in enumerate(points.items()):
+        axes.errorbar(
+            x.estimate,
+            y.estimate,
+            xerr=[[x.estimate - x.low], [x.high - x.estimate]],
+            yerr=[[y.estimate - y.low], [y.high - y.estimate]],
+            fmt=_of(MARKERS, place),
+            color=_of(COLOURS, place),
+            label=label,
+            capsize=2,
+            linewidth=1,
+        )
+        said.append(f"{label} at {x.estimate:.{digits}f} and {y.estimate:.{digits}f}")
+    figure.legend(loc="outside right upper", fontsize=9)
+    return _finish(figure, axes, title, x_label, y_label, f"{title}. {x_label} and {y_label}: {'; '.join(said)}.")
+
+
+def gallery(images: Sequence, captions: Sequence[str], title: str, columns: int = 6) -> Drawing:
+    """Draw pictures on white, each with its caption below.
+
+    Args:
+        images: PIL images of any mode and size.
+        captions: one per image.
+        title: the takeaway.
+        columns: pictures in a row.
+    """
+    require(len(images) == len(captions) > 0, "captions", f"one for each of the {len(images)} images", len(captions))
+    rows = -(-len(images) // columns)
+    figure = _figure(7.2, 0.4 + 1.35 * rows)
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for place, axes in enumerate(grid.flat):
+        axes.axis("off")
+        if place < len(images):
+            axes.imshow(_on_white(images[place]))
+            axes.annotate(captions[place], (0.5, -0.05), xycoords="axes fraction", ha="center", va="top", fontsize=9)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
+    return _encode(figure, f"{title}. Pictures: {', '.join(captions)}.")
+
+
+def picture(name: str, alt: str) -> Drawing:
+    """Return one of the course's own drawings from ``images/``, with the alt text given."""
+    folder = IMAGES if IMAGES.is_dir() else INSTALLED_IMAGES
+    choose("name", name, sorted(file.stem for file in folder.glob("*.png")))
+    return Drawing((folder / f"{name}.png").read_bytes(), alt, width=720)
+
+
+def _figure(width: float, height: float) -> Figure:
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(STYLE):
+        return Figure((width, height), layout="constrained")
+
+
+def _axes(width: float = 7.2, height: float = 3.2) -> tuple[Figure, Axes]:
+    import matplotlib
+
+    figure = _figure(width, height)
+    with matplotlib.rc_context(STYLE):
+        return figure, figure.add_subplot()
+
+
+def _finish(figure: Figure, axes: Axes, title: str, x_label: str, y_label: str, alt: str) -> Drawing:
+    import matplotlib
+
+    with matplotlib.rc_context(STYLE):
+        axes.set_title(title)
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    return _encode(figure, alt)
+
+
+def _encode(figure: Figure, alt: str) -> Drawing:
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=DPI)
+    return Drawing(file.getvalue(), alt, width=round(figure.get_figwidth() * 100))
+
+
+def _on_white(image):
+    from PIL import Image
+
+    image = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+
+
+def _of(palette: Sequence, place: int):
+    return palette[place % len(palette)]

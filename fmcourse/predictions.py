@@ -1,0 +1,124 @@
+"""What did you expect? A prediction is written down before the run, and shown beside the measurement after it.
+
+Every notebook asks a few; the questions stand here, so that an answer can be checked for its kind. A prediction
+is never marked: the surprise is the lesson.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+from dataclasses import dataclass
+from types import EllipsisType
+
+from fmcourse.arguments import choose, require
+from fmcourse.environment import state_folder
+
+__all__ = ["QUESTIONS", "Question", "predict", "reveal"]
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question with either choices, or a range and a unit.
+
+    Attributes:
+        text: the question, one sentence.
+        choices: the possible answers; empty for a number.
+        low, high: the range of a number.
+        unit: the unit of a number.
+    """
+
+    text: str
+    choices: tuple[str, ...] = ()
+    low: float = 0.0
+    high: float = 0.0
+    unit: str = ""
+
+
+QUESTIONS = {
+    "pages": Question(
+        "How many characters of American presidents' annual messages are there, 1790 to 2026?",
+        low=0.01,
+        high=10_000,
+        unit="million characters",
+    ),
+    "greedy-repeats": Question(
+        "Of the four-word sequences in a greedy continuation, which share is there more than once?",
+        low=0,
+        high=100,
+        unit="%",
+    ),
+    "cache": Question(
+        "With a cache, how many tokens pass through the model for 60 new ones after a prompt of 40?",
+        low=1,
+        high=100_000,
+        unit="tokens",
+    ),
+    "ladder": Question(
+        "From 0.1 to 2 million parameters: what happens to the bits per byte on addresses never trained on?",
+        choices=("fall", "stay", "rise"),
+    ),
+}
+
+
+def predict(name: str, answer: str | float | EllipsisType) -> None:
+    """Write down a prediction; ``...`` means none yet.
+
+    Args:
+        name: one of :data:`QUESTIONS`.
+        answer: one of the question's choices, or a number in its range.
+
+    Raises:
+        ValueError: an unknown name, or an answer that the question does not allow.
+    """
+    question = QUESTIONS[choose("name", name, QUESTIONS)]
+    print(question.text)
+    if answer is ...:
+        print(f"Not predicted yet: put {_allowed(question)} in place of the three dots.")
+        return
+    _validate(question, answer)
+    kept = _read() | {name: {"answer": answer, "time": datetime.datetime.now().isoformat(timespec="seconds")}}
+    _file().write_text(json.dumps(kept, indent=1), encoding="utf-8")
+    print(f"Your prediction, {_shown(question, answer)}, is written down.")
+
+
+def reveal(name: str, measured: str | float | None = None) -> None:
+    """Show the prediction beside the measurement; without a measurement, the prediction alone.
+
+    Args:
+        name: one of :data:`QUESTIONS`.
+        measured: what the notebook measured, of the question's kind.
+    """
+    question = QUESTIONS[choose("name", name, QUESTIONS)]
+    kept = _read().get(name)
+    said = f"You predicted {_shown(question, kept['answer'])}" if kept else "You made no prediction"
+    if measured is None:
+        print(f"{said}; nothing is measured yet.")
+        return
+    print(f"{said}; measured: {_shown(question, measured)}.")
+
+
+def _validate(question: Question, answer: str | float) -> None:
+    if question.choices:
+        choose("answer", answer, question.choices)
+        return
+    is_number = isinstance(answer, (int, float)) and not isinstance(answer, bool)
+    require(is_number and question.low <= answer <= question.high, "answer", _allowed(question), answer)
+
+
+def _allowed(question: Question) -> str:
+    if question.choices:
+        return f"one of {', '.join(map(repr, question.choices))}"
+    return f"a number from {question.low:g} to {question.high:g} ({question.unit})"
+
+
+def _shown(question: Question, answer: str | float) -> str:
+    return str(answer) if question.choices else f"{answer:.3g} {question.unit}"
+
+
+def _file():
+    return state_folder() / "predictions.json"
+
+
+def _read() -> dict[str, dict]:
+    return json.loads(_file().read_text(encoding="utf-8")) if _file().exists() else {}

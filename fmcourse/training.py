@@ -1,0 +1,307 @@
+"""How is a model trained so that a lost connection loses nothing? One loop, used by every notebook and recipe.
+
+Everything random in step ``s`` is drawn from a generator seeded by ``(seed, s)``, and a batch is a function of
+its step. A checkpoint then needs weights, optimizer state and the step, and a resumed run ends in the same
+weights, bit for bit, as one that was never interrupted (on one machine with one number of threads).
+
+Serves all notebooks that train. Sources: Loshchilov & Hutter 2019 (AdamW), Loshchilov & Hutter 2017 (cosine).
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fmcourse.arguments import require
+from fmcourse.progress import Progress
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["Run", "adamw", "constant", "cosine", "fit"]
+
+SEED_STRIDE = 1_000_003  # a prime: seeds of neighbouring runs never share a step's generator in practice
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a call of :func:`fit` did.
+
+    Attributes:
+        steps: steps taken in all, those of earlier, interrupted calls included.
+        resumed_from: the step this call started at; 0 when it started afresh.
+        losses: the loss of every step, shape (steps,), in the unit of the loss function (nats for a language model).
+        records: one mapping per measurement, as `measure` returned it, with ``step`` added.
+        seconds: wall-clock time over all calls, in seconds.
+    """
+
+    steps: int
+    resumed_from: int
+    losses: tuple[float, ...]
+    records: tuple[dict[str, float], ...]
+    seconds: float
+
+
+def adamw(lr: float = 1e-3, weight_decay: float = 0.1, betas: tuple[float, float] = (0.9, 0.99)) -> Callable:
+    """Return a function from a model to a fused AdamW that decays matrices only, not biases and norms."""
+
+    def build(model: torch.nn.Module) -> torch.optim.Optimizer:
+        import torch
+
+        trained = [p for p in model.parameters() if p.requires_grad]
+        groups = [
+            {"params": [p for p in trained if p.ndim >= 2], "weight_decay": weight_decay},
+            {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
+        ]
+        return torch.optim.AdamW([g for g in groups if g["params"]], lr=lr, betas=betas, fused=True)
+
+    return build
+
+
+def constant(step: int, steps: int) -> float:
+    """Return 1.0: the learning rate as given, at every step."""
+    return 1.0
+
+
+def cosine(warmup: float = 0.05, floor: float = 0.05) -> Callable[[int, int], float]:
+    """Return a schedule: a linear rise over the share `warmup` of the steps, then half a cosine down to `floor`."""
+    require(0 <= warmup < 1, "warmup", "a share of the steps in [0, 1)", warmup)
+
+    def factor(step: int, steps: int) -> float:
+        rise = max(1, round(warmup * steps))
+        if step < rise:
+            return (step + 1) / rise
+        done = (step - rise) / max(1, steps - rise)
+        return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * done))
+
+    return factor
+
+
+def fit(
+    model: torch.nn.Module,
+    batches: Callable[[int], Any] | Sequence[Any],
+    steps: int,
+    *,
+    optimizer: Callable | None = None,
+    loss: Callable[[torch.nn.Module, Any], torch.Tensor] | None = None,
+    schedule: Callable[[int, int], float] = constant,
+    clip: float | None = 1.0,
+    checkpoint: str | Path | None = None,
+    checkpoint_seconds: float = 60.0,
+    measure: Callable[[torch.nn.Module], dict[str, float]] | None = None,
+    measure_every: int = 100,
+    seed: int = 0,
+    progress: bool = True,
+) -> Run:
+    """Train `model` in place for `steps` steps, and go on from `checkpoint` when that file exists.
+
+    Args:
+        model: any module; it is trained where it lies (CPU or GPU) and left in the mode it came in.
+        batches: a function from the step (0, 1, ...) to a batch, or a sequence of batches that is cycled.
+        steps: how many optimizer steps in all, at least 1.
+        optimizer: a function from the model to an optimizer, such as ``adamw(lr=3e-3)``; None means ``adamw()``.
+        loss: a function from (model, batch) to a scalar; None means ``model(**batch).loss``.
+        schedule: a function from (step, steps) to a factor on the learning rate.
+        clip: the largest gradient norm; None switches clipping off.
+        checkpoint: a file to write every `checkpoint_seconds`, at the end and on Ctrl-C, always atomically.
+        measure: a function from the model to figures, called before the first step, every `measure_every`
+            steps and after the last; the figures are kept in :attr:`Run.records` and survive a restart.
+        seed: the seed of everything random inside a step (batches, dropout).
+        progress: whether a line with step, loss and time is shown.
+
+    Returns:
+        A :class:`Run`; the trained weights are in `model`.
+
+    Raises:
+        TypeError: `batches` is an iterator, which cannot be rewound after an interruption.
+        ValueError: `steps` < 1, an empty sequence of batches, or a checkpoint of a different run.
+        FloatingPointError: the loss is not finite; the message names the step.
+
+    >>> import torch
+    >>> line = torch.nn.Linear(1, 1)
+    >>> x = torch.linspace(-1, 1, 8)[:, None]
+    >>> squared = lambda model, batch: (model(batch) - 3 * batch).square().mean()
+    >>> run = fit(line, [x], 400, optimizer=adamw(lr=0.05, weight_decay=0.0), loss=squared, progress=False)
+    >>> round(line.weight.item(), 2)
+    3.0
+    """
+    import torch
+
+    require(steps >= 1, "steps", "at least 1", steps)
+    plan = _Plan(_batch_function(batches), steps, loss or _language_model_loss, schedule, clip, measure, measure_every, seed)
+    optimizer = (optimizer or adamw())(model)
+    state = _State(model, optimizer, _fingerprint(model, optimizer, steps, seed), Path(checkpoint) if checkpoint else None)
+    state.resume()
+    resumed_from, was_training = state.step, model.training
+    model.train()
+    try:
+        with torch.random.fork_rng(devices=_gpus(model)), Progress(steps, "training", shown=progress) as line:
+            _loop(plan, state, checkpoint_seconds, line)
+    finally:
+        model.train(was_training)
+    return Run(state.step, resumed_from, tuple(state.losses), tuple(state.records), state.seconds)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What does not change during a run; see :func:`fit`."""
+
+    batch_at: Callable[[int], Any]
+    steps: int
+    loss: Callable
+    schedule: Callable[[int, int], float]
+    clip: float | None
+    measure: Callable | None
+    measure_every: int
+    seed: int
+
+
+def _loop(plan: _Plan, state: _State, checkpoint_seconds: float, line: Progress) -> None:
+    saved = time.monotonic()
+    try:
+        while state.step < plan.steps:
+            if plan.measure and state.step % plan.measure_every == 0:
+                state.record(plan.measure)
+            value = _step(plan, state)
+            line.update(state.step, f"loss {value:.3f}")
+            if time.monotonic() - saved > checkpoint_seconds:
+                state.save()
+                saved = time.monotonic()
+    except KeyboardInterrupt:
+        state.save()
+        raise
+    if plan.measure:
+        state.record(plan.measure)
+    state.save()
+
+
+def _step(plan: _Plan, state: _State) -> float:
+    """Take one step and return its loss; everything random in it follows from (seed, step)."""
+    import torch
+
+    torch.manual_seed(plan.seed * SEED_STRIDE + state.step)
+    factor = plan.schedule(state.step, plan.steps)
+    for group in state.optimizer.param_groups:
+        group["lr"] = group["initial_lr"] * factor
+    state.optimizer.zero_grad(set_to_none=True)
+    value = plan.loss(state.model, plan.batch_at(state.step))
+    number = value.item()
+    if not math.isfinite(number):
+        raise FloatingPointError(
+            f"the loss is {number} at step {state.step}; lower the learning rate, and keep weights and optimizer in fp32"
+        )
+    value.backward()
+    if plan.clip is not None:
+        torch.nn.utils.clip_grad_norm_(state.model.parameters(), plan.clip)
+    state.optimizer.step()
+    state.advance(number)
+    return number
+
+
+@dataclass
+class _State:
+    """A run at one moment: all that a checkpoint holds."""
+
+    model: torch.nn.Module
+    optimizer: torch.optim.Optimizer
+    fingerprint: dict[str, Any]
+    path: Path | None
+    step: int = 0
+    losses: list[float] = field(default_factory=list)
+    records: list[dict[str, float]] = field(default_factory=list)
+    earlier_seconds: float = 0.0
+    started: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        for group in self.optimizer.param_groups:
+            group.setdefault("initial_lr", group["lr"])
+
+    @property
+    def seconds(self) -> float:
+        return self.earlier_seconds + time.monotonic() - self.started
+
+    def advance(self, loss: float) -> None:
+        self.step += 1
+        self.losses.append(loss)
+
+    def record(self, measure: Callable) -> None:
+        if self.records and self.records[-1]["step"] == self.step:
+            return  # a resumed run stands where it has already measured
+        self.model.eval()
+        self.records.append({"step": self.step, **measure(self.model)})
+        self.model.train()
+
+    def save(self) -> None:
+        """Write the checkpoint atomically: a reader sees the old file or the new one, never half of one."""
+        import torch
+
+        if self.path is None:
+            return
+        content = {
+            "fingerprint": self.fingerprint,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "losses": self.losses,
+            "records": self.records,
+            "seconds": self.seconds,
+        }
+        partial = self.path.with_name(self.path.name + ".partial")
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with open(partial, "wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, self.path)
+
+    def resume(self) -> None:
+        """Load the checkpoint when there is one; refuse that of another run."""
+        import torch
+
+        if self.path is None or not self.path.exists():
+            return
+        try:
+            content = torch.load(self.path, map_location="cpu", weights_only=True)
+        except Exception as error:
+            raise ValueError(f"checkpoint: {self.path} cannot be read ({error}); delete it to start afresh") from error
+        changed = [k for k, v in self.fingerprint.items() if content["fingerprint"].get(k) != v]
+        if changed:
+            raise ValueError(
+                f"checkpoint: {self.path} belongs to a run with other {' and '.join(changed)}; "
+                "delete it to start afresh, or name another file"
+            )
+        self.model.load_state_dict(content["model"])
+        self.optimizer.load_state_dict(content["optimizer"])
+        self.step, self.losses, self.records = content["step"], content["losses"], content["records"]
+        self.earlier_seconds = content["seconds"]
+
+
+def _fingerprint(model, optimizer, steps: int, seed: int) -> dict[str, Any]:
+    shapes = {name: list(p.shape) for name, p in model.named_parameters()}
+    chosen = [{k: v for k, v in group.items() if k not in ("params", "initial_lr")} for group in optimizer.param_groups]
+    return {"steps": steps, "seed": seed, "weights": shapes, "optimizer": f"{type(optimizer).__name__} {chosen}"}
+
+
+def _batch_function(batches: Callable[[int], Any] | Sequence[Any]) -> Callable[[int], Any]:
+    if callable(batches):
+        return batches
+    if not hasattr(batches, "__getitem__") or not hasattr(batches, "__len__"):
+        raise TypeError(
+            "batches: expected a function from the step to a batch, or a list of batches, "
+            f"got {type(batches).__name__}; an iterator cannot be rewound after an interruption: pass list(...)"
+        )
+    require(len(batches) > 0, "batches", "at least one batch", "none")
+    return lambda step: batches[step % len(batches)]
+
+
+def _language_model_loss(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    return model(**batch).loss
+
+
+def _gpus(model: torch.nn.Module) -> list:
+    return [device for device in {p.device for p in model.parameters()} if device.type == "cuda"]

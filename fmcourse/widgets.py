@@ -1,0 +1,55 @@
+"""What if? Sliders for the classroom; each has a static figure beside it, for pages where no kernel runs.
+
+They write into one ``HTML`` element instead of an output area, which some notebook hosts leave blank.
+"""
+
+from __future__ import annotations
+
+import html
+from typing import TYPE_CHECKING
+
+from fmcourse import generation
+from fmcourse.generation import Sample
+
+if TYPE_CHECKING:
+    import ipywidgets
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+__all__ = ["next_token_explorer"]
+
+SHOWN_TOKENS = 12
+
+
+def next_token_explorer(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompt: str) -> ipywidgets.VBox:
+    """Return sliders for temperature, top-k and top-p above a bar chart of the next token's probabilities."""
+    import ipywidgets
+
+    logits = generation.next_logits(model, tokenizer, prompt)
+    controls = {
+        "temperature": ipywidgets.FloatSlider(1.0, min=0.1, max=3.0, step=0.1, description="temperature"),
+        "top_k": ipywidgets.IntSlider(50, min=1, max=50, description="top-k"),
+        "top_p": ipywidgets.FloatSlider(1.0, min=0.05, max=1.0, step=0.05, description="top-p"),
+    }
+    chart = ipywidgets.HTML()
+
+    def redraw(change: object = None) -> None:
+        chosen = {name: control.value for name, control in controls.items()}
+        chart.value = _chart(tokenizer, Sample(**chosen).probabilities(logits)[0])
+
+    for control in controls.values():
+        control.observe(redraw, names="value")
+    redraw()
+    return ipywidgets.VBox([ipywidgets.HTML(f"<b>{html.escape(prompt)}</b> ..."), *controls.values(), chart])
+
+
+def _chart(tokenizer: PreTrainedTokenizerBase, probabilities: torch.Tensor) -> str:
+    best = probabilities.topk(SHOWN_TOKENS)
+    rows = [
+        f"<tr><td><code>{html.escape(tokenizer.decode([token]))}</code></td>"
+        f"<td><div style='background:#0072B2;height:0.8em;width:{300 * share:.0f}px'></div></td><td>{share:.1%}</td></tr>"
+        for token, share in zip(best.indices.tolist(), best.values.tolist())
+        if share > 0
+    ]
+    kept = int((probabilities > 0).sum())
+    return f"<table>{''.join(rows)}</table><p>{kept} tokens can be drawn.</p>"

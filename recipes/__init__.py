@@ -1,0 +1,1 @@
+"""How every bundled file was made: one resumable script each, run by `make assets`."""

