@@ -21,7 +21,7 @@ from transformers import GPTNeoConfig, GPTNeoForCausalLM, Trainer, TrainingArgum
 from fmcourse import training
 
 BATCH, CONTEXT, VOCABULARY = 16, 128, 2048
-SIZES = {"0.1M": (40, 2, 4, 60), "0.5M": (96, 3, 4, 30), "2M": (192, 4, 6, 12)}  # width, layers, heads, steps
+SIZES = {"0.1M": (40, 2, 4, 40), "0.5M": (96, 3, 4, 20), "2M": (192, 4, 6, 10)}  # width, layers, heads, steps
 ROUNDS = 5
 LR = 1e-3
 
@@ -29,17 +29,16 @@ LR = 1e-3
 def main() -> None:
     torch.set_num_threads(1)
     peak = matmul_peak()
-    print(f"one thread, batch {BATCH} x {CONTEXT} tokens, {ROUNDS} alternating rounds; matrix-multiply peak {peak / 1e9:.0f} GFLOP/s")
-    print(f"{'size':>6} {'fit tokens/s':>13} {'Trainer tokens/s':>17} {'ratio':>6} {'of peak':>8} {'loss fit':>9} {'loss Trainer':>13}")
+    print(f"one thread, batches of {BATCH} x {CONTEXT} tokens, {ROUNDS} alternating rounds")
+    print(f"matrix-multiply peak of this thread: {peak / 1e9:.0f} GFLOP/s; tokens per second, medians:")
+    print(f"{'size':>6} {'fit':>9} {'Trainer':>9} {'ratio':>6} {'of peak':>8} {'last losses':>18}")
     for name, (width, layers, heads, steps) in SIZES.items():
         rounds = [one_round(width, layers, heads, steps) for _ in range(ROUNDS)]
         ours, theirs = (statistics.median(r[k] for r in rounds) for k in ("ours", "theirs"))
         ratio = statistics.median(r["ours"] / r["theirs"] for r in rounds)
         share = ours * 6 * rounds[0]["weights"] / peak
-        print(
-            f"{name:>6} {ours:13,.0f} {theirs:17,.0f} {ratio:6.2f} {share:8.0%} {rounds[-1]['loss_ours']:9.4f} {rounds[-1]['loss_theirs']:13.4f}",
-            flush=True,
-        )
+        losses = f"{rounds[-1]['loss_ours']:.4f} {rounds[-1]['loss_theirs']:.4f}"
+        print(f"{name:>6} {ours:9,.0f} {theirs:9,.0f} {ratio:6.2f} {share:8.0%} {losses:>18}", flush=True)
 
 
 def one_round(width: int, layers: int, heads: int, steps: int) -> dict[str, float]:
@@ -60,7 +59,8 @@ def one_round(width: int, layers: int, heads: int, steps: int) -> dict[str, floa
     tokens = steps * BATCH * CONTEXT
     last = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry][-1]
     weights = sum(p.numel() for name, p in model.named_parameters() if "wpe" not in name)
-    return {"ours": tokens / ours, "theirs": tokens / theirs, "weights": weights, "loss_ours": run.losses[-1], "loss_theirs": last}
+    speeds = {"ours": tokens / ours, "theirs": tokens / theirs, "weights": weights}
+    return speeds | {"loss_ours": run.losses[-1], "loss_theirs": last}
 
 
 class Batches(Dataset):
@@ -97,7 +97,7 @@ def ordered_trainer(model: GPTNeoForCausalLM, batches: Batches, steps: int, fold
         lr_scheduler_type="constant",
         optim="adamw_torch_fused",
         logging_strategy="steps",
-        logging_steps=1 if steps < 2 else steps - 1,
+        logging_steps=steps,
         save_strategy="no",
         report_to=[],
         disable_tqdm=True,

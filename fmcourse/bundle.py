@@ -12,9 +12,11 @@ from pathlib import Path
 
 from fmcourse.arguments import choose
 
-__all__ = ["BUNDLED", "damaged", "manifest", "path"]
+__all__ = ["BUNDLED", "REMEDY", "damaged", "manifest", "path"]
 
+REMEDY = "reinstall fmcourse (from a clone: git checkout fmcourse/bundled)"
 BUNDLED = Path(__file__).resolve().parent / "bundled"
+_found_whole: set[Path] = set()
 
 
 @functools.cache
@@ -41,7 +43,7 @@ def path(name: str) -> Path:
     known = set(manifest()) | {file.split("/")[0] for file in manifest()}
     broken = [file for file in _files(choose("name", name, sorted(known))) if not _intact(file)]
     if broken:
-        raise OSError(f"bundled file {broken[0]} is missing or altered; reinstall fmcourse (from a clone: git checkout fmcourse/bundled)")
+        raise OSError(f"bundled file {broken[0]} is missing or altered; {REMEDY}")
     return BUNDLED / name
 
 
@@ -58,7 +60,10 @@ def _files(name: str) -> list[str]:
     return [file for file in manifest() if file == name or file.startswith(name + "/")]
 
 
-@functools.cache
 def _intact(file: str) -> bool:
+    """Compare a file's checksum; a file once found whole is not read again in this session."""
     location = BUNDLED / file
-    return location.is_file() and hashlib.sha256(location.read_bytes()).hexdigest() == manifest()[file]["sha256"]
+    if location not in _found_whole and location.is_file():
+        if hashlib.sha256(location.read_bytes()).hexdigest() == manifest()[file]["sha256"]:
+            _found_whole.add(location)
+    return location in _found_whole

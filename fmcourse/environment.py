@@ -95,6 +95,8 @@ class Finding:
 def setup(seed: int = 0) -> Environment:
     """Seed Python, NumPy and torch, silence the libraries' progress bars, and return what was found.
 
+    The tiny profile also computes on one thread.
+
     Args:
         seed: a whole number from 0 to 2**32 - 1.
 
@@ -114,6 +116,8 @@ def setup(seed: int = 0) -> Environment:
     numpy.random.seed(seed)
     torch.manual_seed(seed)
     datasets.disable_progress_bars()
+    if profile().name == "tiny":
+        torch.set_num_threads(1)  # small models lose by a second thread, and sums keep one order on every machine
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     return Environment(
@@ -134,7 +138,7 @@ def profile() -> Profile:
     >>> profile().name
     'tiny'
     """
-    return PROFILES[choose("FMCOURSE_PROFILE", os.environ.get("FMCOURSE_PROFILE", "tiny"), PROFILES)]
+    return PROFILES[choose("FMCOURSE_PROFILE", os.environ.get("FMCOURSE_PROFILE") or "tiny", PROFILES)]
 
 
 def device() -> str:
@@ -186,23 +190,29 @@ def _python() -> Iterator[Finding]:
 
 def _packages() -> Iterator[Finding]:
     """Compare what is installed with the floors in the package's own metadata."""
-    from packaging.requirements import Requirement
-
-    if not _installed("fmcourse"):
+    if _installed("fmcourse") is None:
         yield Finding("fmcourse is not installed in this environment", "From a clone: pip install --editable .")
         return
-    for line in importlib.metadata.requires("fmcourse") or []:
-        requirement = Requirement(line)
+    try:
+        from packaging.requirements import Requirement
+    except ModuleNotFoundError:
+        yield _missing("packaging", "packaging")
+        return
+    for requirement in map(Requirement, importlib.metadata.requires("fmcourse") or []):
         if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
             continue
         version = _installed(requirement.name)
         if version is None:
-            yield Finding(f"The package {requirement.name} is missing", f'Install it: pip install "{requirement}"')
+            yield _missing(requirement.name, f"{requirement.name}{requirement.specifier}")
         elif not requirement.specifier.contains(version, prereleases=True):
             yield Finding(
                 f"{requirement.name} is {version}, but the course needs {requirement.specifier}",
                 f'Upgrade it and restart the kernel: pip install "{requirement}"',
             )
+
+
+def _missing(name: str, wanted: str) -> Finding:
+    return Finding(f"The package {name} is missing", f'Install it: pip install "{wanted}"')
 
 
 def _stale_imports() -> Iterator[Finding]:
@@ -219,6 +229,8 @@ def _stale_imports() -> Iterator[Finding]:
 
 def _broken_imports() -> Iterator[Finding]:
     for name in COMPILED:
+        if _installed(name) is None:
+            continue  # that is another finding
         try:
             importlib.import_module(name)
         except Exception as error:  # a compiled package can fail with any kind of error
@@ -231,17 +243,19 @@ def _broken_imports() -> Iterator[Finding]:
 def _bundle() -> Iterator[Finding]:
     try:
         broken = bundle.damaged()
-    except OSError as error:
-        yield Finding(f"The bundled data cannot be read ({error})", "Reinstall fmcourse")
+    except (OSError, ValueError, KeyError) as error:  # a manifest that is missing, cut off or of another form
+        yield Finding(f"The bundled data cannot be read ({error})", bundle.REMEDY.capitalize())
         return
     if broken:
         yield Finding(
             f"{len(broken)} bundled files are missing or altered, the first is {broken[0]}",
-            "Reinstall fmcourse (from a clone: git checkout fmcourse/bundled)",
+            bundle.REMEDY.capitalize(),
         )
 
 
 def _memory() -> Iterator[Finding]:
+    if _installed("psutil") is None:
+        return  # that is another finding
     free = _memory_gib(available=True)
     if free < MEMORY_GIB:
         yield Finding(

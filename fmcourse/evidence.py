@@ -77,7 +77,8 @@ def record(
     require(band[0] < band[1], "band", "a lower end and a higher end", band)
     row = {name: texts.get(name) for name in COLUMNS} | {"band": [float(end) for end in band]}
     row |= {"estimate": float(estimate), "low": float(low), "high": float(high)}
-    _store([*(other for other in _read(notebook) if other["claim"] != claim), row], notebook)
+    kept = {other["claim"]: other for other in _read(notebook)} | {claim: row}
+    _store(list(kept.values()), notebook)
     print(f"Recorded: {claim}: {estimate:.3g} [{low:.3g}, {high:.3g}]; expected: {expected}.")
     return row
 

@@ -66,7 +66,8 @@ class Sample:
 
     def __post_init__(self) -> None:
         require(self.temperature > 0, "temperature", "a number above 0 (for 0 use Greedy())", self.temperature)
-        require(self.top_k is None or self.top_k >= 1, "top_k", "a whole number of at least 1", self.top_k)
+        whole = self.top_k is None or (isinstance(self.top_k, int) and self.top_k >= 1)
+        require(whole, "top_k", "a whole number of at least 1", self.top_k)
         for name in ("top_p", "typical_p", "min_p"):
             share = getattr(self, name)
             require(share is None or 0 < share <= 1, name, "a probability above 0 and at most 1", share)
@@ -170,6 +171,8 @@ def generate(
     import torch
 
     prompt = _prompt(model, ids)
+    known = isinstance(strategy, (Greedy, Sample, Beam))
+    require(known, "strategy", "Greedy(), Sample(...) or Beam(width)", strategy)
     require(max_new_tokens >= 0, "max_new_tokens", "0 or more", max_new_tokens)
     require(num_samples >= 1, "num_samples", "at least 1", num_samples)
     context = model.config.max_position_embeddings
@@ -183,9 +186,11 @@ def generate(
         return prompt.repeat(num_samples, 1)
     with torch.inference_mode():
         if isinstance(strategy, Beam):
-            return _beam_search(model, prompt, strategy, max_new_tokens, num_samples).clone()
-        draw = None if seed is None else torch.Generator(prompt.device).manual_seed(seed)
-        return _token_by_token(model, prompt, strategy, max_new_tokens, num_samples, draw).clone()
+            rows = _beam_search(model, prompt, strategy, max_new_tokens, num_samples)
+        else:
+            draw = None if seed is None else torch.Generator(prompt.device).manual_seed(seed)
+            rows = _token_by_token(model, prompt, strategy, max_new_tokens, num_samples, draw)
+    return rows.clone()  # outside inference mode: an ordinary tensor, that can be trained on
 
 
 def _prompt(model: PreTrainedModel, ids: torch.Tensor | Sequence[int]) -> torch.Tensor:

@@ -28,9 +28,6 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), "-")
 DPI = 110
 STYLE = {
-    "axes.titlesize": 11,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -40,6 +37,7 @@ STYLE = {
     "legend.frameon": False,
     "figure.constrained_layout.use": True,
 }
+TITLE = {"x": 0.01, "ha": "left", "fontsize": 11, "fontweight": "bold"}
 IMAGES = Path(__file__).resolve().parent.parent / "images"
 INSTALLED_IMAGES = Path(__file__).resolve().parent / "images"
 
@@ -94,9 +92,8 @@ def forest(
     said = [f"{label} {interval:.{digits}f}" for label, interval in intervals.items()]
     if reference:
         axes.axvline(reference[1], color="black", linestyle="--", linewidth=1)
-        axes.annotate(
-            reference[0], (reference[1], 1), (3, -2), xycoords=("data", "axes fraction"), textcoords="offset points", fontsize=8, va="top"
-        )
+        place = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
+        axes.annotate(reference[0], (reference[1], 1), (3, -2), fontsize=8, va="top", **place)
         said.append(f"dashed line {reference[0]} {reference[1]:.{digits}f}")
     return _finish(figure, axes, title, unit, "", f"{title}. {unit}: {'; '.join(said)}.")
 
@@ -122,8 +119,9 @@ def curves(
     figure, axes = _axes()
     said = []
     for place, (label, (x, y)) in enumerate(series.items()):
-        require(len(x) == len(y) > 0, f"series[{label!r}]", "as many x values as y values", (len(x), len(y)))
-        axes.plot(x, y, marker=_of(MARKERS, place), linestyle=_of(LINES, place), color=_of(COLOURS, place), label=label, markersize=4)
+        require(len(x) == len(y) > 0, f"series[{label!r}]", "as many x values as y values, at least one", (len(x), len(y)))
+        look = {"marker": _of(MARKERS, place), "linestyle": _of(LINES, place), "color": _of(COLOURS, place)}
+        axes.plot(x, y, label=label, markersize=4, **look)
         said.append(f"{label} goes from {y[0]:.{digits}f} at {x[0]:g} to {y[-1]:.{digits}f} at {x[-1]:g}")
     if log_x:
         axes.set_xscale("log")
@@ -202,6 +200,7 @@ def gallery(images: Sequence, captions: Sequence[str], title: str, columns: int 
         columns: pictures in a row.
     """
     require(len(images) == len(captions) > 0, "captions", f"one for each of the {len(images)} images", len(captions))
+    require(columns >= 1, "columns", "at least 1", columns)
     rows = -(-len(images) // columns)
     figure = _figure(7.2, 0.4 + 1.35 * rows)
     grid = figure.subplots(rows, columns, squeeze=False)
@@ -210,7 +209,7 @@ def gallery(images: Sequence, captions: Sequence[str], title: str, columns: int 
         if place < len(images):
             axes.imshow(_on_white(images[place]))
             axes.annotate(captions[place], (0.5, -0.05), xycoords="axes fraction", ha="center", va="top", fontsize=9)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
+    figure.suptitle(title, **TITLE)
     return _encode(figure, f"{title}. Pictures: {', '.join(captions)}.")
 
 
@@ -238,10 +237,7 @@ def _axes(width: float = 7.2, height: float = 3.2) -> tuple[Figure, Axes]:
 
 
 def _finish(figure: Figure, axes: Axes, title: str, x_label: str, y_label: str, alt: str) -> Drawing:
-    import matplotlib
-
-    with matplotlib.rc_context(STYLE):
-        axes.set_title(title)
+    figure.suptitle(title, **TITLE)
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
     return _encode(figure, alt)

@@ -113,7 +113,10 @@ def _allowed(question: Question) -> str:
 
 
 def _shown(question: Question, answer: str | float) -> str:
-    return str(answer) if question.choices else f"{answer:.3g} {question.unit}"
+    if question.choices:
+        return str(answer)
+    rounded = float(f"{answer:.3g}")
+    return f"{rounded:,.10g} {question.unit}"
 
 
 def _file():

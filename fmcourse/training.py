@@ -108,7 +108,8 @@ def fit(
         loss: a function from (model, batch) to a scalar; None means ``model(**batch).loss``.
         schedule: a function from (step, steps) to a factor on the learning rate.
         clip: the largest gradient norm; None switches clipping off.
-        checkpoint: a file to write every `checkpoint_seconds`, at the end and on Ctrl-C, always atomically.
+        checkpoint: a file to write every `checkpoint_seconds`, at the end, and on Ctrl-C unless the weights are just moving;
+            always atomically.
         measure: a function from the model to figures, called before the first step, every `measure_every`
             steps and after the last; the figures are kept in :attr:`Run.records` and survive a restart.
         seed: the seed of everything random inside a step (batches, dropout).
@@ -160,23 +161,27 @@ class _Plan:
     measure_every: int
     seed: int
 
+    def seed_at(self, step: int) -> int:
+        return self.seed * SEED_STRIDE + step
+
 
 def _loop(plan: _Plan, state: _State, checkpoint_seconds: float, line: Progress) -> None:
     saved = time.monotonic()
     try:
         while state.step < plan.steps:
             if plan.measure and state.step % plan.measure_every == 0:
-                state.record(plan.measure)
+                state.record(plan)
             value = _step(plan, state)
             line.update(state.step, f"loss {value:.3f}")
             if time.monotonic() - saved > checkpoint_seconds:
                 state.save()
                 saved = time.monotonic()
     except KeyboardInterrupt:
-        state.save()
+        if state.whole:
+            state.save()
         raise
     if plan.measure:
-        state.record(plan.measure)
+        state.record(plan)
     state.save()
 
 
@@ -184,7 +189,7 @@ def _step(plan: _Plan, state: _State) -> float:
     """Take one step and return its loss; everything random in it follows from (seed, step)."""
     import torch
 
-    torch.manual_seed(plan.seed * SEED_STRIDE + state.step)
+    torch.manual_seed(plan.seed_at(state.step))
     factor = plan.schedule(state.step, plan.steps)
     for group in state.optimizer.param_groups:
         group["lr"] = group["initial_lr"] * factor
@@ -198,6 +203,7 @@ def _step(plan: _Plan, state: _State) -> float:
     value.backward()
     if plan.clip is not None:
         torch.nn.utils.clip_grad_norm_(state.model.parameters(), plan.clip)
+    state.whole = False
     state.optimizer.step()
     state.advance(number)
     return number
@@ -205,7 +211,7 @@ def _step(plan: _Plan, state: _State) -> float:
 
 @dataclass
 class _State:
-    """A run at one moment: all that a checkpoint holds."""
+    """A run at one moment: all that a checkpoint holds. While weights move it is not `whole`, and must not be saved."""
 
     model: torch.nn.Module
     optimizer: torch.optim.Optimizer
@@ -215,6 +221,7 @@ class _State:
     losses: list[float] = field(default_factory=list)
     records: list[dict[str, float]] = field(default_factory=list)
     earlier_seconds: float = 0.0
+    whole: bool = True
     started: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
@@ -228,12 +235,16 @@ class _State:
     def advance(self, loss: float) -> None:
         self.step += 1
         self.losses.append(loss)
+        self.whole = True
 
-    def record(self, measure: Callable) -> None:
+    def record(self, plan: _Plan) -> None:
+        import torch
+
         if self.records and self.records[-1]["step"] == self.step:
             return  # a resumed run stands where it has already measured
+        torch.manual_seed(plan.seed_at(self.step))
         self.model.eval()
-        self.records.append({"step": self.step, **measure(self.model)})
+        self.records.append({"step": self.step, **plan.measure(self.model)})
         self.model.train()
 
     def save(self) -> None:
@@ -267,9 +278,9 @@ class _State:
             return
         try:
             content = torch.load(self.path, map_location="cpu", weights_only=True)
-        except Exception as error:
+            changed = [k for k, v in self.fingerprint.items() if content["fingerprint"].get(k) != v]
+        except Exception as error:  # a damaged file can fail in any way
             raise ValueError(f"checkpoint: {self.path} cannot be read ({error}); delete it to start afresh") from error
-        changed = [k for k, v in self.fingerprint.items() if content["fingerprint"].get(k) != v]
         if changed:
             raise ValueError(
                 f"checkpoint: {self.path} belongs to a run with other {' and '.join(changed)}; "

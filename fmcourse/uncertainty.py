@@ -50,7 +50,8 @@ def wilson(successes: int, trials: int, level: float = 0.95) -> Interval:
     from scipy.stats import binomtest
 
     require(trials >= 1, "trials", "at least 1", trials)
-    require(0 <= successes <= trials, "successes", f"a count from 0 to {trials}", successes)
+    counted = int(successes) == successes and 0 <= successes <= trials
+    require(counted, "successes", f"a count from 0 to {trials}", successes)
     ends = binomtest(int(successes), int(trials)).proportion_ci(_level(level), method="wilson")
     return Interval(successes / trials, float(ends.low), float(ends.high))
 
@@ -115,8 +116,10 @@ def sign_flip(differences: ArrayLike, seed: int = 0) -> float:
     import numpy as np
     from scipy.stats import permutation_test
 
+    differences = _values(differences)
+    require(len(differences) >= 2, "values", "at least two pairs", len(differences))
     result = permutation_test(
-        (_values(differences),), np.mean, permutation_type="samples", n_resamples=9_999, rng=np.random.default_rng(seed)
+        (differences,), np.mean, permutation_type="samples", n_resamples=9_999, rng=np.random.default_rng(seed)
     )
     return float(result.pvalue)
 

@@ -52,4 +52,5 @@ def _chart(tokenizer: PreTrainedTokenizerBase, probabilities: torch.Tensor) -> s
         if share > 0
     ]
     kept = int((probabilities > 0).sum())
-    return f"<table>{''.join(rows)}</table><p>{kept} tokens can be drawn.</p>"
+    counted = "1 token" if kept == 1 else f"{kept} tokens"
+    return f"<table>{''.join(rows)}</table><p>{counted} can be drawn.</p>"

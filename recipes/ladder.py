@@ -1,32 +1,32 @@
 """The ladder: three GPT-Neo language models of one family and one tokenizer, trained on the addresses.
 
 Architecture, tokenizer, data, batch and schedule are the same for all; width, depth and learning rate differ.
-Nothing was chosen on the test addresses: they are read once, at the end, to print the table.
+Nothing was chosen on the test addresses; `benchmarks/ladder.py` reads them.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import lzma
 import math
 import shutil
-import time
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import GPTNeoConfig, GPTNeoForCausalLM, PreTrainedTokenizerFast
 
-from fmcourse import hub, training
+from fmcourse import generation, hub, training
 from recipes.common import BUNDLED, register, work_folder
 
 VOCABULARY = 2048
 CONTEXT = 256
 WINDOW = 64
 BATCH = 4
-STEPS = 11_000
-MEASURED = 60_000  # validation tokens behind each point of the curve
+STEPS = 8_500
+HORIZON, LANDING = 11_000, 1_000  # the cosine is that of 11,000 steps; the last 1,000 steps fall straight to 0
+MEASURED, MEASURE_EVERY = 60_000, 1_833  # validation tokens behind each point of the curve, and steps between points
 END = "<|endoftext|>"
+SHARED = {"vocabulary": VOCABULARY, "context": CONTEXT, "window": WINDOW, "batch": BATCH, "steps": STEPS, "seed": 0}
 SIZES = {
     "small": {"width": 40, "layers": 2, "heads": 4, "lr": 3e-3},
     "medium": {"width": 96, "layers": 3, "heads": 4, "lr": 2e-3},
@@ -36,7 +36,7 @@ SIZES = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("sizes", nargs="*", default="all", choices=[*SIZES, "all"], metavar="size", help="small, medium, large or all")
+    parser.add_argument("sizes", nargs="*", default="all", choices=[*SIZES, "all"], metavar="size")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     for size in SIZES if "all" in arguments.sizes else arguments.sizes:
@@ -46,7 +46,7 @@ def main() -> None:
 def make(size: str, width: int, layers: int, heads: int, lr: float) -> None:
     """Train one rung and write it to the bundle."""
     tokenizer = make_tokenizer()
-    train, validation, test = (tokens(tokenizer, split) for split in ("train", "validation", "test"))
+    train, validation = tokens(tokenizer, "train"), tokens(tokenizer, "validation")[:MEASURED]
     torch.manual_seed(0)
     model = GPTNeoForCausalLM(configuration(tokenizer, width, layers, heads))
     run = training.fit(
@@ -54,22 +54,15 @@ def make(size: str, width: int, layers: int, heads: int, lr: float) -> None:
         lambda step: crops(train),
         STEPS,
         optimizer=training.adamw(lr=lr, betas=(0.9, 0.99)),
-        schedule=training.cosine(warmup=0.03, floor=0.02),
+        schedule=schedule,
         checkpoint=work_folder("ladder") / f"{size}.pt",
-        measure=lambda model: {"validation_bits_per_byte": bits_per_byte(model, tokenizer, validation[:MEASURED])},
-        measure_every=STEPS // 6,
+        measure=lambda model: {"validation_bits_per_byte": bits_per_byte(model, tokenizer, validation)},
+        measure_every=MEASURE_EVERY,
     )
     folder = BUNDLED / f"ladder-{size}"
     save(model, tokenizer, folder)
-    curve = {
-        "size": size,
-        "parameters": model.num_parameters(),
-        "validation": [[r["step"], round(r["validation_bits_per_byte"], 4)] for r in run.records],
-        "test_bits_per_byte": round(bits_per_byte(model, tokenizer, test), 4),
-        "test_xz_bits_per_byte": round(8 * len(lzma.compress(text("test").encode(), preset=9)) / len(text("test").encode()), 4),
-    }
-    (folder / "training.json").write_text(json.dumps(curve, indent=1) + "\n")
-    print(curve)
+    print(f"{size}: {model.num_parameters():,} parameters, {run.seconds:.0f} s; bits per byte on validation addresses by step:")
+    print(*(f"{r['step']}: {r['validation_bits_per_byte']:.3f}" for r in run.records), sep=", ")
     for file in sorted(folder.iterdir()):
         register(
             file,
@@ -77,14 +70,17 @@ def make(size: str, width: int, layers: int, heads: int, lr: float) -> None:
             attribution="fmcourse; trained on the addresses (The American Presidency Project)",
             source="addresses.parquet",
             recipe="recipes/ladder.py",
-            settings={"size": size, **SIZES[size], "vocabulary": VOCABULARY, "context": CONTEXT, "window": WINDOW, "batch": BATCH, "steps": STEPS, "seed": 0},
+            settings={"size": size, **SIZES[size], **SHARED},
             seconds=run.seconds,
         )
 
 
-def text(split: str) -> str:
-    """Return the addresses of a split as one text."""
-    return "\n\n".join(row["text"] for row in hub.load_addresses() if row["split"] == split)
+def schedule(step: int, steps: int) -> float:
+    """Return the factor on the learning rate: warm-up and cosine over HORIZON, then a straight line to 0 at the last step."""
+    falling = training.cosine(warmup=0.03, floor=0.02)
+    if step < steps - LANDING:
+        return falling(step, HORIZON)
+    return falling(steps - LANDING, HORIZON) * (steps - step) / LANDING
 
 
 def make_tokenizer() -> PreTrainedTokenizerFast:
@@ -98,8 +94,11 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
             vocab_size=VOCABULARY, special_tokens=[END], initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
         )
         bpe.train_from_iterator((r["text"] for r in hub.load_addresses() if r["split"] == "train"), trainer)
-        bpe.save(str(path))
-    return PreTrainedTokenizerFast(tokenizer_file=str(path), bos_token=END, eos_token=END, pad_token=END, model_max_length=CONTEXT)
+        bpe.save(str(path.with_suffix(".partial")))
+        path.with_suffix(".partial").replace(path)
+    return PreTrainedTokenizerFast(
+        tokenizer_file=str(path), bos_token=END, eos_token=END, pad_token=END, model_max_length=CONTEXT
+    )
 
 
 def tokens(tokenizer: PreTrainedTokenizerFast, split: str) -> torch.Tensor:
@@ -128,7 +127,7 @@ def configuration(tokenizer: PreTrainedTokenizerFast, width: int, layers: int, h
         intermediate_size=4 * width,
         max_position_embeddings=CONTEXT,
         window_size=WINDOW,
-        attention_types=[[["global", "local"], (layers + 1) // 2]] if layers % 2 == 0 else [[["global", "local"], layers // 2], [["global"], 1]],
+        attention_types=[[["local" if layer % 2 else "global"], 1] for layer in range(layers)],
         resid_dropout=0.0,
         embed_dropout=0.0,
         attention_dropout=0.0,
@@ -139,19 +138,10 @@ def configuration(tokenizer: PreTrainedTokenizerFast, width: int, layers: int, h
     )
 
 
-@torch.no_grad()
-def bits_per_byte(model: GPTNeoForCausalLM, tokenizer: PreTrainedTokenizerFast, ids: torch.Tensor, stride: int = 128) -> float:
-    """Return the bits that the model needs for each byte of a split; every token sees at least `stride` tokens before it."""
-    nats = 0.0
-    starts = list(range(0, len(ids) - CONTEXT, stride))
-    for first in range(0, len(starts), 32):
-        block = torch.stack([ids[s : s + CONTEXT] for s in starts[first : first + 32]])
-        logits = model(block).logits[:, :-1]
-        losses = torch.nn.functional.cross_entropy(logits.transpose(1, 2), block[:, 1:], reduction="none")
-        nats += losses[:, -stride:].sum().item() + (losses[0, :-stride].sum().item() if first == 0 else 0.0)
-    scored = starts[-1] + CONTEXT - 1
-    scored_bytes = len(tokenizer.decode(ids[1 : scored + 1].tolist(), skip_special_tokens=True).encode())
-    return nats / math.log(2) / scored_bytes
+def bits_per_byte(model: GPTNeoForCausalLM, tokenizer: PreTrainedTokenizerFast, ids: torch.Tensor) -> float:
+    """Return the bits that the model needs for each byte of a run of tokens that starts with an end mark."""
+    text = tokenizer.decode(ids[1:].tolist(), skip_special_tokens=True)
+    return generation.token_losses(model, ids).sum().item() / math.log(2) / len(text.encode())
 
 
 def save(model: GPTNeoForCausalLM, tokenizer: PreTrainedTokenizerFast, folder) -> None:
@@ -160,6 +150,9 @@ def save(model: GPTNeoForCausalLM, tokenizer: PreTrainedTokenizerFast, folder) -
     model.half().save_pretrained(partial)
     model.float()
     tokenizer.save_pretrained(partial)
+    config = partial / "tokenizer_config.json"
+    portable = json.loads(config.read_text()) | {"tokenizer_class": "PreTrainedTokenizerFast"}  # as transformers 4 knows it
+    config.write_text(json.dumps(portable, indent=1) + "\n")
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
 

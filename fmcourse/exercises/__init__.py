@@ -7,6 +7,7 @@ behaves like a wrong one.
 
 from __future__ import annotations
 
+import copy
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -102,7 +103,7 @@ def _outcomes(exercise: Exercise, answer: Any) -> list[Any]:
         return [...]
     if not callable(answer):
         raise TypeError(f"a function is wanted, got {answer!r}")
-    return [answer(*case) for case in exercise.cases()]
+    return [answer(*copy.deepcopy(case)) for case in exercise.cases()]
 
 
 def _alike(given: list[Any], wanted: list[Any], tolerance: float) -> bool:

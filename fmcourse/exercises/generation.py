@@ -129,7 +129,10 @@ EXERCISES = {
         reference=CACHE_BYTES,
         confirm="That is 768 MiB for one full text, beside 5 GB of weights: why long chats with many users need memory.",
         misconceptions=(
-            Misconception(CACHE_BYTES // 2, "Keys and values are both kept: that is a factor of 2. Or did you count half precision?"),
+            Misconception(
+                CACHE_BYTES // 2,
+                "Keys and values are both kept: that is a factor of 2. Or did you count half precision?",
+            ),
             Misconception(CACHE_BYTES // 4, "These are numbers, not bytes: in fp32 each takes 4 bytes."),
             Misconception(CACHE_BYTES // 24, "This is one layer. Each of the 24 layers keeps keys and values of its own."),
         ),

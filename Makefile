@@ -1,0 +1,56 @@
+# One command for each thing to do here; `make help` lists them. The first that needs .venv sets it up.
+
+PYTHON ?= python3
+REF ?= main
+BIN := .venv/bin/python
+READY := .venv/.ready
+RECIPES := addresses adult emoji emoji_clip ladder drawings
+SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+PIP := $(BIN) -m pip install -qq --disable-pip-version-check
+
+export PYTHONPATH := $(CURDIR)
+
+.PHONY: help course lab test test-all assets bench retarget
+
+help: ## list these targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1 \2/p' Makefile | awk '{ printf "  %s %-9s", $$1, $$2; $$1 = $$2 = ""; print }'
+
+course: $(READY) ## run every notebook, write the pages under build/, print the evidence table
+	@$(BIN) -m tools.course
+
+lab: $(READY) ## open JupyterLab on notebooks/
+	@$(BIN) -m jupyter lab --ServerApp.root_dir="$(CURDIR)" --LabApp.default_url=/lab/tree/notebooks
+
+test: $(READY) ## test the package and the notebooks
+	@$(BIN) -m pytest -m "not slow"
+
+test-all: $(READY) ## the same with the slow tests
+	@$(BIN) -m pytest
+
+assets: $(READY) ## make every bundled file anew; can be stopped and goes on
+	@$(PIP) -e ".[recipes]"
+	@set -e; for name in $(RECIPES); do echo "== recipes/$$name.py"; $(BIN) -m recipes.$$name; done
+
+bench: $(READY) ## measure the side-by-side ratios
+	@set -e; for file in benchmarks/*.py; do echo "== $$file"; $(BIN) "$$file"; done
+
+retarget: ## SLUG=owner/name REF=main: name another repository in every badge and install cell
+	@$(PYTHON) -m tools.retarget "$(SLUG)" "$(REF)"
+
+# The stamp goes first and comes last, so a set-up that broke off is taken up again. A folder whose Python or
+# pip does not run, or whose Python is too old or too new, is made anew.
+$(READY): requirements.txt pyproject.toml
+	@rm -f $@
+	@if ! { $(BIN) -c '$(SUPPORTED)' && $(BIN) -m pip --version; } >/dev/null 2>&1; then \
+		$(PYTHON) -c '$(SUPPORTED)' 2>/dev/null || { \
+			echo "This course needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is" \
+				"$$($(PYTHON) --version 2>/dev/null || echo missing): name another one, as in" \
+				"\`make PYTHON=python3.12 $(or $(firstword $(MAKECMDGOALS)),course)\`." >&2; \
+			exit 1; }; \
+		echo "Making .venv with $(PYTHON)."; \
+		$(PYTHON) -m venv --clear .venv; \
+	fi
+	@echo "Installing the packages of requirements.txt into .venv; the first time this takes some minutes."
+	@$(PIP) -r requirements.txt
+	@$(PIP) --no-deps -e .
+	@touch $@

@@ -1,0 +1,48 @@
+"""Switches the network off in this Python and in every Python started from it; loaded by its name at start-up.
+
+An audit hook sees each connection, datagram and name look-up, whichever library asks, and cannot be taken away.
+"""
+
+import ipaddress
+import os
+import socket
+import sys
+
+REMEDY = "the network is off in the tests: use a bundled file or a stand-in"
+LOCAL_NAMES = {"localhost", "localhost.localdomain", ""}
+ADDRESSED = {"socket.connect", "socket.sendto", "socket.sendmsg"}
+NAMED = {"socket.getaddrinfo", "socket.gethostbyname", "socket.getnameinfo", "socket.gethostbyaddr"}
+
+
+def guard(event, arguments):
+    if event in ADDRESSED:
+        address = arguments[1] if len(arguments) > 1 else None
+        if isinstance(address, tuple) and not _is_local(address[0]):
+            raise OSError(f"no connection to {address[0]}: {REMEDY}")
+    elif event in NAMED:
+        host = arguments[0][0] if isinstance(arguments[0], tuple) else arguments[0]
+        if _text(host) not in LOCAL_NAMES and _address(host) is None:
+            raise socket.gaierror(socket.EAI_AGAIN, f"no look-up of {_text(host)}: {REMEDY}")
+
+
+def _is_local(host):
+    address = _address(host)
+    return _text(host) in LOCAL_NAMES or (address is not None and (address.is_loopback or address.is_unspecified))
+
+
+def _address(host):
+    """Return the numeric address that a host is given as, None for a name."""
+    try:
+        return ipaddress.ip_address(_text(host).partition("%")[0])
+    except ValueError:
+        return None
+
+
+def _text(host):
+    return host.decode() if isinstance(host, bytes) else host or ""
+
+
+if not getattr(sys, "fmcourse_network_off", False):
+    sys.fmcourse_network_off = True
+    sys.addaudithook(guard)
+    os.environ["HF_HUB_OFFLINE"] = os.environ["HF_DATASETS_OFFLINE"] = "1"

@@ -1,0 +1,91 @@
+"""Moving a slider redraws the chart, in an element that every notebook host can show."""
+
+from __future__ import annotations
+
+import re
+
+import ipywidgets
+import pytest
+from doubles import Letters, tiny_gpt_neo
+
+from fmcourse.generation import Sample, next_logits
+from fmcourse.widgets import SHOWN_TOKENS, next_token_explorer
+
+PROMPT = "abc"
+
+
+@pytest.fixture
+def explorer():
+    return next_token_explorer(tiny_gpt_neo(), Letters(), PROMPT)
+
+
+def below(widget):
+    yield widget
+    for child in getattr(widget, "children", ()):
+        yield from below(child)
+
+
+def slider(explorer, name):
+    return next(widget for widget in below(explorer) if getattr(widget, "description", "") == name)
+
+
+def chart(explorer):
+    return [widget for widget in below(explorer) if isinstance(widget, ipywidgets.HTML)][-1].value
+
+
+def shown(explorer):
+    """Return the tokens of the chart with their percentages."""
+    return re.findall(r"<code>(.*?)</code>.*?<td>([\d.]+)%</td>", chart(explorer))
+
+
+def test_the_chart_shows_the_models_probabilities(explorer):
+    probabilities = Sample().probabilities(next_logits(tiny_gpt_neo(), Letters(), PROMPT))[0]
+    best = probabilities.topk(SHOWN_TOKENS)
+    names = [Letters().decode([token]).replace("<end>", "&lt;end&gt;") for token in best.indices.tolist()]
+    wanted = list(zip(names, [f"{100 * share:.1f}" for share in best.values.tolist()]))
+    assert shown(explorer) == wanted
+    assert "17 tokens can be drawn." in chart(explorer)
+
+
+@pytest.mark.parametrize(("name", "value"), [("temperature", 0.3), ("top-k", 3), ("top-p", 0.5)])
+def test_moving_a_slider_changes_the_chart(explorer, name, value):
+    before, control = chart(explorer), slider(explorer, name)
+    control.value, start = value, control.value
+    assert chart(explorer) != before
+    control.value = start
+    assert chart(explorer) == before
+
+
+def test_the_sliders_act_together(explorer):
+    slider(explorer, "top-k").value = 3
+    assert len(shown(explorer)) == 3 and "3 tokens can be drawn." in chart(explorer)
+    slider(explorer, "top-p").value = 0.05
+    assert [share for _, share in shown(explorer)] == ["100.0"]
+
+
+def test_a_high_temperature_flattens(explorer):
+    first = float(shown(explorer)[0][1])
+    slider(explorer, "temperature").value = 3.0
+    assert float(shown(explorer)[0][1]) < first
+
+
+def test_one_token_is_not_some_tokens(explorer):
+    slider(explorer, "top-k").value = 1
+    assert "1 token can be drawn." in chart(explorer)
+
+
+def test_no_output_area_is_used(explorer):
+    kinds = {type(widget) for widget in below(explorer)}
+    assert ipywidgets.Output not in kinds
+    assert kinds == {ipywidgets.VBox, ipywidgets.HTML, ipywidgets.FloatSlider, ipywidgets.IntSlider}
+
+
+def test_what_the_model_writes_is_shown_as_text():
+    class Marks(Letters):
+        letters = "<>&defghijklmnop"
+
+    explorer = next_token_explorer(tiny_gpt_neo(), Marks(), "<>&")
+    texts = [widget.value for widget in below(explorer) if isinstance(widget, ipywidgets.HTML)]
+    assert texts[0] == "<b>&lt;&gt;&amp;</b> ..."
+    assert not re.search(r"<code>[<>&](?!(lt|gt|amp|#))", texts[1])
+    assert {"&lt;", "&gt;", "&amp;"} & {token for token, _ in shown(explorer)}

@@ -1,0 +1,1 @@
+"""The commands of the house: running the course, keeping the notebooks in form, moving the repository."""
