@@ -67,9 +67,16 @@ FEATURES = Features(
 )
 SEED = 0
 HELD_OUT = 300
+RULE = (
+    "A concept is an emoji without its skin tones, flags apart, drawn in OpenMoji and in at least four of the five other "
+    "styles. Near-twins (gendered forms, directions, colours, one head noun in one subgroup, identical drawings) make a "
+    "family, and whole families of at most 8 are drawn with a fixed seed, in proportion to the groups. No model of this "
+    "course trains on a concept, on its skin tones, or on the twins, which are members of a drawn family that too few "
+    "styles have."
+)
 LARGEST_FAMILY = 8  # larger families always train, so that no family dominates the held-out concepts
 WHOLE_SUBGROUPS = {"person", "family", "keycap", "arrow", "monkey-face", "geometric"}
-NO_HEAD_NOUN = {"face", "button", "sign", "symbol", "hand", "person", "woman", "man", "machine", "worker", "mark", "food", "object"}
+NO_HEAD_NOUN = set("face button sign symbol hand person woman man machine worker mark food object".split())
 VARIANTS = re.compile(
     r"\b(up|down|left|right|upwards|downwards|leftwards|rightwards|oncoming|tilted"
     r"|red|orange|yellow|green|blue|purple|brown|black|white|grey|pink)\b"
@@ -91,7 +98,11 @@ def make(style: str, emoji: dict[str, dict]) -> None:
     start = time.time()
     version, licence, author = STYLES[style]
     icons = matched(style, emoji)
-    rows = [{**emoji[code], "style": style, "image": {"bytes": picture(style, icons[code]), "path": None}} for code in emoji if code in icons]
+    rows = [
+        {**emoji[code], "style": style, "image": {"bytes": picture(style, icons[code]), "path": None}}
+        for code in emoji
+        if code in icons
+    ]
     table = pa.table({column: [row[column] for row in rows] for column in FEATURES}, schema=FEATURES.arrow_schema)
     path = BUNDLED / f"emoji-{style}.parquet"
     partial = path.with_suffix(".partial")
@@ -241,20 +252,15 @@ def hold_out(emoji: dict[str, dict]) -> None:
     eligible = {
         row["codepoints"]
         for row in concepts
-        if row["codepoints"] in drawings["openmoji"] and sum(row["codepoints"] in drawings[style] for style in TRAINING_STYLES) >= 4
+        if row["codepoints"] in drawings["openmoji"]
+        and sum(row["codepoints"] in drawings[style] for style in TRAINING_STYLES) >= 4
     }
     drawn = draw(concepts, family, eligible)
     entries = [entry(row, family) for row in concepts if family[row["codepoints"]] in drawn]
-    rule = (
-        "A concept is an emoji without its skin tones, flags apart, drawn in OpenMoji and in at least four of the five other styles. "
-        "Near-twins (gendered forms, directions, colours, one head noun in one subgroup, identical drawings) make a family, and whole "
-        "families of at most 8 are drawn with a fixed seed, in proportion to the groups. No model of this course trains on a concept, "
-        "on its skin tones, or on the twins, which are members of a drawn family that too few styles have."
-    )
     content = {
         "concepts": [e for e in entries if e["codepoints"] in eligible],
         "twins": [e for e in entries if e["codepoints"] not in eligible],
-        "rule": rule,
+        "rule": RULE,
     }
     path = BUNDLED / "emoji-held-out.json"
     partial = path.with_suffix(".partial")
@@ -327,7 +333,9 @@ def families(concepts: list[dict], drawings: dict[str, dict]) -> dict[str, str]:
 def traits(row: dict, drawings: dict[str, dict]) -> list[tuple]:
     """List what makes two concepts near-twins when they share it."""
     label, subgroup = row["name"].lower(), row["subgroup"]
-    found = [("drawing", style, icons[row["codepoints"]]["body"]) for style, icons in drawings.items() if row["codepoints"] in icons]
+    found = [
+        ("drawing", style, icons[row["codepoints"]]["body"]) for style, icons in drawings.items() if row["codepoints"] in icons
+    ]
     found.append(("person", person_form(row["codepoints"])))
     if subgroup in WHOLE_SUBGROUPS:
         found.append(("subgroup", subgroup))
