@@ -9,19 +9,25 @@ matrix-multiply peak, at 6 floating-point operations per weight and token (atten
 
 from __future__ import annotations
 
+import itertools
 import statistics
-import sys
 import tempfile
 import time
 
 import torch
+import transformers
 from torch.utils.data import Dataset, SequentialSampler
-from transformers import GPTNeoConfig, GPTNeoForCausalLM, Trainer, TrainingArguments
+from transformers import GPTNeoConfig, GPTNeoForCausalLM, PrinterCallback, Trainer, TrainingArguments
 
 from fmcourse import training
 
-BATCH, CONTEXT, VOCABULARY = 4, 256, 2048  # as the ladder was trained
-SIZES = {"0.1M": (40, 2, 4, 80), "0.5M": (96, 3, 4, 40), "2M": (192, 4, 6, 20)}  # width, layers, heads, steps
+SIZES = {  # vocabulary, width, layers, heads
+    "0.1M": (32, 64, 2, 4),  # characters, as in the experiments that train in class
+    "0.5M": (2048, 96, 3, 4),  # the middle and the largest rung of the ladder
+    "2M": (2048, 192, 4, 6),
+}
+STEPS = {"0.1M": 60, "0.5M": 30, "2M": 20}
+BATCHES = {"8 x 64": (8, 64), "4 x 256": (4, 256)}  # rows and tokens: an experiment in class, and the ladder's recipe
 ROUNDS = 5
 LR = 1e-3
 
@@ -29,49 +35,53 @@ LR = 1e-3
 def main() -> None:
     torch.set_num_threads(1)
     peak = matmul_peak()
-    print(f"one thread, batches of {BATCH} x {CONTEXT} tokens, {ROUNDS} alternating rounds")
-    print(f"matrix-multiply peak of this thread: {peak / 1e9:.0f} GFLOP/s; tokens per second, medians:")
-    print(f"{'size':>6} {'fit':>9} {'Trainer':>9} {'ratio':>6} {'of peak':>8} {'final losses':>18}")
-    for name, (width, layers, heads, steps) in SIZES.items():
-        rounds = [one_round(width, layers, heads, steps) for _ in range(ROUNDS)]
-        ours, theirs = (statistics.median(r[k] for r in rounds) for k in ("ours", "theirs"))
-        ratio = statistics.median(r["ours"] / r["theirs"] for r in rounds)
-        share = ours * 6 * rounds[0]["weights"] / peak
-        losses = f"{rounds[-1]['loss_ours']:.4f} {rounds[-1]['loss_theirs']:.4f}"
-        print(f"{name:>6} {ours:9,.0f} {theirs:9,.0f} {ratio:6.2f} {share:8.0%} {losses:>18}", flush=True)
+    transformers.logging.set_verbosity_error()
+    print(f"one thread, {ROUNDS} rounds, the two loops alternating; matrix-multiply peak {peak / 1e9:.0f} GFLOP/s")
+    print(f"{'size':>5} {'batch':>8} {'fit, tokens/s':>14} {'Trainer':>8} {'ratio':>6} {'of peak':>8} {'final losses':>15}")
+    for size, shape in itertools.product(SIZES, BATCHES):
+        rounds = [one_round(SIZES[size], STEPS[size], *BATCHES[shape], first=number % 2) for number in range(ROUNDS)]
+        ours, theirs = (statistics.median(r[k] for r in rounds) for k in ("fit", "Trainer"))
+        ratio = statistics.median(r["fit"] / r["Trainer"] for r in rounds)
+        share = ours * 6 * weights(SIZES[size]) / peak
+        losses = f"{rounds[0]['loss of fit']:.4f} {rounds[0]['loss of Trainer']:.4f}"
+        print(f"{size:>5} {shape:>8} {ours:14,.0f} {theirs:8,.0f} {ratio:6.2f} {share:8.0%} {losses:>15}", flush=True)
 
 
-def one_round(width: int, layers: int, heads: int, steps: int) -> dict[str, float]:
-    """Train the same model twice, once with each loop, and return both speeds and last losses."""
-    batches = Batches(steps)
-    model = new_model(width, layers, heads)
-    start = time.perf_counter()
+def one_round(size: tuple[int, ...], steps: int, rows: int, length: int, first: int) -> dict[str, float]:
+    """Train the same model with each loop, `first` telling which begins, and return tokens per second and final losses."""
+    batches, measured = Batches(size[0], steps, rows, length), {}
+    for name, train in sorted({"fit": with_fit, "Trainer": with_trainer}.items(), reverse=bool(first)):
+        model = new_model(*size)
+        measured[name] = steps * rows * length / train(model, batches, steps)
+        with torch.no_grad():
+            measured[f"loss of {name}"] = model.eval()(**batches.batch(0)).loss.item()
+    return measured
+
+
+def with_fit(model: GPTNeoForCausalLM, batches: Batches, steps: int) -> float:
+    """Return the seconds that `training.fit` takes."""
     optimizer = training.adamw(LR, weight_decay=0.0, betas=(0.9, 0.999))
+    start = time.perf_counter()
     training.fit(model, batches.batch, steps, optimizer=optimizer, progress=False)
-    ours = time.perf_counter() - start
-    twin = new_model(width, layers, heads)
+    return time.perf_counter() - start
+
+
+def with_trainer(model: GPTNeoForCausalLM, batches: Batches, steps: int) -> float:
+    """Return the seconds that `Trainer.train` takes, with all reporting and saving off."""
     with tempfile.TemporaryDirectory() as folder:
-        trainer = ordered_trainer(twin, batches, steps, folder)
+        trainer = ordered_trainer(model, batches, steps, folder)
+        trainer.remove_callback(PrinterCallback)
         start = time.perf_counter()
         trainer.train()
-        theirs = time.perf_counter() - start
-    tokens = steps * BATCH * CONTEXT
-    weights = sum(p.numel() for name, p in model.named_parameters() if "wpe" not in name)
-    speeds = {"ours": tokens / ours, "theirs": tokens / theirs, "weights": weights}
-    return speeds | {"loss_ours": final_loss(model, batches), "loss_theirs": final_loss(twin, batches)}
-
-
-@torch.no_grad()
-def final_loss(model: GPTNeoForCausalLM, batches: Batches) -> float:
-    return model.eval()(**batches.batch(0)).loss.item()
+        return time.perf_counter() - start
 
 
 class Batches(Dataset):
-    """The same random rows for both loops; a batch is BATCH rows in order."""
+    """The same random rows of tokens for both loops, in order."""
 
-    def __init__(self, steps: int) -> None:
-        generator = torch.Generator().manual_seed(0)
-        self.rows = torch.randint(VOCABULARY, (steps * BATCH, CONTEXT), generator=generator)
+    def __init__(self, vocabulary: int, steps: int, rows: int, length: int) -> None:
+        self.size = rows
+        self.rows = torch.randint(vocabulary, (steps * rows, length), generator=torch.Generator().manual_seed(0))
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -80,7 +90,7 @@ class Batches(Dataset):
         return {"input_ids": self.rows[index], "labels": self.rows[index]}
 
     def batch(self, step: int) -> dict[str, torch.Tensor]:
-        rows = self.rows[step * BATCH : (step + 1) * BATCH]
+        rows = self.rows[step * self.size : (step + 1) * self.size]
         return {"input_ids": rows, "labels": rows}
 
 
@@ -93,7 +103,7 @@ def ordered_trainer(model: GPTNeoForCausalLM, batches: Batches, steps: int, fold
 
     arguments = TrainingArguments(
         folder,
-        per_device_train_batch_size=BATCH,
+        per_device_train_batch_size=batches.size,
         max_steps=steps,
         learning_rate=LR,
         weight_decay=0.0,
@@ -109,16 +119,17 @@ def ordered_trainer(model: GPTNeoForCausalLM, batches: Batches, steps: int, fold
     return Ordered(model=model, args=arguments, train_dataset=batches)
 
 
-def new_model(width: int, layers: int, heads: int) -> GPTNeoForCausalLM:
+def new_model(vocabulary: int, width: int, layers: int, heads: int) -> GPTNeoForCausalLM:
     torch.manual_seed(0)
-    kinds = ["global", "local"] * layers
     config = GPTNeoConfig(
-        vocab_size=VOCABULARY,
+        vocab_size=vocabulary,
         hidden_size=width,
         num_layers=layers,
         num_heads=heads,
-        attention_types=[[[kind], 1] for kind in kinds[:layers]],
-        max_position_embeddings=CONTEXT,
+        attention_types=[[["local" if layer % 2 else "global"], 1] for layer in range(layers)],
+        bos_token_id=0,
+        eos_token_id=0,
+        max_position_embeddings=256,
         window_size=64,
         resid_dropout=0.0,
         embed_dropout=0.0,
@@ -126,6 +137,11 @@ def new_model(width: int, layers: int, heads: int) -> GPTNeoForCausalLM:
         attn_implementation="eager",
     )
     return GPTNeoForCausalLM(config)
+
+
+def weights(size: tuple[int, ...]) -> int:
+    """Return the number of weights that multiply something: all but the position vectors."""
+    return sum(p.numel() for name, p in new_model(*size).named_parameters() if "wpe" not in name)
 
 
 def matmul_peak(size: int = 1024) -> float:
@@ -140,4 +156,4 @@ def matmul_peak(size: int = 1024) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
