@@ -279,7 +279,7 @@ def test_a_path_or_a_registry_is_found():
     for part in ("home/ada/x", "tmp/x", "Users/ada"):
         assert MACHINE.search(f"open('/{part}')")
     assert MACHINE.search("C:" + "\\Users")
-    assert REGISTRY.search("https://pypi." + "org/simple") and REGISTRY.search("registry." + "npmjs.org")
+    assert REGISTRY.search("https://pypi." + "org/simple") and REGISTRY.search("registry.npm" + "js.org")
     assert not MACHINE.search("https://example.org/home/x ../tmp/x $HOME/wor" "k/x ~/wor" "k/x")
 
 
