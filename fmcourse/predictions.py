@@ -43,7 +43,7 @@ QUESTIONS = {
         unit="million characters",
     ),
     "greedy-repeats": Question(
-        "Of the four-word sequences in a greedy continuation, which share is there more than once?",
+        "Of the four-word sequences in a greedy continuation, which share stood there before?",
         low=0,
         high=100,
         unit="%",
