@@ -40,7 +40,6 @@ class Profile:
         gpt_neo: the language model of notebook 04.
         judge: a larger model of the same family that scores what the first one writes.
         clip: the CLIP of notebook 03.
-        samples: continuations drawn for each strategy.
         new_tokens: length of each continuation, in tokens.
     """
 
@@ -48,13 +47,12 @@ class Profile:
     gpt_neo: str
     judge: str
     clip: str
-    samples: int
     new_tokens: int
 
 
 PROFILES = {
-    "tiny": Profile("tiny", "ladder-medium", "ladder-large", "emoji-clip", 4, 60),
-    "full": Profile("full", "EleutherAI/gpt-neo-125m", "EleutherAI/gpt-neo-1.3B", "openai/clip-vit-base-patch32", 8, 120),
+    "tiny": Profile("tiny", "ladder-medium", "ladder-large", "emoji-clip", 60),
+    "full": Profile("full", "EleutherAI/gpt-neo-125m", "EleutherAI/gpt-neo-1.3B", "openai/clip-vit-base-patch32", 120),
 }
 
 

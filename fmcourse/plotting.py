@@ -34,8 +34,6 @@ STYLE = {
     "grid.color": "#dddddd",
     "grid.linewidth": 0.6,
     "axes.axisbelow": True,
-    "legend.frameon": False,
-    "figure.constrained_layout.use": True,
 }
 TITLE = {"x": 0.01, "ha": "left", "fontsize": 11, "fontweight": "bold"}
 IMAGES = Path(__file__).resolve().parent.parent / "images"
