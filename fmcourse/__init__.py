@@ -17,11 +17,13 @@ _FUNCTIONS = {
     "caught": "environment",
     "load_addresses": "hub",
     "load_adult": "hub",
+    "load_clip": "hub",
     "load_emoji": "hub",
     "load_gpt_neo": "hub",
 }
 _MODULES = (
     "bundle",
+    "clip",
     "environment",
     "evidence",
     "exercises",

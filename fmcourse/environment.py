@@ -40,6 +40,7 @@ class Profile:
         gpt_neo: the language model of notebook 04.
         judge: a larger model of the same family that scores what the first one writes.
         clip: the CLIP of notebook 03.
+        clip_lr: the learning rate at which that one's picture tower is fine-tuned.
         new_tokens: length of each continuation, in tokens.
     """
 
@@ -47,12 +48,13 @@ class Profile:
     gpt_neo: str
     judge: str
     clip: str
+    clip_lr: float
     new_tokens: int
 
 
 PROFILES = {
-    "tiny": Profile("tiny", "ladder-medium", "ladder-large", "emoji-clip", 60),
-    "full": Profile("full", "EleutherAI/gpt-neo-125m", "EleutherAI/gpt-neo-1.3B", "openai/clip-vit-base-patch32", 120),
+    "tiny": Profile("tiny", "ladder-medium", "ladder-large", "emoji-clip", 1e-4, 60),
+    "full": Profile("full", "EleutherAI/gpt-neo-125m", "EleutherAI/gpt-neo-1.3B", "openai/clip-vit-base-patch32", 1e-5, 120),
 }
 
 

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Drawing", "bars", "curves", "forest", "gallery", "picture", "plane"]
+__all__ = ["Drawing", "bars", "curves", "forest", "gallery", "heat", "picture", "plane"]
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", "*", "p", ">", "h")
 LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), "-")
 DPI = 110
 STYLE = {
@@ -97,7 +97,7 @@ def forest(
 
 
 def curves(
-    series: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    series: Mapping[str, tuple[Sequence[float], Sequence[float | Interval]]],
     title: str,
     x_label: str,
     y_label: str,
@@ -107,7 +107,7 @@ def curves(
     """Draw lines through points.
 
     Args:
-        series: label to (x values, y values), of equal length.
+        series: label to (x values, y values), of equal length; a y value may be an interval, which is drawn as a bar.
         title: the takeaway.
         x_label, y_label: what the axes show, with units.
         log_x: whether the horizontal axis is logarithmic.
@@ -119,6 +119,10 @@ def curves(
     for place, (label, (x, y)) in enumerate(series.items()):
         require(len(x) == len(y) > 0, f"series[{label!r}]", "as many x values as y values, at least one", (len(x), len(y)))
         look = {"marker": _of(MARKERS, place), "linestyle": _of(LINES, place), "color": _of(COLOURS, place)}
+        bars = [y_value for y_value in y if isinstance(y_value, Interval)]
+        if bars:
+            axes.vlines(x, [bar.low for bar in bars], [bar.high for bar in bars], color=look["color"], linewidth=1, alpha=0.6)
+            y = [bar.estimate for bar in bars]
         axes.plot(x, y, label=label, markersize=4, **look)
         said.append(f"{label} goes from {y[0]:.{digits}f} at {x[0]:g} to {y[-1]:.{digits}f} at {x[-1]:g}")
     if log_x:
@@ -158,7 +162,12 @@ def bars(
 
 
 def plane(
-    points: Mapping[str, tuple[Interval, Interval]], title: str, x_label: str, y_label: str, digits: int = 2
+    points: Mapping[str, tuple[Interval, Interval]],
+    title: str,
+    x_label: str,
+    y_label: str,
+    trail: tuple[str, Sequence[tuple[float, float]]] | None = None,
+    digits: int = 2,
 ) -> Drawing:
     """Draw labelled points with an interval along both axes, such as quality against diversity.
 
@@ -166,10 +175,11 @@ def plane(
         points: label to (interval along x, interval along y).
         title: the takeaway.
         x_label, y_label: what the axes show, with units.
+        trail: label and (x, y) pairs of a thin line behind the points, such as the way between two models.
         digits: decimals in the alt text.
     """
     require(len(points) > 0, "points", "at least one point", points)
-    figure, axes = _axes(height=3.6)
+    figure, axes = _axes(height=max(3.6, 0.9 + 0.27 * len(points)))
     said = []
     for place, (label, (x, y)) in enumerate(points.items()):
         axes.errorbar(
@@ -184,6 +194,10 @@ def plane(
             linewidth=1,
         )
         said.append(f"{label} at {x.estimate:.{digits}f} and {y.estimate:.{digits}f}")
+    if trail:
+        axes.plot(*zip(*trail[1]), color="#777777", linewidth=1, marker=".", markersize=4, zorder=1, label=trail[0])
+        ends = " to ".join(f"{x:.{digits}f} and {y:.{digits}f}" for x, y in (trail[1][0], trail[1][-1]))
+        said.append(f"a line, {trail[0]}, from {ends}")
     figure.legend(loc="outside right upper", fontsize=9)
     return _finish(figure, axes, title, x_label, y_label, f"{title}. {x_label} and {y_label}: {'; '.join(said)}.")
 
@@ -209,6 +223,36 @@ def gallery(images: Sequence, captions: Sequence[str], title: str, columns: int 
             axes.annotate(captions[place], (0.5, -0.05), xycoords="axes fraction", ha="center", va="top", fontsize=9)
     figure.suptitle(title, **TITLE)
     return _encode(figure, f"{title}. Pictures: {', '.join(captions)}.")
+
+
+def heat(images: Sequence, maps: Sequence, captions: Sequence[str], title: str, unit: str) -> Drawing:
+    """Draw pictures on white in grey, each with a map laid over it, one colour scale for all.
+
+    Args:
+        images: PIL images.
+        maps: one array of shape (rows, columns) per image; it is stretched over the image.
+        captions: one per image.
+        title: the takeaway.
+        unit: what the colours show, with its unit.
+    """
+    require(len(images) == len(maps) == len(captions) > 0, "maps", f"one for each of the {len(images)} images", len(maps))
+    figure = _figure(7.2, 2.6)
+    grid = figure.subplots(1, len(images), squeeze=False)[0]
+    largest = max(float(abs(values).max()) for values in maps)
+    said = []
+    for axes, image, values, caption in zip(grid, images, maps, captions):
+        axes.axis("off")
+        width, height = image.size
+        axes.imshow(_on_white(image).convert("L"), cmap="gray", alpha=0.6)
+        shown = {"cmap": "RdBu_r", "vmin": -largest, "vmax": largest, "alpha": 0.6, "interpolation": "bilinear"}
+        drawn = axes.imshow(values, extent=(0, width, height, 0), **shown)
+        axes.annotate(caption, (0.5, -0.05), xycoords="axes fraction", ha="center", va="top", fontsize=9)
+        row, column = divmod(int(values.argmax()), values.shape[1])
+        down, right = ((place + 0.5) / count for place, count in zip((row, column), values.shape))
+        said.append(f"{caption}: largest {values.max():.2f}, {down:.0%} down and {right:.0%} from the left")
+    figure.colorbar(drawn, ax=list(grid), shrink=0.8, label=unit)
+    figure.suptitle(title, **TITLE)
+    return _encode(figure, f"{title}. {unit}. {'; '.join(said)}.")
 
 
 def picture(name: str, alt: str) -> Drawing:

@@ -42,6 +42,27 @@ QUESTIONS = {
         high=10_000,
         unit="million characters",
     ),
+    "templates": Question(
+        "Words alone sort drawings into 58 subgroups. What do five templates in place of one do to the share that is right?",
+        choices=("raise it", "nothing clear", "lower it"),
+    ),
+    "shift": Question(
+        "Fine-tuned on Noto, the model sorts new Noto drawings. How much worse does it sort the same concepts in OpenMoji?",
+        low=-100,
+        high=100,
+        unit="percentage points",
+    ),
+    "worst-mistake": Question(
+        "Which of the clinic's mistakes costs the most test accuracy, not counting fp16, which leaves no model at all?",
+        choices=(
+            "diagonal targets though meanings repeat",
+            "learning rate 1e-3",
+            "temperature not clamped",
+            "rows not normalized",
+            "stray text dimension",
+            "step picked on the test set",
+        ),
+    ),
     "greedy-repeats": Question(
         "Of the four-word sequences in a greedy continuation, which share stood there before?",
         low=0,

@@ -5,20 +5,26 @@ They write into one ``HTML`` element instead of an output area, which some noteb
 
 from __future__ import annotations
 
+import base64
 import html
+import io
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from fmcourse import generation
+from fmcourse import clip, generation
+from fmcourse.arguments import require
 from fmcourse.generation import Sample
 
 if TYPE_CHECKING:
     import ipywidgets
     import torch
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from PIL import Image
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
 
-__all__ = ["next_token_explorer"]
+__all__ = ["next_token_explorer", "picture_search"]
 
 SHOWN_TOKENS = 12
+SHOWN_PICTURES = 12
 
 
 def next_token_explorer(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompt: str) -> ipywidgets.VBox:
@@ -54,3 +60,40 @@ def _chart(tokenizer: PreTrainedTokenizerBase, probabilities: torch.Tensor) -> s
     kept = int((probabilities > 0).sum())
     counted = "1 token" if kept == 1 else f"{kept} tokens"
     return f"<table>{''.join(rows)}</table><p>{counted} can be drawn.</p>"
+
+
+def picture_search(
+    model: PreTrainedModel, processor: ProcessorMixin, images: Sequence[Image.Image], rows: torch.Tensor, query: str
+) -> ipywidgets.VBox:
+    """Return a text field above the pictures that lie nearest to what is typed.
+
+    Args:
+        model, processor: those of :func:`fmcourse.load_clip`.
+        images: the gallery.
+        rows: its unit rows, shape (images, d).
+        query: the text to start with.
+    """
+    import ipywidgets
+
+    require(len(images) == len(rows) > 0, "rows", f"one for each of the {len(images)} images", len(rows))
+    field = ipywidgets.Text(query, description="find", continuous_update=False)
+    found = ipywidgets.HTML()
+
+    def search(change: object = None) -> None:
+        near = (rows @ clip.embed_texts(model, processor, [field.value])[0]).topk(min(SHOWN_PICTURES, len(rows)))
+        places = zip(near.indices.tolist(), near.values.tolist())
+        found.value = "".join(_figure(images[place], f"{nearness:.2f}") for place, nearness in places)
+
+    field.observe(search, names="value")
+    search()
+    return ipywidgets.VBox([field, found])
+
+
+def _figure(image: Image.Image, caption: str) -> str:
+    file = io.BytesIO()
+    image.convert("RGBA").save(file, format="PNG")
+    source = f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
+    return (
+        f"<figure style='display:inline-block;margin:4px;text-align:center'><img src='{source}' width='64' alt=''/>"
+        f"<figcaption>{html.escape(caption)}</figcaption></figure>"
+    )

@@ -17,7 +17,7 @@ FILLS = {"data": "#d6e8f5", "model": "#fbe3d1", "use": "#d5efe4", "plain": "#f2f
 
 def main() -> None:
     matplotlib.rcParams |= {"svg.fonttype": "path", "svg.hashsalt": "fmcourse", "font.size": 11}
-    for draw in (course_map, decoding):
+    for draw in (course_map, decoding, shared_space):
         figure, axes = plt.subplots(figsize=(9, 4.6))
         axes.axis("off")
         axes.set_xlim(0, 90)
@@ -68,6 +68,27 @@ def decoding(axes) -> None:
     _arrow(axes, (71, 6), (10.5, 6))
     _arrow(axes, (10.5, 6), (10.5, 24))
     _label(axes, 41, 8.3, "append, and again")
+
+
+def shared_space(axes) -> None:
+    """Two towers, one space: pictures and texts become rows, and a table of dot products says which belong together."""
+    texts = ("a drawing of cat", "a drawing of bus", "a drawing of pear")
+    for row, (name, y) in enumerate(zip(("picture 1", "picture 2", "picture 3"), (32, 24, 16))):
+        _box(axes, 1, y, 13, 5.5, name, "data")
+        _arrow(axes, (14, y + 2.75), (19, y + 2.75))
+        _arrow(axes, (35, y + 2.75), (49, y + 2.75))
+        for column in range(3):
+            right = row == column
+            axes.add_patch(plt.Rectangle((50 + 13 * column, y), 12, 5.5, fc="#0072B2" if right else "#e4e4e4", ec=INK, lw=0.8))
+            text = "near" if right else "far"
+            axes.text(56 + 13 * column, y + 2.75, text, ha="center", va="center", color="white" if right else INK, fontsize=10)
+    _box(axes, 19, 15, 16, 23.5, "picture tower\n(convolutions),\nrows of length 1", "model")
+    _box(axes, 50, 5, 38, 6, "text tower (a small BERT), rows of length 1", "model")
+    for column, text in enumerate(texts):
+        _label(axes, 56 + 13 * column, 2, text)
+        _arrow(axes, (56 + 13 * column, 3.2), (56 + 13 * column, 5))
+        _arrow(axes, (56 + 13 * column, 11), (56 + 13 * column, 15.5))
+    _label(axes, 69, 40.3, "training pulls the diagonal near", bold=True)
 
 
 def _box(axes, x: float, y: float, width: float, height: float, text: str, kind: str) -> None:

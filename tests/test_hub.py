@@ -9,7 +9,7 @@ import torch
 from doubles import forget_bundle, says
 
 from fmcourse import bundle, hub
-from fmcourse.hub import LADDER, STYLES, load_addresses, load_adult, load_emoji, load_gpt_neo
+from fmcourse.hub import LADDER, STYLES, held_out, load_addresses, load_adult, load_emoji, load_gpt_neo
 
 MILLIONS = {"ladder-small": 0.1, "ladder-medium": 0.5, "ladder-large": 2.0}
 STYLE_LIST = ", ".join(map(repr, STYLES))
@@ -66,8 +66,8 @@ def test_the_ladder_shares_one_tokenizer_that_loses_nothing(ladder):
 def test_a_larger_model_is_less_surprised(ladder, addresses):
     from fmcourse.generation import bits_per_byte
 
-    held_out = next(row["text"] for row in addresses if row["split"] == "test")[:2000]
-    small, medium, large = (bits_per_byte(*ladder[name], held_out) for name in LADDER)
+    unseen = next(row["text"] for row in addresses if row["split"] == "test")[:2000]
+    small, medium, large = (bits_per_byte(*ladder[name], unseen) for name in LADDER)
     assert large < medium < small < 3  # three bits a byte is about what single-letter frequencies of English need
 
 
@@ -80,6 +80,63 @@ def test_two_loads_share_no_weights(ladder):
     model, _ = load_gpt_neo("ladder-small")
     torch.nn.init.zeros_(model.transformer.wte.weight)
     assert ladder["ladder-small"][0].transformer.wte.weight.abs().sum() > 0
+
+
+CLIP_MILLIONS = {"emoji-clip": 6.6, "sweep-clip": 0.4}
+CLIP_MEGABYTES = {"emoji-clip": 16.0, "sweep-clip": 1.0}
+
+
+@pytest.fixture(scope="module")
+def clips():
+    return {name: hub.load_clip(name) for name in hub.CLIPS}
+
+
+@pytest.mark.parametrize("name", hub.CLIPS)
+def test_a_bundled_clip_is_ready_to_embed(clips, name):
+    model, processor = clips[name]
+    assert type(model).__name__ == "VisionTextDualEncoderModel"
+    assert type(processor).__name__ == "VisionTextDualEncoderProcessor"
+    assert not model.training and model.device.type == "cpu"
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+    assert model.num_parameters() / 1e6 == pytest.approx(CLIP_MILLIONS[name], rel=0.25)
+    assert model.logit_scale.exp().item() <= 100.01
+
+
+@pytest.mark.parametrize("name", hub.CLIPS)
+def test_a_bundled_clip_has_at_most_its_size(name):
+    files = [file for file in (bundle.BUNDLED / name).iterdir() if file.name != "report.json"]
+    assert sum(file.stat().st_size for file in files) <= CLIP_MEGABYTES[name] * 1e6
+
+
+@pytest.mark.parametrize("name", hub.CLIPS)
+def test_a_bundled_clip_finds_drawings_that_it_was_trained_on(clips, name):
+    from fmcourse import clip
+
+    table = load_emoji("noto").select(range(0, 300, 10))
+    ranks = clip.retrieval_ranks(
+        clip.embed_images(*clips[name], list(table["image"])),
+        clip.embed_texts(*clips[name], list(table["name"])),
+        range(len(table)),
+    )
+    assert (ranks < 5).float().mean() > 0.5  # chance is 5 of 30
+
+
+def test_the_default_clip_of_the_tiny_profile_is_the_bundled_one(clips):
+    model, _ = hub.load_clip()
+    assert all(map(torch.equal, model.parameters(), clips["emoji-clip"][0].parameters()))
+
+
+def test_a_clip_of_the_hub_offline_gives_one_sentence_and_the_bundled_model(offline, clips, capsys):
+    model, _ = hub.load_clip("openai/clip-vit-base-patch32")
+    captured = capsys.readouterr()
+    start, end = "openai/clip-vit-base-patch32 could not be loaded from the hub (", "); going on with the bundled emoji-clip.\n"
+    assert captured.out.startswith(start) and captured.out.endswith(end) and captured.out.count("\n") == 1
+    assert model.num_parameters() == clips["emoji-clip"][0].num_parameters()
+
+
+def test_an_unknown_clip_lists_what_there_is():
+    with says(ValueError, "name: expected one of 'emoji-clip', 'sweep-clip', got 'emoji-clp'; did you mean 'emoji-clip'?"):
+        hub.load_clip("emoji-clp")
 
 
 @pytest.fixture
@@ -204,6 +261,17 @@ def test_all_six_styles_by_default():
 def test_a_wrong_style_lists_the_choices(styles, words):
     with says(ValueError, words):
         load_emoji(styles)
+
+
+def test_held_out_concepts_are_in_the_table_and_none_is_its_own_twin():
+    concepts, twins = held_out()
+    assert isinstance(concepts, frozenset) and isinstance(twins, frozenset)
+    assert len(concepts) == 300 and twins and not concepts & twins
+    plain = load_emoji("noto").select_columns(["codepoints", "group", "skin_tone"])
+    known = {row["codepoints"] for row in plain if row["skin_tone"] == "none"}
+    assert concepts | twins <= known
+    assert not {row["codepoints"] for row in plain if row["group"] == "flags"} & concepts
+    assert held_out() == (concepts, twins)
 
 
 # What a damaged bundle says.

@@ -13,7 +13,7 @@ from doubles import says
 from PIL import Image
 
 from fmcourse import plotting
-from fmcourse.plotting import bars, curves, forest, gallery, picture, plane
+from fmcourse.plotting import bars, curves, forest, gallery, heat, picture, plane
 from fmcourse.uncertainty import Interval
 
 ONE, TWO = Interval(0.5, 0.25, 0.75), Interval(3.0, 2.5, 4.125)
@@ -30,6 +30,10 @@ DRAWINGS = {
         ),
         "Both fall. loss (nats) against step: train goes from 9.00 at 1 to 1.00 at 3; test goes from 9.50 at 1 to 2.12 at 1000.",
     ),
+    "curves with intervals": (
+        lambda: curves({"probe": ([1, 4], [ONE, TWO])}, "It rises", "pictures", "right (%)", log_x=True, digits=1),
+        "It rises. right (%) against pictures: probe goes from 0.5 at 1 to 3.0 at 4.",
+    ),
     "bars": (
         lambda: bars({"old": {"a": 1.0, "b": 2.5}, "new": {"a": 0.125, "b": 3.0}}, "New is mixed", "share", digits=1),
         "New is mixed. share. old: a 1.0, b 2.5; new: a 0.1, b 3.0.",
@@ -37,6 +41,14 @@ DRAWINGS = {
     "plane": (
         lambda: plane({"greedy": (ONE, TWO)}, "One point", "variety", "oddity (nats)"),
         "One point. variety and oddity (nats): greedy at 0.50 and 3.00.",
+    ),
+    "plane with a trail": (
+        lambda: plane({"greedy": (ONE, TWO)}, "A way", "x", "y", trail=("way", [(0.0, 1.0), (0.25, 2.0), (0.5, 3.0)]), digits=1),
+        "A way. x and y: greedy at 0.5 and 3.0; a line, way, from 0.0 and 1.0 to 0.5 and 3.0.",
+    ),
+    "heat": (
+        lambda: heat([SQUARE], [np.array([[0.0, 0.5], [-0.25, 0.125]])], ["cat"], "It looks up", "cosine lost"),
+        "It looks up. cosine lost. cat: largest 0.50, 25% down and 75% from the left.",
     ),
     "gallery": (
         lambda: gallery([SQUARE] * 3, ["cat", "dog", "owl"], "Three animals", columns=2),
@@ -147,7 +159,7 @@ def luminance(colour):
 
 
 def test_colours_are_all_different_and_visible_on_white():
-    assert len(set(plotting.COLOURS)) == len(set(plotting.MARKERS)) == len(plotting.LINES) == 7
+    assert len(set(plotting.COLOURS)) == len(plotting.LINES) == 7 and len(set(plotting.MARKERS)) == len(plotting.MARKERS) == 12
     assert len(set(plotting.LINES)) >= 6
     # WCAG asks 3:1 for graphics; Okabe and Ito's orange and light blue reach 2.1, and their markers tell them apart.
     assert all(1.05 / (luminance(colour) + 0.05) > 2 for colour in plotting.COLOURS)
@@ -182,6 +194,20 @@ def test_a_notebooks_own_settings_are_respected_and_kept():
         assert matplotlib.rcParams["axes.titlesize"] == 33
 
 
+def test_an_interval_on_a_curve_is_drawn():
+    wide, narrow = ({"a": ([1, 2], [Interval(1, 1 - w, 1 + w), Interval(1, 0, 2)])} for w in (0.1, 0.9))
+    assert curves(wide, "t", "x", "y").png != curves(narrow, "t", "x", "y").png
+
+
+def test_twelve_points_of_a_plane_differ_without_colour(one_colour):
+    dots = [(Interval(place, place - 0.1, place + 0.1),) * 2 for place in range(12)]
+    straight = plane(dict(zip("abcdefghijkl", dots)), "t", "x", "y")
+    for other in range(1, 12):
+        swapped = [*dots]
+        swapped[0], swapped[other] = dots[other], dots[0]
+        assert plane(dict(zip("abcdefghijkl", swapped)), "t", "x", "y").png != straight.png, f"0 and {other} look alike"
+
+
 def test_inputs_are_not_changed():
     x, y = np.array([1.0, 2.0]), np.array([3.0, 4.0])
     image = SQUARE.copy()
@@ -207,6 +233,7 @@ ERRORS = [
         "groups: expected the categories ['a'] in every series, got {'old': ['a'], 'new': ['b']}",
     ),
     (lambda: plane({}, "t", "x", "y"), "points: expected at least one point, got {}"),
+    (lambda: heat([SQUARE], [], ["one"], "t", "u"), "maps: expected one for each of the 1 images, got 0"),
     (lambda: gallery([SQUARE] * 2, ["one"], "t"), "captions: expected one for each of the 2 images, got 1"),
     (lambda: gallery([SQUARE], ["one"], "t", columns=0), "columns: expected at least 1, got 0"),
 ]

@@ -6,10 +6,11 @@ import re
 
 import ipywidgets
 import pytest
-from doubles import Letters, tiny_gpt_neo
+from doubles import Letters, drawings, says, tiny_clip, tiny_gpt_neo
 
+from fmcourse import clip
 from fmcourse.generation import Sample, next_logits
-from fmcourse.widgets import SHOWN_TOKENS, next_token_explorer
+from fmcourse.widgets import SHOWN_PICTURES, SHOWN_TOKENS, next_token_explorer, picture_search
 
 PROMPT = "abc"
 
@@ -89,3 +90,39 @@ def test_what_the_model_writes_is_shown_as_text():
     assert texts[0] == "<b>&lt;&gt;&amp;</b> ..."
     assert not re.search(r"<code>[<>&](?!(lt|gt|amp|#))", texts[1])
     assert {"&lt;", "&gt;", "&amp;"} & {token for token, _ in shown(explorer)}
+
+
+# The picture search.
+
+
+@pytest.fixture(scope="module")
+def gallery():
+    model, processor = tiny_clip()
+    images = drawings(20)
+    return model, processor, images, clip.embed_images(model, processor, images)
+
+
+def captions(search):
+    return [float(text) for text in re.findall(r"<figcaption>(-?[\d.]+)</figcaption>", chart(search))]
+
+
+def test_the_search_shows_the_nearest_first(gallery):
+    model, processor, images, rows = gallery
+    search = picture_search(*gallery, "a cat")
+    near = (rows @ clip.embed_texts(model, processor, ["a cat"])[0]).sort(descending=True).values[:SHOWN_PICTURES]
+    assert captions(search) == [round(value, 2) for value in near.tolist()]
+    assert chart(search).count("data:image/png;base64,") == SHOWN_PICTURES
+
+
+def test_typing_searches_again(gallery):
+    search = picture_search(*gallery, "a cat")
+    field = next(widget for widget in below(search) if isinstance(widget, ipywidgets.Text))
+    before, field.value = chart(search), "a bus"
+    changed, field.value = chart(search), "a cat"
+    assert changed != before and chart(search) == before
+
+
+def test_a_gallery_without_its_rows_is_refused(gallery):
+    model, processor, images, rows = gallery
+    with says(ValueError, "rows: expected one for each of the 20 images, got 3"):
+        picture_search(model, processor, images, rows[:3], "a cat")

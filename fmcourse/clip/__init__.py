@@ -1,0 +1,62 @@
+"""How is one foundation adapted, and what is lost on the way? CLIP: zero-shot, probes, fine-tuning, interpolation.
+
+Serves notebook 03. Every function takes the model and processor of :func:`fmcourse.load_clip`, the bundled one or
+OpenAI's. Axes: n pictures or texts, d numbers per row, side pixels. Sources: Radford et al. 2021 (CLIP), Kumar et al. 2022
+(LP-FT), Wortsman et al. 2022 (WiSE-FT), Hu et al. 2022 (LoRA), Zhang et al. 2022 (Tip-Adapter), Goyal et al. 2023 (FLYP).
+"""
+
+from __future__ import annotations
+
+from fmcourse.clip.adaptation import add_lora, fine_tune, interpolate, lora, lp_ft, tip_adapter
+from fmcourse.clip.classifier import Head, build_classifier, linear_probe, load_classifier, random_head, save_classifier
+from fmcourse.clip.contrast import contrastive_loss, soft_targets
+from fmcourse.clip.embedding import (
+    TEMPLATES,
+    embed_images,
+    embed_texts,
+    occlusion,
+    pixels_of,
+    retrieval_ranks,
+    zero_shot_head,
+)
+from fmcourse.clip.mistakes import MISTAKES, Habits, fine_tune_pairs
+from fmcourse.clip.pictures import Pictures, read_pictures
+from fmcourse.clip.results import Clinic, Frontier, load_clinic, load_frontier
+from fmcourse.clip.tasks import Part, Task, sample_folder, subgroup_task
+
+__all__ = [
+    "MISTAKES",
+    "TEMPLATES",
+    "Clinic",
+    "Frontier",
+    "Habits",
+    "Head",
+    "Part",
+    "Pictures",
+    "Task",
+    "add_lora",
+    "build_classifier",
+    "contrastive_loss",
+    "embed_images",
+    "embed_texts",
+    "fine_tune",
+    "fine_tune_pairs",
+    "interpolate",
+    "linear_probe",
+    "load_classifier",
+    "load_clinic",
+    "load_frontier",
+    "lora",
+    "lp_ft",
+    "occlusion",
+    "pixels_of",
+    "random_head",
+    "read_pictures",
+    "retrieval_ranks",
+    "sample_folder",
+    "save_classifier",
+    "soft_targets",
+    "subgroup_task",
+    "tip_adapter",
+    "zero_shot_head",
+]

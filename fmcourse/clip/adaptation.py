@@ -1,0 +1,266 @@
+"""How is a foundation made to serve one task? Fine-tuning, LP-FT, LoRA, interpolation, Tip-Adapter.
+
+Serves notebook 03. Sources: Kumar et al. 2022 (linear probing, then fine-tuning), Wortsman et al. 2022 (WiSE-FT),
+Hu et al. 2022 (LoRA), Zhang et al. 2022 (Tip-Adapter).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fmcourse import training
+from fmcourse.arguments import require
+from fmcourse.clip.classifier import STRENGTH, Head, build_classifier, checked_labels, linear_probe
+from fmcourse.clip.embedding import check_pixels, embed_images, pixels_of
+
+if TYPE_CHECKING:
+    import torch
+    from peft import PeftModel
+    from PIL import Image
+    from transformers import PreTrainedModel, ProcessorMixin
+
+__all__ = ["add_lora", "fine_tune", "interpolate", "lora", "lp_ft", "tip_adapter"]
+
+LR = 1e-4  # of the picture tower; chosen on validation concepts by recipes/clip_frontier.py, like the next ones
+LORA_LR = 3e-3
+HEAD_LR = 0.1  # of the head, whichever way the tower is adapted
+WEIGHT_DECAY = 0.05
+STEPS, BATCH = 60, 32
+SHARPNESS, TRUST = 5.5, 30.0  # beta of Zhang et al. 2022, section 4.1, kept by validation; alpha chosen there
+
+
+def fine_tune(
+    model: PreTrainedModel,
+    processor: ProcessorMixin,
+    images: Sequence[Image.Image] | torch.Tensor,
+    labels: Sequence[int] | torch.Tensor,
+    head: Head | torch.Tensor,
+    *,
+    steps: int = STEPS,
+    batch_size: int = BATCH,
+    lr: float = LR,
+    seed: int = 0,
+    checkpoint: str | Path | None = None,
+    measure: Callable | None = None,
+    measure_every: int = 20,
+    progress: bool = True,
+) -> tuple[torch.nn.Module, training.Run]:
+    """Train the whole picture tower and the head by cross-entropy, from a copy of the model.
+
+    Args:
+        model, processor: those of :func:`fmcourse.load_clip`; the model itself stays as it is.
+        images: PIL images, or their pixels, shape (n, 3, side, side).
+        labels: the class of each picture, 0 to classes - 1, shape (n,).
+        head: where the head starts: :func:`random_head`, :func:`zero_shot_head` or :func:`linear_probe`.
+        steps, batch_size, lr, seed: as in :func:`fmcourse.training.fit`; AdamW, a warm-up of a tenth, then half a cosine.
+        checkpoint: a file to write now and then; the same call goes on from it after a disconnect.
+        measure, measure_every, progress: as in :func:`fmcourse.training.fit`.
+
+    Returns:
+        The classifier, and what the training loop did.
+
+    Raises:
+        ValueError: labels that do not fit images or head; pixels of another shape or not finite.
+    """
+    pixels, labels = _examples(model, processor, images, labels, head)
+    classifier = build_classifier(model, head)
+    settings = {"checkpoint": checkpoint, "measure": measure, "measure_every": measure_every, "progress": progress}
+    return classifier, _train(classifier, pixels, labels, steps, batch_size, lr, seed, settings)
+
+
+def lp_ft(
+    model: PreTrainedModel,
+    processor: ProcessorMixin,
+    images: Sequence[Image.Image] | torch.Tensor,
+    labels: Sequence[int] | torch.Tensor,
+    strength: float = STRENGTH,
+    **settings,
+) -> tuple[torch.nn.Module, training.Run]:
+    """Fit a linear probe, then fine-tune everything from it (Kumar et al. 2022); `settings` are those of :func:`fine_tune`."""
+    import torch
+
+    pixels = images if isinstance(images, torch.Tensor) else pixels_of(processor, images)
+    head = linear_probe(embed_images(model, processor, pixels), labels, strength)
+    return fine_tune(model, processor, pixels, labels, head, **settings)
+
+
+def add_lora(classifier: torch.nn.Module, rank: int = 8) -> PeftModel:
+    """Wrap a classifier by peft: each linear map and 1x1 convolution of the tower gets a low-rank update, the head stays trained.
+
+    Args:
+        classifier: of :func:`build_classifier`; it is changed in place.
+        rank: of each update, at least 1; the update is scaled by 2, whatever the rank.
+    """
+    import torch
+    from peft import LoraConfig, get_peft_model
+
+    require(rank >= 1, "rank", "at least 1", rank)
+
+    def adapted(module: torch.nn.Module) -> bool:
+        pointwise = isinstance(module, torch.nn.Conv2d) and module.kernel_size == (1, 1) and module.groups == 1
+        return pointwise or isinstance(module, torch.nn.Linear)
+
+    tower = [name for name, module in classifier.named_modules() if adapted(module) and "squeeze_excite" not in name]
+    targets = [name for name in tower if name != "head"]
+    config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=targets, modules_to_save=["head"])
+    return get_peft_model(classifier, config)
+
+
+def lora(
+    model: PreTrainedModel,
+    processor: ProcessorMixin,
+    images: Sequence[Image.Image] | torch.Tensor,
+    labels: Sequence[int] | torch.Tensor,
+    head: Head | torch.Tensor,
+    *,
+    rank: int = 8,
+    steps: int = STEPS,
+    batch_size: int = BATCH,
+    lr: float = LORA_LR,
+    seed: int = 0,
+    checkpoint: str | Path | None = None,
+    progress: bool = True,
+) -> tuple[torch.nn.Module, training.Run]:
+    """Train low-rank updates and the head, merge them, and return a plain classifier and what the loop did.
+
+    Arguments and errors are those of :func:`fine_tune`; `rank` is that of :func:`add_lora`.
+    """
+    import torch
+
+    pixels, labels = _examples(model, processor, images, labels, head)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        wrapped = add_lora(build_classifier(model, head), rank)
+    settings = {"checkpoint": checkpoint, "progress": progress}
+    run = _train(wrapped, pixels, labels, steps, batch_size, lr, seed, settings)
+    return wrapped.merge_and_unload().eval().requires_grad_(True), run
+
+
+def interpolate(
+    state_a: Mapping[str, torch.Tensor], state_b: Mapping[str, torch.Tensor], alpha: float
+) -> dict[str, torch.Tensor]:
+    """Return ``(1 - alpha) * a + alpha * b`` for every weight (Wortsman et al. 2022, equation 1).
+
+    Args:
+        state_a, state_b: state dicts with the same names and shapes; they stay as they are.
+        alpha: from 0, which gives a, to 1, which gives b.
+
+    Returns:
+        New tensors; whole-number entries, such as counters, are those of the nearer end.
+
+    Raises:
+        ValueError: alpha outside [0, 1], or state dicts that differ in names or shapes.
+
+    >>> import torch
+    >>> interpolate({"w": torch.zeros(2)}, {"w": torch.ones(2)}, 0.25)["w"].tolist()
+    [0.25, 0.25]
+    """
+    require(0 <= alpha <= 1, "alpha", "a number from 0 (a) to 1 (b)", alpha)
+    differing = sorted(state_a.keys() ^ state_b.keys())
+    require(not differing, "state_b", "the same names as in state_a", f"{len(differing)} differing, such as {differing[:1]}")
+    for name, value in state_a.items():
+        other = tuple(state_b[name].shape)
+        require(tuple(value.shape) == other, f"state_b[{name!r}]", f"shape {tuple(value.shape)}", other)
+    return {name: _between(value, state_b[name], alpha) for name, value in state_a.items()}
+
+
+def tip_adapter(
+    features: torch.Tensor,
+    labels: Sequence[int] | torch.Tensor,
+    head: torch.Tensor,
+    rows: torch.Tensor,
+    scale: float = 100.0,
+    trust: float = TRUST,
+    sharpness: float = SHARPNESS,
+) -> torch.Tensor:
+    """Return logits of the training-free Tip-Adapter: the zero-shot head, and a vote of the nearest labelled pictures.
+
+    Args:
+        features: unit rows of the labelled pictures, shape (n, d).
+        labels: their classes, shape (n,).
+        head: the zero-shot head, unit rows, shape (classes, d).
+        rows: unit rows of the pictures to classify, shape (m, d).
+        scale: the model's scale, by which zero-shot cosines are multiplied.
+        trust: weight of the vote (alpha in the paper).
+        sharpness: how fast a vote falls with distance (beta in the paper).
+
+    Returns:
+        Logits, shape (m, classes).
+
+    Raises:
+        ValueError: labels of another length, or above the number of classes.
+    """
+    from torch.nn import functional
+
+    labels = checked_labels(labels, len(features), len(head))
+    votes = (-sharpness * (1 - rows @ features.T)).exp() @ functional.one_hot(labels, len(head)).to(rows)
+    return scale * rows @ head.T + trust * votes
+
+
+def _train(classifier, pixels, labels, steps: int, batch_size: int, lr: float, seed: int, settings: dict) -> training.Run:
+    from torch.nn import functional
+
+    device = next(classifier.parameters()).device
+    shuffled = batches_of(len(labels), batch_size, seed)
+
+    def loss(classifier, chosen: torch.Tensor) -> torch.Tensor:
+        return functional.cross_entropy(classifier(pixels[chosen].to(device)), labels[chosen].to(device))
+
+    schedule = training.cosine(warmup=0.1, floor=0.0)
+    return training.fit(
+        classifier, shuffled, steps, optimizer=_two_speeds(lr), loss=loss, schedule=schedule, seed=seed, **settings
+    )
+
+
+def _two_speeds(lr: float) -> Callable:
+    """Return a function from a classifier to an AdamW that moves the head faster than the tower; only matrices decay."""
+
+    def build(classifier) -> torch.optim.Optimizer:
+        import torch
+
+        trained = [p for p in classifier.parameters() if p.requires_grad]
+        head = [p for p in classifier.head.parameters() if p.requires_grad]
+        tower = [p for p in trained if not any(p is own for own in head)]
+        groups = [
+            {"params": head, "lr": HEAD_LR, "weight_decay": 0.0},
+            {"params": [p for p in tower if p.ndim > 1], "weight_decay": WEIGHT_DECAY},
+            {"params": [p for p in tower if p.ndim == 1], "weight_decay": 0.0},
+        ]
+        return torch.optim.AdamW([group for group in groups if group["params"]], lr=lr, betas=(0.9, 0.98), fused=True)
+
+    return build
+
+
+def batches_of(count: int, batch_size: int, seed: int) -> Callable[[int], torch.Tensor]:
+    """Return a function from the step to places in 0 ... count - 1: each epoch goes through all in an order of its own."""
+    import torch
+
+    require(batch_size >= 1, "batch_size", "at least 1", batch_size)
+
+    @functools.lru_cache(maxsize=2)
+    def order(epoch: int) -> torch.Tensor:
+        return torch.randperm(count, generator=torch.Generator().manual_seed(seed * training.SEED_STRIDE + epoch))
+
+    def batch(step: int) -> torch.Tensor:
+        first = step * batch_size
+        places = range(first, first + batch_size)
+        return torch.stack([order(place // count)[place % count] for place in places])
+
+    return batch
+
+
+def _examples(model, processor, images, labels, head) -> tuple[torch.Tensor, torch.Tensor]:
+    import torch
+
+    pixels = images if isinstance(images, torch.Tensor) else pixels_of(processor, images)
+    check_pixels(pixels, model.config.vision_config.image_size)
+    return pixels, checked_labels(labels, len(pixels), len(head.weight if isinstance(head, Head) else head))
+
+
+def _between(a: torch.Tensor, b: torch.Tensor, alpha: float) -> torch.Tensor:
+    if not a.is_floating_point():
+        return (a if alpha < 0.5 else b).clone()
+    return (1 - alpha) * a + alpha * b

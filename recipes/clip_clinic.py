@@ -1,0 +1,98 @@
+"""The mistakes clinic of notebook 03: contrastive fine-tuning of the bundled CLIP, done right and with seven mistakes.
+
+A seed draws the validation concepts and the order of the batches. What ships is, for each mistake, seed and measured step,
+the accuracy on validation and which test pictures were right; the notebook picks steps and computes costs from it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import os
+import time
+
+import fmcourse
+from fmcourse import clip
+from recipes.clip_frontier import Bench
+from recipes.common import BUNDLED, register, work_folder
+
+SEEDS = range(3)
+RIGHT = "done right"
+MEASURE_EVERY = 20
+FILE = "clip-clinic.json"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, nargs="*", default=list(SEEDS), help="run only these, and leave the writing out")
+    arguments = parser.parse_args()
+    fmcourse.setup()
+    runs = [run for seed in arguments.seeds for run in one_seed(seed)]
+    if arguments.seeds == list(SEEDS):
+        write(runs)
+
+
+def one_seed(seed: int) -> list[dict]:
+    """Return the runs of one seed, the right one first; each is kept in the work folder when done."""
+    bench, runs = Bench(seed), []
+    for name, habits in {RIGHT: clip.Habits(), **clip.MISTAKES}.items():
+        if habits.pick == "test":
+            continue  # trained as the right one is; only the choice of the step differs
+        kept = work_folder("clip_clinic") / f"{seed}-{name.replace(' ', '-')}.json"
+        if not kept.exists():
+            partial = kept.with_suffix(".partial")
+            partial.write_text(json.dumps(one_run(bench, name, habits)))
+            os.replace(partial, kept)
+        runs.append(json.loads(kept.read_text()))
+    return runs
+
+
+def one_run(bench: Bench, name: str, habits: clip.Habits) -> dict:
+    """Train with these habits and return what was measured on the way, and the step at which the loss was lost."""
+    start, records, failed = time.time(), [], None
+
+    def measure(tuned) -> dict[str, float]:
+        records.append({"step": MEASURE_EVERY * len(records), **accuracies(bench, tuned)})
+        return {"validation": records[-1]["validation"]}
+
+    try:
+        settings = {"seed": bench.seed, "measure": measure, "measure_every": MEASURE_EVERY, "progress": False}
+        clip.fine_tune_pairs(*bench.examples[:3], bench.captions, habits, ids=bench.labels["train"], **settings)
+    except FloatingPointError as error:
+        failed = str(error)
+    print(f"seed {bench.seed}: {name}, {[round(r['validation'], 3) for r in records]}, {time.time() - start:.0f} s", flush=True)
+    return {"mistake": name, "seed": bench.seed, "records": records, "failed": failed, "seconds": time.time() - start}
+
+
+def accuracies(bench: Bench, tuned) -> dict:
+    """Return the zero-shot accuracy on validation, and for each test picture 1 if it was right, else 0."""
+    plain = copy.deepcopy(tuned).float()
+    head = clip.zero_shot_head(plain, bench.processor, bench.task.names)
+    right = {}
+    for part in ("validation", "test"):
+        logits = clip.embed_images(plain, bench.processor, bench.pixels[part]) @ head.T
+        right[part] = logits.argmax(1) == bench.labels[part]
+    bits = "".join(map(str, right["test"].int().tolist()))
+    return {"validation": right["validation"].float().mean().item(), "test": bits}
+
+
+def write(runs: list[dict]) -> None:
+    """Write all seeds into one file and register it."""
+    seconds = sum(run.pop("seconds") for run in runs)
+    file = BUNDLED / FILE
+    content = {"concepts": clip.subgroup_task().test.concepts, "runs": runs}
+    file.write_text(json.dumps(content, indent=0) + "\n", encoding="utf-8")
+    register(
+        file,
+        licence="CC-BY-4.0",
+        attribution="fmcourse",
+        source="emoji-clip, emoji-noto.parquet",
+        recipe="recipes/clip_clinic.py",
+        settings={"seeds": list(SEEDS), "steps": clip.adaptation.STEPS, "batch": clip.adaptation.BATCH},
+        seconds=seconds,
+    )
+
+
+if __name__ == "__main__":
+    main()

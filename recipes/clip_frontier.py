@@ -1,0 +1,193 @@
+"""The frontier of notebook 03: every way to adapt the bundled CLIP, in distribution against OpenMoji, five seeds.
+
+    python -m recipes.clip_frontier choose    compare settings on validation concepts, with a seed that is not shipped
+    python -m recipes.clip_frontier           run the five seeds, each kept when done, and write clip-frontier.json
+
+A seed draws the validation concepts, the order of the batches and the random heads. What ships is, for each method and
+seed, which test pictures were right: the notebook computes accuracies, differences and intervals from it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+import os
+import random
+import time
+from collections.abc import Iterator
+
+import torch
+
+import fmcourse
+from fmcourse import clip
+from recipes.common import BUNDLED, register, work_folder
+
+SEEDS = range(5)
+SEED_TO_CHOOSE = 100
+ALPHAS = [place / 10 for place in range(11)]
+QUIET = {"progress": False}
+FILE = "clip-frontier.json"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("stage", nargs="?", default="make", choices=["make", "choose"])
+    parser.add_argument("--seeds", type=int, nargs="*", default=list(SEEDS), help="run only these, and leave the writing out")
+    arguments = parser.parse_args()
+    fmcourse.setup()
+    if arguments.stage == "choose":
+        choose()
+        return
+    rows = [row for seed in arguments.seeds for row in one_seed(seed)]
+    if arguments.seeds == list(SEEDS):
+        write(rows)
+
+
+class Bench:
+    """One seed's task, with pixels and features of the bundled CLIP made once."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.model, self.processor = fmcourse.load_clip("emoji-clip")
+        self.task = clip.subgroup_task(seed=seed)
+        self.parts = ("train", "validation", "test", "shifted")
+        self.labels = {part: torch.tensor(getattr(self.task, part).labels) for part in self.parts}
+
+    @functools.cached_property
+    def pixels(self) -> dict[str, torch.Tensor]:
+        return {part: clip.pixels_of(self.processor, getattr(self.task, part).images) for part in self.parts}
+
+    @functools.cached_property
+    def features(self) -> dict[str, torch.Tensor]:
+        return {part: clip.embed_images(self.model, self.processor, pixels) for part, pixels in self.pixels.items()}
+
+    @functools.cached_property
+    def words(self) -> torch.Tensor:
+        return clip.zero_shot_head(self.model, self.processor, self.task.names)
+
+    @property
+    def captions(self) -> list[str]:
+        """One sentence per training picture, its template drawn by the seed."""
+        draw = random.Random(self.seed)
+        return [draw.choice(clip.TEMPLATES).format(self.task.names[label]) for label in self.labels["train"]]
+
+    @property
+    def examples(self) -> tuple:
+        return self.model, self.processor, self.pixels["train"], self.labels["train"]
+
+    def of_rows(self, head) -> dict[str, torch.Tensor]:
+        """Apply a function from rows to logits to all parts but the training one."""
+        return {part: head(self.features[part]) for part in self.parts[1:]}
+
+    def of_pixels(self, classifier) -> dict[str, torch.Tensor]:
+        return {part: classifier.predict(self.pixels[part]) for part in self.parts[1:]}
+
+    def row(self, method: str, logits: dict[str, torch.Tensor], **more: object) -> dict:
+        """Return what ships of one method: accuracy on validation, and which test pictures were right."""
+        right = {part: logits[part].argmax(1) == self.labels[part] for part in logits}
+        bits = {part: "".join(map(str, right[part].int().tolist())) for part in ("test", "shifted")}
+        return {"method": method, "seed": self.seed, **more, "validation": right["validation"].float().mean().item(), **bits}
+
+
+def one_seed(seed: int) -> list[dict]:
+    """Return all rows of one seed; they are kept in the work folder when done."""
+    kept = work_folder("clip_frontier") / f"seed-{seed}.json"
+    if not kept.exists():
+        start, rows = time.time(), []
+        for row in methods(Bench(seed)):
+            rows.append(row | {"seconds": round(time.time() - start)})
+            print(f"seed {seed}: {row['method']}, validation {row['validation']:.3f}, {time.time() - start:.0f} s", flush=True)
+        partial = kept.with_suffix(".partial")
+        partial.write_text(json.dumps(rows))
+        os.replace(partial, kept)
+    return json.loads(kept.read_text())
+
+
+def methods(bench: Bench) -> Iterator[dict]:
+    """Yield a row for every method, cheapest first."""
+    plain = clip.zero_shot_head(bench.model, bench.processor, bench.task.names, ("a drawing of {}",))
+    yield bench.row("zero-shot, one template", bench.of_rows(lambda rows: rows @ plain.T))
+    yield bench.row("zero-shot", bench.of_rows(lambda rows: rows @ bench.words.T))
+    probe = clip.linear_probe(bench.features["train"], bench.labels["train"])
+    yield bench.row("linear probe", bench.of_rows(probe))
+    yield bench.row("Tip-Adapter", bench.of_rows(functools.partial(tip_adapter, bench)))
+    blank = clip.random_head(len(bench.task.names), bench.words.shape[1], bench.seed)
+    starts = {"fine-tuned from a random head": blank, "LP-FT": probe, "fine-tuned from the zero-shot head": bench.words}
+    for name, head in starts.items():
+        tuned, _ = clip.fine_tune(*bench.examples, head, seed=bench.seed, **QUIET)
+        yield bench.row(name, bench.of_pixels(tuned))
+    yield from interpolated(bench, tuned)
+    adapted, _ = clip.lora(*bench.examples, bench.words, seed=bench.seed, **QUIET)
+    yield bench.row("LoRA", bench.of_pixels(adapted))
+    yield bench.row("FLYP", flyp(bench))
+
+
+def tip_adapter(bench: Bench, rows: torch.Tensor) -> torch.Tensor:
+    scale = bench.model.logit_scale.exp().item()
+    return clip.tip_adapter(bench.features["train"], bench.labels["train"], bench.words, rows, scale)
+
+
+def interpolated(bench: Bench, tuned: torch.nn.Module) -> Iterator[dict]:
+    """Yield the way from the zero-shot classifier to the fine-tuned one."""
+    start, end = (clip.build_classifier(bench.model, bench.words).state_dict(), tuned.state_dict())
+    between = clip.build_classifier(bench.model, bench.words)
+    for alpha in ALPHAS:
+        between.load_state_dict(clip.interpolate(start, end, alpha))
+        yield bench.row("interpolated", bench.of_pixels(between), alpha=alpha)
+
+
+def flyp(bench: Bench, habits: clip.Habits = clip.Habits(), parts=("validation", "test", "shifted")) -> dict[str, torch.Tensor]:
+    """Fine-tune like pre-training, by the contrastive loss, and classify by words."""
+    settings = {"ids": bench.labels["train"], "seed": bench.seed, **QUIET}
+    tuned, _ = clip.fine_tune_pairs(*bench.examples[:3], bench.captions, habits, **settings)
+    head = clip.zero_shot_head(tuned, bench.processor, bench.task.names)
+    return {part: clip.embed_images(tuned, bench.processor, bench.pixels[part]) @ head.T for part in parts}
+
+
+def choose() -> None:
+    """Print validation accuracies only, for the settings that the module's defaults were chosen from."""
+    bench = Bench(SEED_TO_CHOOSE)
+    truth = bench.labels["validation"]
+
+    def say(setting: str, logits: torch.Tensor) -> None:
+        print(f"{setting}: validation {(logits.argmax(1) == truth).float().mean():.3f}", flush=True)
+
+    rows, seen = bench.features["validation"], bench.features["train"]
+    for strength in (1.0, 10.0, 100.0):
+        say(f"linear probe, strength {strength}", clip.linear_probe(seen, bench.labels["train"], strength)(rows))
+    scale = bench.model.logit_scale.exp().item()
+    for sharpness in (1.0, 5.5, 20.0):
+        for trust in (1.0, 3.0, 10.0, 30.0):
+            votes = clip.tip_adapter(seen, bench.labels["train"], bench.words, rows, scale, trust, sharpness)
+            say(f"Tip-Adapter, sharpness {sharpness}, trust {trust}", votes)
+    for lr in (1e-4, 3e-4):
+        for clip.adaptation.HEAD_LR in (1e-2, 3e-2, 1e-1):
+            tuned, _ = clip.fine_tune(*bench.examples, bench.words, lr=lr, **QUIET)
+            say(f"fine-tuned, learning rates {lr} and {clip.adaptation.HEAD_LR}", tuned.predict(bench.pixels["validation"]))
+    for lr in (1e-3, 3e-3, 1e-2):
+        tuned, _ = clip.lora(*bench.examples, bench.words, lr=lr, **QUIET)
+        say(f"LoRA, learning rate {lr}", tuned.predict(bench.pixels["validation"]))
+    for lr in (1e-4, 3e-4):
+        say(f"FLYP, learning rate {lr}", flyp(bench, clip.Habits(lr=lr), parts=["validation"])["validation"])
+
+
+def write(rows: list[dict]) -> None:
+    """Write all seeds into one file and register it."""
+    task = clip.subgroup_task()
+    content = {"style": "noto", "shifted": "openmoji", "classes": task.names, "concepts": task.test.concepts, "runs": rows}
+    file = BUNDLED / FILE
+    file.write_text(json.dumps(content, indent=0) + "\n", encoding="utf-8")
+    register(
+        file,
+        licence="CC-BY-4.0",
+        attribution="fmcourse",
+        source="emoji-clip, emoji-noto.parquet, emoji-openmoji.parquet",
+        recipe="recipes/clip_frontier.py",
+        settings={"seeds": list(SEEDS), "alphas": ALPHAS, "steps": clip.adaptation.STEPS, "batch": clip.adaptation.BATCH},
+        seconds=sum(max(row["seconds"] for row in rows if row["seed"] == seed) for seed in SEEDS),
+    )
+
+
+if __name__ == "__main__":
+    main()

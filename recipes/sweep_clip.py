@@ -1,0 +1,301 @@
+"""The sweep CLIP: of the bundled CLIP's class, trained from nothing in minutes on one core, so that dozens can be trained.
+
+Pictures are reduced to 32x32; a narrow EfficientNet and a small BERT learn together to find each other's rows in a batch.
+`train` is deterministic for its seed and takes any pictures and captions: those with a planted trigger, biased or few.
+
+The bundled one saw five styles. Neither OpenMoji nor a held-out concept is seen, in any style or tone. Settings were chosen
+with ``validate``, which leaves out one more style and more families of concepts; ``report`` is run once, at the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+from pathlib import Path
+
+import torch
+from PIL.Image import Resampling
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from torch import nn
+from torch.nn import functional as F
+from transformers import (
+    EfficientNetConfig,
+    PreTrainedTokenizerFast,
+    VisionTextDualEncoderConfig,
+    VisionTextDualEncoderModel,
+    VisionTextDualEncoderProcessor,
+)
+
+from fmcourse import training
+from fmcourse.clip.contrast import contrastive_loss
+from fmcourse.clip.embedding import encode_pixels, encode_tokens
+from recipes.augmentation import move, outlined, painted, times_alpha
+from recipes.common import BUNDLED, register, work_folder
+from recipes.emoji import TRAINING_STYLES, read_emoji
+from recipes.emoji_clip import (
+    LARGEST_SCALE,
+    SPECIAL,
+    bert_config,
+    for_transformers,
+    learn_pieces,
+    model_pictures,
+    model_texts,
+    write_model,
+)
+from recipes.emoji_pairs import (
+    MEAN,
+    STD,
+    Draws,
+    Pictures,
+    captions_of,
+    final_figures,
+    read_pictures,
+    training_concepts,
+    validation_concepts,
+    validation_figures,
+)
+
+SIDE = 32
+WIDTH = 128  # of the space that both towers share
+TEXT_LAYERS, TEXT_WIDTH, VOCABULARY, LENGTH = 2, 64, 1000, 32
+BATCH, STEPS, LR, DECAY = 256, 2400, 3e-3, 0.05
+LINE_ART, PAINTED = 0.3, 0.3  # shares of pictures with outlines, and with other colours, paper and noise
+FOLDER = "sweep-clip"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("stage", nargs="?", default="make", choices=["make", "validate", "report"])
+    parser.add_argument("--without", default="emojione", help="the style that `validate` leaves out")
+    parser.add_argument("--steps", type=int, default=1000, help="training steps of `validate`")
+    parser.add_argument("--lr", type=float, default=LR, help="learning rate of `validate`")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    if arguments.stage == "make":
+        make()
+    elif arguments.stage == "validate":
+        validate(arguments.without, arguments.steps, arguments.lr)
+    else:
+        report()
+
+
+def make() -> None:
+    """Train the bundled sweep CLIP, write it, and enter its files in the manifest."""
+    pictures = read_pictures(TRAINING_STYLES, training_concepts())
+    model, tokenizer, run = train(pictures, own_captions(pictures), checkpoint=work_folder("sweep_clip") / "make.pt")
+    print(f"{model.num_parameters():,} parameters, {run.seconds:.0f} s")
+    write_model(model, tokenizer, SIDE, BUNDLED / FOLDER, resample=Resampling.BILINEAR)
+    for file in sorted((BUNDLED / FOLDER).iterdir()):
+        register_file(file, run.seconds)
+
+
+def own_captions(pictures: Pictures) -> list[list[str]]:
+    """Return the captions of each picture; those of a picture with a skin tone name the tone."""
+    rows = {row["name"]: row for row in read_emoji().values()}
+    return [captions_of(rows[label]) for label in pictures.label]
+
+
+# ---------------------------------------------------------------- training
+
+
+def train(
+    pictures: Pictures,
+    captions: list[list[str]],
+    steps: int = STEPS,
+    seed: int = 0,
+    checkpoint: Path | None = None,
+    lr: float = LR,
+) -> tuple[VisionTextDualEncoderModel, PreTrainedTokenizerFast, training.Run]:
+    """Train a sweep CLIP from nothing; equal arguments give equal weights (on one machine with one number of threads).
+
+    Args:
+        pictures: what is seen, at least two concepts.
+        captions: of each picture, one of which is drawn whenever the picture is; equal captions count as one text.
+        steps: optimizer steps.
+        seed: of the first weights, the outlines and all batches.
+        checkpoint: a file to go on from when it exists, of this run alone: it does not know the pictures and captions.
+        lr: the largest learning rate.
+
+    Returns:
+        The model in evaluation mode, its tokenizer, which was trained on the captions, and what the loop did.
+    """
+    tokenizer = make_tokenizer(sorted({text for own in captions for text in own}))
+    sampler = Sampler(pictures, captions, tokenizer, seed)
+    torch.manual_seed(seed)
+    model = make_model(len(tokenizer))
+    run = training.fit(
+        model,
+        sampler.batch,
+        steps,
+        optimizer=training.adamw(lr=lr, weight_decay=DECAY, betas=(0.9, 0.98)),
+        loss=pair_loss,
+        schedule=training.cosine(warmup=0.05, floor=0.0),
+        checkpoint=checkpoint,
+        seed=seed,
+    )
+    return model.eval(), tokenizer, run
+
+
+def make_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
+    """Train byte pairs on the texts; unlike word pieces they come out the same in every process."""
+    pieces = Tokenizer(models.BPE(unk_token="[UNK]"))
+    pieces.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.BertPreTokenizer(), pre_tokenizers.Metaspace()])
+    learn_pieces(pieces, trainers.BpeTrainer(vocab_size=VOCABULARY, special_tokens=SPECIAL, show_progress=False), texts)
+    return for_transformers(pieces, LENGTH)
+
+
+class Sampler:
+    """Draws batches: concepts without repetition, for each a style, at times a tone, and one of the picture's captions."""
+
+    def __init__(self, pictures: Pictures, captions: list[list[str]], tokenizer: PreTrainedTokenizerFast, seed: int) -> None:
+        self.draws = Draws(pictures)
+        self.count = min(BATCH, int((self.draws.weights > 0).sum()))
+        torch.manual_seed(seed)
+        self.plain = reduced_bytes(pictures.pixels, lined=False)
+        self.lined = reduced_bytes(pictures.pixels, lined=True)
+        texts = list(dict.fromkeys(text for own in captions for text in own))
+        place = {text: index for index, text in enumerate(texts)}
+        self.ids = [torch.tensor(row) for row in tokenizer(texts, truncation=True)["input_ids"]]
+        self.choices = [[place[text] for text in own] for own in captions]
+
+    def batch(self, step: int) -> dict[str, torch.Tensor]:
+        """Return pixels, each picture's caption as padded token ids with their mask, and which captions are equal."""
+        concepts, chosen = self.draws.draw(self.count)
+        texts = [own[torch.randint(len(own), ()).item()] for own in (self.choices[index] for index in chosen.tolist())]
+        tokens = nn.utils.rnn.pad_sequence([self.ids[index] for index in texts], batch_first=True)  # [PAD] is 0
+        lined = torch.rand(self.count, 1, 1, 1) < LINE_ART
+        x = move(torch.where(lined, self.lined[chosen], self.plain[chosen]).float() / 255, self.draws.may_flip[concepts])
+        pixels = some_painted(x).contiguous(memory_format=torch.channels_last)
+        return {"pixels": pixels, "input_ids": tokens, "attention_mask": (tokens != 0).long(), "text": torch.tensor(texts)}
+
+
+def some_painted(x: torch.Tensor) -> torch.Tensor:
+    """Lay pictures on white and normalize them; a share of PAINTED is distorted: more than that slows the learning down."""
+    pixels = (x[:, :3] + 1 - x[:, 3:] - MEAN) / STD
+    chosen = (torch.rand(len(x)) < PAINTED).nonzero()[:, 0]
+    pixels[chosen] = painted(x[chosen])
+    return pixels
+
+
+def reduced_bytes(pixels: torch.Tensor, lined: bool) -> torch.Tensor:
+    """Reduce RGBA bytes (n, 4, 64, 64) to bytes (n, 4, 32, 32), colours times alpha, with or without outlines."""
+    parts = (times_alpha(part) for part in pixels.split(256))
+    small = [reduced(outlined(part, 1.0) if lined else part) for part in parts]
+    return torch.cat([(255 * part).round().byte() for part in small])
+
+
+def reduced(x: torch.Tensor) -> torch.Tensor:
+    """Reduce pictures to SIDE as the bundled processor does."""
+    return F.interpolate(x, size=SIDE, mode="bilinear", antialias=True)
+
+
+def pair_loss(model: VisionTextDualEncoderModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Return the contrastive loss among the pictures and captions of a batch."""
+    with torch.no_grad():
+        model.logit_scale.clamp_(max=LARGEST_SCALE)
+    images, texts = encode_pixels(model, batch["pixels"]), encode_tokens(model, batch)
+    return contrastive_loss(images, texts, model.logit_scale.exp(), batch["text"])
+
+
+# ---------------------------------------------------------------- the model
+
+
+def make_model(vocabulary: int) -> VisionTextDualEncoderModel:
+    """Return a fresh model, laid out for speed on one core."""
+    text_config = bert_config(vocabulary, TEXT_WIDTH, TEXT_LAYERS, LENGTH, initializer_range=TEXT_WIDTH**-0.5)
+    config = VisionTextDualEncoderConfig.from_vision_text_configs(vision_config(), text_config, projection_dim=WIDTH)
+    model = VisionTextDualEncoderModel(config)
+    prepare_pictures(model.vision_model)
+    prepare_texts(model.text_model)
+    return model.to(memory_format=torch.channels_last)
+
+
+def prepare_pictures(tower: nn.Module) -> None:
+    """Give the picture tower first weights that it can learn from; transformers' own are near 0, batch norms included."""
+    for module in tower.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        elif isinstance(module, nn.BatchNorm2d):
+            nn.init.ones_(module.weight)
+
+
+def prepare_texts(tower: nn.Module) -> None:
+    """Let [CLS] start as the mean of the words' rows; else it hardly sees them for hundreds of steps."""
+    for layer in tower.encoder.layer:
+        attention = layer.attention
+        nn.init.eye_(attention.self.value.weight)
+        nn.init.eye_(attention.output.dense.weight)
+        with torch.no_grad():
+            attention.self.query.weight.mul_(0.2)  # nearly even attention
+            attention.self.key.weight.mul_(0.2)
+
+
+def vision_config() -> EfficientNetConfig:
+    """Return a narrow EfficientNet: 16 channels at 16x16, 32 at 8x8, 64 and 96 at 4x4, and 384 numbers."""
+    width = 0.3  # transformers multiplies all channels by it; only the first and the last layer's cannot be given
+    return EfficientNetConfig(
+        image_size=SIDE,
+        width_coefficient=width,
+        depth_coefficient=1.0,
+        in_channels=[round(channels / width) for channels in (16, 32, 64)],
+        out_channels=[round(channels / width) for channels in (32, 64, 96)],
+        kernel_sizes=[3, 3, 3],
+        strides=[2, 2, 1],
+        num_block_repeats=[2, 3, 1],
+        expand_ratios=[1, 4, 4],
+        hidden_act="relu",
+        hidden_dim=384,
+        hidden_size=384,
+        batch_norm_momentum=0.1,
+        dropout_rate=0.0,
+        drop_connect_rate=0.0,
+    )
+
+
+def register_file(file: Path, seconds: float) -> None:
+    """Enter one of the model's files in the manifest."""
+    register(
+        file,
+        licence="Apache-2.0",
+        attribution="fmcourse; trained on Noto Emoji, Fluent Emoji Flat, Twemoji and EmojiOne",
+        source=", ".join(f"emoji-{style}.parquet" for style in TRAINING_STYLES),
+        recipe="recipes/sweep_clip.py",
+        settings={"steps": STEPS, "batch": BATCH, "lr": LR, "decay": DECAY, "line_art": LINE_ART, "painted": PAINTED, "seed": 0},
+        seconds=seconds,
+    )
+
+
+# ---------------------------------------------------------------- figures
+
+
+def validate(without: str, steps: int, lr: float) -> None:
+    """Train without one style and some families, and print what the model makes of both; for choosing settings."""
+    hidden = validation_concepts()
+    concepts = [code for code in training_concepts() if code not in set(hidden)]
+    pictures = read_pictures([style for style in TRAINING_STYLES if style != without], concepts)
+    checkpoint = work_folder("sweep_clip") / f"validate-{without}-{steps}-{lr}.pt"
+    model, tokenizer, run = train(pictures, own_captions(pictures), steps, checkpoint=checkpoint, lr=lr)
+    result = {"without": without, "steps": steps, "lr": lr, "loss": round(sum(run.losses[-50:]) / 50, 3), "seconds": run.seconds}
+    print(json.dumps(result | validation_figures(*embeddings(model, tokenizer), without, hidden)))
+
+
+def embeddings(model: VisionTextDualEncoderModel, tokenizer: PreTrainedTokenizerFast) -> tuple:
+    """Return functions from normalized 64x64 pictures and from names to unit rows."""
+    return lambda pixels: model_pictures(model, reduced(pixels)), functools.partial(model_texts, model, tokenizer)
+
+
+def report() -> None:
+    """Print the bundled model's figures on OpenMoji and on the held-out concepts: once, when nothing is chosen any more."""
+    model = VisionTextDualEncoderModel.from_pretrained(BUNDLED / FOLDER, dtype=torch.float32).eval()
+    tokenizer = VisionTextDualEncoderProcessor.from_pretrained(BUNDLED / FOLDER).tokenizer
+    figures = final_figures(*embeddings(model, tokenizer))
+    print(json.dumps(figures, indent=1))
+    path = BUNDLED / FOLDER / "report.json"
+    path.write_text(json.dumps(figures, indent=1) + "\n")
+    register_file(path, 0.0)
+
+
+if __name__ == "__main__":
+    main()
