@@ -17,7 +17,7 @@ from fmcourse import clip
 from recipes.clip_frontier import Bench
 from recipes.common import BUNDLED, register, work_folder
 
-SEEDS = range(3)
+SEEDS = range(5)
 RIGHT = "done right"
 MEASURE_EVERY = 20
 FILE = "clip-clinic.json"

@@ -105,4 +105,4 @@ def test_the_bundled_runs_are_complete():
     shapes = {frontier.right(method, part).shape for method in frontier.methods for part in ("test", "shifted")}
     assert len(shapes) == 1 and shapes.pop()[0] == 5
     assert {r["mistake"] for r in clinic.runs} == {"done right", *(m for m, habits in MISTAKES.items() if habits.pick != "test")}
-    assert len(clinic.runs) == 3 * 7
+    assert len(clinic.runs) == 5 * 7

@@ -8,7 +8,7 @@ import pytest
 import torch
 from doubles import forget_bundle, says
 
-from fmcourse import bundle, hub
+from fmcourse import bundle, environment, hub
 from fmcourse.hub import LADDER, STYLES, held_out, load_addresses, load_adult, load_emoji, load_gpt_neo
 
 MILLIONS = {"ladder-small": 0.1, "ladder-medium": 0.5, "ladder-large": 2.0}
@@ -16,6 +16,11 @@ STYLE_LIST = ", ".join(map(repr, STYLES))
 EMOJI_COLUMNS = ["image", "name", "keywords", "group", "subgroup", "style", "skin_tone", "gender", "codepoints"]
 ADDRESS_COLUMNS = ["address", "year", "date", "president", "party", "delivery", "annual", "split", "text"]
 SENTENCE = "Fellow-Citizens of the Senate and House of Representatives: “1790” – é?\n"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quiet():
+    environment.setup()  # as every notebook does: no progress bars
 
 
 @pytest.fixture(scope="module")
