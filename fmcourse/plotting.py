@@ -179,7 +179,7 @@ def plane(
         digits: decimals in the alt text.
     """
     require(len(points) > 0, "points", "at least one point", points)
-    figure, axes = _axes(height=max(3.6, 0.9 + 0.27 * len(points)))
+    figure, axes = _axes(width=8.4, height=max(3.6, 0.9 + 0.27 * len(points)))
     said = []
     for place, (label, (x, y)) in enumerate(points.items()):
         axes.errorbar(
@@ -198,7 +198,7 @@ def plane(
         axes.plot(*zip(*trail[1]), color="#777777", linewidth=1, marker=".", markersize=4, zorder=1, label=trail[0])
         ends = " to ".join(f"{x:.{digits}f} and {y:.{digits}f}" for x, y in (trail[1][0], trail[1][-1]))
         said.append(f"a line, {trail[0]}, from {ends}")
-    figure.legend(loc="outside right upper", fontsize=9)
+    figure.legend(loc="outside right center", fontsize=9)
     return _finish(figure, axes, title, x_label, y_label, f"{title}. {x_label} and {y_label}: {'; '.join(said)}.")
 
 
