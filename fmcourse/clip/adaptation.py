@@ -29,7 +29,7 @@ LORA_LR = 3e-3
 HEAD_LR = 0.1  # of the head, whichever way the tower is adapted
 WEIGHT_DECAY = 0.05
 STEPS, BATCH = 60, 32
-SHARPNESS, TRUST = 5.5, 30.0  # beta of Zhang et al. 2022, section 4.1, kept by validation; alpha chosen there
+SHARPNESS, TRUST = 5.5, 30.0  # Tip-Adapter's beta and alpha
 
 
 def fine_tune(
@@ -142,7 +142,7 @@ def lora(
 def interpolate(
     state_a: Mapping[str, torch.Tensor], state_b: Mapping[str, torch.Tensor], alpha: float
 ) -> dict[str, torch.Tensor]:
-    """Return ``(1 - alpha) * a + alpha * b`` for every weight (Wortsman et al. 2022, equation 1).
+    """Return ``(1 - alpha) * a + alpha * b`` for every weight (Wortsman et al. 2022).
 
     Args:
         state_a, state_b: state dicts with the same names and shapes; they stay as they are.

@@ -1,7 +1,7 @@
 """Which picture belongs to which text? The symmetric contrastive loss, right even where captions repeat.
 
-Serves notebook 03, sections 1 and 8. Source: Radford et al. 2021, figure 3; the spread targets are those of Yang et al. 2022
-(UniCL, equation 1), written as probabilities.
+Serves notebook 03, sections 1 and 7. Source: Radford et al. 2021, figure 3; the spread targets are those of Yang et al. 2022
+(UniCL), written as probabilities.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What do seven common mistakes cost? Contrastive fine-tuning of both towers, with a switch for each.
 
 Serves notebook 03, the mistakes clinic. Done right, this is fine-tuning like pre-training (Goyal et al. 2023, FLYP). The
-mistakes are those of public notebooks that fine-tune CLIP (openai/CLIP issues 40, 57 and 83).
+mistakes are those of public notebooks that fine-tune CLIP (for fp16 see openai/CLIP issues 40 and 57, for the clamp 46).
 """
 
 from __future__ import annotations
