@@ -45,13 +45,13 @@ from transformers import (
 )
 
 from fmcourse import training
+from fmcourse.clip import TEMPLATES
 from recipes.augmentation import augment
 from recipes.common import BUNDLED, pypi_package, register, work_folder
 from recipes.emoji import SIZE, TRAINING_STYLES, read_emoji
 from recipes.emoji_pairs import (
     MEAN,
     STD,
-    TEMPLATES,
     Draws,
     Pictures,
     all_concepts,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import io
-import json
 import random
 import re
 from dataclasses import dataclass
@@ -19,11 +18,12 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
+from fmcourse import hub
+from fmcourse.clip import TEMPLATES
 from recipes.common import BUNDLED
 from recipes.emoji import STYLES, TRAINING_STYLES, families, matched, read_emoji
 
 MEAN, STD = 127 / 255, 128 / 255  # (value - 127) / 128, as Lite0 takes it
-TEMPLATES = ["{}", "a drawing of {}", "an emoji of {}", "a picture of {}", "{} icon"]
 KEYWORD_CAPTIONS = 4
 FLAG_SHARE, TONE_SHARE = 0.25, 0.15  # a flag's weight among concepts; how often a person shows a skin tone
 DIRECTED = re.compile(r"left|right|clockwise|button|sign|quarter|waxing|waning|o’clock|thirty|clef|flag|hundred|ZZZ|[A-Z]{2}")
@@ -34,8 +34,7 @@ DIRECTED = re.compile(r"left|right|clockwise|button|sign|quarter|waxing|waning|o
 
 def held_out() -> set[str]:
     """Return the code points of the concepts that no training may see."""
-    content = json.loads((BUNDLED / "emoji-held-out.json").read_text(encoding="utf-8"))
-    return {entry["codepoints"] for entry in content["concepts"] + content["twins"]}
+    return set.union(*map(set, hub.held_out()))
 
 
 @functools.cache
@@ -168,7 +167,7 @@ def validation_figures(pictures, texts, without: str, hidden: list[str]) -> dict
 def final_figures(pictures, texts) -> dict[str, dict[str, float]]:
     """Return the figures on OpenMoji and on the held-out concepts; for once, when nothing is chosen any more."""
     names = [code for code, row in all_concepts().items() if row["group"] != "flags"]
-    hidden = [e["codepoints"] for e in json.loads((BUNDLED / "emoji-held-out.json").read_text(encoding="utf-8"))["concepts"]]
+    hidden = sorted(hub.held_out()[0])
     seen = [code for code in training_concepts() if code in set(names)]
     figures = {
         "OpenMoji among all names": recalls(pictures, texts, "openmoji", names, names),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from fmcourse import training
 from fmcourse.arguments import require
 from fmcourse.clip.classifier import STRENGTH, Head, build_classifier, checked_labels, linear_probe
-from fmcourse.clip.embedding import check_pixels, embed_images, pixels_of
+from fmcourse.clip.embedding import checked_pixels, embed_images
 
 if TYPE_CHECKING:
     import torch
@@ -80,9 +80,7 @@ def lp_ft(
     **settings,
 ) -> tuple[torch.nn.Module, training.Run]:
     """Fit a linear probe, then fine-tune everything from it (Kumar et al. 2022); `settings` are those of :func:`fine_tune`."""
-    import torch
-
-    pixels = images if isinstance(images, torch.Tensor) else pixels_of(processor, images)
+    pixels = checked_pixels(model, processor, images)
     head = linear_probe(embed_images(model, processor, pixels), labels, strength)
     return fine_tune(model, processor, pixels, labels, head, **settings)
 
@@ -253,10 +251,7 @@ def batches_of(count: int, batch_size: int, seed: int) -> Callable[[int], torch.
 
 
 def _examples(model, processor, images, labels, head) -> tuple[torch.Tensor, torch.Tensor]:
-    import torch
-
-    pixels = images if isinstance(images, torch.Tensor) else pixels_of(processor, images)
-    check_pixels(pixels, model.config.vision_config.image_size)
+    pixels = checked_pixels(model, processor, images)
     return pixels, checked_labels(labels, len(pixels), len(head.weight if isinstance(head, Head) else head))
 
 

@@ -68,8 +68,7 @@ def embed_images(
     """
     import torch
 
-    pixels = images if isinstance(images, torch.Tensor) else pixels_of(processor, images)
-    check_pixels(pixels, model.config.vision_config.image_size)
+    pixels = checked_pixels(model, processor, images)
     like = next(model.parameters())
     with torch.inference_mode(), _evaluating(model):
         rows = [encode_pixels(model, part.to(like.device, like.dtype)).cpu() for part in pixels.split(batch_size)]
@@ -102,16 +101,25 @@ def encode_pixels(model: PreTrainedModel, pixels: torch.Tensor) -> torch.Tensor:
     """Return unit rows of pixels, shape (n, d), with gradient: the picture tower, its projection, the norm."""
     from torch.nn import functional
 
-    pooled = model.vision_model(pixel_values=pixels).pooler_output.flatten(1)
-    return functional.normalize(model.visual_projection(pooled), dim=-1)
+    return functional.normalize(project_pixels(model, pixels), dim=-1)
 
 
 def encode_tokens(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:
     """Return unit rows of tokens (keys input_ids and attention_mask, shape (n, tokens)), shape (n, d), with gradient."""
     from torch.nn import functional
 
+    return functional.normalize(project_tokens(model, batch), dim=-1)
+
+
+def project_pixels(model: PreTrainedModel, pixels: torch.Tensor) -> torch.Tensor:
+    """Return rows of pixels before they are brought to length 1, shape (n, d), with gradient."""
+    return model.visual_projection(model.vision_model(pixel_values=pixels).pooler_output.flatten(1))
+
+
+def project_tokens(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Return rows of tokens before they are brought to length 1, shape (n, d), with gradient."""
     kept = {name: batch[name] for name in ("input_ids", "attention_mask")}
-    return functional.normalize(model.text_projection(model.text_model(**kept).pooler_output), dim=-1)
+    return model.text_projection(model.text_model(**kept).pooler_output)
 
 
 def zero_shot_head(
@@ -194,6 +202,17 @@ def occlusion(
 
     nearness = embed_images(model, processor, torch.stack(hidden)) @ embed_texts(model, processor, [text])[0]
     return (nearness[0] - nearness[1:]).view(2 * patch - 1, 2 * patch - 1)
+
+
+def checked_pixels(
+    model: PreTrainedModel, processor: ProcessorMixin, images: Sequence[Image.Image] | torch.Tensor
+) -> torch.Tensor:
+    """Return pixels, shape (n, 3, side, side), of PIL images or of pixels; a ValueError names what the model cannot take."""
+    import torch
+
+    pixels = images if isinstance(images, torch.Tensor) else pixels_of(processor, images)
+    check_pixels(pixels, model.config.vision_config.image_size)
+    return pixels
 
 
 def check_pixels(pixels: torch.Tensor, side: int) -> None:

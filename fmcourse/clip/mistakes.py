@@ -18,7 +18,7 @@ from fmcourse.arguments import choose, require
 from fmcourse.clip.adaptation import BATCH, STEPS, WEIGHT_DECAY, batches_of
 from fmcourse.clip.classifier import freeze_statistics
 from fmcourse.clip.contrast import contrastive_loss
-from fmcourse.clip.embedding import check_pixels, pixels_of
+from fmcourse.clip.embedding import checked_pixels, project_pixels, project_tokens
 
 if TYPE_CHECKING:
     import torch
@@ -102,8 +102,7 @@ def fine_tune_pairs(
     import torch
 
     _check(habits)
-    pixels = images if isinstance(images, torch.Tensor) else pixels_of(processor, images)
-    check_pixels(pixels, model.config.vision_config.image_size)
+    pixels = checked_pixels(model, processor, images)
     require(len(captions) == len(pixels), "captions", f"one for each of the {len(pixels)} pictures", len(captions))
     meanings = _ids(captions) if ids is None else torch.as_tensor(ids)
     require(meanings.shape == (len(pixels),), "ids", f"one for each of the {len(pixels)} pictures", tuple(meanings.shape))
@@ -176,9 +175,8 @@ def _loss(
         freeze_statistics(model)
         _clamp(model, habits)
         seen = pixels[chosen].to(device, dtype, memory_format=torch.channels_last)
-        image = model.vision_model(pixel_values=seen).pooler_output.flatten(1)
-        text = model.text_model(**{name: rows[chosen].to(device) for name, rows in tokens.items()}).pooler_output
-        image, text = _rows(model.visual_projection(image), model.text_projection(text), habits)
+        said = {name: rows[chosen].to(device) for name, rows in tokens.items()}
+        image, text = _rows(project_pixels(model, seen), project_tokens(model, said), habits)
         targets = None if habits.targets == "diagonal" else ids[chosen].to(device)
         return contrastive_loss(image.float(), text.float(), model.logit_scale.exp().float(), targets)
 

@@ -16,6 +16,7 @@ from fmcourse import hub
 from fmcourse.arguments import require
 
 if TYPE_CHECKING:
+    import datasets
     from PIL import Image
 
 __all__ = ["Part", "Task", "sample_folder", "subgroup_task"]
@@ -75,22 +76,23 @@ def subgroup_task(style: str = "noto", shifted: str = "openmoji", seed: int = 0)
         ValueError: an unknown style, or the same style twice.
     """
     require(style != shifted, "shifted", f"another style than {style!r}", shifted)
-    own, other = _by_concept(style), _by_concept(shifted)
+    drawn, redrawn = hub.load_emoji(style), hub.load_emoji(shifted)
+    own, other = _by_concept(drawn), _by_concept(redrawn)
     test, hidden = hub.held_out()
     free = [code for code in own if code not in test | hidden]
     counts = collections.Counter(own[code]["subgroup"] for code in free)
     classes = [subgroup for subgroup in dict.fromkeys(row["subgroup"] for row in own.values()) if counts[subgroup] >= SMALLEST]
     train, validation = _split([code for code in free if own[code]["subgroup"] in classes], own, seed)
     tested = [code for code in own if code in test and code in other and own[code]["subgroup"] in classes]
-    parts = [_part(style, codes, own, classes) for codes in (train, validation, tested)]
+    parts = [_part(drawn, codes, own, classes) for codes in (train, validation, tested)]
     names = [subgroup.replace("-", " ") for subgroup in classes]
-    return Task(names, *parts, _part(shifted, tested, other, classes))
+    return Task(names, *parts, _part(redrawn, tested, other, classes))
 
 
-def _by_concept(style: str) -> dict[str, dict]:
+def _by_concept(table: datasets.Dataset) -> dict[str, dict]:
     """Map code points to the columns of a style's drawings without tones and flags, its place in the table included."""
-    table = hub.load_emoji(style).select_columns(["codepoints", "group", "subgroup", "skin_tone"])
-    rows = ({**row, "place": place} for place, row in enumerate(table))
+    plain = table.select_columns(["codepoints", "group", "subgroup", "skin_tone"])
+    rows = ({**row, "place": place} for place, row in enumerate(plain))
     return {row["codepoints"]: row for row in rows if row["skin_tone"] == "none" and row["group"] != "flags"}
 
 
@@ -104,8 +106,8 @@ def _split(codes: list[str], rows: dict[str, dict], seed: int) -> tuple[list[str
     return [code for code in codes if code not in drawn], [code for code in codes if code in drawn]
 
 
-def _part(style: str, codes: list[str], rows: dict[str, dict], classes: list[str]) -> Part:
-    images = hub.load_emoji(style).select([rows[code]["place"] for code in codes])["image"]
+def _part(table: datasets.Dataset, codes: list[str], rows: dict[str, dict], classes: list[str]) -> Part:
+    images = table.select([rows[code]["place"] for code in codes])["image"]
     return Part(list(images), [classes.index(rows[code]["subgroup"]) for code in codes], codes)
 
 
@@ -115,8 +117,9 @@ def sample_folder(folder: Path) -> Path:
     Three labels with twelve Noto drawings each, one label with a single picture, a file that is no picture, and a grey
     picture: what :func:`fmcourse.clip.read_pictures` has to cope with.
     """
-    rows = [(code, row) for code, row in _by_concept("noto").items() if row["subgroup"] in SAMPLED or row["subgroup"] == ALONE]
-    images = hub.load_emoji("noto").select([row["place"] for _, row in rows])["image"]
+    noto = hub.load_emoji("noto")
+    rows = [(code, row) for code, row in _by_concept(noto).items() if row["subgroup"] in SAMPLED or row["subgroup"] == ALONE]
+    images = noto.select([row["place"] for _, row in rows])["image"]
     written = collections.Counter()
     for (code, row), image in zip(rows, images):
         label = row["subgroup"]
