@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import argparse
 import copy
-import json
-import os
+import functools
 import time
 
 import fmcourse
 from fmcourse import clip
-from recipes.clip_frontier import Bench
-from recipes.common import BUNDLED, register, work_folder
+from recipes.clip_frontier import Bench, ship
+from recipes.common import kept_json, work_folder
 
 SEEDS = range(5)
 RIGHT = "done right"
@@ -40,11 +39,7 @@ def one_seed(seed: int) -> list[dict]:
         if habits.pick == "test":
             continue  # trained as the right one is; only the choice of the step differs
         kept = work_folder("clip_clinic") / f"{seed}-{name.replace(' ', '-')}.json"
-        if not kept.exists():
-            partial = kept.with_suffix(".partial")
-            partial.write_text(json.dumps(one_run(bench, name, habits)))
-            os.replace(partial, kept)
-        runs.append(json.loads(kept.read_text()))
+        runs.append(kept_json(kept, functools.partial(one_run, bench, name, habits)))
     return runs
 
 
@@ -80,18 +75,8 @@ def accuracies(bench: Bench, tuned) -> dict:
 def write(runs: list[dict]) -> None:
     """Write all seeds into one file and register it."""
     seconds = sum(run.pop("seconds") for run in runs)
-    file = BUNDLED / FILE
     content = {"concepts": clip.subgroup_task().test.concepts, "runs": runs}
-    file.write_text(json.dumps(content, indent=0) + "\n", encoding="utf-8")
-    register(
-        file,
-        licence="CC-BY-4.0",
-        attribution="fmcourse",
-        source="emoji-clip, emoji-noto.parquet",
-        recipe="recipes/clip_clinic.py",
-        settings={"seeds": list(SEEDS), "steps": clip.adaptation.STEPS, "batch": clip.adaptation.BATCH},
-        seconds=seconds,
-    )
+    ship(FILE, content, "clip_clinic", ["emoji-clip", "emoji-noto.parquet"], {"seeds": list(SEEDS)}, seconds)
 
 
 if __name__ == "__main__":

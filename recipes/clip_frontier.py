@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import functools
 import json
-import os
 import random
 import time
 from collections.abc import Iterator
@@ -21,7 +20,7 @@ import torch
 
 import fmcourse
 from fmcourse import clip
-from recipes.common import BUNDLED, register, work_folder
+from recipes.common import BUNDLED, kept_json, register, work_folder
 
 SEEDS = range(5)
 SEED_TO_CHOOSE = 100
@@ -92,16 +91,16 @@ class Bench:
 
 def one_seed(seed: int) -> list[dict]:
     """Return all rows of one seed; they are kept in the work folder when done."""
-    kept = work_folder("clip_frontier") / f"seed-{seed}.json"
-    if not kept.exists():
-        start, rows = time.time(), []
-        for row in methods(Bench(seed)):
-            rows.append(row | {"seconds": round(time.time() - start)})
-            print(f"seed {seed}: {row['method']}, validation {row['validation']:.3f}, {time.time() - start:.0f} s", flush=True)
-        partial = kept.with_suffix(".partial")
-        partial.write_text(json.dumps(rows))
-        os.replace(partial, kept)
-    return json.loads(kept.read_text())
+    return kept_json(work_folder("clip_frontier") / f"seed-{seed}.json", lambda: timed(methods(Bench(seed))))
+
+
+def timed(rows: Iterator[dict]) -> list[dict]:
+    """Return the rows, each with the seconds since the start, and say so as they come."""
+    start, kept = time.time(), []
+    for row in rows:
+        kept.append(row | {"seconds": round(time.time() - start)})
+        print(f"seed {row['seed']}: {row['method']}, validation {row['validation']:.3f}, {kept[-1]['seconds']} s", flush=True)
+    return kept
 
 
 def methods(bench: Bench) -> Iterator[dict]:
@@ -176,16 +175,23 @@ def write(rows: list[dict]) -> None:
     """Write all seeds into one file and register it."""
     task = clip.subgroup_task()
     content = {"style": "noto", "shifted": "openmoji", "classes": task.names, "concepts": task.test.concepts, "runs": rows}
-    file = BUNDLED / FILE
-    file.write_text(json.dumps(content, indent=0) + "\n", encoding="utf-8")
+    seconds = sum(max(row["seconds"] for row in rows if row["seed"] == seed) for seed in SEEDS)
+    sources = ["emoji-clip", "emoji-noto.parquet", "emoji-openmoji.parquet"]
+    ship(FILE, content, "clip_frontier", sources, {"seeds": list(SEEDS), "alphas": ALPHAS}, seconds)
+
+
+def ship(file: str, content: dict, recipe: str, sources: list[str], settings: dict, seconds: float) -> None:
+    """Write runs on the subgroup task to the bundle and enter them in the manifest."""
+    path = BUNDLED / file
+    path.write_text(json.dumps(content, indent=0) + "\n", encoding="utf-8")
     register(
-        file,
+        path,
         licence="CC-BY-4.0",
         attribution="fmcourse",
-        source="emoji-clip, emoji-noto.parquet, emoji-openmoji.parquet",
-        recipe="recipes/clip_frontier.py",
-        settings={"seeds": list(SEEDS), "alphas": ALPHAS, "steps": clip.adaptation.STEPS, "batch": clip.adaptation.BATCH},
-        seconds=sum(max(row["seconds"] for row in rows if row["seed"] == seed) for seed in SEEDS),
+        source=", ".join(sources),
+        recipe=f"recipes/{recipe}.py",
+        settings={**settings, "steps": clip.adaptation.STEPS, "batch": clip.adaptation.BATCH},
+        seconds=seconds,
     )
 
 

@@ -14,9 +14,11 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-__all__ = ["BUNDLED", "npm_package", "pypi_package", "register", "work_folder"]
+__all__ = ["BUNDLED", "kept_json", "npm_package", "pypi_package", "register", "work_folder"]
 
 ROOT = Path(__file__).resolve().parent.parent
 BUNDLED = ROOT / "fmcourse" / "bundled"
@@ -27,6 +29,14 @@ def work_folder(name: str) -> Path:
     folder = ROOT / "build" / "recipes" / name
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def kept_json(path: Path, make: Callable[[], Any]) -> Any:
+    """Return what `make` returned, now or in an earlier call that wrote it, whole, to `path`."""
+    if not path.exists():
+        _partial(path).write_text(json.dumps(make()))
+        os.replace(_partial(path), path)
+    return json.loads(path.read_text())
 
 
 def pypi_package(name: str, version: str) -> Path:
