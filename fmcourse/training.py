@@ -9,10 +9,11 @@ Serves all notebooks that train. Sources: Loshchilov & Hutter 2019 (AdamW), Losh
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ from fmcourse.progress import Progress
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Run", "adamw", "constant", "cosine", "fit"]
+__all__ = ["Run", "adamw", "constant", "cosine", "digest", "fit"]
 
 SEED_STRIDE = 1_000_003  # a prime: seeds of neighbouring runs never share a step's generator in practice
 
@@ -47,20 +48,41 @@ class Run:
     seconds: float
 
 
-def adamw(lr: float = 1e-3, weight_decay: float = 0.1, betas: tuple[float, float] = (0.9, 0.99)) -> Callable:
-    """Return a function from a model to a fused AdamW that decays matrices only, not biases and norms."""
+def adamw(
+    lr: float = 1e-3,
+    weight_decay: float = 0.1,
+    betas: tuple[float, float] = (0.9, 0.99),
+    parts: Mapping[str, Mapping[str, float]] | None = None,
+) -> Callable:
+    """Return a function from a model to a fused AdamW that decays matrices only, not biases and norms.
+
+    Args:
+        lr: learning rate, in weights' units per step.
+        weight_decay: of matrices and kernels; a share `lr * weight_decay` is taken from them at every step.
+        betas: decay rates of the two moments.
+        parts: other settings for some parts, such as ``{"head": {"lr": 0.1}}``: they hold for every weight whose dotted
+            name has that word.
+    """
+    parts = parts or {}
 
     def build(model: torch.nn.Module) -> torch.optim.Optimizer:
         import torch
 
-        trained = [p for p in model.parameters() if p.requires_grad]
-        groups = [
-            {"params": [p for p in trained if p.ndim >= 2], "weight_decay": weight_decay},
-            {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
-        ]
-        return torch.optim.AdamW([g for g in groups if g["params"]], lr=lr, betas=betas, fused=True)
+        groups = {}
+        for name, weight in model.named_parameters():
+            if weight.requires_grad:
+                part = next((part for part in parts if part in name.split(".")), None)
+                groups.setdefault((part, weight.ndim >= 2), []).append(weight)
+        settings = [_settings(parts.get(part, {}), decays, lr, weight_decay) for part, decays in groups]
+        chosen = [{"params": own, **setting} for own, setting in zip(groups.values(), settings)]
+        return torch.optim.AdamW(chosen, lr=lr, betas=betas, fused=True)
 
     return build
+
+
+def _settings(part: Mapping[str, float], decays: bool, lr: float, weight_decay: float) -> dict[str, float]:
+    setting = {"lr": lr, "weight_decay": weight_decay, **part}
+    return setting if decays else {**setting, "weight_decay": 0.0}
 
 
 def constant(step: int, steps: int) -> float:
@@ -82,6 +104,22 @@ def cosine(warmup: float = 0.05, floor: float = 0.05) -> Callable[[int, int], fl
     return factor
 
 
+def digest(*parts: torch.Tensor | str) -> str:
+    """Return a short name of some tensors and texts that changes when any number, shape or letter does.
+
+    >>> import torch
+    >>> digest(torch.zeros(2)) == digest(torch.zeros(2)), digest(torch.zeros(2)) == digest(torch.zeros(2, 1))
+    (True, False)
+    """
+    found = hashlib.sha256()
+    for part in parts:
+        described = part if isinstance(part, str) else f"{part.dtype} {tuple(part.shape)}"
+        found.update(described.encode() + b"\0")
+        if not isinstance(part, str):
+            found.update(part.detach().cpu().contiguous().numpy().tobytes())
+    return found.hexdigest()[:16]
+
+
 def fit(
     model: torch.nn.Module,
     batches: Callable[[int], Any] | Sequence[Any],
@@ -96,6 +134,7 @@ def fit(
     measure: Callable[[torch.nn.Module], dict[str, float]] | None = None,
     measure_every: int = 100,
     seed: int = 0,
+    data: str = "",
     progress: bool = True,
 ) -> Run:
     """Train `model` in place for `steps` steps, and go on from `checkpoint` when that file exists.
@@ -113,6 +152,7 @@ def fit(
         measure: a function from the model to figures, called before the first step, every `measure_every`
             steps and after the last; the figures are kept in :attr:`Run.records` and survive a restart.
         seed: the seed of everything random inside a step (batches, dropout).
+        data: what the batches are made of, such as a :func:`digest`; a checkpoint made from other data is refused.
         progress: whether a line with step, loss and time is shown.
 
     Returns:
@@ -136,7 +176,7 @@ def fit(
     require(steps >= 1, "steps", "at least 1", steps)
     plan = _Plan(_batch_function(batches), steps, loss or _language_model_loss, schedule, clip, measure, measure_every, seed)
     optimizer = (optimizer or adamw())(model)
-    state = _State(model, optimizer, _fingerprint(model, optimizer, steps, seed), Path(checkpoint) if checkpoint else None)
+    state = _State(model, optimizer, _fingerprint(model, optimizer, steps, seed, data), Path(checkpoint) if checkpoint else None)
     state.resume()
     resumed_from, was_training = state.step, model.training
     model.train()
@@ -292,10 +332,10 @@ class _State:
         self.earlier_seconds = content["seconds"]
 
 
-def _fingerprint(model, optimizer, steps: int, seed: int) -> dict[str, Any]:
+def _fingerprint(model, optimizer, steps: int, seed: int, data: str) -> dict[str, Any]:
     shapes = {name: list(p.shape) for name, p in model.named_parameters()}
     chosen = [{k: v for k, v in group.items() if k not in ("params", "initial_lr")} for group in optimizer.param_groups]
-    return {"steps": steps, "seed": seed, "weights": shapes, "optimizer": f"{type(optimizer).__name__} {chosen}"}
+    return {"steps": steps, "seed": seed, "data": data, "weights": shapes, "optimizer": f"{type(optimizer).__name__} {chosen}"}
 
 
 def _batch_function(batches: Callable[[int], Any] | Sequence[Any]) -> Callable[[int], Any]:

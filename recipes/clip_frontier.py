@@ -1,6 +1,7 @@
 """The frontier of notebook 03: every way to adapt the bundled CLIP, in distribution against OpenMoji, five seeds.
 
     python -m recipes.clip_frontier choose    compare settings on validation concepts, with a seed that is not shipped
+                                              (--starts rows random probe words LoRA FLYP: these alone)
     python -m recipes.clip_frontier           run the five seeds, each kept when done, and write clip-frontier.json
 
 A seed draws the validation concepts, the order of the batches and the random heads. What ships is, for each method and
@@ -20,12 +21,19 @@ import torch
 
 import fmcourse
 from fmcourse import clip
+from fmcourse.clip import adaptation
 from recipes.common import BUNDLED, kept_json, register, work_folder
 
 SEEDS = range(5)
 SEED_TO_CHOOSE = 100
 ALPHAS = [place / 10 for place in range(11)]
 QUIET = {"progress": False}
+RATES = {  # of the tower and of the head; chosen by `choose`, start by start
+    "fine-tuned from a random head": {"lr": 1e-4, "head_lr": 0.1},
+    "LP-FT": adaptation.LP_RATES,
+    "fine-tuned from the zero-shot head": {},
+}
+TOWER_RATES, HEAD_RATES = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3), (1e-3, 1e-2, 0.1, 1.0)
 FILE = "clip-frontier.json"
 
 
@@ -33,10 +41,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("stage", nargs="?", default="make", choices=["make", "choose"])
     parser.add_argument("--seeds", type=int, nargs="*", default=list(SEEDS), help="run only these, and leave the writing out")
+    parser.add_argument("--starts", nargs="*", default=["rows", "random", "probe", "words", "LoRA", "FLYP"])
     arguments = parser.parse_args()
     fmcourse.setup()
     if arguments.stage == "choose":
-        choose()
+        choose(arguments.starts)
         return
     rows = [row for seed in arguments.seeds for row in one_seed(seed)]
     if arguments.seeds == list(SEEDS):
@@ -114,7 +123,7 @@ def methods(bench: Bench) -> Iterator[dict]:
     blank = clip.random_head(len(bench.task.names), bench.words.shape[1], bench.seed)
     starts = {"fine-tuned from a random head": blank, "LP-FT": probe, "fine-tuned from the zero-shot head": bench.words}
     for name, head in starts.items():
-        tuned, _ = clip.fine_tune(*bench.examples, head, seed=bench.seed, **QUIET)
+        tuned, _ = clip.fine_tune(*bench.examples, head, **RATES[name], seed=bench.seed, **QUIET)
         yield bench.row(name, bench.of_pixels(tuned))
     yield from interpolated(bench, tuned)
     adapted, _ = clip.lora(*bench.examples, bench.words, seed=bench.seed, **QUIET)
@@ -144,31 +153,59 @@ def flyp(bench: Bench, habits: clip.Habits = clip.Habits(), parts=("validation",
     return {part: clip.embed_images(tuned, bench.processor, bench.pixels[part]) @ head.T for part in parts}
 
 
-def choose() -> None:
-    """Print validation accuracies only, for the settings that the module's defaults were chosen from."""
+def choose(starts: list[str]) -> None:
+    """Print validation accuracies only, for the settings that the defaults were chosen from."""
     bench = Bench(SEED_TO_CHOOSE)
-    truth = bench.labels["validation"]
+    for start in starts:
+        {"rows": choose_for_rows, "LoRA": choose_lora, "FLYP": choose_flyp}.get(start, choose_rates)(bench, start)
 
-    def say(setting: str, logits: torch.Tensor) -> None:
-        print(f"{setting}: validation {(logits.argmax(1) == truth).float().mean():.3f}", flush=True)
 
-    rows, seen = bench.features["validation"], bench.features["train"]
-    for strength in (1.0, 10.0, 100.0):
-        say(f"linear probe, strength {strength}", clip.linear_probe(seen, bench.labels["train"], strength)(rows))
-    scale = bench.model.logit_scale.exp().item()
-    for sharpness in (1.0, 5.5, 20.0):
-        for trust in (1.0, 3.0, 10.0, 30.0):
+def say(bench: Bench, setting: str, logits: torch.Tensor) -> float:
+    """Print and return the accuracy on validation."""
+    share = (logits.argmax(1) == bench.labels["validation"]).float().mean().item()
+    print(f"{setting}: validation {share:.3f}", flush=True)
+    return share
+
+
+def choose_for_rows(bench: Bench, start: str) -> None:
+    """Try settings of the methods that leave the tower alone."""
+    rows, seen, scale = bench.features["validation"], bench.features["train"], bench.model.logit_scale.exp().item()
+    for strength in (0.1, 1.0, 10.0, 100.0, 1000.0):
+        say(bench, f"linear probe, strength {strength}", clip.linear_probe(seen, bench.labels["train"], strength)(rows))
+    for sharpness in (1.0, 3.0, 5.5, 10.0, 20.0):
+        for trust in (3.0, 10.0, 30.0, 100.0, 300.0):
             votes = clip.tip_adapter(seen, bench.labels["train"], bench.words, rows, scale, trust, sharpness)
-            say(f"Tip-Adapter, sharpness {sharpness}, trust {trust}", votes)
-    for lr in (1e-4, 3e-4):
-        for clip.adaptation.HEAD_LR in (1e-2, 3e-2, 1e-1):
-            tuned, _ = clip.fine_tune(*bench.examples, bench.words, lr=lr, **QUIET)
-            say(f"fine-tuned, learning rates {lr} and {clip.adaptation.HEAD_LR}", tuned.predict(bench.pixels["validation"]))
-    for lr in (1e-3, 3e-3, 1e-2):
+            say(bench, f"Tip-Adapter, sharpness {sharpness}, trust {trust}", votes)
+
+
+def choose_rates(bench: Bench, start: str) -> None:
+    """Try rates of fine-tuning from one start: the tower's first, then the head's, then the tower's once more."""
+    head = {
+        "random": lambda: clip.random_head(len(bench.task.names), bench.words.shape[1], bench.seed),
+        "probe": lambda: clip.linear_probe(bench.features["train"], bench.labels["train"]),
+        "words": lambda: bench.words,
+    }[start]()
+
+    @functools.cache
+    def tried(lr: float, head_lr: float) -> float:
+        tuned, _ = clip.fine_tune(*bench.examples, head, lr=lr, head_lr=head_lr, **QUIET)
+        return say(bench, f"fine-tuned from {start}, rates {lr} and {head_lr}", tuned.predict(bench.pixels["validation"]))
+
+    lr = max(TOWER_RATES, key=lambda lr: tried(lr, adaptation.HEAD_LR))
+    head_lr = max(HEAD_RATES, key=lambda head_lr: tried(lr, head_lr))
+    lr = max(TOWER_RATES, key=lambda lr: tried(lr, head_lr))
+    print(f"fine-tuned from {start}: chosen {lr} and {head_lr}", flush=True)
+
+
+def choose_lora(bench: Bench, start: str) -> None:
+    for lr in (3e-4, 1e-3, 3e-3, 1e-2):
         tuned, _ = clip.lora(*bench.examples, bench.words, lr=lr, **QUIET)
-        say(f"LoRA, learning rate {lr}", tuned.predict(bench.pixels["validation"]))
-    for lr in (1e-4, 3e-4):
-        say(f"FLYP, learning rate {lr}", flyp(bench, clip.Habits(lr=lr), parts=["validation"])["validation"])
+        say(bench, f"LoRA, learning rate {lr}", tuned.predict(bench.pixels["validation"]))
+
+
+def choose_flyp(bench: Bench, start: str) -> None:
+    for lr in TOWER_RATES:
+        say(bench, f"FLYP, learning rate {lr}", flyp(bench, clip.Habits(lr=lr), parts=["validation"])["validation"])
 
 
 def write(rows: list[dict]) -> None:

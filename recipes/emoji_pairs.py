@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import functools
 import io
+import json
 import random
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -19,7 +21,7 @@ from PIL import Image
 from torch.nn import functional as F
 
 from fmcourse import hub
-from fmcourse.clip import TEMPLATES
+from fmcourse.clip import TEMPLATES, retrieval_ranks
 from recipes.common import BUNDLED
 from recipes.emoji import STYLES, TRAINING_STYLES, families, matched, read_emoji
 
@@ -49,7 +51,7 @@ def training_concepts() -> list[str]:
     return [code for code in all_concepts() if code not in hidden]
 
 
-def validation_concepts(count: int = 150) -> list[str]:
+def validation_concepts(count: int = 300) -> list[str]:
     """Draw whole families of the training concepts, at most four members each, for choosing settings."""
     concepts = [row for row in all_concepts().values() if row["group"] != "flags"]
     family = families(concepts, {style: matched(style, read_emoji()) for style in TRAINING_STYLES})
@@ -146,6 +148,13 @@ class Draws:
 # ---------------------------------------------------------------- figures
 
 
+def left_out(without: str) -> tuple[list[str], list[str], list[str]]:
+    """Return the styles and concepts that validation trains on, and the concepts that it keeps from training."""
+    hidden = validation_concepts()
+    concepts = [code for code in training_concepts() if code not in set(hidden)]
+    return [style for style in TRAINING_STYLES if style != without], concepts, hidden
+
+
 def validation_figures(pictures, texts, without: str, hidden: list[str]) -> dict[str, dict[str, float]]:
     """Return recalls on a style and on concepts that were left out of training, for choosing settings.
 
@@ -157,15 +166,15 @@ def validation_figures(pictures, texts, without: str, hidden: list[str]) -> dict
     """
     names = [code for code in training_concepts() if all_concepts()[code]["group"] != "flags"]
     shown = [code for code in names if code not in set(hidden)]
-    return {
-        "unseen style": recalls(pictures, texts, without, shown, names),
-        "unseen concepts": recalls(pictures, texts, "twemoji", hidden, hidden),
-        "both unseen": recalls(pictures, texts, without, hidden, hidden),
-    }
+    unseen = {style: recalls(pictures, texts, style, hidden, hidden) for style in TRAINING_STYLES}
+    return {"unseen style": recalls(pictures, texts, without, shown, names), "unseen concepts": unseen}
 
 
-def final_figures(pictures, texts) -> dict[str, dict[str, float]]:
-    """Return the figures on OpenMoji and on the held-out concepts; for once, when nothing is chosen any more."""
+def final_figures(folder: str, pictures, texts) -> Path:
+    """Print and write a bundled model's figures on OpenMoji and on the held-out concepts, and return the file.
+
+    For once, when nothing is chosen any more.
+    """
     names = [code for code, row in all_concepts().items() if row["group"] != "flags"]
     hidden = sorted(hub.held_out()[0])
     seen = [code for code in training_concepts() if code in set(names)]
@@ -175,7 +184,12 @@ def final_figures(pictures, texts) -> dict[str, dict[str, float]]:
     }
     for style in STYLES:
         figures[f"held-out concepts, {style}"] = recalls(pictures, texts, style, hidden, hidden)
-    return figures | {"OpenMoji subgroups": subgroup_accuracy(pictures, texts, "openmoji", names)}
+    figures["OpenMoji subgroups"] = subgroup_accuracy(pictures, texts, "openmoji", names)
+    text = json.dumps(figures, indent=1)
+    print(text)
+    path = BUNDLED / folder / "report.json"
+    path.write_text(text + "\n")
+    return path
 
 
 def recalls(pictures, texts, style: str, shown: list[str], names: list[str]) -> dict[str, float]:
@@ -183,8 +197,9 @@ def recalls(pictures, texts, style: str, shown: list[str], names: list[str]) -> 
     own = read_pictures([style], shown, tones=False)
     place = {code: index for index, code in enumerate(names)}
     right = torch.tensor([place[shown[index]] for index in own.concept])
-    similarity = pictures(on_white(own.pixels)) @ texts([all_concepts()[code]["name"] for code in names]).T
-    rank = (similarity > similarity.gather(1, right[:, None])).sum(1)
+    gallery = texts([all_concepts()[code]["name"] for code in names])
+    rows = torch.cat([pictures(on_white(part)) for part in own.pixels.split(256)])
+    rank = retrieval_ranks(rows, gallery, right)
     return {
         "recall@1": round((rank < 1).float().mean().item(), 3),
         "recall@5": round((rank < 5).float().mean().item(), 3),

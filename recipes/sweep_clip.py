@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 from PIL.Image import Resampling
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from torch import nn
 from torch.nn import functional as F
 from transformers import (
@@ -24,7 +24,6 @@ from transformers import (
     PreTrainedTokenizerFast,
     VisionTextDualEncoderConfig,
     VisionTextDualEncoderModel,
-    VisionTextDualEncoderProcessor,
 )
 
 from fmcourse import training
@@ -33,16 +32,7 @@ from fmcourse.clip.embedding import encode_pixels, encode_tokens
 from recipes.augmentation import move, outlined, painted, times_alpha
 from recipes.common import BUNDLED, register, work_folder
 from recipes.emoji import TRAINING_STYLES, read_emoji
-from recipes.emoji_clip import (
-    LARGEST_SCALE,
-    SPECIAL,
-    bert_config,
-    for_transformers,
-    learn_pieces,
-    model_pictures,
-    model_texts,
-    write_model,
-)
+from recipes.emoji_clip import LARGEST_SCALE, bundled_embeddings, model_pictures, model_texts, write_model
 from recipes.emoji_pairs import (
     MEAN,
     STD,
@@ -50,11 +40,12 @@ from recipes.emoji_pairs import (
     Pictures,
     captions_of,
     final_figures,
+    left_out,
     read_pictures,
     training_concepts,
-    validation_concepts,
     validation_figures,
 )
+from recipes.text_tower import SPECIAL, as_bert_reads, bert_config, for_transformers
 
 SIDE = 32
 WIDTH = 128  # of the space that both towers share
@@ -142,7 +133,10 @@ def make_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
     """Train byte pairs on the texts; unlike word pieces they come out the same in every process."""
     pieces = Tokenizer(models.BPE(unk_token="[UNK]"))
     pieces.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.BertPreTokenizer(), pre_tokenizers.Metaspace()])
-    learn_pieces(pieces, trainers.BpeTrainer(vocab_size=VOCABULARY, special_tokens=SPECIAL, show_progress=False), texts)
+    pieces.normalizer = normalizers.BertNormalizer(lowercase=True)
+    trainer = trainers.BpeTrainer(vocab_size=VOCABULARY, special_tokens=SPECIAL, show_progress=False)
+    pieces.train_from_iterator(texts, trainer)
+    as_bert_reads(pieces)
     return for_transformers(pieces, LENGTH)
 
 
@@ -272,29 +266,23 @@ def register_file(file: Path, seconds: float) -> None:
 
 def validate(without: str, steps: int, lr: float) -> None:
     """Train without one style and some families, and print what the model makes of both; for choosing settings."""
-    hidden = validation_concepts()
-    concepts = [code for code in training_concepts() if code not in set(hidden)]
-    pictures = read_pictures([style for style in TRAINING_STYLES if style != without], concepts)
+    styles, concepts, hidden = left_out(without)
+    pictures = read_pictures(styles, concepts)
     checkpoint = work_folder("sweep_clip") / f"validate-{without}-{steps}-{lr}.pt"
     model, tokenizer, run = train(pictures, own_captions(pictures), steps, checkpoint=checkpoint, lr=lr)
     result = {"without": without, "steps": steps, "lr": lr, "loss": round(sum(run.losses[-50:]) / 50, 3), "seconds": run.seconds}
-    print(json.dumps(result | validation_figures(*embeddings(model, tokenizer), without, hidden)))
+    embeddings = functools.partial(model_pictures, model), functools.partial(model_texts, model, tokenizer)
+    print(json.dumps(result | validation_figures(*reducing(*embeddings), without, hidden)))
 
 
-def embeddings(model: VisionTextDualEncoderModel, tokenizer: PreTrainedTokenizerFast) -> tuple:
-    """Return functions from normalized 64x64 pictures and from names to unit rows."""
-    return lambda pixels: model_pictures(model, reduced(pixels)), functools.partial(model_texts, model, tokenizer)
+def reducing(pictures, texts) -> tuple:
+    """Return the same functions, that of the pictures for 64x64 ones."""
+    return lambda pixels: pictures(reduced(pixels)), texts
 
 
 def report() -> None:
     """Print the bundled model's figures on OpenMoji and on the held-out concepts: once, when nothing is chosen any more."""
-    model = VisionTextDualEncoderModel.from_pretrained(BUNDLED / FOLDER, dtype=torch.float32).eval()
-    tokenizer = VisionTextDualEncoderProcessor.from_pretrained(BUNDLED / FOLDER).tokenizer
-    figures = final_figures(*embeddings(model, tokenizer))
-    print(json.dumps(figures, indent=1))
-    path = BUNDLED / FOLDER / "report.json"
-    path.write_text(json.dumps(figures, indent=1) + "\n")
-    register_file(path, 0.0)
+    register_file(final_figures(FOLDER, *reducing(*bundled_embeddings(FOLDER))), 0.0)
 
 
 if __name__ == "__main__":

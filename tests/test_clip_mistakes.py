@@ -12,7 +12,7 @@ from doubles import CLIPS, SIDE, WIDTH, drawings, says, tiny_clip, tiny_vit_clip
 from torch.nn import functional
 
 from fmcourse.clip import MISTAKES, Habits, contrastive_loss, embed_images, embed_texts, fine_tune_pairs, mistakes, pixels_of
-from fmcourse.clip.mistakes import picked
+from fmcourse.clip.mistakes import NEAR_THE_BOUND, RIGHT_WAYS, counterpart
 
 ROUNDING = 1e-5  # fp32: losses of a few units, a dozen layers
 CAPTIONS = ["red", "a green circle", "red", "dog", "a green circle", "red"]
@@ -139,19 +139,25 @@ def test_figures_are_measured_on_the_way(double):
 # Seven mistakes.
 
 
-def test_each_mistake_is_one_switch():
+def test_each_mistake_is_one_switch_beside_the_right_way_that_starts_alike():
     assert len(MISTAKES) == 7
     switched = []
-    for habits in MISTAKES.values():
-        differing = [f.name for f in dataclasses.fields(Habits) if getattr(habits, f.name) != getattr(Habits(), f.name)]
-        assert len(differing) == 1
+    for name, habits in MISTAKES.items():
+        right = right_way(name)
+        differing = [f.name for f in dataclasses.fields(Habits) if getattr(habits, f.name) != getattr(right, f.name)]
+        assert len(differing) == 1, name
         switched += differing
-    assert sorted(switched) == sorted(field.name for field in dataclasses.fields(Habits))  # and each switch has its mistake
+    switches = {field.name for field in dataclasses.fields(Habits)} - {"first_scale"}
+    assert sorted(switched) == sorted(switches)  # and each switch has its mistake
 
 
 def wrong(switch):
     """Return the habits whose one mistake is in this switch."""
-    return next(habits for habits in MISTAKES.values() if getattr(habits, switch) != getattr(Habits(), switch))
+    return next(habits for name, habits in MISTAKES.items() if getattr(habits, switch) != getattr(right_way(name), switch))
+
+
+def right_way(mistake):
+    return RIGHT_WAYS[counterpart(mistake)]
 
 
 def test_equal_captions_share_a_target_or_compete(double, seen):
@@ -242,7 +248,7 @@ def scales(monkeypatch, double, habits):
 
 
 def test_the_scale_is_kept_at_or_below_100(double, monkeypatch):
-    free = scales(monkeypatch, double, wrong("largest_scale"))
+    free = scales(monkeypatch, double, dataclasses.replace(wrong("largest_scale"), first_scale=None))
     assert free == sorted(free) and free[-1] > 101
     kept = scales(monkeypatch, double, Habits())
     assert kept[:2] == free[:2]  # below 100 nothing is different
@@ -270,15 +276,15 @@ def test_a_stray_dimension_leaves_nothing_but_signs(double, seen):
     assert torch.allclose(signs.norm(dim=1), torch.full((6,), WIDTH**0.5))  # a check of the length would have told
 
 
-def test_what_is_picked_by():
-    records = [
-        {"step": 0, "validation": 0.5, "test": 0.6},
-        {"step": 20, "validation": 0.7, "test": 0.5},
-        {"step": 40, "validation": 0.7, "test": 0.9},
-    ]
-    assert picked(records, Habits())["step"] == 20  # the first of equals
-    assert picked(records, wrong("pick"))["step"] == 40
-    assert picked(records, Habits())["test"] <= picked(records, wrong("pick"))["test"]  # so that it flatters
+def test_the_first_scale_is_set_and_the_clamp_acts_from_there(double, seen):
+    near = dataclasses.replace(Habits(lr=1e-2), first_scale=NEAR_THE_BOUND)
+    scales = {}
+    for name, largest in (("clamped", 100.0), ("free", None)):
+        model, _ = tune(double, dataclasses.replace(near, largest_scale=largest))
+        scales[name] = model.logit_scale.exp().item()
+    assert seen[0][2].item() == pytest.approx(NEAR_THE_BOUND, rel=1e-5)
+    assert scales["clamped"] <= 100 + 1e-3
+    assert scales["free"] != pytest.approx(NEAR_THE_BOUND, rel=1e-4)  # it moved
 
 
 def test_picking_does_not_change_the_training(double):
@@ -291,7 +297,8 @@ CHOICES = "expected one of 'spread', 'diagonal', got 'diagonals'; did you mean '
 ERRORS = [
     (Habits(targets="diagonals"), {}, f"habits.targets: {CHOICES}"),
     (Habits(weights="fp8"), {}, "habits.weights: expected one of 'fp32', 'fp16', got 'fp8'"),
-    (Habits(pick="train"), {}, "habits.pick: expected one of 'validation', 'test', got 'train'"),
+    (Habits(pick="train"), {}, "habits.pick: expected one of 'other', 'test', got 'train'"),
+    (Habits(first_scale=0.0), {}, "habits.first_scale: expected None or a number above 0, got 0.0"),
     (Habits(), {"ids": [0, 1]}, "ids: expected one for each of the 6 pictures, got (2,)"),
     (Habits(), {"captions": CAPTIONS[:5]}, "captions: expected one for each of the 6 pictures, got 5"),
     (

@@ -17,7 +17,7 @@ import torch
 from doubles import VOCABULARY, says, tiny_gpt_neo
 
 from fmcourse import training
-from fmcourse.training import adamw, constant, cosine, fit
+from fmcourse.training import adamw, constant, cosine, digest, fit
 
 STEPS = 24
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="only POSIX has fork and SIGKILL")
@@ -159,6 +159,17 @@ def test_adamw_decays_matrices_only():
     assert all(p.ndim == 2 for p in decayed["params"]) and all(p.ndim == 1 for p in plain["params"])
     trained = sum(p.requires_grad for p in model.parameters())
     assert len(decayed["params"]) + len(plain["params"]) == trained == len(list(model.parameters())) - 1
+
+
+def test_adamw_gives_a_part_its_own_settings_wherever_its_name_stands():
+    model = torch.nn.ModuleDict({"tower": torch.nn.Linear(2, 2), "head": torch.nn.Linear(2, 3)})
+    wrapped = torch.nn.ModuleDict({"base": model, "ahead": torch.nn.Linear(2, 2)})
+    groups = adamw(lr=0.1, weight_decay=0.3, parts={"head": {"lr": 0.5, "weight_decay": 0.2}})(wrapped).param_groups
+    found = {id(p): (group["lr"], group["weight_decay"]) for group in groups for p in group["params"]}
+    assert len(found) == len(list(wrapped.parameters()))
+    for part, (lr, decay) in ((model["tower"], (0.1, 0.3)), (wrapped["ahead"], (0.1, 0.3)), (model["head"], (0.5, 0.2))):
+        assert found[id(part.weight)] == (lr, decay)
+        assert found[id(part.bias)] == (lr, 0.0)
 
 
 # An independent loop.
@@ -470,16 +481,32 @@ def other_run(tmp_path):
     return tmp_path / "run.pt"
 
 
+def test_a_digest_tells_numbers_shapes_kinds_and_words_apart():
+    rows = torch.arange(4.0)
+    alike = digest(rows, "cat")
+    assert digest(rows.clone(), "cat") == alike == digest(rows.view(2, 2).T.contiguous().T.reshape(4), "cat")
+    others = [
+        digest(rows),
+        digest(rows + 1e-6, "cat"),
+        digest(rows.view(2, 2), "cat"),
+        digest(rows.double(), "cat"),
+        digest(rows, "dog"),
+        digest(rows, "c", "at"),
+    ]
+    assert len({alike, *others}) == 1 + len(others)
+
+
 @pytest.mark.parametrize(
     ("steps", "changes", "what"),
     [
         (3, {}, "steps"),
         (2, {"seed": 1}, "seed"),
+        (2, {"data": "other pictures"}, "data"),
         (2, {"optimizer": adamw(lr=0.5)}, "optimizer"),
         (2, {"optimizer": lambda model: torch.optim.SGD(model.parameters(), lr=0.1)}, "optimizer"),
         (3, {"seed": 1}, "steps and seed"),
     ],
-    ids=["steps", "seed", "rate", "kind", "two"],
+    ids=["steps", "seed", "data", "rate", "kind", "two"],
 )
 def test_a_checkpoint_of_another_run_is_refused(other_run, steps, changes, what):
     model = tiny_gpt_neo()

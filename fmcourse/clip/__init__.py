@@ -19,9 +19,9 @@ from fmcourse.clip.embedding import (
     retrieval_ranks,
     zero_shot_head,
 )
-from fmcourse.clip.mistakes import MISTAKES, Habits, fine_tune_pairs
+from fmcourse.clip.mistakes import MISTAKES, RIGHT_WAYS, Habits, fine_tune_pairs
 from fmcourse.clip.pictures import Pictures, read_pictures
-from fmcourse.clip.results import Clinic, Frontier, load_clinic, load_frontier
+from fmcourse.clip.results import Clinic, Frontier, cross_fitted, halves, load_clinic, load_frontier
 from fmcourse.clip.tasks import Part, Task, sample_folder, subgroup_task
 
 __all__ = [
@@ -32,15 +32,18 @@ __all__ = [
     "Habits",
     "Head",
     "Part",
+    "RIGHT_WAYS",
     "Pictures",
     "Task",
     "add_lora",
     "build_classifier",
     "contrastive_loss",
+    "cross_fitted",
     "embed_images",
     "embed_texts",
     "fine_tune",
     "fine_tune_pairs",
+    "halves",
     "interpolate",
     "linear_probe",
     "load_classifier",

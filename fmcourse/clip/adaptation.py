@@ -15,6 +15,7 @@ from fmcourse import training
 from fmcourse.arguments import require
 from fmcourse.clip.classifier import STRENGTH, Head, build_classifier, checked_labels, linear_probe
 from fmcourse.clip.embedding import checked_pixels, embed_images
+from fmcourse.environment import PROFILES
 
 if TYPE_CHECKING:
     import torch
@@ -24,9 +25,10 @@ if TYPE_CHECKING:
 
 __all__ = ["add_lora", "fine_tune", "interpolate", "lora", "lp_ft", "tip_adapter"]
 
-LR = 1e-4  # of the picture tower; chosen on validation concepts by recipes/clip_frontier.py, like the next ones
+LR = PROFILES["tiny"].clip_lr  # of the picture tower; chosen by recipes/clip_frontier.py, like the next ones
 LORA_LR = 3e-3
-HEAD_LR = 0.1  # of the head, whichever way the tower is adapted
+HEAD_LR = 0.1
+LP_RATES = {"lr": 1e-4, "head_lr": 0.1}  # when the head starts as a probe
 WEIGHT_DECAY = 0.05
 STEPS, BATCH = 60, 32
 SHARPNESS, TRUST = 5.5, 30.0  # Tip-Adapter's beta and alpha
@@ -42,6 +44,7 @@ def fine_tune(
     steps: int = STEPS,
     batch_size: int = BATCH,
     lr: float = LR,
+    head_lr: float = HEAD_LR,
     seed: int = 0,
     checkpoint: str | Path | None = None,
     measure: Callable | None = None,
@@ -55,8 +58,10 @@ def fine_tune(
         images: PIL images, or their pixels, shape (n, 3, side, side).
         labels: the class of each picture, 0 to classes - 1, shape (n,).
         head: where the head starts: :func:`random_head`, :func:`zero_shot_head` or :func:`linear_probe`.
-        steps, batch_size, lr, seed: as in :func:`fmcourse.training.fit`; AdamW, a warm-up of a tenth, then half a cosine.
-        checkpoint: a file to write now and then; the same call goes on from it after a disconnect.
+        steps, batch_size, seed: as in :func:`fmcourse.training.fit`; AdamW, a warm-up of a tenth, then half a cosine.
+        lr, head_lr: the largest learning rates of the picture tower and of the head.
+        checkpoint: a file to write now and then; the same call goes on from it after a disconnect, a call with other
+            pictures, labels or head does not.
         measure, measure_every, progress: as in :func:`fmcourse.training.fit`.
 
     Returns:
@@ -68,7 +73,7 @@ def fine_tune(
     pixels, labels = _examples(model, processor, images, labels, head)
     classifier = build_classifier(model, head)
     settings = {"checkpoint": checkpoint, "measure": measure, "measure_every": measure_every, "progress": progress}
-    return classifier, _train(classifier, pixels, labels, steps, batch_size, lr, seed, settings)
+    return classifier, _train(classifier, pixels, labels, steps, batch_size, (lr, head_lr), seed, settings)
 
 
 def lp_ft(
@@ -82,7 +87,7 @@ def lp_ft(
     """Fit a linear probe, then fine-tune everything from it (Kumar et al. 2022); `settings` are those of :func:`fine_tune`."""
     pixels = checked_pixels(model, processor, images)
     head = linear_probe(embed_images(model, processor, pixels), labels, strength)
-    return fine_tune(model, processor, pixels, labels, head, **settings)
+    return fine_tune(model, processor, pixels, labels, head, **(LP_RATES | settings))
 
 
 def add_lora(classifier: torch.nn.Module, rank: int = 8) -> PeftModel:
@@ -118,6 +123,7 @@ def lora(
     steps: int = STEPS,
     batch_size: int = BATCH,
     lr: float = LORA_LR,
+    head_lr: float = HEAD_LR,
     seed: int = 0,
     checkpoint: str | Path | None = None,
     progress: bool = True,
@@ -133,7 +139,7 @@ def lora(
         torch.manual_seed(seed)
         wrapped = add_lora(build_classifier(model, head), rank)
     settings = {"checkpoint": checkpoint, "progress": progress}
-    run = _train(wrapped, pixels, labels, steps, batch_size, lr, seed, settings)
+    run = _train(wrapped, pixels, labels, steps, batch_size, (lr, head_lr), seed, settings)
     return wrapped.merge_and_unload().eval().requires_grad_(True), run
 
 
@@ -198,7 +204,7 @@ def tip_adapter(
     return scale * rows @ head.T + trust * votes
 
 
-def _train(classifier, pixels, labels, steps: int, batch_size: int, lr: float, seed: int, settings: dict) -> training.Run:
+def _train(classifier, pixels, labels, steps: int, batch_size: int, rates: tuple[float, float], seed: int, settings: dict):
     from torch.nn import functional
 
     device = next(classifier.parameters()).device
@@ -207,29 +213,23 @@ def _train(classifier, pixels, labels, steps: int, batch_size: int, lr: float, s
     def loss(classifier, chosen: torch.Tensor) -> torch.Tensor:
         return functional.cross_entropy(classifier(pixels[chosen].to(device)), labels[chosen].to(device))
 
-    schedule = training.cosine(warmup=0.1, floor=0.0)
     return training.fit(
-        classifier, shuffled, steps, optimizer=_two_speeds(lr), loss=loss, schedule=schedule, seed=seed, **settings
+        classifier,
+        shuffled,
+        steps,
+        optimizer=_adamw(*rates),
+        loss=loss,
+        schedule=training.cosine(warmup=0.1, floor=0.0),
+        seed=seed,
+        data=training.digest(pixels, labels, classifier.head.weight) if settings.get("checkpoint") else "",
+        **settings,
     )
 
 
-def _two_speeds(lr: float) -> Callable:
-    """Return a function from a classifier to an AdamW that moves the head faster than the tower; only matrices decay."""
-
-    def build(classifier) -> torch.optim.Optimizer:
-        import torch
-
-        trained = [p for p in classifier.parameters() if p.requires_grad]
-        head = [p for p in classifier.head.parameters() if p.requires_grad]
-        tower = [p for p in trained if not any(p is own for own in head)]
-        groups = [
-            {"params": head, "lr": HEAD_LR, "weight_decay": 0.0},
-            {"params": [p for p in tower if p.ndim > 1], "weight_decay": WEIGHT_DECAY},
-            {"params": [p for p in tower if p.ndim == 1], "weight_decay": 0.0},
-        ]
-        return torch.optim.AdamW([group for group in groups if group["params"]], lr=lr, betas=(0.9, 0.98), fused=True)
-
-    return build
+def _adamw(lr: float, head_lr: float) -> Callable:
+    """Return a function from a classifier to an AdamW that moves the head faster than the tower, and never shrinks it."""
+    parts = {"head": {"lr": head_lr, "weight_decay": 0.0}}
+    return training.adamw(lr=lr, weight_decay=WEIGHT_DECAY, betas=(0.9, 0.98), parts=parts)
 
 
 def batches_of(count: int, batch_size: int, seed: int) -> Callable[[int], torch.Tensor]:

@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from PIL import Image
     from transformers import PreTrainedModel, ProcessorMixin
 
-__all__ = ["MISTAKES", "Habits", "fine_tune_pairs", "picked"]
+__all__ = ["MISTAKES", "RIGHT_WAYS", "Habits", "counterpart", "fine_tune_pairs"]
 
+NEAR_THE_BOUND = 99.9  # a first scale from which 100 can be reached within 60 steps
+RIGHT, RIGHT_NEAR_THE_BOUND = "done right", "done right, scale near its bound"
 PAIRS_LR = 1e-4  # of both towers; chosen on validation concepts by recipes/clip_frontier.py
 
 
@@ -40,30 +42,43 @@ class Habits:
         weights: ``fp32``, or ``fp16`` for weights and optimizer alike.
         lr: learning rate of both towers.
         largest_scale: the scale is kept at or below it (Radford et al. 2021, section 2.5); None leaves it free.
+        first_scale: the scale to start from; None keeps the foundation's.
         normalized: whether rows are brought to length 1.
         stray_dimension: texts that were tokenized one by one leave rows of shape (n, 1, d), and dividing by the norm over
             axis 1 turns every number into 1 or -1.
-        pick: whether the step to keep is the best on ``validation``, or on the ``test`` pictures themselves.
+        pick: whether the step to keep is the best on ``other`` pictures, or on the ``test`` pictures themselves.
     """
 
     targets: str = "spread"
     weights: str = "fp32"
     lr: float = PAIRS_LR
     largest_scale: float | None = 100.0
+    first_scale: float | None = None
     normalized: bool = True
     stray_dimension: bool = False
-    pick: str = "validation"
+    pick: str = "other"
 
 
 MISTAKES = {
     "diagonal targets though meanings repeat": Habits(targets="diagonal"),
     "fp16 weights with Adam": Habits(weights="fp16"),
     "learning rate 1e-3": Habits(lr=1e-3),
-    "temperature not clamped": Habits(largest_scale=None),
+    "temperature not clamped": Habits(largest_scale=None, first_scale=NEAR_THE_BOUND),
     "rows not normalized": Habits(normalized=False),
     "stray text dimension": Habits(stray_dimension=True),
     "step picked on the test set": Habits(pick="test"),
 }
+RIGHT_WAYS = {RIGHT: Habits(), RIGHT_NEAR_THE_BOUND: Habits(first_scale=NEAR_THE_BOUND)}
+
+
+def counterpart(mistake: str) -> str:
+    """Return the name of the right way that starts as the mistake does.
+
+    >>> counterpart("rows not normalized"), counterpart("temperature not clamped")
+    ('done right', 'done right, scale near its bound')
+    """
+    start = MISTAKES[choose("mistake", mistake, MISTAKES)].first_scale
+    return next(name for name, habits in RIGHT_WAYS.items() if habits.first_scale == start)
 
 
 def fine_tune_pairs(
@@ -108,6 +123,8 @@ def fine_tune_pairs(
     require(meanings.shape == (len(pixels),), "ids", f"one for each of the {len(pixels)} pictures", tuple(meanings.shape))
     tuned = copy.deepcopy(model).to(torch.float16 if habits.weights == "fp16" else torch.float32).requires_grad_(True)
     tuned.vision_model.to(memory_format=torch.channels_last)
+    if habits.first_scale is not None:
+        tuned.logit_scale.data.fill_(math.log(habits.first_scale))
     loss = _loss(tuned, pixels, _tokens(processor, captions), meanings, habits)
     run = training.fit(
         tuned,
@@ -120,26 +137,19 @@ def fine_tune_pairs(
         measure=measure,
         measure_every=measure_every,
         seed=seed,
+        data=training.digest(pixels, meanings, *captions) if checkpoint else "",
         progress=progress,
     )
     _clamp(tuned, habits)
     return tuned.eval(), run
 
 
-def picked(records: Sequence[dict[str, float]], habits: Habits) -> dict[str, float]:
-    """Return the first record with the largest accuracy on what the habits pick by.
-
-    >>> records = [{"step": 0, "validation": 0.5, "test": 0.6}, {"step": 9, "validation": 0.4, "test": 0.7}]
-    >>> picked(records, Habits())["step"], picked(records, Habits(pick="test"))["step"]
-    (0, 9)
-    """
-    return max(records, key=lambda record: record[habits.pick])
-
-
 def _check(habits: Habits) -> None:
     choose("habits.targets", habits.targets, ("spread", "diagonal"))
     choose("habits.weights", habits.weights, ("fp32", "fp16"))
-    choose("habits.pick", habits.pick, ("validation", "test"))
+    choose("habits.pick", habits.pick, ("other", "test"))
+    fits = habits.first_scale is None or habits.first_scale > 0
+    require(fits, "habits.first_scale", "None or a number above 0", habits.first_scale)
 
 
 def _optimizer(habits: Habits) -> Callable:

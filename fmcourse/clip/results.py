@@ -1,6 +1,8 @@
 """What did five seeds measure? The bundled runs behind the frontier and the mistakes clinic, as arrays of right and wrong.
 
 Serves notebook 03. The runs were made by ``recipes/clip_frontier.py`` and ``recipes/clip_clinic.py``; nothing here trains.
+Whatever had to be chosen from a run (an alpha, a step) was chosen on one half of the test pictures in the training style and
+measured on the other half, and the other way round: cross-fitting, so that no picture is judged by its own choice.
 """
 
 from __future__ import annotations
@@ -10,17 +12,53 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fmcourse import bundle, uncertainty
-from fmcourse.arguments import choose
-from fmcourse.clip.mistakes import MISTAKES, picked
+from fmcourse.arguments import choose, require
+from fmcourse.clip.mistakes import MISTAKES, RIGHT, counterpart
 from fmcourse.uncertainty import Interval
 
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["Clinic", "Frontier", "load_clinic", "load_frontier"]
+__all__ = ["Clinic", "Frontier", "cross_fitted", "halves", "load_clinic", "load_frontier"]
 
-RIGHT = "done right"
-CHOSEN = "interpolated, alpha chosen on validation"
+CHOSEN = "interpolated, alpha chosen in Noto"
+
+
+def halves(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Draw two halves of the places 0 ... count - 1; the first has one more when the count is odd.
+
+    >>> [len(half) for half in halves(5)]
+    [3, 2]
+    """
+    import numpy as np
+
+    require(count >= 2, "count", "at least 2", count)
+    return tuple(np.array_split(np.random.default_rng(seed).permutation(count), 2))
+
+
+def cross_fitted(choosing: np.ndarray, measured: np.ndarray, seed: int = 0) -> tuple[np.ndarray, list[int]]:
+    """Choose one of several ways on each half of the pictures, and measure it on the other half.
+
+    Args:
+        choosing: what the choice may see, right (1) or wrong (0), shape (ways, pictures).
+        measured: what is reported, of the same shape and pictures; it may be the same array.
+        seed: of the two halves.
+
+    Returns:
+        The measured answers, shape (pictures,), and the two ways chosen, first of equals, for the first half and the second.
+
+    Raises:
+        ValueError: tables of different shapes.
+    """
+    import numpy as np
+
+    require(choosing.shape == measured.shape, "measured", f"shape {choosing.shape} as of choosing", measured.shape)
+    first, second = halves(choosing.shape[1], seed)
+    ways = [int(choosing[:, other].mean(1).argmax()) for other in (second, first)]
+    found = np.empty(choosing.shape[1], measured.dtype)
+    for own, way in zip((first, second), ways):
+        found[own] = measured[way, own]
+    return found, ways
 
 
 @dataclass(frozen=True)
@@ -35,7 +73,7 @@ class Frontier:
 
     @property
     def methods(self) -> list[str]:
-        """The methods, the interpolation with its alpha chosen on validation in place of its single alphas."""
+        """The methods, the interpolation with its chosen alpha in place of its single alphas."""
         return [*dict.fromkeys(run["method"] for run in self.runs if run.get("alpha") is None), CHOSEN]
 
     @property
@@ -51,29 +89,39 @@ class Frontier:
             part: ``test``, the training style, or ``shifted``; the same concepts in the same order.
             alpha: one of :attr:`alphas`, for ``interpolated`` only.
         """
+        import numpy as np
+
         choose("method", method, [*self.methods, "interpolated"])
         choose("part", part, ("test", "shifted"))
-        return _bits([run[part] for run in self._of(method, alpha)])
+        if method == CHOSEN:
+            return np.stack([cross_fitted(*ways, seed)[0] for seed, ways in self._ways(part).items()])
+        return _bits([run[part] for run in self.runs if run["method"] == method and run.get("alpha") == alpha])
 
-    def chosen_alphas(self) -> list[float]:
-        """Return each seed's alpha with the best validation accuracy; the smaller of equal ones."""
-        return [run["alpha"] for run in self._of(CHOSEN)]
+    def chosen_alphas(self) -> list[tuple[float, float]]:
+        """Return each seed's two alphas, that of the first half of the pictures and that of the second."""
+        chosen = [cross_fitted(*ways, seed)[1] for seed, ways in self._ways("test").items()]
+        return [(self.alphas[first], self.alphas[second]) for first, second in chosen]
+
+    def accuracy(self, method: str, part: str, alpha: float | None = None) -> Interval:
+        """Return a method's accuracy in percent, averaged over seeds, with the bootstrap interval over pictures."""
+        return uncertainty.bootstrap(100 * self.right(method, part, alpha).mean(0))
 
     def difference(self, method: str, other: str, part: str) -> Interval:
         """Return a method's accuracy minus another's, in points, averaged over seeds; pictures are resampled in pairs."""
         gained = self.right(method, part).mean(0) - self.right(other, part).mean(0)
         return uncertainty.bootstrap(100 * gained)
 
-    def accuracy(self, method: str, part: str, alpha: float | None = None) -> Interval:
-        """Return a method's accuracy in percent, averaged over seeds, with the bootstrap interval over pictures."""
-        return uncertainty.bootstrap(100 * self.right(method, part, alpha).mean(0))
+    def shift_cost(self, method: str) -> Interval:
+        """Return how many points a method loses from the training style to the shifted one; concepts are resampled in pairs."""
+        lost = self.right(method, "test").mean(0) - self.right(method, "shifted").mean(0)
+        return uncertainty.bootstrap(100 * lost)
 
-    def _of(self, method: str, alpha: float | None = None) -> list[dict]:
-        if method != CHOSEN:
-            return [run for run in self.runs if run["method"] == method and run.get("alpha") == alpha]
-        ways = [run for run in self.runs if run["method"] == "interpolated"]
-        seeds = sorted({run["seed"] for run in ways})
-        return [max((run for run in ways if run["seed"] == seed), key=lambda run: run["validation"]) for seed in seeds]
+    def _ways(self, part: str) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+        """Map each seed to the interpolation's answers in the training style and in `part`, both of shape (alphas, pictures)."""
+        runs = sorted((run for run in self.runs if run["method"] == "interpolated"), key=lambda run: run["alpha"])
+        seeds = sorted({run["seed"] for run in runs})
+        own = {seed: [run for run in runs if run["seed"] == seed] for seed in seeds}
+        return {seed: tuple(_bits([run[p] for run in own[seed]]) for p in ("test", part)) for seed in seeds}
 
 
 @dataclass(frozen=True)
@@ -86,21 +134,26 @@ class Clinic:
 
     runs: list[dict]
 
-    def cost(self, mistake: str) -> Interval:
+    def cost(self, mistake: str, step: str = "picked") -> Interval:
         """Return what a mistake of :data:`MISTAKES` costs in test accuracy, in points, averaged over seeds.
 
-        A run that ends in NaN leaves no model, and costs all. For the step picked on the test set the cost is the optimism:
-        half of the test pictures pick the step, and the cost is what the half's accuracy gains by it beyond what the
-        other half gains; its interval is over seeds, the others' over pictures.
+        A run that ends in NaN leaves no model, and costs all. For the step picked on the test set the cost is the
+        flattery: the accuracy that would be reported minus the cross-fitted one.
+
+        Args:
+            mistake: its name.
+            step: ``picked``, the step chosen by cross-fitting on both sides, or ``last``, the end of both runs.
         """
         choose("mistake", mistake, MISTAKES)
+        choose("step", step, ("picked", "last"))
         if MISTAKES[mistake].pick == "test":
-            return uncertainty.mean_interval([100 * _optimism(run["records"], seed) for seed, run in enumerate(self._of(RIGHT))])
-        return uncertainty.bootstrap(100 * (self._right(RIGHT) - self._right(mistake)))
+            return uncertainty.bootstrap(100 * (self._right(RIGHT, "best") - self._right(RIGHT, step)))
+        return uncertainty.bootstrap(100 * (self._right(counterpart(mistake), step) - self._right(mistake, step)))
 
-    def accuracy(self, name: str = RIGHT) -> Interval:
-        """Return the test accuracy in percent, the step picked on validation; `name` is a mistake or ``done right``."""
-        return uncertainty.bootstrap(100 * self._right(name))
+    def accuracy(self, name: str = RIGHT, step: str = "picked") -> Interval:
+        """Return the test accuracy in percent; `name` is a mistake or ``done right``, `step` as in :meth:`cost`."""
+        choose("step", step, ("picked", "last"))
+        return uncertainty.bootstrap(100 * self._right(name, step))
 
     def failures(self, mistake: str) -> list[str]:
         """Return the messages of the runs that broke off."""
@@ -109,10 +162,9 @@ class Clinic:
     def _of(self, name: str) -> list[dict]:
         return [run for run in self.runs if run["mistake"] == name]
 
-    def _right(self, name: str) -> np.ndarray:
-        """Return how many of the seeds got each test picture right, as a share, shape (pictures,)."""
-        habits = MISTAKES.get(name, next(iter(MISTAKES.values())))
-        rows = [_bits([picked(run["records"], habits)["test"]])[0] * (not run["failed"]) for run in self._of(name)]
+    def _right(self, name: str, step: str) -> np.ndarray:
+        """Return which share of the seeds got each test picture right, shape (pictures,)."""
+        rows = [_at_step(run["records"], step, run["seed"]) * (not run["failed"]) for run in self._of(name)]
         return sum(rows) / len(rows)
 
 
@@ -136,11 +188,9 @@ def _bits(texts: list[str]) -> np.ndarray:
     return np.array([[int(bit) for bit in text] for text in texts])
 
 
-def _optimism(records: list[dict], seed: int) -> float:
-    import numpy as np
-
+def _at_step(records: list[dict], step: str, seed: int) -> np.ndarray:
+    """Return which test pictures were right at the cross-fitted step, at the last one, or at the one that is best on them all."""
     bits = _bits([record["test"] for record in records])
-    shuffled = np.random.default_rng(seed).permutation(bits.shape[1])
-    seen, fresh = (bits[:, half].mean(1) for half in np.array_split(shuffled, 2))
-    honest, greedy = int(np.argmax([record["validation"] for record in records])), int(np.argmax(seen))
-    return (seen[greedy] - seen[honest]) - (fresh[greedy] - fresh[honest])
+    if step == "picked":
+        return cross_fitted(bits, bits, seed)[0]
+    return bits[-1] if step == "last" else bits[bits.mean(1).argmax()]
