@@ -29,7 +29,7 @@ SEED_TO_CHOOSE = 100
 ALPHAS = [place / 10 for place in range(11)]
 QUIET = {"progress": False}
 RATES = {  # of the tower and of the head; chosen by `choose`, start by start
-    "fine-tuned from a random head": {"lr": 1e-4, "head_lr": 0.1},
+    "fine-tuned from a random head": {"lr": 3e-4, "head_lr": 0.1},
     "LP-FT": adaptation.LP_RATES,
     "fine-tuned from the zero-shot head": {},
 }
