@@ -53,7 +53,7 @@ class Profile:
 
 
 PROFILES = {
-    "tiny": Profile("tiny", "ladder-medium", "ladder-large", "emoji-clip", 1e-4, 60),
+    "tiny": Profile("tiny", "ladder-medium", "ladder-large", "emoji-clip", 3e-4, 60),
     "full": Profile("full", "EleutherAI/gpt-neo-125m", "EleutherAI/gpt-neo-1.3B", "openai/clip-vit-base-patch32", 1e-5, 120),
 }
 

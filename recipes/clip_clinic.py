@@ -60,11 +60,10 @@ def one_run(bench: Bench, name: str, habits: clip.Habits) -> dict:
 
 
 def answers(bench: Bench, tuned) -> str:
-    """Return for each test picture 1 if words sort it rightly, else 0."""
+    """Return for each test picture 1 if words sort it rightly, else 0; half-precision weights answer in single precision."""
     plain = copy.deepcopy(tuned).float()
     head = clip.zero_shot_head(plain, bench.processor, bench.task.names)
-    logits = clip.embed_images(plain, bench.processor, bench.pixels["test"]) @ head.T
-    return "".join(map(str, (logits.argmax(1) == bench.labels["test"]).int().tolist()))
+    return bench.bits("test", clip.embed_images(plain, bench.processor, bench.pixels["test"]) @ head.T)
 
 
 def write(runs: list[dict]) -> None:

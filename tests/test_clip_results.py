@@ -11,7 +11,7 @@ from fmcourse.clip.results import CHOSEN, Clinic, Frontier
 
 
 def run(method, seed, test, shifted="0000", **more):
-    return {"method": method, "seed": seed, "validation": 0.5, "test": test, "shifted": shifted, **more}
+    return {"method": method, "seed": seed, "test": test, "shifted": shifted, **more}
 
 
 def bits(places, ones, count=4):

@@ -27,7 +27,7 @@ __all__ = ["add_lora", "fine_tune", "interpolate", "lora", "lp_ft", "tip_adapter
 
 LR = PROFILES["tiny"].clip_lr  # of the picture tower; chosen by recipes/clip_frontier.py, like the next ones
 LORA_LR = 3e-3
-HEAD_LR = 0.1
+HEAD_LR = 1e-3  # of a head that starts as words
 LP_RATES = {"lr": 3e-4, "head_lr": 0.1}  # when the head starts as a probe
 WEIGHT_DECAY = 0.05
 STEPS, BATCH = 60, 32
