@@ -331,7 +331,7 @@ def test_lp_ft_fine_tunes_from_a_probe(double):
     settings = dict(steps=3, batch_size=4, progress=False)
     found, run = lp_ft(*double, drawings(6), LABELS, strength=3.0, **settings)
     probe = linear_probe(embed_images(*double, PIXELS), LABELS, 3.0)
-    wanted, other = fine_tune(*double, PIXELS, LABELS, probe, **settings)
+    wanted, other = fine_tune(*double, PIXELS, LABELS, probe, head_lr=adaptation.LP_RATES["head_lr"], **settings)
     assert same(found.state_dict(), wanted.state_dict()) and run.losses == other.losses
 
 
