@@ -31,7 +31,7 @@ HEAD_LR = 1e-3  # of a head that starts as words
 LP_RATES = {"lr": 3e-4, "head_lr": 0.1}  # when the head starts as a probe
 WEIGHT_DECAY = 0.05
 STEPS, BATCH = 60, 32
-SHARPNESS, TRUST = 5.5, 30.0  # Tip-Adapter's beta and alpha
+SHARPNESS, TRUST = 10.0, 300.0  # Tip-Adapter's beta and alpha
 
 
 def fine_tune(
