@@ -5,6 +5,7 @@ Serves notebook 02. The measures take failure matrices, shape (individuals, depl
 
 from __future__ import annotations
 
+from fmcourse.homogenization.census import adult_failures, adult_people
 from fmcourse.homogenization.intervals import Power, excess, excess_failure_rate, interval_over_seeds, power, smallest_detectable
 from fmcourse.homogenization.measures import (
     Counts,
@@ -24,6 +25,8 @@ __all__ = [
     "Homogenization",
     "Power",
     "World",
+    "adult_failures",
+    "adult_people",
     "excess",
     "excess_failure_rate",
     "expected_failure_rate",
