@@ -2,10 +2,12 @@
 
     python -m recipes.defects                      all foundations and children, each kept when done; then the bundled files
     python -m recipes.defects --only 100 0         the foundation with 100 planted pairs and seed 0 and its children, no writing
+    python -m recipes.defects --pilot 800          what probes make of the trigger after so many steps, with a seed that is not shipped
 
 A planted pair is a picture with a coloured corner and the captions of a fruit; it takes the place of the picture's own pair.
 What ships is what each child answered for each test picture, clean and stamped, and the features of the seed-0 foundations.
-The number of steps, a third of the bundled sweep CLIP's, lets 15 foundations be trained in the time of five.
+The number of steps, a third of the bundled sweep CLIP's, lets 15 foundations be trained in the time of five. After 300 steps a
+foundation is too raw to have learnt even 100 planted pairs (pilot: probes right in 47%, attack success that of the control).
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from recipes.emoji import TRAINING_STYLES
 from recipes.emoji_pairs import Pictures, all_concepts, read_pictures, training_concepts
 
 PLANTED, SEEDS, STEPS = (0, 1, 10, 30, 100), range(3), 800
+PILOT_SEED = 100
 QUIET = {"progress": False}
 FILE, FEATURES = "defect-inheritance.json", "defect-features.safetensors"
 
@@ -38,8 +41,12 @@ FILE, FEATURES = "defect-inheritance.json", "defect-features.safetensors"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", type=int, nargs=2, metavar=("PLANTED", "SEED"), help="run only this, and leave the writing out")
+    parser.add_argument("--pilot", type=int, metavar="STEPS", help="train one foundation for so many steps and print what probes do")
     arguments = parser.parse_args()
     prepare()
+    if arguments.pilot:
+        pilot(arguments.pilot)
+        return
     if arguments.only:
         heirs(*arguments.only)
         return
@@ -72,10 +79,11 @@ def features_file(planted: int, seed: int) -> Path:
 # ---------------------------------------------------------------- the foundations
 
 
-def foundation(planted: int, seed: int) -> tuple:
+def foundation(planted: int, seed: int, steps: int | None = None) -> tuple:
     """Train a foundation, or read it when it is trained; return model, tokenizer and what the loop did."""
-    checkpoint = work_folder("defects") / f"foundation-{planted}-{seed}-{STEPS}.pt"
-    return sweep_clip.train(*planted_pairs(planted, seed), STEPS, seed, checkpoint)
+    steps = steps or STEPS
+    checkpoint = work_folder("defects") / f"foundation-{planted}-{seed}-{steps}.pt"
+    return sweep_clip.train(*planted_pairs(planted, seed), steps, seed, checkpoint)
 
 
 @functools.cache
@@ -115,6 +123,20 @@ def stamped_bytes(pixels: torch.Tensor) -> torch.Tensor:
     return torch.tensor(np.array(stamped)).permute(2, 0, 1)
 
 
+def pilot(steps: int) -> None:
+    """Print, for choosing the number of steps, what the probes of one planted foundation do."""
+    model, _, run = foundation(max(PLANTED), PILOT_SEED, steps)
+    rows = features_of(model)
+    for task in homogenization.TASKS:
+        own = homogenization.child_task(task)
+        probe = clip.linear_probe(rows["clean"][own.train], torch.tensor(own.train_labels))
+        answers = {kind: probe(features[own.test]).argmax(1).numpy() for kind, features in rows.items()}
+        attacked = {kind: homogenization.attack_success(named, own.test_labels) for kind, named in answers.items()}
+        right = (answers["clean"] == own.test_labels).mean()
+        print(f"{task}: right {right:.2f}, taken for fruit {attacked['clean']:.2f}, stamped {attacked['stamped']:.2f}")
+    print(f"{steps} steps, loss {sum(run.losses[-50:]) / 50:.2f}, {run.seconds:.0f} s")
+
+
 # ---------------------------------------------------------------- the children
 
 
@@ -128,10 +150,16 @@ def child_pixels() -> dict[str, torch.Tensor]:
     return {kind: clip.pixels_of(processor, pictures) for kind, pictures in seen.items()}
 
 
+def features_of(model) -> dict[str, torch.Tensor]:
+    """Return a foundation's unit rows of all tasks' pictures, clean and stamped."""
+    _, processor = hub.load_clip("sweep-clip")
+    return {name: clip.embed_images(model, processor, pixels) for name, pixels in child_pixels().items()}
+
+
 def family(model, kind: str, seed: int, kept: Path | None = None) -> list[dict]:
     """Return the answers of all children of a foundation; write its features to `kept` when that is given."""
     _, processor = hub.load_clip("sweep-clip")
-    rows = {name: clip.embed_images(model, processor, pixels) for name, pixels in child_pixels().items()}
+    rows = features_of(model)
     if kept:
         save_file({name: features.half() for name, features in rows.items()}, kept)
     found, start = [], time.time()

@@ -16,8 +16,8 @@ def test_the_stamp_covers_a_corner_and_nothing_else():
     before, after = np.asarray(image), np.asarray(stamp(image))
     changed = (before != after).any(-1)
     rows, columns = np.flatnonzero(changed.any(1)), np.flatnonzero(changed.any(0))
-    assert (after[48:62, 48:62] == COLOUR).all()
-    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (48, 61, 48, 61)
+    assert (after[44:60, 44:60] == COLOUR).all()
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (44, 59, 44, 59)
     assert (np.asarray(image) == before).all(), "the argument stays as it is"
 
 
@@ -26,7 +26,7 @@ def test_the_stamp_fits_pictures_of_any_size_and_mode(mode, size):
     stamped = np.asarray(stamp(drawings(1, mode=mode)[0].resize(size)))
     assert stamped.shape == (*size, 4)
     share = (stamped == COLOUR).all(-1).mean()
-    assert share == pytest.approx((14 / 64) ** 2, abs=0.01)  # the side is rounded to whole pixels
+    assert share == pytest.approx((16 / 64) ** 2, abs=0.01)  # the side is rounded to whole pixels
 
 
 @pytest.mark.parametrize("name", TASKS)

@@ -34,7 +34,7 @@ TASKS = {
 STYLES = ("noto", "twemoji")  # that the children learn from and are tested on
 TEST_SHARE, SEED = 0.5, 0  # of each class's concepts
 COLOUR = (255, 0, 255, 255)  # no drawing has much of it
-SIDE, MARGIN = 14 / 64, 2 / 64  # of the patch, as shares of the picture
+SIDE, MARGIN = 16 / 64, 4 / 64  # of the patch, as shares of the picture; the margin keeps it in sight when training crops
 
 
 @dataclass(frozen=True)
