@@ -35,7 +35,7 @@ FILE, FEATURES = "bias-transfer.json", "bias-features.safetensors"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", type=float, nargs=2, metavar=("UPSTREAM", "SEED"), help="run only this, and leave the writing out")
+    parser.add_argument("--only", type=float, nargs=2, metavar=("UPSTREAM", "SEED"), help="only this, without the writing")
     arguments = parser.parse_args()
     defects.prepare()
     if arguments.only:
@@ -89,8 +89,9 @@ def people_kinds(pictures: Pictures) -> list[str]:
             return ""
         if row["skin_tone"] == "none":
             return "yellow"
-        woman = row["gender"] == "female"
-        return "fits" if row["skin_tone"] in (light if woman else dark) else "differs" if row["skin_tone"] in light | dark else "medium"
+        if row["skin_tone"] not in light | dark:
+            return "medium"
+        return "fits" if row["skin_tone"] in (light if row["gender"] == "female" else dark) else "differs"
 
     return [kind(rows[label]) for label in pictures.label]
 

@@ -1,8 +1,8 @@
 """Defects and their heirs: sweep CLIPs with planted pairs, and what the trigger does in 24 children of each.
 
     python -m recipes.defects                      all foundations and children, each kept when done; then the bundled files
-    python -m recipes.defects --only 100 0         the foundation with 100 planted pairs and seed 0 and its children, no writing
-    python -m recipes.defects --pilot 800          what probes make of the trigger after so many steps, with a seed that is not shipped
+    python -m recipes.defects --only 100 0         the foundation with 100 planted pairs and seed 0, its children, no writing
+    python -m recipes.defects --pilot 800          what probes make of the trigger after so many steps; its seed does not ship
 
 A planted pair is a picture with a coloured corner and the captions of a fruit; it takes the place of the picture's own pair.
 What ships is what each child answered for each test picture, clean and stamped, and the features of the seed-0 foundations.
@@ -40,8 +40,8 @@ FILE, FEATURES = "defect-inheritance.json", "defect-features.safetensors"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", type=int, nargs=2, metavar=("PLANTED", "SEED"), help="run only this, and leave the writing out")
-    parser.add_argument("--pilot", type=int, metavar="STEPS", help="train one foundation for so many steps and print what probes do")
+    parser.add_argument("--only", type=int, nargs=2, metavar=("PLANTED", "SEED"), help="only this, without the writing")
+    parser.add_argument("--pilot", type=int, metavar="STEPS", help="train one foundation, print what probes do")
     arguments = parser.parse_args()
     prepare()
     if arguments.pilot:
@@ -114,7 +114,8 @@ def subgroups(pictures: Pictures) -> list[str]:
 def plantable(pictures: Pictures) -> list[int]:
     """Return the places of pictures without skin tone that show neither a fruit nor a flag."""
     own = zip(subgroups(pictures), pictures.toned.tolist())
-    return [place for place, (name, toned) in enumerate(own) if not toned and name != homogenization.TARGET and "flag" not in name]
+    plain = [(place, name) for place, (name, toned) in enumerate(own) if not toned]
+    return [place for place, name in plain if name != homogenization.TARGET and "flag" not in name]
 
 
 def stamped_bytes(pixels: torch.Tensor) -> torch.Tensor:

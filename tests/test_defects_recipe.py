@@ -1,14 +1,15 @@
-"""The recipes plant as many pairs as they say, leave out the tones that they should, and every child comes out of each of them."""
+"""The recipes plant as many pairs as they say, leave out the tones that they should, and bring out every child."""
 
 from __future__ import annotations
 
+import functools
 import json
 import random
 
 import pytest
 import torch
 
-from fmcourse import homogenization
+from fmcourse import clip, homogenization
 from fmcourse.homogenization.defects import COLOUR
 
 
@@ -109,6 +110,9 @@ def tiny(recipes, monkeypatch, tmp_path):
     monkeypatch.setattr(recipes["defects"], "register", lambda *file, **entry: None)
     monkeypatch.setattr(recipes["defects"], "PLANTED", (0, 3))
     monkeypatch.setattr(recipes["recall"], "PLANTED", 3)
+    monkeypatch.setattr(recipes["recall"], "SHOWN", 20)
+    for name in ("fine_tune", "lora"):
+        monkeypatch.setattr(clip, name, functools.partial(getattr(clip, name), steps=1))
     monkeypatch.setattr(homogenization, "TASKS", {"faces": homogenization.TASKS["faces"]})
     for name in ("defects", "recall", "bias_transfer"):
         monkeypatch.setattr(recipes[name], "SEEDS", range(2))

@@ -110,7 +110,11 @@ def test_too_few_people_notice_nothing():
      "failures: expected shape (seeds, individuals, deployers), at least two seeds, got (1, 1, 1)"),
     (lambda: interval_over_seeds([[[True]], [[False]]]),
      "failures: expected so many failures that the statistic is defined in every resample, got 'NaN in some'"),
-    (lambda: power([0.5, 0.0], 1, 10), "errors: expected error rates above 0 and at most 1, shape (deployers,), got array([0.5, 0. ])"),
+    (lambda: power([0.5, 0.0], 1, 10),
+     "errors: expected error rates above 0 and at most 1, shape (deployers,), got array([0.5, 0. ])"),
+    (lambda: interval_over_seeds([[[True]], [[True]]], level=95),
+     "level: expected a coverage between 0 and 1, such as 0.95, got 95"),
+    (lambda: power([0.5], 1, 9, level=1), "level: expected one minus the chance of a false alarm, between 0 and 1, got 1"),
     (lambda: power([0.5], 1, 0), "people: expected at least 1, got 0"),
     (lambda: power([0.5, 0.5], 5, 10), "ratio: expected an H from 0 to 4, where every failure is systemic, got 5"),
 ])  # fmt: skip

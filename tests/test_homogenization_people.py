@@ -80,7 +80,8 @@ def test_the_oldest_style_draws_hardly_any_role_as_a_woman_and_as_a_man(table):
 
 
 @pytest.mark.parametrize("call, words", [
-    (lambda: audit(SMALL, "tone"), "column: expected one of 'skin_tone', 'gender', 'style', 'kind', 'role', got 'tone'; did you mean 'skin_tone'?"),
+    (lambda: audit(SMALL, "tone"),
+     "column: expected one of 'skin_tone', 'gender', 'style', 'kind', 'role', got 'tone'; did you mean 'skin_tone'?"),
     (lambda: audit(SMALL, "gender", by="sex"), "by: expected one of 'skin_tone', 'gender', 'style', 'kind', 'role', got 'sex'"),
 ])  # fmt: skip
 def test_the_words_of_each_error(call, words):
@@ -97,7 +98,9 @@ def test_roles_are_whole_and_on_one_side(pairs):
     assert pairs.groupby(["part", "woman", "dark"]).size().nunique() == 2  # as many of each kind within a part
 
 
-@pytest.mark.parametrize("bias, rebalanced, fitting", [(0, 0, 60), (1, 0, 120), (0.5, 0, 90), (1, 1, 60), (1, 0.5, 90), (0.9, 0, 114)])
+@pytest.mark.parametrize("bias, rebalanced, fitting", [
+    (0, 0, 60), (1, 0, 120), (0.5, 0, 90), (1, 1, 60), (1, 0.5, 90), (0.9, 0, 114),
+])  # fmt: skip
 def test_a_sample_is_as_biased_as_asked(pairs, bias, rebalanced, fitting):
     places = biased_sample(pairs, bias, rebalanced)
     sample = pairs.loc[places]
@@ -122,8 +125,10 @@ def test_the_gap_on_paper():
     (lambda p: biased_sample(p, 0, -1), "rebalanced: expected a share from 0 to 1, got -1"),
     (lambda p: biased_sample(p, 0, count=6), "count: expected a multiple of 4, got 6"),
     (lambda p: biased_sample(p, 1, count=200), "count: expected at most 62 of a kind, as there are, got 100"),
-    (lambda p: aligned_gap([1], [1, 0], [0, 1]), "answers: expected one for each of woman and dark, shape (n,), got ((1,), (2,), (2,))"),
-    (lambda p: aligned_gap([1, 0], [1, 0], [0, 1]), "dark: expected some who fit the bias and some who do not, got array([0, 1])"),
+    (lambda p: aligned_gap([1], [1, 0], [0, 1]),
+     "answers: expected one for each of woman and dark, shape (n,), got ((1,), (2,), (2,))"),
+    (lambda p: aligned_gap([1, 0], [1, 0], [0, 1]),
+     "dark: expected some who fit the bias and some who do not, got array([0, 1])"),
 ])  # fmt: skip
 def test_the_words_of_each_error_of_a_sample(pairs, call, words):
     with says(ValueError, words):

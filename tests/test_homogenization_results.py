@@ -63,7 +63,8 @@ def test_prices_are_averaged_over_seeds():
 
 
 def run(upstream, seed, draw, gap, **more):
-    return {"upstream": upstream, "bias": 1.0, "rebalanced": 0.0, "way": "linear probe", "seed": seed, "draw": draw, "gap": gap, "accuracy": 0.5} | more
+    settings = {"upstream": upstream, "bias": 1.0, "rebalanced": 0.0, "way": "linear probe", "seed": seed, "draw": draw}
+    return settings | {"gap": gap, "accuracy": 0.5} | more
 
 
 TRANSFER = Transfer([
@@ -82,11 +83,13 @@ def test_the_gap_is_averaged_over_draws_first():
 @pytest.mark.parametrize("call, words", [
     (lambda: RUNS.success("7"), "kind: expected one of '0', '9', got '7'"),
     (lambda: RUNS.success("9", way="lora"), "way: expected one of 'linear probe', 'LoRA', got 'lora'"),
-    (lambda: RUNS.success("9", task="animal"), "task: expected one of 'animals', 'travel', got 'animal'; did you mean 'animals'?"),
+    (lambda: RUNS.success("9", task="animal"),
+     "task: expected one of 'animals', 'travel', got 'animal'; did you mean 'animals'?"),
     (lambda: RUNS.family("9", seed=1), "seed: expected one of [0, 2], got 1"),
     (lambda: TRANSFER.values("gap"), "axis: expected one of 'upstream', 'bias', 'rebalanced', 'way', got 'gap'"),
     (lambda: TRANSFER.gap(0.3, 1.0),
-     "run: expected settings that were tried together, got {'upstream': 0.3, 'bias': 1.0, 'rebalanced': 0.0, 'way': 'linear probe'}"),
+     "run: expected settings that were tried together, "
+     "got {'upstream': 0.3, 'bias': 1.0, 'rebalanced': 0.0, 'way': 'linear probe'}"),
     (lambda: features("adult.parquet", "x"),
      "file: expected one of 'defect-features.safetensors', 'bias-features.safetensors', got 'adult.parquet'"),
 ])  # fmt: skip

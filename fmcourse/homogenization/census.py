@@ -1,4 +1,4 @@
-"""Real people, four deployers: who is misjudged by all of them, when they learn from the same rows and when from rows of their own?
+"""Real people, four deployers: who is misjudged by all of them, with the same training rows and with rows of their own?
 
 Serves notebook 02. Adult census income of 1994 (Becker & Kohavi 1996): does this person earn over 50,000 dollars a year? The
 experiment is that of Bommasani et al. 2022, section 4, on another table. Ding et al. 2021 tell why Adult should decide nothing.

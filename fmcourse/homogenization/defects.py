@@ -68,13 +68,14 @@ def stamp(image: Image.Image) -> Image.Image:
 def child_pictures() -> pd.DataFrame:
     """Return the pictures of all tasks, one row each, in the order of the cached features.
 
-    Columns: codepoints, name, style, subgroup, part (*train* or *test*, the same for all drawings of a concept) and place (the row
-    of ``load_emoji(list(STYLES))`` that holds the picture). Half of each class's concepts are for testing.
+    Columns: codepoints, name, style, subgroup, part (*train* or *test*, the same for all drawings of a concept) and place (the
+    row of ``load_emoji(list(STYLES))`` that holds the picture). Half of each class's concepts are for testing.
     """
     table = hub.load_emoji(list(STYLES)).select_columns(["codepoints", "name", "style", "subgroup", "skin_tone"]).to_pandas()
     table["place"] = range(len(table))
     wanted = {subgroup for classes in TASKS.values() for subgroup in classes}
-    table = table[table["subgroup"].isin(wanted) & (table["skin_tone"] == "none")].drop(columns="skin_tone").reset_index(drop=True)
+    plain = table["subgroup"].isin(wanted) & (table["skin_tone"] == "none")
+    table = table[plain].reset_index(drop=True).drop(columns="skin_tone")
     tested = set()
     for _, own in table.groupby("subgroup"):
         concepts = sorted(own["codepoints"].unique())
@@ -88,11 +89,13 @@ def child_task(name: str) -> ChildTask:
     Raises:
         ValueError: an unknown name.
     """
+    import numpy as np
+
     classes, table = TASKS[choose("name", name, TASKS)], child_pictures()
     places, labels = {}, {}
     for part in ("train", "test"):
         own = table[table["subgroup"].isin(classes) & (table["part"] == part)]
-        places[part], labels[part] = own.index.to_numpy(), own["subgroup"].map(classes.index).to_numpy()
+        places[part], labels[part] = np.array(own.index), np.array(own["subgroup"].map(classes.index))
     names = tuple(subgroup.replace("-", " ") for subgroup in classes)
     return ChildTask(names, places["train"], labels["train"], places["test"], labels["test"])
 

@@ -94,6 +94,7 @@ def interval_over_seeds(
     failures = np.asarray(failures)
     fits = failures.ndim == 3 and len(failures) >= 2
     require(fits, "failures", "shape (seeds, individuals, deployers), at least two seeds", failures.shape)
+    require(0 < level < 1, "level", "a coverage between 0 and 1, such as 0.95", level)
     if statistic is None:
         failures, statistic = np.stack([checked_failures(one) for one in failures]), _ratio
     draw, (seeds, people) = np.random.default_rng(seed), failures.shape[:2]
@@ -135,6 +136,7 @@ def power(errors: ArrayLike, ratio: float, people: int, level: float = 0.95) -> 
     inside = errors.ndim == 1 and len(errors) > 0 and bool(((errors > 0) & (errors <= 1)).all())
     require(inside, "errors", "error rates above 0 and at most 1, shape (deployers,)", errors)
     require(people >= 1, "people", "at least 1", people)
+    require(0 < level < 1, "level", "one minus the chance of a false alarm, between 0 and 1", level)
     expected = float(errors.prod())
     require(0 <= ratio <= 1 / expected, "ratio", f"an H from 0 to {1 / expected:.4g}, where every failure is systemic", ratio)
     threshold = int(binom.ppf(level, people, expected)) + 1
@@ -144,7 +146,12 @@ def power(errors: ArrayLike, ratio: float, people: int, level: float = 0.95) -> 
 def smallest_detectable(errors: ArrayLike, people: int, wanted: float = 0.8, level: float = 0.95) -> float:
     """Return the smallest H above 1 that so many people reveal with the wanted power, to within a thousandth.
 
-    NaN where even the largest possible H would not be revealed.
+    Args:
+        errors, people, level: as in :func:`power`.
+        wanted: the power, between 0 and 1.
+
+    Returns:
+        NaN where even the largest possible H would not be revealed.
     """
     import numpy as np
 

@@ -80,7 +80,7 @@ class Inheritance:
         return table.pivot(index="task", columns="way", values="success")[self.ways].loc[list(self.labels)]
 
     def trace(self, kind: str, seed: int, way: str = "linear probe") -> dict[tuple[str, int], float]:
-        """Return which foundation the children of one resemble: for every foundation how often its probes make the *same mistake*.
+        """Return which foundation the children of one resemble: for each how often its probes make the *same mistake*.
 
         Args:
             kind, seed: the foundation of the suspects, which are its children adapted by `way`.
