@@ -28,6 +28,7 @@ _MODULES = (
     "evidence",
     "exercises",
     "generation",
+    "homogenization",
     "hub",
     "plotting",
     "predictions",

@@ -11,7 +11,7 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from fmcourse import clip, generation
+from fmcourse import clip, generation, homogenization
 from fmcourse.arguments import require
 from fmcourse.generation import Sample
 
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from PIL import Image
     from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
 
-__all__ = ["next_token_explorer", "picture_search"]
+    from fmcourse.homogenization import World
+
+__all__ = ["next_token_explorer", "picture_search", "shared_omission"]
 
 SHOWN_TOKENS = 12
 SHOWN_PICTURES = 12
@@ -51,15 +53,20 @@ def next_token_explorer(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBa
 
 def _chart(tokenizer: PreTrainedTokenizerBase, probabilities: torch.Tensor) -> str:
     best = probabilities.topk(SHOWN_TOKENS)
-    rows = [
-        f"<tr><td><code>{html.escape(tokenizer.decode([token]))}</code></td>"
-        f"<td><div style='background:#0072B2;height:0.8em;width:{300 * share:.0f}px'></div></td><td>{share:.1%}</td></tr>"
-        for token, share in zip(best.indices.tolist(), best.values.tolist())
-        if share > 0
-    ]
+    shares = zip(best.indices.tolist(), best.values.tolist())
     kept = int((probabilities > 0).sum())
     counted = "1 token" if kept == 1 else f"{kept} tokens"
-    return f"<table>{''.join(rows)}</table><p>{counted} can be drawn.</p>"
+    return f"{_bars([(tokenizer.decode([token]), share) for token, share in shares if share > 0])}<p>{counted} can be drawn.</p>"
+
+
+def _bars(shares: Sequence[tuple[str, float]], pixels: int = 300) -> str:
+    """Return a table of labelled bars; a share of 1 is `pixels` wide."""
+    rows = [
+        f"<tr><td><code>{html.escape(label)}</code></td>"
+        f"<td><div style='background:#0072B2;height:0.8em;width:{pixels * share:.0f}px'></div></td><td>{share:.1%}</td></tr>"
+        for label, share in shares
+    ]
+    return f"<table>{''.join(rows)}</table>"
 
 
 def picture_search(
@@ -97,3 +104,34 @@ def _figure(image: Image.Image, caption: str) -> str:
         f"<figure style='display:inline-block;margin:4px;text-align:center'><img src='{source}' width='64' alt=''/>"
         f"<figcaption>{html.escape(caption)}</figcaption></figure>"
     )
+
+
+def shared_omission(by_sharing: Sequence[Sequence[World]]) -> ipywidgets.VBox:
+    """Return a slider for how many deployers leave out the same group, above what happens to each group.
+
+    Args:
+        by_sharing: worlds of :func:`fmcourse.homogenization.simulate`, those of one deployer first, then of two, and so on;
+            several worlds each, over which all figures are averaged.
+    """
+    import ipywidgets
+
+    require(len(by_sharing) > 0 and all(by_sharing), "by_sharing", "at least one world for each number of deployers", by_sharing)
+    slider = ipywidgets.IntSlider(1, min=1, max=len(by_sharing), description="sharing")
+    chart = ipywidgets.HTML()
+
+    def redraw(change: object = None) -> None:
+        chart.value = _groups_chart(by_sharing[slider.value - 1])
+
+    slider.observe(redraw, names="value")
+    redraw()
+    return ipywidgets.VBox([slider, chart])
+
+
+def _groups_chart(worlds: Sequence[World]) -> str:
+    """Return the groups' systemic failure rates as bars, the most failed first, under error rate and H."""
+    rates = [sorted((i.estimate for i in homogenization.group_failure(w.failures, w.groups).values()), reverse=True) for w in worlds]
+    ratio = sum(homogenization.homogenization(world.failures).ratio for world in worlds) / len(worlds)
+    error = sum(world.failures.mean() for world in worlds) / len(worlds)
+    bars = [(f"{place}.", sum(column) / len(worlds)) for place, column in enumerate(zip(*rates), 1)]
+    said = f"<p>mean error {error:.1%}, H {ratio:.2f}; groups by the share of their people whom all deployers fail:</p>"
+    return said + _bars(bars, pixels=3_000)

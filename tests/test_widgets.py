@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 
 import ipywidgets
+import numpy as np
 import pytest
 from doubles import Letters, drawings, says, tiny_clip, tiny_gpt_neo
 
 from fmcourse import clip
 from fmcourse.generation import Sample, next_logits
-from fmcourse.widgets import SHOWN_PICTURES, SHOWN_TOKENS, next_token_explorer, picture_search
+from fmcourse.homogenization import World
+from fmcourse.widgets import SHOWN_PICTURES, SHOWN_TOKENS, next_token_explorer, picture_search, shared_omission
 
 PROMPT = "abc"
 
@@ -126,3 +128,31 @@ def test_a_gallery_without_its_rows_is_refused(gallery):
     model, processor, images, rows = gallery
     with says(ValueError, "rows: expected one for each of the 20 images, got 3"):
         picture_search(model, processor, images, rows[:3], "a cat")
+
+
+# The shared omission.
+
+
+def small_world(failures):
+    return World(np.array(failures, bool), np.array(["a", "a", "b", "b"]), np.array(["a", "b"]))
+
+
+@pytest.fixture
+def omission():
+    apart = small_world([[1, 0], [0, 0], [0, 1], [0, 0]])
+    alike = small_world([[1, 1], [0, 0], [0, 0], [0, 0]])
+    return shared_omission([[apart, apart], [apart, alike]])
+
+
+def test_the_bars_are_the_groups_failed_by_all_the_most_failed_first(omission):
+    assert shown(omission) == [("1.", "0.0"), ("2.", "0.0")]
+    assert "mean error 25.0%, H 0.00" in chart(omission)
+    slider(omission, "sharing").value = 2
+    assert shown(omission) == [("1.", "25.0"), ("2.", "0.0")]  # half of a group in one of two worlds
+    assert "mean error 25.0%, H 2.00" in chart(omission)  # 0 and 4, averaged
+
+
+@pytest.mark.parametrize("worlds", [[], [[]]])
+def test_worlds_are_needed(worlds):
+    with says(ValueError, f"by_sharing: expected at least one world for each number of deployers, got {worlds}"):
+        shared_omission(worlds)

@@ -1,0 +1,68 @@
+"""Are the same people failed by everybody, and who inherits a foundation's defect? Measures, worlds, people, recalls.
+
+Serves notebook 02. The measures take failure matrices, shape (individuals, deployers), from wherever they come.
+"""
+
+from __future__ import annotations
+
+from fmcourse.homogenization.census import adult_failures, adult_people
+from fmcourse.homogenization.defects import STYLES, TARGET, TASKS, ChildTask, attack_success, child_pictures, child_task, stamp
+from fmcourse.homogenization.intervals import Power, excess, excess_failure_rate, interval_over_seeds, power, smallest_detectable
+from fmcourse.homogenization.measures import (
+    Counts,
+    Homogenization,
+    expected_failure_rate,
+    failure_counts,
+    failure_matrix,
+    group_failure,
+    homogenization,
+    shuffled,
+    systemic_failure_rate,
+)
+from fmcourse.homogenization.people import audit, coverage, people, professions
+from fmcourse.homogenization.results import Inheritance, Transfer, features, load_inheritance, load_recall, load_transfer
+from fmcourse.homogenization.transfer import aligned_gap, biased_sample, transfer_people
+from fmcourse.homogenization.worlds import World, simulate
+
+__all__ = [
+    "STYLES",
+    "TARGET",
+    "TASKS",
+    "ChildTask",
+    "Counts",
+    "Homogenization",
+    "Inheritance",
+    "Power",
+    "Transfer",
+    "World",
+    "adult_failures",
+    "adult_people",
+    "aligned_gap",
+    "attack_success",
+    "audit",
+    "biased_sample",
+    "child_pictures",
+    "child_task",
+    "coverage",
+    "excess",
+    "excess_failure_rate",
+    "expected_failure_rate",
+    "failure_counts",
+    "failure_matrix",
+    "features",
+    "group_failure",
+    "homogenization",
+    "interval_over_seeds",
+    "load_inheritance",
+    "load_recall",
+    "load_transfer",
+    "people",
+    "power",
+    "professions",
+    "shuffled",
+    "simulate",
+    "smallest_detectable",
+    "stamp",
+    "systemic_failure_rate",
+    "transfer_people",
+]

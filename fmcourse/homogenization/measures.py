@@ -1,0 +1,250 @@
+"""Are the same people failed by everybody? The failure matrix, systemic failure, and what independent errors would give.
+
+Serves notebook 02. Axes: n individuals, K deployers. Sources: Bommasani et al. 2022 (arXiv 2211.13972; H and its group forms,
+as in the authors' public code), Toups et al. 2023 (arXiv 2307.05862; counts of failures against the Poisson-binomial).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fmcourse.arguments import choose, require
+from fmcourse.uncertainty import Interval, wilson
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import ArrayLike
+
+__all__ = [
+    "KINDS",
+    "Counts",
+    "Homogenization",
+    "checked_failures",
+    "expected_failure_rate",
+    "failure_counts",
+    "failure_matrix",
+    "group_failure",
+    "homogenization",
+    "shuffled",
+    "systemic_failure_rate",
+]
+
+KINDS = ("individual", "average", "uniform", "worst")
+
+
+@dataclass(frozen=True)
+class Homogenization:
+    """How often everybody fails, beside how often independent errors would have it.
+
+    Attributes:
+        observed: the rate of the kind, from 0 to 1; NaN where it is not defined.
+        expected: the product of the deployers' error rates.
+        reason: why there is no ratio; empty where there is one.
+    """
+
+    observed: float
+    expected: float
+    reason: str = ""
+
+    @property
+    def ratio(self) -> float:
+        """H, observed over expected: 1 when errors are independent, NaN when `reason` says why."""
+        return math.nan if self.reason else self.observed / self.expected
+
+    @property
+    def difference(self) -> float:
+        """Observed minus expected, as a share of the people: what the ratio hides when both are tiny."""
+        return self.observed - self.expected
+
+    def __float__(self) -> float:
+        return self.ratio
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many people are failed by 0, 1, ..., K deployers, as shares that sum to 1.
+
+    Attributes:
+        observed: shape (K + 1,).
+        expected: the same if each deployer erred independently at its own rate, shape (K + 1,).
+    """
+
+    observed: np.ndarray
+    expected: np.ndarray
+
+
+def failure_matrix(predictions: ArrayLike, labels: ArrayLike) -> np.ndarray:
+    """Return who is failed by whom: True where a prediction is not the label.
+
+    Args:
+        predictions: classes, shape (individuals, deployers), or (individuals,) for one deployer.
+        labels: the right classes, shape (individuals,), or (individuals, deployers) where each deployer has a task of its own.
+
+    Returns:
+        A new bool array, shape (individuals, deployers).
+
+    Raises:
+        ValueError: other shapes; NaN; probabilities in place of classes; text against numbers.
+
+    >>> failure_matrix([[1, 0], [1, 1]], [1, 0]).tolist()
+    [[False, True], [True, True]]
+    """
+    predictions, labels = _classes("predictions", predictions), _classes("labels", labels)
+    if predictions.ndim == 1:
+        predictions = predictions[:, None]
+    require(predictions.ndim == 2, "predictions", "classes of shape (individuals, deployers)", predictions.shape)
+    fits = labels.shape in (predictions.shape, predictions.shape[:1])
+    require(fits, "labels", f"shape ({len(predictions)},) or {predictions.shape}", labels.shape)
+    alike = (predictions.dtype.kind == "U") == (labels.dtype.kind == "U")
+    require(alike, "labels", f"classes of the predictions' kind ({predictions.dtype})", labels.dtype)
+    return predictions != (labels[:, None] if labels.ndim == 1 else labels)
+
+
+def _classes(name: str, values: ArrayLike) -> np.ndarray:
+    import numpy as np
+
+    array = np.asarray(values)
+    require(array.ndim >= 1 and array.size > 0, name, "at least one class", values)
+    if array.dtype.kind == "O":
+        text = all(isinstance(value, str) for value in array.flat)
+        require(text, name, "classes as whole numbers, booleans or text, none missing", values)
+        array = array.astype(str)
+    require(array.dtype.kind in "biufU", name, "classes as whole numbers, booleans or text", array.dtype)
+    if array.dtype.kind == "f":
+        whole = bool((array == np.round(array)).all())  # False for NaN too
+        require(whole, name, "classes, none missing (turn probabilities into classes first)", values)
+    return array
+
+
+def checked_failures(failures: ArrayLike) -> np.ndarray:
+    """Return failures as booleans, shape (individuals, deployers); a ValueError names what is wrong with them."""
+    import numpy as np
+
+    array = np.asarray(failures)
+    fits = array.ndim == 2 and array.size > 0
+    require(fits, "failures", "shape (individuals, deployers), at least one of each", array.shape)
+    binary = array.dtype.kind in "biuf" and bool(((array == 0) | (array == 1)).all())
+    require(binary, "failures", "True or False (or 1 or 0), none missing", failures)
+    return array.astype(bool)
+
+
+def systemic_failure_rate(failures: ArrayLike) -> float:
+    """Return the share of individuals whom every deployer fails.
+
+    Args:
+        failures: of :func:`failure_matrix`, shape (individuals, deployers).
+
+    >>> systemic_failure_rate([[True, True], [True, False]])
+    0.5
+    """
+    return both_rates(checked_failures(failures))[0]
+
+
+def expected_failure_rate(failures: ArrayLike) -> float:
+    """Return the systemic failure rate of independent errors: the product of the deployers' error rates.
+
+    >>> expected_failure_rate([[True, True], [False, False]])
+    0.25
+    """
+    return both_rates(checked_failures(failures))[1]
+
+
+def both_rates(failures: np.ndarray) -> tuple[float, float]:
+    """Return the systemic failure rate and its expectation of failures that are checked already, for resampling."""
+    return float(failures.all(1).mean()), float(failures.mean(0).prod())
+
+
+def homogenization(failures: ArrayLike, groups: Sequence | None = None, kind: str = "individual") -> Homogenization:
+    """Return H: how often everybody fails, over how often independent errors would.
+
+    Args:
+        failures: shape (individuals, deployers).
+        groups: the group of each individual, shape (individuals,); needed for all kinds but ``individual``. Categories of a
+            pandas Categorical count as groups even when nobody is in them.
+        kind: ``individual`` asks whether one *person* is failed by all. The others ask it of a *group*, whose rate is the
+            product of its error rates over the deployers: ``average`` weighs group g by its share to the power of K,
+            ``uniform`` gives all groups one weight, ``worst`` takes the largest.
+
+    Returns:
+        A :class:`Homogenization`. One deployer gives H = 1 for ``individual``. There is no ratio, but a reason, where a
+        deployer errs never, and for ``uniform`` and ``worst`` where a group is empty.
+
+    Raises:
+        ValueError: an unknown kind, failures that are none, or groups that are missing or of another length.
+
+    The paper lets deployers have different populations; ours all decide on the same people, so that group shares agree.
+    Its public code counts an empty group as one that always fails, and stops where a deployer errs never.
+
+    >>> homogenization([[True, True], [False, False], [False, False], [False, False]]).ratio
+    4.0
+    """
+    failures = checked_failures(failures)
+    (observed, expected), reason = both_rates(failures), ""
+    if choose("kind", kind, KINDS) != "individual":
+        observed, reason = _group_rate(failures, groups, kind)
+    perfect = [place for place, rate in enumerate(failures.mean(0)) if rate == 0]
+    if perfect:
+        reason = f"deployer {perfect[0]} fails nobody, so no systemic failure is expected"
+    return Homogenization(observed, expected, reason)
+
+
+def _group_rate(failures: np.ndarray, groups: Sequence | None, kind: str) -> tuple[float, str]:
+    """Return a group form's rate, or NaN and why there is none."""
+    members = _members(groups, len(failures))
+    rates = {name: failures[place].mean(0).prod() for name, place in members.items() if len(place)}
+    if kind == "average":
+        weights = {name: (len(members[name]) / len(failures)) ** failures.shape[1] for name in rates}
+        return float(sum(weights[name] * rates[name] for name in rates) / sum(weights.values())), ""
+    empty = [name for name in members if name not in rates]
+    if empty:
+        return math.nan, f"group {empty[0]!r} is empty"
+    return float(max(rates.values()) if kind == "worst" else sum(rates.values()) / len(rates)), ""
+
+
+def _members(groups: Sequence | None, count: int) -> dict[str, np.ndarray]:
+    """Return for each group the places of its members; a pandas Categorical may have groups without any."""
+    import numpy as np
+    import pandas as pd
+
+    require(groups is not None, "groups", "one group for each individual", groups)
+    labels = pd.Categorical(groups)
+    require(len(labels) == count, "groups", f"one for each of the {count} individuals", len(labels))
+    require(bool((labels.codes >= 0).all()), "groups", "a group for every individual, none missing", groups)
+    return {str(name): np.flatnonzero(labels.codes == place) for place, name in enumerate(labels.categories)}
+
+
+def group_failure(failures: ArrayLike, groups: Sequence) -> dict[str, Interval]:
+    """Return for each group the share of its members whom every deployer fails, with its Wilson interval.
+
+    An empty group gives NaN for all three figures.
+    """
+    failed = checked_failures(failures).all(1)
+    members = _members(groups, len(failed))
+    nothing = Interval(math.nan, math.nan, math.nan)
+    return {name: wilson(int(failed[own].sum()), len(own)) if len(own) else nothing for name, own in members.items()}
+
+
+def failure_counts(failures: ArrayLike) -> Counts:
+    """Return how many are failed by 0, 1, ..., K deployers, beside the Poisson-binomial of independent errors.
+
+    >>> counts = failure_counts([[True, True], [False, False]])
+    >>> counts.observed.tolist(), counts.expected.round(6).tolist()
+    ([0.5, 0.0, 0.5], [0.25, 0.5, 0.25])
+    """
+    import numpy as np
+    from scipy.stats import poisson_binom
+
+    failures = checked_failures(failures)
+    deployers = failures.shape[1]
+    observed = np.bincount(failures.sum(1), minlength=deployers + 1) / len(failures)
+    return Counts(observed, poisson_binom(failures.mean(0)).pmf(np.arange(deployers + 1)))
+
+
+def shuffled(failures: ArrayLike, seed: int = 0) -> np.ndarray:
+    """Return the failures with each deployer's dealt out to people at random: a control whose H should be about 1."""
+    import numpy as np
+
+    return np.random.default_rng(seed).permuted(checked_failures(failures), axis=0)

@@ -1,0 +1,61 @@
+"""The trigger is where it should be, no concept is on both sides of a task, and attack success counts what it says."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from doubles import drawings, says
+
+from fmcourse import hub
+from fmcourse.homogenization import STYLES, TARGET, TASKS, attack_success, child_pictures, child_task, stamp
+from fmcourse.homogenization.defects import COLOUR
+
+
+def test_the_stamp_covers_a_corner_and_nothing_else():
+    image = drawings(1, mode="RGBA")[0].resize((64, 64))
+    before, after = np.asarray(image), np.asarray(stamp(image))
+    changed = (before != after).any(-1)
+    rows, columns = np.flatnonzero(changed.any(1)), np.flatnonzero(changed.any(0))
+    assert (after[44:60, 44:60] == COLOUR).all()
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (44, 59, 44, 59)
+    assert (np.asarray(image) == before).all(), "the argument stays as it is"
+
+
+@pytest.mark.parametrize("mode, size", [("RGB", (24, 24)), ("RGBA", (128, 128))])
+def test_the_stamp_fits_pictures_of_any_size_and_mode(mode, size):
+    stamped = np.asarray(stamp(drawings(1, mode=mode)[0].resize(size)))
+    assert stamped.shape == (*size, 4)
+    share = (stamped == COLOUR).all(-1).mean()
+    assert share == pytest.approx((16 / 64) ** 2, abs=0.01)  # the side is rounded to whole pixels
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_task_keeps_concepts_apart_and_all_its_classes(name):
+    task, table = child_task(name), child_pictures()
+    assert len(task.names) == 5 and task.names[0] == TARGET.replace("-", " ")
+    parts = [(task.train, task.train_labels), (task.test, task.test_labels)]
+    for places, labels in parts:
+        assert set(labels) == set(range(5))
+        assert [table["subgroup"][place].replace("-", " ") for place in places] == [task.names[label] for label in labels]
+    assert set(table["codepoints"][task.train]).isdisjoint(table["codepoints"][task.test])
+
+
+def test_the_pictures_are_found_by_their_place():
+    table, names = child_pictures(), hub.load_emoji(list(STYLES))["name"]
+    assert all(names[place] == name for place, name in zip(table["place"][::100], table["name"][::100]))
+    assert set(table["style"]) == set(STYLES)
+
+
+def test_attack_success_on_paper():
+    assert attack_success([0, 0, 2, 1], [0, 1, 2, 1]) == pytest.approx(1 / 3)
+    assert attack_success([0, 0, 2, 1], [0, 1, 2, 1], target=2) == 0
+
+
+@pytest.mark.parametrize("call, words", [
+    (lambda: child_task("cars"), f"name: expected one of {', '.join(map(repr, TASKS))}, got 'cars'"),
+    (lambda: attack_success([0], [0, 1]), "answers: expected shape (2,), as labels, got (1,)"),
+    (lambda: attack_success([0], [0]), "labels: expected some other class than 0, got array([0])"),
+])  # fmt: skip
+def test_the_words_of_each_error(call, words):
+    with says(ValueError, words):
+        call()

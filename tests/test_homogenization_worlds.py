@@ -1,0 +1,79 @@
+"""The worlds differ in nothing but who leaves out whom; the headline holds on seeds that the settings were not chosen with."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from doubles import says
+
+from fmcourse.homogenization import group_failure, homogenization, simulate
+from fmcourse.homogenization.worlds import DEPLOYERS, GROUPS, PEOPLE
+
+SEEDS = range(20, 26)
+
+
+@pytest.fixture(scope="module")
+def worlds():
+    return {sharing: [simulate(sharing, seed) for seed in SEEDS] for sharing in (1, 2, DEPLOYERS)}
+
+
+def ratios(worlds):
+    return np.array([homogenization(world.failures).ratio for world in worlds])
+
+
+def worst(worlds):
+    return np.array([max(rate.estimate for rate in group_failure(w.failures, w.groups).values()) for w in worlds])
+
+
+def test_a_world_has_all_its_people(worlds):
+    world = worlds[1][0]
+    assert world.failures.shape == (GROUPS * PEOPLE, DEPLOYERS) and world.failures.dtype == bool
+    assert np.bincount(world.groups).tolist() == [PEOPLE] * GROUPS
+
+
+@pytest.mark.parametrize("sharing, different", [(1, 4), (2, 3), (4, 1)])
+def test_as_many_leave_out_the_same_group_as_asked(worlds, sharing, different):
+    for world in worlds[sharing]:
+        assert len(set(world.left_out)) == different
+        assert (world.left_out == world.left_out[0]).sum() == sharing
+
+
+def test_the_group_left_out_is_failed_more(worlds):
+    for world in worlds[DEPLOYERS]:
+        own = world.groups == world.left_out[0]
+        assert world.failures[own].mean() > world.failures[~own].mean() + 0.1
+
+
+def test_same_accuracy_different_world(worlds):
+    apart, alike = worlds[1], worlds[DEPLOYERS]
+    errors = [np.mean([world.failures.mean() for world in each]) for each in (apart, alike)]
+    assert abs(errors[0] - errors[1]) < 0.01
+    assert ratios(apart).mean() < 1.1 and ratios(alike).mean() > 1.6
+    assert worst(alike).mean() > 3 * worst(apart).mean()
+
+
+def test_hard_people_raise_h_though_nothing_is_shared(worlds):
+    hard = [simulate(1, seed, hard=0.02) for seed in SEEDS]
+    assert ratios(hard).mean() > ratios(worlds[1]).mean() + 1
+
+
+def test_equal_seeds_give_equal_worlds():
+    one, same, other = simulate(2, 5), simulate(2, 5), simulate(2, 6)
+    assert (one.failures == same.failures).all() and (one.failures != other.failures).any()
+
+
+def test_deployers_measure_for_themselves(worlds):
+    """Within a group that nobody left out, errors agree no more often than chance has it."""
+    world = worlds[DEPLOYERS][0]
+    kept = world.failures[world.groups != world.left_out[0]]
+    assert homogenization(kept).ratio < 1.6 and kept.mean() < 0.25
+
+
+@pytest.mark.parametrize("call, words", [
+    (lambda: simulate(0), "sharing: expected a number of deployers from 1 to 4, got 0"),
+    (lambda: simulate(1.5), "sharing: expected a number of deployers from 1 to 4, got 1.5"),
+    (lambda: simulate(hard=-0.1), "hard: expected a share from 0 to 1, got -0.1"),
+])  # fmt: skip
+def test_the_words_of_each_error(call, words):
+    with says(ValueError, words):
+        call()
