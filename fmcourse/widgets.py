@@ -21,10 +21,43 @@ if TYPE_CHECKING:
     from PIL import Image
     from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
 
-__all__ = ["next_token_explorer", "picture_search"]
+__all__ = ["answer_length_explorer", "next_token_explorer", "picture_search"]
 
 SHOWN_TOKENS = 12
 SHOWN_PICTURES = 12
+SHOWN_STEPS = 12
+LONGEST_ANSWER = 16  # digits
+
+
+def answer_length_explorer(steps: Sequence[float], accuracy: Sequence[float]) -> ipywidgets.VBox:
+    """Return a slider for the length of an answer above bars: the chance that all its digits are right, step by step.
+
+    Args:
+        steps: when the accuracy was measured, shape (measurements,).
+        accuracy: share of digits that are right, 0 to 1, shape (measurements,).
+    """
+    import ipywidgets
+
+    require(len(steps) == len(accuracy) > 0, "accuracy", f"one for each of the {len(steps)} steps", len(accuracy))
+    slider = ipywidgets.IntSlider(4, min=1, max=LONGEST_ANSWER, description="digits")
+    chart = ipywidgets.HTML()
+
+    def redraw(change: object = None) -> None:
+        shown = range(0, len(steps), -(-len(steps) // SHOWN_STEPS))
+        rows = [_bar(f"{steps[place]:g}", float(accuracy[place]) ** slider.value) for place in shown]
+        chart.value = f"<table>{''.join(rows)}</table><p>Step, and the chance that all {slider.value} digits are right.</p>"
+
+    slider.observe(redraw, names="value")
+    redraw()
+    return ipywidgets.VBox([slider, chart])
+
+
+def _bar(label: str, share: float) -> str:
+    """Return one row of a table: a label, a bar and a share."""
+    return (
+        f"<tr><td>{label}</td><td><div style='background:#0072B2;height:0.8em;width:{300 * share:.0f}px'></div></td>"
+        f"<td>{share:.1%}</td></tr>"
+    )
 
 
 def next_token_explorer(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompt: str) -> ipywidgets.VBox:
@@ -52,8 +85,7 @@ def next_token_explorer(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBa
 def _chart(tokenizer: PreTrainedTokenizerBase, probabilities: torch.Tensor) -> str:
     best = probabilities.topk(SHOWN_TOKENS)
     rows = [
-        f"<tr><td><code>{html.escape(tokenizer.decode([token]))}</code></td>"
-        f"<td><div style='background:#0072B2;height:0.8em;width:{300 * share:.0f}px'></div></td><td>{share:.1%}</td></tr>"
+        _bar(f"<code>{html.escape(tokenizer.decode([token]))}</code>", share)
         for token, share in zip(best.indices.tolist(), best.values.tolist())
         if share > 0
     ]
