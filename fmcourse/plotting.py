@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Drawing", "bars", "curves", "forest", "gallery", "heat", "picture", "plane"]
+__all__ = ["Drawing", "bars", "curves", "forest", "gallery", "heat", "picture", "plane", "runs"]
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", "*", "p", ">", "h")
@@ -128,6 +128,41 @@ def curves(
     if log_x:
         axes.set_xscale("log")
     if len(series) > 1:
+        axes.legend()
+    return _finish(figure, axes, title, x_label, y_label, f"{title}. {y_label} against {x_label}: {'; '.join(said)}.")
+
+
+def runs(
+    groups: Mapping[str, tuple[Sequence[float], Sequence[Sequence[float]]]],
+    title: str,
+    x_label: str,
+    y_label: str,
+    log_x: bool = False,
+    digits: int = 2,
+) -> Drawing:
+    """Draw every run of every group as a line of its own: a mean of steps would look smooth.
+
+    Args:
+        groups: label to (x values, one list of y values per run), one look per group.
+        title, x_label, y_label, log_x, digits: as for :func:`curves`.
+    """
+    require(len(groups) > 0, "groups", "at least one group", groups)
+    figure, axes = _axes()
+    said = []
+    for place, (label, (x, lines)) in enumerate(groups.items()):
+        fits = len(lines) > 0 and all(len(line) == len(x) > 0 for line in lines)
+        require(fits, f"groups[{label!r}]", "at least one run, with as many y values as x values", [len(x), *map(len, lines)])
+        look = {"marker": _of(MARKERS, place), "linestyle": _of(LINES, place), "color": _of(COLOURS, place)}
+        look |= {"markersize": 4, "markevery": -(-len(x) // 6), "linewidth": 1.2, "alpha": 0.8}
+        for number, line in enumerate(lines):
+            axes.plot(x, line, label=None if number else label, **look)
+        ends = [[line[end] for line in lines] for end in (0, -1)]
+        spans = [f"{min(values):.{digits}f} to {max(values):.{digits}f}" for values in ends]
+        count = "1 run goes" if len(lines) == 1 else f"{len(lines)} runs go"
+        said.append(f"{label}: {count} from {spans[0]} at {x[0]:g} to {spans[1]} at {x[-1]:g}")
+    if log_x:
+        axes.set_xscale("log")
+    if len(groups) > 1:
         axes.legend()
     return _finish(figure, axes, title, x_label, y_label, f"{title}. {y_label} against {x_label}: {'; '.join(said)}.")
 

@@ -46,6 +46,24 @@ QUESTIONS = {
         "Words alone sort drawings into 58 subgroups. What do five templates in place of one do to the share that is right?",
         choices=("raise it", "nothing clear", "lower it"),
     ),
+    "last-place": Question(
+        "A small GPT-Neo learns three-digit addition, answers written thousands first. Which digit does it learn last?",
+        choices=("thousands", "hundreds", "tens", "units"),
+    ),
+    "copying": Question(
+        "Models that only attend, on strings that repeat: which learn to foresee the repetition?",
+        choices=("only two layers", "one layer as well", "another outcome"),
+    ),
+    "turning": Question(
+        "At which training step does width 96 first get half of the sums exactly right?",
+        low=1,
+        high=3_000,
+        unit="steps",
+    ),
+    "reversed": Question(
+        "With the answer written units first, when does exact match turn?",
+        choices=("earlier", "no clear difference", "later"),
+    ),
     "shift": Question(
         "Fine-tuned on Noto, the model sorts new Noto drawings. How much worse does it sort the same concepts in OpenMoji?",
         low=-100,

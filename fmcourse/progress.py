@@ -1,6 +1,6 @@
-"""How far is it? One line that changes in place, in a notebook and in a terminal.
+"""How far is it? One line, or one figure, that changes in place.
 
-The last state of the line stays, so that an executed notebook shows what was done. Serves training and sweeps.
+The last state stays, so that an executed notebook shows what was done. Serves training and sweeps.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import sys
 import time
 from typing import Any
 
-__all__ = ["Progress"]
+__all__ = ["MovingFigure", "Progress"]
 
 
 REDRAW_SECONDS = 0.5  # in place, on a screen
@@ -65,6 +65,27 @@ class Progress:
             self._display = display({"text/plain": text}, raw=True, display_id=True)
         else:
             self._display.update({"text/plain": text}, raw=True)
+
+
+class MovingFigure:
+    """A figure that is redrawn in place in a notebook, and not at all elsewhere; the last one stays.
+
+    >>> MovingFigure().show("no notebook, nothing shown")
+    """
+
+    def __init__(self) -> None:
+        self._display: Any = None
+
+    def show(self, figure: Any) -> None:
+        """Show a figure in place of the one before; anything that IPython can display."""
+        if not _in_notebook():
+            return
+        if self._display is None:
+            from IPython.display import display
+
+            self._display = display(figure, display_id=True)
+        else:
+            self._display.update(figure)
 
 
 def _in_notebook() -> bool:

@@ -23,10 +23,35 @@ if TYPE_CHECKING:
 
     from fmcourse.homogenization import World
 
-__all__ = ["next_token_explorer", "picture_search", "shared_omission"]
+__all__ = ["answer_length_explorer", "next_token_explorer", "picture_search", "shared_omission"]
 
 SHOWN_TOKENS = 12
 SHOWN_PICTURES = 12
+SHOWN_STEPS = 12
+LONGEST_ANSWER = 16  # digits
+
+
+def answer_length_explorer(steps: Sequence[float], accuracy: Sequence[float]) -> ipywidgets.VBox:
+    """Return a slider for the length of an answer above bars: the chance that all its digits are right, step by step.
+
+    Args:
+        steps: when the accuracy was measured, shape (measurements,).
+        accuracy: share of digits that are right, 0 to 1, shape (measurements,).
+    """
+    import ipywidgets
+
+    require(len(steps) == len(accuracy) > 0, "accuracy", f"one for each of the {len(steps)} steps", len(accuracy))
+    slider = ipywidgets.IntSlider(4, min=1, max=LONGEST_ANSWER, description="digits")
+    chart = ipywidgets.HTML()
+
+    def redraw(change: object = None) -> None:
+        shown = range(0, len(steps), -(-len(steps) // SHOWN_STEPS))
+        bars = _bars([(f"{steps[place]:g}", float(accuracy[place]) ** slider.value) for place in shown])
+        chart.value = f"{bars}<p>Step, and the chance that all {slider.value} digits are right.</p>"
+
+    slider.observe(redraw, names="value")
+    redraw()
+    return ipywidgets.VBox([slider, chart])
 
 
 def next_token_explorer(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompt: str) -> ipywidgets.VBox:

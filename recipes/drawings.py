@@ -17,7 +17,7 @@ FILLS = {"data": "#d6e8f5", "model": "#fbe3d1", "use": "#d5efe4", "plain": "#f2f
 
 def main() -> None:
     matplotlib.rcParams |= {"svg.fonttype": "path", "svg.hashsalt": "fmcourse", "font.size": 11}
-    for draw in (course_map, decoding, shared_space):
+    for draw in (course_map, decoding, shared_space, sharp_curve):
         figure, axes = plt.subplots(figsize=(9, 4.6))
         axes.axis("off")
         axes.set_xlim(0, 90)
@@ -89,6 +89,24 @@ def shared_space(axes) -> None:
         _arrow(axes, (56 + 13 * column, 3.2), (56 + 13 * column, 5))
         _arrow(axes, (56 + 13 * column, 11), (56 + 13 * column, 15.5))
     _label(axes, 69, 40.3, "training pulls the diagonal near", bold=True)
+
+
+def sharp_curve(axes) -> None:
+    """One sharp curve, and the three things that can have made it so."""
+    _box(axes, 1, 14, 22, 18, "", "plain")
+    axes.plot([3, 9, 12, 15, 21], [17, 17.3, 23, 28.6, 29], color="#0072B2", lw=2.5)
+    _label(axes, 12, 10.5, "a sharp curve: what made it?", bold=True)
+    rows = (
+        (33, "the metric", "all digits at once, or nothing", "score the same\nanswers smoothly", "data"),
+        (18, "the sampling", "few sizes, few items, one seed", "intervals,\nevery seed", "model"),
+        (3, "a circuit", "something new works inside", "look at it,\nand remove it", "use"),
+    )
+    for y, name, how, test, kind in rows:
+        _box(axes, 36, y, 26, 8, f"{name}\n{how}", kind)
+        _box(axes, 70, y, 19, 8, test, "note")
+        _arrow(axes, (36, y + 4), (23, 23))
+        _arrow(axes, (62, y + 4), (70, y + 4))
+    _label(axes, 79.5, 42.2, "how to tell", bold=True)
 
 
 def _box(axes, x: float, y: float, width: float, height: float, text: str, kind: str) -> None:

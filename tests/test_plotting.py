@@ -13,7 +13,7 @@ from doubles import says
 from PIL import Image
 
 from fmcourse import plotting
-from fmcourse.plotting import bars, curves, forest, gallery, heat, picture, plane
+from fmcourse.plotting import bars, curves, forest, gallery, heat, picture, plane, runs
 from fmcourse.uncertainty import Interval
 
 ONE, TWO = Interval(0.5, 0.25, 0.75), Interval(3.0, 2.5, 4.125)
@@ -33,6 +33,11 @@ DRAWINGS = {
     "curves with intervals": (
         lambda: curves({"probe": ([1, 4], [ONE, TWO])}, "It rises", "pictures", "right (%)", log_x=True, digits=1),
         "It rises. right (%) against pictures: probe goes from 0.5 at 1 to 3.0 at 4.",
+    ),
+    "runs": (
+        lambda: runs({"two layers": ([0, 50], [[0, -3], [0.25, -2.5]]), "one": ([0, 50], [[0, -1]])}, "A", "step", "nats"),
+        "A. nats against step: two layers: 2 runs go from 0.00 to 0.25 at 0 to -3.00 to -2.50 at 50; "
+        "one: 1 run goes from 0.00 to 0.00 at 0 to -1.00 to -1.00 at 50.",
     ),
     "bars": (
         lambda: bars({"old": {"a": 1.0, "b": 2.5}, "new": {"a": 0.125, "b": 3.0}}, "New is mixed", "share", digits=1),
@@ -121,6 +126,8 @@ def series_of(kind, exchanged):
     order[0], order[exchanged] = order[exchanged], order[0]
     if kind == "curves":
         return curves({name: ([0, 1, 2], [place, place + 0.3, place]) for name, place in zip(NAMES, order)}, "t", "x", "y")
+    if kind == "runs":
+        return runs({name: ([0, 1, 2], [[place, place + 0.3, place]]) for name, place in zip(NAMES, order)}, "t", "x", "y")
     dots = {name: (Interval(place, place - 0.1, place + 0.1),) * 2 for name, place in zip(NAMES, order)}
     return plane(dots, "t", "x", "y")
 
@@ -130,7 +137,7 @@ def one_colour(monkeypatch):
     monkeypatch.setattr(plotting, "COLOURS", ("#777777",) * 7)
 
 
-@pytest.mark.parametrize("kind", ["curves", "plane"])
+@pytest.mark.parametrize("kind", ["curves", "runs", "plane"])
 def test_series_differ_without_colour(one_colour, kind):
     straight = series_of(kind, 0)
     for place in PLACES:
@@ -227,6 +234,15 @@ ERRORS = [
     (lambda: curves({}, "t", "x", "y"), "series: expected at least one line, got {}"),
     (lambda: curves({"a": ([1, 2], [1])}, "t", "x", "y"), f"{UNEQUAL}, got (2, 1)"),
     (lambda: curves({"a": ([], [])}, "t", "x", "y"), f"{UNEQUAL}, got (0, 0)"),
+    (lambda: runs({}, "t", "x", "y"), "groups: expected at least one group, got {}"),
+    (
+        lambda: runs({"a": ([1, 2], [[1]])}, "t", "x", "y"),
+        "groups['a']: expected at least one run, with as many y values as x values, got [2, 1]",
+    ),
+    (
+        lambda: runs({"a": ([1, 2], [])}, "t", "x", "y"),
+        "groups['a']: expected at least one run, with as many y values as x values, got [2]",
+    ),
     (lambda: bars({}, "t", "y"), "groups: expected at least one series, got {}"),
     (
         lambda: bars({"old": {"a": 1}, "new": {"b": 1}}, "t", "y"),

@@ -9,7 +9,7 @@ import types
 import pytest
 
 from fmcourse import progress
-from fmcourse.progress import Progress
+from fmcourse.progress import MovingFigure, Progress
 
 
 @pytest.fixture
@@ -45,6 +45,31 @@ def notebook(monkeypatch):
     monkeypatch.setattr(IPython, "get_ipython", lambda: type("ZMQInteractiveShell", (), {})())
     monkeypatch.setattr(IPython.display, "display", display)
     return shown
+
+
+@pytest.fixture
+def pictures(notebook, monkeypatch):
+    """Pretend to be in a notebook, and return the pictures shown there: one list of states for each display."""
+    import IPython.display
+
+    def display(picture, display_id):
+        notebook.append([picture])
+        return types.SimpleNamespace(update=notebook[-1].append)
+
+    monkeypatch.setattr(IPython.display, "display", display)
+    return notebook
+
+
+def test_a_moving_figure_stays_in_its_place(pictures):
+    first, second = MovingFigure(), MovingFigure()
+    for figure, picture in ((first, "a"), (first, "b"), (second, "c"), (first, "d")):
+        figure.show(picture)
+    assert pictures == [["a", "b", "d"], ["c"]]
+
+
+def test_a_moving_figure_is_silent_outside_notebooks(capsys):
+    MovingFigure().show("a")
+    assert capsys.readouterr() == ("", "")
 
 
 def count_to(total, clock, pause, **options):

@@ -12,7 +12,14 @@ from doubles import Letters, drawings, says, tiny_clip, tiny_gpt_neo
 from fmcourse import clip
 from fmcourse.generation import Sample, next_logits
 from fmcourse.homogenization import World
-from fmcourse.widgets import SHOWN_PICTURES, SHOWN_TOKENS, next_token_explorer, picture_search, shared_omission
+from fmcourse.widgets import (
+    SHOWN_PICTURES,
+    SHOWN_TOKENS,
+    answer_length_explorer,
+    next_token_explorer,
+    picture_search,
+    shared_omission,
+)
 
 PROMPT = "abc"
 
@@ -156,3 +163,23 @@ def test_the_bars_are_the_groups_failed_by_all_the_most_failed_first(omission):
 def test_worlds_are_needed(worlds):
     with says(ValueError, f"by_sharing: expected at least one world for each number of deployers, got {worlds}"):
         shared_omission(worlds)
+
+
+def test_longer_answers_are_right_less_often():
+    explorer = answer_length_explorer([0, 100, 200], [0.1, 0.5, 1.0])
+    control, found = slider(explorer, "digits"), {}
+    for digits in (1, 2, 4):
+        control.value = digits
+        found[digits] = re.findall(r"<td>([\d.]+)%</td>", chart(explorer))
+    assert found == {1: ["10.0", "50.0", "100.0"], 2: ["1.0", "25.0", "100.0"], 4: ["0.0", "6.2", "100.0"]}
+
+
+def test_many_steps_are_thinned_out():
+    explorer = answer_length_explorer(range(100), [0.5] * 100)
+    assert chart(explorer).count("<tr>") == 12
+
+
+@pytest.mark.parametrize(("steps", "accuracy"), [([0, 100], [0.5]), ([], [])])
+def test_an_accuracy_for_each_step(steps, accuracy):
+    with says(ValueError, f"accuracy: expected one for each of the {len(steps)} steps, got {len(accuracy)}"):
+        answer_length_explorer(steps, accuracy)

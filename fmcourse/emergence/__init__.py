@@ -1,0 +1,85 @@
+"""Was it the metric, the sampling or a circuit? Curves of abilities that appear, the models that draw them, and a forecast.
+
+Serves notebook 01. Small GPT-Neos add three-digit numbers and copy strings; each curve is scored in several ways, turned
+into BIG-bench's two numbers, and forecast from smaller models. Sources: Wei et al. 2022 (emergent abilities), Schaeffer et
+al. 2023 (mirage), Olsson et al. 2022 (induction heads), Chan et al. 2022 (burstiness), Michaud et al. 2023 (quanta), Nanda
+et al. 2023 (grokking), Snell et al. 2024 (forecasts), Srivastava et al. 2023 (linearity and breakthroughness).
+"""
+
+from __future__ import annotations
+
+from fmcourse.emergence.addition import PLACES, draw_sums, encode_sums, score_sums, show_sum, train_adder
+from fmcourse.emergence.curves import (
+    Law,
+    breakthroughness,
+    fit_law,
+    forecast,
+    independent_exact,
+    linearity,
+    permutation_p,
+    sharpness,
+    turning_point,
+)
+from fmcourse.emergence.induction import (
+    Strings,
+    ablated,
+    draw_strings,
+    in_context_score,
+    prefix_matching_score,
+    score_induction,
+    token_losses,
+    train_induction,
+)
+from fmcourse.emergence.models import attention_only, small_gpt_neo
+from fmcourse.emergence.quanta import Parity, draw_parity, task_shares, train_modular, train_parity
+from fmcourse.emergence.results import (
+    Sweep,
+    load_autopsy,
+    load_dose,
+    load_forecast,
+    load_grokking,
+    load_parity,
+    load_target,
+)
+from fmcourse.emergence.watch import Watch
+
+__all__ = [
+    "PLACES",
+    "Law",
+    "Parity",
+    "Strings",
+    "Sweep",
+    "Watch",
+    "ablated",
+    "attention_only",
+    "breakthroughness",
+    "draw_parity",
+    "draw_strings",
+    "draw_sums",
+    "encode_sums",
+    "fit_law",
+    "forecast",
+    "in_context_score",
+    "independent_exact",
+    "linearity",
+    "load_autopsy",
+    "load_dose",
+    "load_forecast",
+    "load_grokking",
+    "load_parity",
+    "load_target",
+    "permutation_p",
+    "prefix_matching_score",
+    "score_induction",
+    "score_sums",
+    "sharpness",
+    "show_sum",
+    "small_gpt_neo",
+    "task_shares",
+    "token_losses",
+    "train_adder",
+    "train_induction",
+    "train_modular",
+    "train_parity",
+    "turning_point",
+]

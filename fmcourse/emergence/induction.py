@@ -1,0 +1,249 @@
+"""Does a circuit form? Strings that repeat, attention-only models, and the scores that see an induction head appear.
+
+Serves notebook 01 and ``recipes/emergence_dose.py``. Source: Olsson et al. 2022. Their in-context score is the loss at
+token 500 minus the loss at token 50 of natural text; :func:`in_context_score` is another quantity, for short strings.
+Chan et al. 2022 vary how often training sequences are bursty and how many rare classes there are, with pictures and
+labels; here a bursty string repeats itself, and the classes are the tokens.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fmcourse import training
+from fmcourse.arguments import require
+from fmcourse.emergence.models import attention_only
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import GPTNeoForCausalLM
+
+__all__ = [
+    "Strings",
+    "ablated",
+    "draw_strings",
+    "in_context_score",
+    "prefix_matching_score",
+    "score_induction",
+    "token_losses",
+    "train_induction",
+]
+
+TOKENS = 32
+LENGTH = 48
+PERIODS = (12, 24)  # shortest and longest; the longest fits twice
+EDGE = 8  # tokens at each end of a string that the in-context score compares
+WIDTH = 64
+BATCH = 10  # 480 tokens, as in the addition
+LR = 3e-3
+STEPS = 1_600
+TEST_STRINGS, TEST_SEED = 200, 2**31
+
+
+@dataclass(frozen=True)
+class Strings:
+    """Token strings with the period of each.
+
+    Attributes:
+        ids: shape (strings, length).
+        period: after how many tokens a string repeats itself; 0 where it does not, shape (strings,).
+    """
+
+    ids: torch.Tensor
+    period: torch.Tensor
+
+    @property
+    def batch(self) -> dict[str, torch.Tensor]:
+        """What a language model is trained on: every token is predicted."""
+        return {"input_ids": self.ids, "labels": self.ids}
+
+
+def draw_strings(
+    count: int, bursty: float = 1.0, tokens: int = TOKENS, length: int = LENGTH, seed: int | None = None
+) -> Strings:
+    """Draw random strings; a bursty one repeats a random block of random length, the others repeat nothing.
+
+    Args:
+        count: number of strings.
+        bursty: the chance of each to be bursty, 0 to 1.
+        tokens: number of different tokens, all equally frequent: the more, the rarer each.
+        length: tokens in a string, at least twice the longest period.
+        seed: None means the global generator, which the training loop seeds.
+    """
+    import torch
+
+    require(count >= 1, "count", "at least 1", count)
+    require(0 <= bursty <= 1, "bursty", "a chance from 0 to 1", bursty)
+    require(tokens >= 2, "tokens", "at least 2", tokens)
+    require(length >= 2 * PERIODS[1], "length", f"at least {2 * PERIODS[1]}, twice the longest period", length)
+    draw = None if seed is None else torch.Generator().manual_seed(seed)
+    random = torch.randint(tokens, (count, length), generator=draw)
+    period = torch.randint(PERIODS[0], PERIODS[1] + 1, (count,), generator=draw)
+    repeats = torch.rand(count, generator=draw) < bursty
+    repeated = random.gather(1, torch.arange(length) % period[:, None])
+    return Strings(torch.where(repeats[:, None], repeated, random), torch.where(repeats, period, 0))
+
+
+def token_losses(model: GPTNeoForCausalLM, ids: torch.Tensor) -> torch.Tensor:
+    """Return the loss of each token but the first, in nats, shape (strings, length - 1)."""
+    import torch
+
+    with torch.no_grad():
+        logits = model(input_ids=ids).logits[:, :-1]
+    return torch.nn.functional.cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none")
+
+
+def in_context_score(losses: torch.Tensor, edge: int = EDGE) -> float:
+    """Return the mean loss of the last tokens minus that of the first predicted ones: below 0 when the context helps.
+
+    On strings that repeat after 12 to 24 of 48 tokens, the first tokens can't be foreseen and the last can all be, so a
+    perfect copier reaches minus the logarithm of the number of tokens (32: -3.47 nats).
+
+    Args:
+        losses: nats per token, shape (strings, length - 1).
+        edge: how many tokens at each end are compared.
+
+    Raises:
+        ValueError: a string shorter than two edges.
+
+    >>> import torch
+    >>> in_context_score(torch.tensor([[3.0, 3.0, 1.0, 1.0]]), edge=2)
+    -2.0
+    """
+    enough = losses.ndim == 2 and losses.shape[1] >= 2 * edge > 0
+    require(enough, "losses", f"strings of {2 * edge} losses or more", tuple(losses.shape))
+    return (losses[:, -edge:].mean() - losses[:, :edge].mean()).item()
+
+
+def prefix_matching_score(attention: torch.Tensor, period: int | torch.Tensor) -> torch.Tensor:
+    """Return how much of its attention each head gives to the tokens that followed earlier copies of the present one.
+
+    A mean over all queries whose string has begun to repeat. Attention to all earlier copies is added up, so that a perfect
+    induction head scores 1, whatever the number of repeats. Olsson et al. 2022 take the mean over the entries; their
+    wording has the token that *preceded* the copy, and public code, like this, the one that followed, which induction copies.
+
+    Args:
+        attention: weights, rows sum to 1, shape (strings, heads, query, key) or (heads, query, key).
+        period: after how many tokens a string repeats itself, one number or shape (strings,).
+
+    Returns:
+        A new tensor of shape (heads,), each from 0 to 1.
+
+    Raises:
+        ValueError: attention that is not square, or a period that is not between 1 and length - 1.
+
+    >>> import torch
+    >>> prefix_matching_score(torch.eye(4)[None], period=1)
+    tensor([1.])
+    """
+    import torch
+
+    attention = attention if attention.ndim == 4 else attention[None]
+    square = attention.ndim == 4 and attention.shape[2] == attention.shape[3]
+    require(square, "attention", "shape (strings, heads, length, length)", tuple(attention.shape))
+    length = attention.shape[-1]
+    period = torch.as_tensor(period).expand(len(attention))
+    inside = bool(((period >= 1) & (period < length)).all())
+    require(inside, "period", f"whole numbers from 1 to {length - 1}", period.tolist())
+    query, key = torch.arange(length)[:, None], torch.arange(length)[None]
+    back = query - key + 1
+    follows = (back > 0) & (key > 0) & (back % period[:, None, None] == 0)
+    repeated = (query >= period[:, None, None]).float()
+    caught = (attention * follows[:, None]).sum(-1)
+    return (caught * repeated.transpose(1, 2)).sum((0, 2)) / repeated.sum()
+
+
+def score_induction(model: GPTNeoForCausalLM, strings: Strings) -> tuple[float, torch.Tensor]:
+    """Return the in-context score, and the prefix-matching score of every head, shape (layers, heads), on bursty strings."""
+    import torch
+
+    with torch.no_grad():
+        attentions = model(input_ids=strings.ids, output_attentions=True).attentions
+    scores = torch.stack([prefix_matching_score(attention, strings.period) for attention in attentions])
+    return in_context_score(token_losses(model, strings.ids)), scores
+
+
+@contextlib.contextmanager
+def ablated(model: GPTNeoForCausalLM, layer: int, head: int) -> Iterator[GPTNeoForCausalLM]:
+    """Within the block, let one attention head contribute nothing.
+
+    Args:
+        model: any GPT-Neo.
+        layer, head: which one, both from 0.
+
+    Raises:
+        ValueError: no such layer or head.
+    """
+    heads, layers = model.config.num_heads, model.config.num_layers
+    require(0 <= layer < layers, "layer", f"0 to {layers - 1}", layer)
+    require(0 <= head < heads, "head", f"0 to {heads - 1}", head)
+    size = model.config.hidden_size // heads
+
+    def silence(module: torch.nn.Module, inputs: tuple) -> tuple:
+        merged = inputs[0].clone()
+        merged[..., head * size : (head + 1) * size] = 0
+        return (merged, *inputs[1:])
+
+    hook = model.transformer.h[layer].attn.attention.out_proj.register_forward_pre_hook(silence)
+    try:
+        yield model
+    finally:
+        hook.remove()
+
+
+def train_induction(
+    layers: int = 2,
+    *,
+    bursty: float = 1.0,
+    tokens: int = TOKENS,
+    seed: int = 0,
+    steps: int = STEPS,
+    measure_every: int = 50,
+    on_measure: Callable[[dict[str, float]], None] | None = None,
+    checkpoint: str | Path | None = None,
+    progress: bool = False,
+) -> tuple[GPTNeoForCausalLM, training.Run]:
+    """Train an attention-only model on random strings and watch for induction heads on bursty ones as it goes.
+
+    Args:
+        layers: 2 can form the circuit, 1 cannot: the control.
+        bursty, tokens: as in :func:`draw_strings`.
+        seed, steps, measure_every, checkpoint, progress: as in :func:`fmcourse.training.fit`.
+        on_measure: called with each new record, ``step`` left out.
+
+    Returns:
+        The model, and the run with ``in_context`` and one ``head l.h`` per head in each record.
+    """
+    model = attention_only(tokens, WIDTH, layers, LENGTH, seed)
+    test = draw_strings(TEST_STRINGS, 1.0, tokens, seed=TEST_SEED)
+
+    def measure(model: GPTNeoForCausalLM) -> dict[str, float]:
+        in_context, heads = score_induction(model, test)
+        named = {f"head {place[0]}.{place[1]}": score for place, score in _entries(heads)}
+        record = {"in_context": in_context, **named}
+        if on_measure:
+            on_measure(record)
+        return record
+
+    run = training.fit(
+        model,
+        lambda step: draw_strings(BATCH, bursty, tokens).batch,
+        steps,
+        optimizer=training.adamw(LR),
+        measure=measure,
+        measure_every=measure_every,
+        checkpoint=checkpoint,
+        seed=seed,
+        progress=progress,
+    )
+    return model, run
+
+
+def _entries(heads: torch.Tensor) -> Iterator[tuple[tuple[int, int], float]]:
+    for layer, row in enumerate(heads.tolist()):
+        for head, score in enumerate(row):
+            yield (layer, head), score

@@ -1,0 +1,82 @@
+"""Which models train in class? Tiny GPT-Neos from a configuration, with or without their feed-forward layers.
+
+Serves notebook 01. Black et al. 2021 (GPT-Neo); Olsson et al. 2022 (attention-only models).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from fmcourse.arguments import choose, require
+
+if TYPE_CHECKING:
+    from transformers import GPTNeoForCausalLM
+
+__all__ = ["attention_only", "small_gpt_neo"]
+
+HEADS = 4
+LOCAL_WINDOW = 4  # tokens that a local layer sees, its own included
+
+
+def small_gpt_neo(
+    vocabulary: int, width: int, layers: int, context: int, seed: int = 0, kinds: Sequence[str] | None = None
+) -> GPTNeoForCausalLM:
+    """Return a GPT-Neo with random weights: eager attention, 4 heads, no dropout, in fp32 and evaluation mode.
+
+    Args:
+        vocabulary: number of tokens.
+        width: numbers per token, a multiple of 4.
+        layers: number of blocks.
+        context: longest sequence, in tokens.
+        seed: the seed of the weights; the global generator stays as it is.
+        kinds: ``global`` or ``local`` (a window of 4 tokens) for each layer; None means global for all.
+
+    Raises:
+        ValueError: a width that 4 heads cannot share, another size below 1, or kinds that do not fit the layers.
+    """
+    import torch
+    from transformers import GPTNeoConfig, GPTNeoForCausalLM
+
+    require(width >= HEADS and width % HEADS == 0, "width", f"a multiple of {HEADS}", width)
+    for name, size in (("vocabulary", vocabulary), ("layers", layers), ("context", context)):
+        require(size >= 1, name, "at least 1", size)
+    kinds = ["global"] * layers if kinds is None else [choose("kinds", kind, ("global", "local")) for kind in kinds]
+    require(len(kinds) == layers, "kinds", f"one for each of the {layers} layers", kinds)
+    config = GPTNeoConfig(
+        vocab_size=vocabulary,
+        hidden_size=width,
+        num_layers=layers,
+        num_heads=HEADS,
+        attention_types=[[kinds, 1]],
+        max_position_embeddings=context,
+        window_size=LOCAL_WINDOW,
+        resid_dropout=0.0,
+        embed_dropout=0.0,
+        attention_dropout=0.0,
+        bos_token_id=0,
+        eos_token_id=0,
+        attn_implementation="eager",
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return GPTNeoForCausalLM(config).eval()
+
+
+def attention_only(vocabulary: int, width: int, layers: int, context: int, seed: int = 0) -> GPTNeoForCausalLM:
+    """Return a :func:`small_gpt_neo` whose blocks attend and do nothing else: what it can do, attention does.
+
+    Of several layers the first is local, as every other layer of GPT-Neo is. With global layers only, the circuit did not
+    form in trials of the length that a class has: a window of 4 makes the previous token easy to find.
+    """
+    import torch
+
+    class Silent(torch.nn.Module):
+        def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+            return torch.zeros_like(hidden)
+
+    kinds = ["local" if layer == 0 < layers - 1 else "global" for layer in range(layers)]
+    model = small_gpt_neo(vocabulary, width, layers, context, seed, kinds)
+    for block in model.transformer.h:
+        block.ln_2, block.mlp = torch.nn.Identity(), Silent()
+    return model

@@ -1,0 +1,91 @@
+"""A sweep's table on paper, and the bundled sweeps, once they are there, complete."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from fmcourse import bundle, emergence
+from fmcourse.emergence import Sweep
+
+
+def run(width, seed, exact, **more):
+    records = [{"step": 100 * place, "exact": value, "units": value} for place, value in enumerate(exact)]
+    return {"settings": {"width": width, "seed": seed, **more}, "parameters": width * 10, "seconds": 1.0, "records": records}
+
+
+SWEEP = Sweep([
+    run(8, 0, [0.0, 0.0, 0.1]),
+    run(8, 1, [0.0, 0.2, 0.4]),
+    run(16, 0, [0.0, 0.4, 0.9], extra=True),
+])  # fmt: skip
+
+
+def test_values_and_choices():
+    assert SWEEP.values("width") == [8, 16] and SWEEP.values("extra") == [True]
+    assert [r["settings"]["seed"] for r in SWEEP.only(width=8).runs] == [0, 1]
+    assert SWEEP.parameters == [80, 80, 160]
+
+
+def test_curves_on_paper():
+    assert SWEEP.steps.tolist() == [0, 100, 200]
+    assert SWEEP.only(width=8).curves("exact").tolist() == [[0.0, 0.0, 0.1], [0.0, 0.2, 0.4]]
+    assert SWEEP.last("exact").tolist() == [0.1, 0.4, 0.9]
+
+
+def test_turning_points_on_paper():
+    assert [math.isnan(turn) for turn in SWEEP.turning_points()] == [True, True, False]
+    assert SWEEP.turning_points()[2] == 120
+    assert SWEEP.turning_points(threshold=0.3).tolist()[1:] == [150, 75]
+
+
+def test_places_stand_in_a_last_axis():
+    records = [[{**x, **dict.fromkeys(emergence.PLACES, x["exact"])} for x in r["records"]] for r in SWEEP.runs]
+    whole = Sweep([{**r, "records": more} for r, more in zip(SWEEP.runs, records)])
+    assert whole.places().shape == (3, 3, 4)
+    assert np.array_equal(whole.places()[..., 0], whole.curves("exact"))
+
+
+@pytest.mark.parametrize("call, words", [
+    (lambda: SWEEP.only(width=9), "settings: expected some of {'width': [8, 16]}, got {'width': 9}"),
+    (lambda: SWEEP.curves("exakt"), "name: expected one of ['exact', 'step', 'units'], got 'exakt'"),
+])  # fmt: skip
+def test_the_words_of_each_error(call, words):
+    with pytest.raises(ValueError) as caught:
+        call()
+    assert str(caught.value) == words
+
+
+def bundled(file, load):
+    """Load a bundled sweep, or skip while its recipe has not been run."""
+    if file not in bundle.manifest():
+        pytest.skip(f"{file} is not made yet; its recipe, recipes/emergence_*.py, makes it")
+    return load()
+
+
+def test_the_bundled_autopsy_is_complete():
+    sweep = bundled("emergence-autopsy.json", emergence.load_autopsy)
+    assert sweep.values("width") == [8, 12, 16, 24, 32, 48, 64] and sweep.values("seed") == list(range(5))
+    assert len(sweep.runs) == 7 * 2 * 5 and sweep.places().shape[2] == 4
+    assert (np.abs(sweep.places().mean(-1) - sweep.curves("digits")) < 1e-4).all()
+
+
+def test_the_bundled_dose_response_is_complete():
+    sweep = bundled("emergence-dose.json", emergence.load_dose)
+    assert len(sweep.runs) == 3 * (5 * 3 + 1) and sweep.values("layers") == [1, 2]
+
+
+def test_the_bundled_quanta_are_complete():
+    parity = bundled("emergence-parity.json", emergence.load_parity)
+    assert len(parity.runs) == 5
+    grokking = bundled("emergence-grokking.json", emergence.load_grokking)
+    assert len(grokking.runs) == 6 and grokking.values("weight_decay") == [0.0, 1.0]
+
+
+def test_the_bundled_forecast_is_older_than_its_target_and_knows_smaller_widths_only():
+    said = bundled("emergence-forecast.json", emergence.load_forecast)
+    target = emergence.load_target()
+    assert max(said["widths"]) < said["target"] == target.values("width")[0] and len(target.runs) == 5
+    assert said["low"] <= said["estimate"] <= said["high"]
