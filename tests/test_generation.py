@@ -11,7 +11,7 @@ from doubles import CONTEXT, END, VOCABULARY, Letters, says, tiny_gpt_neo
 from scipy import stats
 from transformers import MinPLogitsWarper, TopKLogitsWarper, TopPLogitsWarper, TypicalLogitsWarper
 
-from fmcourse import generation
+from fmcourse.generation import scoring
 from fmcourse.generation import (
     Beam,
     Greedy,
@@ -421,7 +421,7 @@ def check_windows(windows, length, context, stride):
 def test_how_many_windows_are_read_at_once_does_not_matter(model, monkeypatch, at_once):
     text = random_text(CONTEXT * 12)
     usual = token_losses(model, text, 20)
-    monkeypatch.setattr(generation, "WINDOWS_AT_ONCE", at_once)
+    monkeypatch.setattr(scoring, "WINDOWS_AT_ONCE", at_once)
     assert torch.allclose(token_losses(model, text, 20), usual, atol=ROUNDING)
 
 

@@ -1,0 +1,27 @@
+"""How does a language model choose its next word, and what does each way of choosing cost in quality or variety?
+
+Serves notebook 04. Shapes: a prompt is (length,) or (1, length) token ids; logits are (rows, vocabulary). Each module
+names its sources.
+"""
+
+from __future__ import annotations
+
+from fmcourse.generation.decoding import generate, next_logits, next_tokens
+from fmcourse.generation.scoring import bits_per_byte, perplexity, token_losses
+from fmcourse.generation.strategies import Beam, Greedy, Sample
+from fmcourse.generation.variety import distinct_n, repetition_n, self_bleu
+
+__all__ = [
+    "Beam",
+    "Greedy",
+    "Sample",
+    "bits_per_byte",
+    "distinct_n",
+    "generate",
+    "next_logits",
+    "next_tokens",
+    "perplexity",
+    "repetition_n",
+    "self_bleu",
+    "token_losses",
+]

@@ -1,0 +1,170 @@
+"""How is a prompt continued? One token after the other, with a cache; one pass over the prompt for all samples.
+
+Serves notebook 04. A prompt is (length,) or (1, length) token ids; logits are (rows, vocabulary).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from fmcourse.arguments import require
+from fmcourse.generation.strategies import IMPOSSIBLE, Beam, Greedy, Sample
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+__all__ = ["checked_prompt", "generate", "next_logits", "next_tokens"]
+
+
+def generate(
+    model: PreTrainedModel,
+    ids: torch.Tensor | Sequence[int],
+    strategy: Greedy | Sample | Beam,
+    max_new_tokens: int,
+    num_samples: int = 1,
+    seed: int | None = None,
+) -> torch.Tensor:
+    """Continue a prompt; all samples share one pass over it.
+
+    Args:
+        model: a causal language model, such as ``load_gpt_neo()`` gives.
+        ids: the prompt, shape (length,) or (1, length), at least one token.
+        strategy: how the next token is chosen.
+        max_new_tokens: the most tokens to add, 0 or more; prompt and new tokens must fit the model's context.
+        num_samples: how many continuations; with :class:`Beam` the best that many, at most its width.
+        seed: the seed of the drawing; None draws from torch's global generator.
+
+    Returns:
+        A new tensor, shape (num_samples, length), prompt included. A row that ended early is filled with the end token.
+
+    Raises:
+        ValueError: an empty prompt, several prompts, an id outside the vocabulary, or a text longer than the context.
+    """
+    import torch
+
+    prompt = checked_prompt(model, ids)
+    known = isinstance(strategy, (Greedy, Sample, Beam))
+    require(known, "strategy", "Greedy(), Sample(...) or Beam(width)", strategy)
+    require(max_new_tokens >= 0, "max_new_tokens", "0 or more", max_new_tokens)
+    require(num_samples >= 1, "num_samples", "at least 1", num_samples)
+    context = model.config.max_position_embeddings
+    require(
+        prompt.shape[1] + max_new_tokens <= context,
+        "max_new_tokens",
+        f"at most {context - prompt.shape[1]} (the context holds {context} tokens, the prompt has {prompt.shape[1]}; shorten it)",
+        max_new_tokens,
+    )
+    if max_new_tokens == 0:
+        return prompt.repeat(num_samples, 1)
+    with torch.inference_mode():
+        if isinstance(strategy, Beam):
+            rows = _beam_search(model, prompt, strategy, max_new_tokens, num_samples)
+        else:
+            draw = None if seed is None else torch.Generator(prompt.device).manual_seed(seed)
+            rows = _token_by_token(model, prompt, strategy, max_new_tokens, num_samples, draw)
+    return rows.clone()  # outside inference mode: an ordinary tensor, that can be trained on
+
+
+def checked_prompt(model: PreTrainedModel, ids: torch.Tensor | Sequence[int]) -> torch.Tensor:
+    """Return one prompt as whole numbers on the model's device, shape (1, length), or raise a ValueError that says what is wrong."""
+    import torch
+
+    ids = torch.as_tensor(ids, device=model.device)
+    prompt = ids[None] if ids.ndim == 1 else ids
+    require(prompt.ndim == 2 and len(prompt) == 1, "ids", "one prompt, shape (length,) or (1, length)", tuple(ids.shape))
+    require(prompt.shape[1] >= 1 and not prompt.is_floating_point(), "ids", "at least one whole number", ids.tolist())
+    vocabulary = model.config.vocab_size
+    inside = bool(((prompt >= 0) & (prompt < vocabulary)).all())
+    require(inside, "ids", f"token ids from 0 to {vocabulary - 1}", (prompt.min().item(), prompt.max().item()))
+    return prompt.long()
+
+
+def _token_by_token(model, prompt, strategy, max_new_tokens, num_samples, draw) -> torch.Tensor:
+    import torch
+
+    end = model.config.eos_token_id
+    rows = prompt.repeat(num_samples, 1)
+    logits, cache = _forward(model, prompt, None)
+    cache.batch_repeat_interleave(num_samples)
+    logits = logits.repeat(num_samples, 1)
+    ended = torch.zeros(num_samples, dtype=torch.bool, device=rows.device)
+    while True:
+        chosen = strategy.choose(logits, draw)
+        if end is not None:
+            chosen = chosen.masked_fill(ended, end)
+            ended = ended | (chosen == end)
+        rows = torch.cat([rows, chosen[:, None]], dim=1)
+        if ended.all() or rows.shape[1] == prompt.shape[1] + max_new_tokens:
+            return rows
+        logits, cache = _forward(model, chosen[:, None], cache)
+
+
+def _forward(model, ids, cache) -> tuple[torch.Tensor, object]:
+    """Return the logits of the next token, shape (rows, vocabulary), in fp32, and the cache grown by `ids`."""
+    output = model(ids, past_key_values=cache, use_cache=True)
+    return output.logits[:, -1].float(), output.past_key_values
+
+
+def _beam_search(model, prompt, strategy, max_new_tokens, num_samples) -> torch.Tensor:
+    """Keep `width` open beams; a beam that ends among the best `width` candidates competes for the result.
+
+    The search stops when no open beam, scored at its present length, beats the worst of `width` finished ones:
+    the rule of transformers' ``generate`` with ``early_stopping=False``.
+    """
+    import torch
+
+    width, end = strategy.width, model.config.eos_token_id
+    require(num_samples <= width, "num_samples", f"at most the beam's width, {width}", num_samples)
+    beams = prompt.repeat(width, 1)
+    scores = torch.tensor([0.0] + [IMPOSSIBLE] * (width - 1), device=prompt.device)
+    logits, cache = _forward(model, prompt, None)
+    cache.batch_repeat_interleave(width)
+    logits = logits.repeat(width, 1)
+    finished: list[tuple[float, torch.Tensor]] = []
+    for length in range(1, max_new_tokens + 1):
+        totals, parents, tokens = _best_continuations(logits, scores, 2 * width)
+        texts = torch.cat([beams[parents], tokens[:, None]], dim=1)
+        closed = torch.full_like(tokens, length == max_new_tokens, dtype=torch.bool)
+        closed = closed if end is None else closed | (tokens == end)
+        ranked = [(totals[i].item() / length**strategy.length_penalty, texts[i]) for i in range(width) if closed[i]]
+        finished = sorted(finished + ranked, key=lambda entry: -entry[0])[:width]
+        if closed.all():
+            break
+        kept = (~closed).nonzero()[:width, 0]
+        beams, scores, parents, tokens = texts[kept], totals[kept], parents[kept], tokens[kept]
+        if len(finished) == width and scores[0].item() / length**strategy.length_penalty <= finished[-1][0]:
+            break
+        cache.reorder_cache(parents)
+        logits, cache = _forward(model, tokens[:, None], cache)
+    return _padded([text for _, text in finished[:num_samples]], end)
+
+
+def _best_continuations(logits, scores, count) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return the `count` best (total log-probability, parent beam, token), best first."""
+    totals = (logits.log_softmax(-1) + scores[:, None]).flatten()
+    best = totals.topk(count)
+    vocabulary = logits.shape[-1]
+    return best.values, best.indices // vocabulary, best.indices % vocabulary
+
+
+def _padded(texts: list[torch.Tensor], end: int | None) -> torch.Tensor:
+    from torch.nn.utils.rnn import pad_sequence
+
+    return pad_sequence(texts, batch_first=True, padding_value=0 if end is None else end)
+
+
+def next_logits(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str) -> torch.Tensor:
+    """Return the logits of the token after `text`, shape (1, vocabulary), in fp32 on the CPU."""
+    import torch
+
+    with torch.inference_mode():
+        logits, _ = _forward(model, checked_prompt(model, tokenizer(text)["input_ids"]), None)
+    return logits.cpu().clone()
+
+
+def next_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str, count: int = 5) -> list[tuple[str, float]]:
+    """Return the `count` likeliest next tokens after `text`, as (token, probability), likeliest first."""
+    best = next_logits(model, tokenizer, text)[0].softmax(-1).topk(count)
+    return [(tokenizer.decode([token]), share) for token, share in zip(best.indices.tolist(), best.values.tolist())]

@@ -1,0 +1,84 @@
+"""How surprised is a model by a text? Losses per token, perplexity, bits per byte.
+
+Serves notebook 04. A text is (length,) or (1, length) token ids.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from fmcourse.arguments import require
+from fmcourse.generation.decoding import checked_prompt
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+__all__ = ["bits_per_byte", "perplexity", "token_losses"]
+
+WINDOWS_AT_ONCE = 8  # windows scored in one forward pass; a compromise between speed and memory
+
+
+def token_losses(model: PreTrainedModel, ids: torch.Tensor | Sequence[int], stride: int | None = None) -> torch.Tensor:
+    """Return the surprise at every token but the first, in nats, shape (length - 1,).
+
+    A text longer than the context is read in overlapping windows, and each token is scored once.
+
+    Args:
+        model: a causal language model.
+        ids: the text, shape (length,) or (1, length), at least two tokens.
+        stride: how far the window moves, from 1 to the context less 1; None means half the context, so that
+            every token but the first ones sees at least half a window.
+
+    >>> import fmcourse
+    >>> model, tokenizer = fmcourse.load_gpt_neo("ladder-small")
+    >>> token_losses(model, [0, 1, 2]).shape
+    torch.Size([2])
+    """
+    import torch
+
+    text = checked_prompt(model, ids)[0]
+    context = model.config.max_position_embeddings
+    stride = context // 2 if stride is None else stride
+    require(len(text) >= 2, "ids", "at least two tokens", text.tolist())
+    require(1 <= stride < context, "stride", f"from 1 to {context - 1} tokens", stride)
+    windows = _windows(len(text), context, stride)
+    losses = []
+    with torch.inference_mode():
+        for first in range(0, len(windows), WINDOWS_AT_ONCE):
+            block = windows[first : first + WINDOWS_AT_ONCE]
+            batch = torch.stack([text[start:end] for start, end, _ in block])
+            logits = model(batch, use_cache=False).logits[:, :-1].float()
+            surprise = torch.nn.functional.cross_entropy(logits.transpose(1, 2), batch[:, 1:], reduction="none")
+            losses += [row[len(row) - new :] for row, (_, _, new) in zip(surprise, block)]
+    return torch.cat(losses)
+
+
+def _windows(length: int, context: int, stride: int) -> list[tuple[int, int, int]]:
+    """Return (start, end, how many tokens at the end are new) of windows of one size that score each token once."""
+    size = min(context, length)
+    windows = [(0, size, size - 1)]
+    while windows[-1][1] < length:
+        end = min(windows[-1][1] + stride, length)
+        windows.append((end - size, end, end - windows[-1][1]))
+    return windows
+
+
+def perplexity(model: PreTrainedModel, ids: torch.Tensor | Sequence[int], stride: int | None = None) -> float:
+    """Return exp of the mean surprise: among how many equally likely tokens the model hesitates. See :func:`token_losses`."""
+    return math.exp(token_losses(model, ids, stride).mean().item())
+
+
+def bits_per_byte(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str, stride: int | None = None) -> float:
+    """Return the bits that the model needs for each byte of `text`, its first token after an end mark included.
+
+    Unlike perplexity this compares models with different tokenizers, and with a compressor such as xz.
+
+    Raises:
+        ValueError: an empty text.
+    """
+    require(text != "", "text", "at least one character", text)
+    ids = [tokenizer.eos_token_id, *tokenizer(text, verbose=False)["input_ids"]]
+    return token_losses(model, ids, stride).sum().item() / math.log(2) / len(text.encode())
