@@ -21,7 +21,20 @@ from pathlib import Path
 from fmcourse import bundle
 from fmcourse.arguments import choose, require
 
-__all__ = ["PROFILES", "Environment", "Finding", "Profile", "caught", "device", "doctor", "profile", "setup", "state_folder"]
+__all__ = [
+    "PROFILES",
+    "Environment",
+    "Finding",
+    "Profile",
+    "cache_folder",
+    "caught",
+    "device",
+    "doctor",
+    "native_bf16",
+    "profile",
+    "setup",
+    "state_folder",
+]
 
 PYTHONS = ((3, 11), (3, 13))  # oldest and newest that the course is tested on
 MEMORY_GIB = 3.0  # the largest peak of a notebook in the tiny profile, rounded up
@@ -150,9 +163,25 @@ def device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+def native_bf16() -> bool:
+    """Return whether the device computes in bf16: GPUs of compute capability 8.0 and above do, a T4 (7.5) does not."""
+    if device() == "cpu":
+        return False
+    import torch
+
+    return torch.cuda.get_device_capability() >= (8, 0)
+
+
+def cache_folder() -> Path:
+    """Return the folder for what can be made again and takes a while, in the home."""
+    folder = Path.home() / ".cache" / "fmcourse"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 def state_folder() -> Path:
     """Return the folder that keeps predictions and evidence between sessions: ``FMCOURSE_STATE`` or one in the home."""
-    folder = Path(os.environ.get("FMCOURSE_STATE") or Path.home() / ".cache" / "fmcourse" / "state")
+    folder = Path(os.environ.get("FMCOURSE_STATE") or cache_folder() / "state")
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
