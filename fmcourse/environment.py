@@ -63,7 +63,17 @@ class Profile:
     cpu_minutes: int
 
 
-TINY = Profile("tiny", "ladder-medium", "ladder-large", "emoji-clip", 1e-4, new_tokens=60, prompts=13, memory_gib=3.0, cpu_minutes=2)
+TINY = Profile(
+    "tiny",
+    gpt_neo="ladder-medium",
+    judge="ladder-large",
+    clip="emoji-clip",
+    clip_lr=1e-4,
+    new_tokens=60,
+    prompts=13,
+    memory_gib=3.0,
+    cpu_minutes=2,
+)
 FULL = Profile(
     "full",
     gpt_neo="EleutherAI/gpt-neo-125m",

@@ -16,7 +16,10 @@ from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, GPTNeoConfig
 
 __all__ = ["clip_checkpoint", "gpt_neo_checkpoint"]
 
-GPT_NEO = {"125m": {"hidden_size": 768, "num_layers": 12, "num_heads": 12}, "1.3B": {"hidden_size": 2048, "num_layers": 24, "num_heads": 16}}
+GPT_NEO = {
+    "125m": {"hidden_size": 768, "num_layers": 12, "num_heads": 12},
+    "1.3B": {"hidden_size": 2048, "num_layers": 24, "num_heads": 16},
+}
 SHARD_BYTES = 10**9
 SPREAD = 0.02  # standard deviation of a weight matrix
 TILE = 2**20 - 3  # random numbers that are drawn; odd, so that no two rows of a matrix are equal
@@ -27,8 +30,8 @@ def gpt_neo_checkpoint(folder: Path, size: str, sharded: bool = False) -> int:
     """Write a GPT-Neo of one of the two sizes with a tokenizer of 50,257 tokens; return the bytes of its weights."""
     from fmcourse import bundle
 
-    layers = GPT_NEO[size]["num_layers"]
-    config = GPTNeoConfig(**GPT_NEO[size], attention_types=[[["global", "local"], layers // 2]], architectures=["GPTNeoForCausalLM"])
+    attention = [[["global", "local"], GPT_NEO[size]["num_layers"] // 2]]
+    config = GPTNeoConfig(**GPT_NEO[size], attention_types=attention, architectures=["GPTNeoForCausalLM"])
     config.save_pretrained(folder)
     _widen_tokenizer(bundle.path("ladder-large"), folder, config.vocab_size)
     with torch.device("meta"):
@@ -50,11 +53,12 @@ def _widen_tokenizer(source: Path, folder: Path, size: int) -> None:
 def _write_shards(folder: Path, state: dict[str, torch.Tensor], most: int) -> int:
     """Write random weights of the shapes in `state`, one shard in memory at a time, with an index when there are several."""
     shards = list(_shards(state, most))
-    names = [f"model-{n:05}-of-{len(shards):05}.safetensors" if len(shards) > 1 else "model.safetensors" for n in range(1, len(shards) + 1)]
+    count = len(shards)
+    names = [f"model-{n:05}-of-{count:05}.safetensors" for n in range(1, count + 1)] if count > 1 else ["model.safetensors"]
     for name, part in zip(names, shards):
         save_file({key: _weight(key, state[key].shape) for key in part}, folder / name, {"format": "pt"})
     total = sum(4 * tensor.numel() for tensor in state.values())
-    if len(shards) > 1:
+    if count > 1:
         index = {"metadata": {"total_size": total}, "weight_map": {key: name for name, part in zip(names, shards) for key in part}}
         (folder / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
     return total

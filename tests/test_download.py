@@ -29,7 +29,8 @@ def broken(tmp_path):
     """Return what of the store is not what its name says."""
     download._found_whole.clear()
     store = list((tmp_path / "cache").glob("models--*/blobs/*"))
-    return [path.name for path in store if not re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", path.name) or not download._is_whole(path)]
+    named = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
+    return [path.name for path in store if not named.fullmatch(path.name) or not download._is_whole(path)]
 
 
 # What is fetched.
@@ -52,7 +53,7 @@ def test_every_layout_arrives_whole_and_nothing_else_does(server, layouts, layou
     index = {"model.safetensors.index.json"} if layout == "sharded" else set()
     assert {file.name for file in found.folder.iterdir()} == {*data, *index, *found.weights}
     assert all((found.folder / file).read_bytes() == (layouts / layout / file).read_bytes() for file in found.weights)
-    assert capsys.readouterr().out == f"{NAME}: fetching 0.0 MB from the server, commit {COMMIT}.\n"
+    assert capsys.readouterr().out == f"{NAME}: fetching 0.0 MB from the hub, commit {COMMIT}.\n"
 
 
 def test_weights_come_last(server, layouts):

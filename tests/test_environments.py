@@ -20,7 +20,7 @@ from tools.environments import LISTS, Result, build, prepare, replaced, simulate
 from tools.retarget import Target
 
 TARGET = Target("ada/course", "main")
-SETUP = 'import sys\nif "google.colab" in sys.modules:\n    %pip install --quiet "fmcourse @ https://github.com/ada/course/archive/main.zip"'
+SETUP = f'import sys\nif "google.colab" in sys.modules:\n    %pip install --quiet "fmcourse @ {TARGET.archive}"'
 
 
 def listed(name):

