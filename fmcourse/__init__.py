@@ -13,13 +13,14 @@ __version__ = "0.1.0"
 
 _FUNCTIONS = {
     "setup": "environment",
-    "doctor": "environment",
+    "doctor": "health",
     "caught": "environment",
     "load_addresses": "hub",
     "load_adult": "hub",
     "load_clip": "hub",
     "load_emoji": "hub",
     "load_gpt_neo": "hub",
+    "load_smollm2": "smollm2",
 }
 _MODULES = (
     "bundle",
@@ -29,6 +30,7 @@ _MODULES = (
     "evidence",
     "exercises",
     "generation",
+    "health",
     "homogenization",
     "hub",
     "plotting",

@@ -1,5 +1,7 @@
 """What ships with the course? The folder ``bundled`` and its manifest: file, checksum, licence, source, recipe.
 
+The manifest also names the commits of the hub's models that the full profile asks for.
+
 Everything that a notebook shows offline comes from here; ``recipes/`` says how each file was made.
 """
 
@@ -12,7 +14,7 @@ from pathlib import Path
 
 from fmcourse.arguments import choose
 
-__all__ = ["BUNDLED", "REMEDY", "damaged", "manifest", "path"]
+__all__ = ["BUNDLED", "REMEDY", "damaged", "manifest", "path", "pinned"]
 
 REMEDY = "reinstall fmcourse (from a clone: git checkout fmcourse/bundled)"
 BUNDLED = Path(__file__).resolve().parent / "bundled"
@@ -26,8 +28,23 @@ def manifest() -> dict[str, dict]:
     >>> manifest()["addresses.parquet"]["recipe"]
     'recipes/addresses.py'
     """
-    entries = json.loads((BUNDLED / "manifest.json").read_text(encoding="utf-8"))["files"]
-    return {entry["file"]: entry for entry in entries}
+    return {entry["file"]: entry for entry in _read()["files"]}
+
+
+@functools.cache
+def pinned() -> dict[str, dict]:
+    """Return the models of the hub whose commit the course names: name to revision, where that is stated, and status.
+
+    The status is ``unverified`` where nobody compared the commit with the hub for this edition.
+
+    >>> pinned()["EleutherAI/gpt-neo-125m"]["status"]
+    'unverified'
+    """
+    return {entry["name"]: entry for entry in _read().get("hub", [])}
+
+
+def _read() -> dict[str, list[dict]]:
+    return json.loads((BUNDLED / "manifest.json").read_text(encoding="utf-8"))
 
 
 def path(name: str) -> Path:

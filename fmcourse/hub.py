@@ -1,26 +1,45 @@
 """Where do models and tables come from? From the bundle, or from the Hugging Face hub, by one name.
 
 Serves every notebook. A bundled name never touches the network. A hub name that cannot be had prints one
-sentence and gives the bundled model in its place, so that a class goes on.
+sentence and gives the bundled model in its place, so that a class goes on. From the hub come data alone: weights in
+safetensors where the publisher has them, else in torch's format without its pickled objects, and never code.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from fmcourse import bundle, environment
+from fmcourse import bundle, download, environment
 from fmcourse.arguments import choose, require
+from fmcourse.download import HubError, Snapshot
+from fmcourse.environment import PROFILES
 
 if TYPE_CHECKING:
     import datasets
+    import torch
     from transformers import GPTNeoForCausalLM, PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
 
-__all__ = ["CLIPS", "LADDER", "STYLES", "held_out", "load_addresses", "load_adult", "load_clip", "load_emoji", "load_gpt_neo"]
+__all__ = [
+    "CLIPS",
+    "LADDER",
+    "STYLES",
+    "held_out",
+    "load_addresses",
+    "load_adult",
+    "load_clip",
+    "load_emoji",
+    "load_gpt_neo",
+    "load_judge",
+]
 
 CLIPS = ("emoji-clip", "sweep-clip")
 LADDER = ("ladder-small", "ladder-medium", "ladder-large")
+CLIP_KINDS = ("clip", "vision-text-dual-encoder")  # of transformers, as config.json names them
+GPT_NEO_KINDS = ("gpt_neo",)
+LARGE_BYTES = 2e9  # weights of half a billion parameters in fp32: from here on half the memory matters
 STYLES = ("noto", "noto-v1", "fluent-emoji-flat", "twemoji", "emojione", "openmoji")
 
 
@@ -36,9 +55,9 @@ def load_clip(name: str | None = None) -> tuple[PreTrainedModel, ProcessorMixin]
         CLIPModel, and its processor.
 
     Raises:
-        ValueError: a name that is neither bundled nor of the form ``owner/model``.
+        ValueError: a name that is neither bundled nor of the form ``owner/model``, or a model that is no CLIP.
     """
-    return _load(name or environment.profile().clip, CLIPS, CLIPS[0], _clip)
+    return _load(name or environment.profile().clip, CLIPS, CLIPS[0], CLIP_KINDS, _clip)
 
 
 def load_gpt_neo(name: str | None = None) -> tuple[GPTNeoForCausalLM, PreTrainedTokenizerBase]:
@@ -49,13 +68,27 @@ def load_gpt_neo(name: str | None = None) -> tuple[GPTNeoForCausalLM, PreTrained
             ``EleutherAI/gpt-neo-125m``; None means the largest of the ladder, or the hub model of the full profile.
 
     Returns:
-        The model in fp32 and evaluation mode on :func:`fmcourse.environment.device`, with eager attention
-        (the only kind that honours GPT-Neo's local layers), and its tokenizer.
+        The model in evaluation mode on :func:`fmcourse.environment.device`, with eager attention (the only kind that
+        honours GPT-Neo's local layers), and its tokenizer. In fp32; a large one in bf16, in which GPT-Neo 1.3B was
+        trained, on a GPU that computes in it.
 
     Raises:
-        ValueError: a name that is neither bundled nor of the form ``owner/model``.
+        ValueError: a name that is neither bundled nor of the form ``owner/model``, or a model that is no GPT-Neo.
     """
-    return _load(name or _default_gpt_neo(), LADDER, LADDER[-1], _gpt_neo)
+    return _load(name or _default_gpt_neo(), LADDER, LADDER[-1], GPT_NEO_KINDS, _gpt_neo)
+
+
+def load_judge(writer: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
+    """Return the profile's larger model that reads what `writer` wrote, or the writer itself, and then say so.
+
+    A judge must read the same tokens. When the hub gave only one of the two, the bundled model in place of the other
+    reads different ones.
+    """
+    judge, reads = load_gpt_neo(environment.profile().judge)
+    if reads.get_vocab() == tokenizer.get_vocab():
+        return judge
+    print("The judge reads other tokens than the writer, so the writer judges itself; do not compare these figures.")
+    return writer
 
 
 def load_addresses() -> datasets.Dataset:
@@ -106,15 +139,36 @@ def held_out() -> tuple[frozenset[str], frozenset[str]]:
     return tuple(frozenset(entry["codepoints"] for entry in content[part]) for part in ("concepts", "twins"))
 
 
-def _load(name: str, bundled: tuple[str, ...], fallback: str, load: Callable[[str], tuple]) -> tuple:
-    """Load a bundled model, or one of the hub; a hub that cannot serve it costs one sentence, and gives the fallback."""
+def _load(name: str, bundled: tuple[str, ...], fallback: str, kinds: tuple[str, ...], load: Callable[..., tuple]) -> tuple:
+    """Load a bundled model, or one of the hub; a hub that cannot serve it costs one sentence, and gives a bundled one."""
     if "/" not in name:
-        return load(str(bundle.path(choose("name", name, bundled))))
+        return load(bundle.path(choose("name", name, bundled)))
     try:
-        return load(name)
-    except OSError as error:  # the hub's own errors are OSErrors: unreachable, missing, no permission
-        print(f"{name} could not be loaded from the hub ({_first_line(error)}); going on with the bundled {fallback}.")
-        return load(str(bundle.path(fallback)))
+        return _from_hub(name, kinds, load)
+    except HubError as error:
+        instead = _stand_in(name, fallback)
+        print(f"{name} could not be loaded from the hub ({error}); going on with the bundled {instead}.")
+        return load(bundle.path(instead))
+
+
+def _stand_in(name: str, fallback: str) -> str:
+    """Return the bundled model in the role that the full profile gives to a name: a writer's is smaller than its judge's."""
+    full, tiny = PROFILES["full"], PROFILES["tiny"]
+    roles = {getattr(full, role): getattr(tiny, role) for role in ("gpt_neo", "judge", "clip")}
+    return roles.get(name, fallback)
+
+
+def _from_hub(name: str, kinds: tuple[str, ...], load: Callable[..., tuple]) -> tuple:
+    pin = bundle.pinned().get(name)
+    snapshot = download.fetch(name, pin["revision"] if pin else "main")
+    if pin is None:
+        print(f"{name}: main stands at commit {snapshot.commit}; unverified.")
+    kind = json.loads((snapshot.folder / "config.json").read_text(encoding="utf-8")).get("model_type")
+    require(kind in kinds, "name", f"a model of type {' or '.join(kinds)}", kind)
+    try:
+        return load(snapshot.folder, snapshot)
+    except Exception as error:  # what a publisher's files hold can fail in any way
+        raise HubError(f"its files do not load: {_first_line(error)}") from error
 
 
 def _default_gpt_neo() -> str:
@@ -122,20 +176,47 @@ def _default_gpt_neo() -> str:
     return LADDER[-1] if profile.name == "tiny" else profile.gpt_neo
 
 
-def _gpt_neo(source: str) -> tuple[GPTNeoForCausalLM, PreTrainedTokenizerBase]:
-    import torch
+def _gpt_neo(folder: Path, snapshot: Snapshot | None = None) -> tuple[GPTNeoForCausalLM, PreTrainedTokenizerBase]:
     from transformers import AutoTokenizer, GPTNeoForCausalLM
 
-    model = GPTNeoForCausalLM.from_pretrained(source, dtype=torch.float32, attn_implementation="eager")
-    return model.eval().to(environment.device()), AutoTokenizer.from_pretrained(source)
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    dtype = _dtype(snapshot.weight_bytes if snapshot else 0)
+    return _model(GPTNeoForCausalLM, folder, snapshot, dtype=dtype, attn_implementation="eager"), tokenizer
 
 
-def _clip(source: str) -> tuple[PreTrainedModel, ProcessorMixin]:
-    import torch
+def _clip(folder: Path, snapshot: Snapshot | None = None) -> tuple[PreTrainedModel, ProcessorMixin]:
     from transformers import AutoModel, AutoProcessor
 
-    model = AutoModel.from_pretrained(source, dtype=torch.float32)
-    return model.eval().to(environment.device()), AutoProcessor.from_pretrained(source)
+    processor = AutoProcessor.from_pretrained(folder, trust_remote_code=False)
+    return _model(AutoModel, folder, snapshot, dtype=_dtype(0)), processor
+
+
+def _dtype(weight_bytes: int) -> torch.dtype:
+    import torch
+
+    return torch.bfloat16 if weight_bytes >= LARGE_BYTES and environment.native_bf16() else torch.float32
+
+
+def _model(kind: type, folder: Path, snapshot: Snapshot | None, **options: Any) -> PreTrainedModel:
+    """Load every weight from data alone, and bring the model to the device."""
+    safe = {"use_safetensors": snapshot is None or snapshot.safetensors, "weights_only": True, "trust_remote_code": False}
+    model, found = kind.from_pretrained(folder, output_loading_info=True, **safe, **options)
+    missing = sorted(found["missing_keys"])
+    if missing:
+        raise HubError(f"{len(missing)} weights are missing, the first is {missing[0]}")
+    return _placed(model.eval())
+
+
+def _placed(model: PreTrainedModel) -> PreTrainedModel:
+    """Move a model to the device; one that the GPU cannot take stays on the CPU, with a sentence."""
+    device = environment.device()
+    try:
+        return model.to(device)
+    except RuntimeError as error:  # torch's, for a GPU that is full, lost, or of another kind than torch was built for
+        if device == "cpu":
+            raise
+        print(f"The GPU cannot take this model ({_first_line(error)}); going on with it on the CPU, where it takes longer.")
+        return model.to("cpu")
 
 
 def _table(file: str) -> datasets.Dataset:

@@ -89,7 +89,7 @@ def register(path: Path, *, licence: str, attribution: str, source: str, recipe:
         seconds: time the recipe needed for this file.
     """
     manifest = BUNDLED / "manifest.json"
-    entries = json.loads(manifest.read_text())["files"] if manifest.exists() else []
+    content = json.loads(manifest.read_text(encoding="utf-8")) if manifest.exists() else {"files": []}
     data = path.read_bytes()
     entry = {
         "file": path.relative_to(BUNDLED).as_posix(),
@@ -103,8 +103,9 @@ def register(path: Path, *, licence: str, attribution: str, source: str, recipe:
         "seconds": round(seconds, 1),
         "made": datetime.date.today().isoformat(),
     }
-    others = [other for other in entries if other["file"] != entry["file"]]
-    text = json.dumps({"files": sorted([*others, entry], key=lambda e: e["file"])}, indent=1, ensure_ascii=False)
+    others = [other for other in content["files"] if other["file"] != entry["file"]]
+    content["files"] = sorted([*others, entry], key=lambda e: e["file"])
+    text = json.dumps(content, indent=1, ensure_ascii=False)
     partial = manifest.with_suffix(".partial")
     partial.write_text(text + "\n", encoding="utf-8")
     os.replace(partial, manifest)

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import sys
 import tempfile
+import time
+import types
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from hub_server import HubServer
 
 ROOT = Path(__file__).resolve().parent.parent
 NO_NETWORK = ROOT / "tests" / "no_network"
@@ -42,3 +50,42 @@ def state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
 def root() -> Path:
     """The repository's root."""
     return ROOT
+
+
+@pytest.fixture(scope="session")
+def layouts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one tiny GPT-Neo in every layout that publishers use."""
+    import torch
+    from doubles import tiny_gpt_neo, word_tokenizer
+
+    root, model = tmp_path_factory.mktemp("layouts"), tiny_gpt_neo()
+    for layout, options in {"single": {}, "sharded": {"max_shard_size": "10KB"}}.items():
+        model.save_pretrained(root / layout, **options)
+        word_tokenizer().save_pretrained(root / layout)
+    shutil.copytree(root / "single", root / "torch")
+    (root / "torch" / "model.safetensors").unlink()
+    torch.save(model.state_dict(), root / "torch" / "pytorch_model.bin")
+    shutil.copytree(root / "torch", root / "both")
+    shutil.copy(root / "single" / "model.safetensors", root / "both")
+    for name in ("flax_model.msgpack", "modeling_neo.py", "README.md"):
+        (root / "both" / name).write_bytes(b"not asked for")
+    return root
+
+
+@pytest.fixture
+def server(layouts: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubServer]:
+    """A hub with one repository, an empty cache, and a client that hardly waits before it tries again."""
+    from hub_server import NAME, HubServer
+    from huggingface_hub import file_download
+    from huggingface_hub.utils import _http
+
+    from fmcourse import download
+
+    hasty = types.SimpleNamespace(**{**vars(time), "sleep": lambda seconds: time.sleep(min(seconds, 0.01))})
+    for module in (file_download, _http):
+        monkeypatch.setattr(module, "time", hasty)
+    monkeypatch.setattr(download, "_found_whole", set())
+    with HubServer() as hub:
+        hub.add(NAME, layouts / "single")
+        hub.connect(monkeypatch, tmp_path / "cache")
+        yield hub

@@ -114,7 +114,7 @@ def tiny_clip(seed: int = 0, dropout: float = 0.0) -> tuple[VisionTextDualEncode
         model = VisionTextDualEncoderModel(config).train()
         with torch.no_grad():
             model.vision_model(torch.randn(32, 3, SIDE, SIDE))
-    return model.eval(), VisionTextDualEncoderProcessor(_pixels(), _words())
+    return model.eval(), VisionTextDualEncoderProcessor(_pixels(), word_tokenizer())
 
 
 def tiny_vit_clip(seed: int = 0, dropout: float = 0.0) -> tuple[CLIPModel, CLIPProcessor]:
@@ -132,7 +132,7 @@ def tiny_vit_clip(seed: int = 0, dropout: float = 0.0) -> tuple[CLIPModel, CLIPP
     )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return CLIPModel(config).eval(), CLIPProcessor(_pixels(), _words())
+        return CLIPModel(config).eval(), CLIPProcessor(_pixels(), word_tokenizer())
 
 
 CLIPS = {"EfficientNet": tiny_clip, "ViT": tiny_vit_clip}
@@ -145,7 +145,7 @@ def _pixels() -> CLIPImageProcessor:
     return CLIPImageProcessor(size=size, do_center_crop=False, crop_size=None, image_mean=[0.5] * 3, image_std=[0.5] * 3)
 
 
-def _words() -> PreTrainedTokenizerFast:
+def word_tokenizer() -> PreTrainedTokenizerFast:
     """Return a tokenizer with one token a word, between [CLS] and [SEP]."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import collections
+import json
+import shutil
 
 import pytest
 import torch
-from doubles import forget_bundle, says
+from doubles import forget_bundle, says, tiny_gpt_neo, tiny_vit_clip, word_tokenizer
+from hub_server import COMMIT, NAME, Fault
+from huggingface_hub import constants
 
-from fmcourse import bundle, environment, hub
+from fmcourse import bundle, environment, generation, hub
 from fmcourse.hub import LADDER, STYLES, held_out, load_addresses, load_adult, load_emoji, load_gpt_neo
 
 MILLIONS = {"ladder-small": 0.1, "ladder-medium": 0.5, "ladder-large": 2.0}
@@ -131,63 +135,193 @@ def test_the_default_clip_of_the_tiny_profile_is_the_bundled_one(clips):
     assert all(map(torch.equal, model.parameters(), clips["emoji-clip"][0].parameters()))
 
 
-def test_a_clip_of_the_hub_offline_gives_one_sentence_and_the_bundled_model(offline, clips, capsys):
-    model, _ = hub.load_clip("openai/clip-vit-base-patch32")
-    captured = capsys.readouterr()
-    start, end = "openai/clip-vit-base-patch32 could not be loaded from the hub (", "); going on with the bundled emoji-clip.\n"
-    assert captured.out.startswith(start) and captured.out.endswith(end) and captured.out.count("\n") == 1
-    assert model.num_parameters() == clips["emoji-clip"][0].num_parameters()
-
-
 def test_an_unknown_clip_lists_what_there_is():
     with says(ValueError, "name: expected one of 'emoji-clip', 'sweep-clip', got 'emoji-clp'; did you mean 'emoji-clip'?"):
         hub.load_clip("emoji-clp")
 
 
+# Models of the hub, as a server on loopback gives them.
+
+OFF = "the hub is switched off here: HF_HUB_OFFLINE is set"
+
+
 @pytest.fixture
-def offline(monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+def off(monkeypatch, tmp_path):
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
 
 
-def fallback(name, reason, printed):
-    """The one sentence of a hub that cannot be had, with a reason that the hub's own library words."""
-    start, end = f"{name} could not be loaded from the hub (", "); going on with the bundled ladder-large.\n"
-    assert printed.startswith(start) and printed.endswith(end)
-    assert reason in printed and printed.count("\n") == 1
+def sentence(name, reason, instead):
+    return f"{name} could not be loaded from the hub ({reason}); going on with the bundled {instead}.\n"
 
 
-def test_a_hub_name_offline_gives_one_sentence_and_the_bundled_model(offline, ladder, capsys):
-    model, tokenizer = load_gpt_neo("EleutherAI/gpt-neo-125m")
+@pytest.mark.parametrize("load, name, instead", [
+    (load_gpt_neo, "EleutherAI/gpt-neo-125m", "ladder-medium"),
+    (load_gpt_neo, "EleutherAI/gpt-neo-1.3B", "ladder-large"),
+    (load_gpt_neo, "ada/neo", "ladder-large"),
+    (hub.load_clip, "openai/clip-vit-base-patch32", "emoji-clip"),
+    (hub.load_clip, "ada/clip", "emoji-clip"),
+])
+def test_a_name_of_the_hub_offline_gives_one_sentence_and_the_bundled_model_of_that_role(off, capsys, load, name, instead):
+    model, _ = load(name)
     captured = capsys.readouterr()
-    fallback("EleutherAI/gpt-neo-125m", "connect", captured.out)
-    assert captured.err == ""
-    assert all(map(torch.equal, model.parameters(), ladder["ladder-large"][0].parameters()))
-    assert len(tokenizer) == len(ladder["ladder-large"][1])
+    assert captured.out == sentence(name, OFF, instead) and captured.err == ""
+    assert all(map(torch.equal, model.parameters(), load(instead)[0].parameters()))
 
 
-def test_the_full_profile_offline_says_the_same(offline, monkeypatch, ladder, capsys):
+def test_the_full_profile_offline_says_the_same(off, monkeypatch, ladder, capsys):
     monkeypatch.setenv("FMCOURSE_PROFILE", "full")
     model, _ = load_gpt_neo()
-    fallback("EleutherAI/gpt-neo-125m", "connect", capsys.readouterr().out)
-    assert model.num_parameters() == ladder["ladder-large"][0].num_parameters()
+    assert capsys.readouterr().out == sentence("EleutherAI/gpt-neo-125m", OFF, "ladder-medium")
+    assert model.num_parameters() == ladder["ladder-medium"][0].num_parameters()
 
 
-@pytest.mark.parametrize(
-    ("error", "reason"),
-    [(OSError("no such model\nand much more"), "(no such model)"), (ConnectionError("  "), "(ConnectionError)")],
-    ids=["two lines", "no words"],
-)
-def test_of_a_long_reason_the_first_line_is_shown(monkeypatch, capsys, error, reason):
-    loaded = hub._gpt_neo
+@pytest.mark.parametrize("layout", ["single", "sharded", "torch", "both"])
+def test_a_model_of_the_hub_is_that_of_its_publisher(server, layouts, capsys, layout):
+    server.add(NAME, layouts / layout)
+    model, tokenizer = load_gpt_neo(NAME)
+    assert all(map(torch.equal, model.parameters(), tiny_gpt_neo().parameters()))
+    assert not model.training and model.config._attn_implementation == "eager"
+    assert tokenizer("a red cat")["input_ids"] == word_tokenizer()("a red cat")["input_ids"]
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == f"{NAME}: main stands at commit {COMMIT}; unverified."
 
-    def gone(source):
-        if source == "owner/gone":
-            raise error
-        return loaded(source)
 
-    monkeypatch.setattr(hub, "_gpt_neo", gone)
-    load_gpt_neo("owner/gone")
-    fallback("owner/gone", reason, capsys.readouterr().out)
+def test_a_clip_of_the_hub_is_that_of_its_publisher(server, tmp_path):
+    model, processor = tiny_vit_clip()
+    for part in (model, processor):
+        part.save_pretrained(tmp_path / "clip")
+    server.add("ada/clip", tmp_path / "clip")
+    loaded, _ = hub.load_clip("ada/clip")
+    assert all(map(torch.equal, loaded.parameters(), model.parameters()))
+
+
+def test_the_full_profiles_names_are_asked_for_by_their_commits(server, layouts, monkeypatch, capsys):
+    monkeypatch.setenv("FMCOURSE_PROFILE", "full")
+    pin = bundle.pinned()["EleutherAI/gpt-neo-125m"]["revision"]
+    server.add("EleutherAI/gpt-neo-125m", layouts / "single", pin)
+    model, _ = load_gpt_neo()
+    assert all(map(torch.equal, model.parameters(), tiny_gpt_neo().parameters()))
+    assert capsys.readouterr().out == f"EleutherAI/gpt-neo-125m: fetching 0.0 MB from the hub, commit {pin}.\n"
+
+
+def test_a_fault_of_the_hub_gives_its_clause_and_a_retry_the_model(server, capsys):
+    server.faults = [Fault("/storage/", short=True)]
+    model, _ = load_gpt_neo(NAME)
+    said = capsys.readouterr().out.splitlines(keepends=True)[-1]
+    assert said == sentence(NAME, "a file came incomplete; run the cell again", "ladder-large")
+    server.faults = []
+    assert load_gpt_neo(NAME)[0].num_parameters() == tiny_gpt_neo().num_parameters() != model.num_parameters()
+
+
+class Spoiler:
+    """What a pickle can do when it is loaded with all its objects: write a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+@pytest.fixture
+def changed(server, layouts, tmp_path, capsys):
+    """Return a function that publishes a layout changed in one way, loads it, and returns what was said last."""
+
+    def run(layout, change):
+        shutil.copytree(layouts / layout, tmp_path / "changed")
+        change(tmp_path / "changed")
+        server.add(NAME, tmp_path / "changed")
+        load_gpt_neo(NAME)
+        return capsys.readouterr().out.splitlines()[-1]
+
+    return run
+
+
+def test_a_pickle_that_holds_more_than_numbers_is_refused(changed, tmp_path):
+    spoil = lambda folder: torch.save({"x": Spoiler(tmp_path / "spoilt")}, folder / "pytorch_model.bin")
+    assert changed("torch", spoil).startswith(f"{NAME} could not be loaded from the hub (its files do not load: ")
+    assert not (tmp_path / "spoilt").exists()
+
+
+def test_weights_that_are_missing_are_no_random_numbers(changed):
+    def drop(folder):
+        state = torch.load(folder / "pytorch_model.bin", weights_only=True)
+        del state["transformer.ln_f.weight"]
+        torch.save(state, folder / "pytorch_model.bin")
+
+    said = changed("torch", drop)
+    assert "(its files do not load: 1 weights are missing, the first is transformer.ln_f.weight); going on" in said
+
+
+def test_code_of_a_publisher_is_never_run(changed, tmp_path):
+    def add_code(folder):
+        config = json.loads((folder / "config.json").read_text())
+        config["auto_map"] = {"AutoModelForCausalLM": "modeling_neo.Neo", "AutoConfig": "modeling_neo.Neo"}
+        (folder / "config.json").write_text(json.dumps(config))
+        (folder / "modeling_neo.py").write_text(f"open({str(tmp_path / 'spoilt')!r}, 'w')")
+
+    changed("single", add_code)
+    assert not (tmp_path / "spoilt").exists()
+
+
+@pytest.mark.parametrize("load, kinds", [(load_gpt_neo, "gpt_neo"), (hub.load_clip, "clip or vision-text-dual-encoder")])
+def test_a_model_of_another_kind_is_refused(server, layouts, tmp_path, load, kinds):
+    shutil.copytree(layouts / "single", tmp_path / "changed")
+    (tmp_path / "changed" / "config.json").write_text(json.dumps({"model_type": "llama"}))
+    server.add(NAME, tmp_path / "changed")
+    with says(ValueError, f"name: expected a model of type {kinds}, got 'llama'"):
+        load(NAME)
+
+
+# The judge, the number format, the device.
+
+
+def test_the_judge_of_the_tiny_profile_is_the_larger_model(ladder):
+    assert hub.load_judge(*ladder["ladder-medium"]).num_parameters() == ladder["ladder-large"][0].num_parameters()
+
+
+def test_a_judge_that_reads_other_tokens_is_replaced_by_the_writer(off, monkeypatch, capsys):
+    monkeypatch.setenv("FMCOURSE_PROFILE", "full")
+    writer = tiny_gpt_neo()
+    assert hub.load_judge(writer, word_tokenizer()) is writer
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        "The judge reads other tokens than the writer, so the writer judges itself; do not compare these figures."
+    )
+
+
+@pytest.mark.parametrize("bytes_, native, dtype", [
+    (5.3e9, True, torch.bfloat16), (5.3e9, False, torch.float32), (5e8, True, torch.float32), (0, False, torch.float32)
+])
+def test_only_a_large_model_on_a_new_gpu_is_in_bf16(monkeypatch, bytes_, native, dtype):
+    monkeypatch.setattr(environment, "native_bf16", lambda: native)
+    assert hub._dtype(bytes_) == dtype
+
+
+@pytest.mark.parametrize("layout", ["sharded", "torch"])
+def test_a_model_in_bf16_generates(server, layouts, monkeypatch, layout):
+    monkeypatch.setattr(environment, "native_bf16", lambda: True)
+    monkeypatch.setattr(hub, "LARGE_BYTES", 1)
+    server.add(NAME, layouts / layout)
+    model, _ = load_gpt_neo(NAME)
+    assert {p.dtype for p in model.parameters()} == {torch.bfloat16}
+    assert generation.generate(model, [1, 2], generation.Sample(), 3, seed=0).shape[1] >= 3
+    assert generation.token_losses(model, [1, 2, 3]).dtype == torch.float32
+
+
+def test_a_gpu_that_cannot_take_a_model_leaves_it_on_the_cpu(monkeypatch, capsys):
+    class Full(torch.nn.Linear):
+        def to(self, device):
+            if device == "cuda":
+                raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 2 GiB")
+            return super().to(device)
+
+    monkeypatch.setattr(environment, "device", lambda: "cuda")
+    model = Full(1, 1)
+    assert hub._placed(model) is model and model.weight.device.type == "cpu"
+    assert capsys.readouterr().out == (
+        "The GPU cannot take this model (CUDA out of memory.); going on with it on the CPU, where it takes longer.\n"
+    )
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import pytest
+
+from fmcourse.bundle import pinned
+from fmcourse.environment import PROFILES
 
 ROOT = Path(__file__).resolve().parent.parent
 BUNDLED = ROOT / "fmcourse" / "bundled"
@@ -93,3 +97,30 @@ def test_too_many_bytes_are_found(bundle, monkeypatch):
     _, entry, wrong = bundle
     monkeypatch.setattr(f"{__name__}.MOST_BYTES", 0)
     assert wrong(entry) == ["1 bytes in all, more than 0"]
+
+
+STATUSES = {"unverified", "compared with the hub"}
+
+
+def test_the_pinned_models_of_the_hub_say_where_their_commit_is_stated():
+    entries = json.loads((BUNDLED / "manifest.json").read_text(encoding="utf-8"))["hub"]
+    assert [entry["name"] for entry in entries] == sorted({entry["name"] for entry in entries}, key=str.lower)
+    for entry in entries:
+        assert re.fullmatch("[0-9a-f]{40}", entry["revision"]) and entry["stated_in"] and entry["status"] in STATUSES
+
+
+def test_the_full_profile_asks_for_pinned_models_only():
+    full = PROFILES["full"]
+    assert {full.gpt_neo, full.judge, full.clip} == set(pinned())
+
+
+def test_entering_a_file_keeps_the_pinned_models(tmp_path, monkeypatch):
+    from recipes import common
+
+    monkeypatch.setattr(common, "BUNDLED", tmp_path)
+    (tmp_path / "manifest.json").write_text(json.dumps({"hub": [{"name": "ada/neo"}], "files": []}))
+    (tmp_path / "a.bin").write_bytes(b"a")
+    about = dict.fromkeys(("licence", "attribution", "source", "recipe"), "x")
+    common.register(tmp_path / "a.bin", settings={"seed": 0}, seconds=1.0, **about)
+    content = json.loads((tmp_path / "manifest.json").read_text(encoding="utf-8"))
+    assert content["hub"] == [{"name": "ada/neo"}] and [entry["file"] for entry in content["files"]] == ["a.bin"]

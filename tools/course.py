@@ -63,24 +63,35 @@ class _Position:
 
 
 class OwnKernel(AsyncKernelManager):
-    """Starts the kernel of the running interpreter, never one that a kernelspec on disk names."""
+    """Starts the kernel of one interpreter, by default the running one, never one that a kernelspec on disk names."""
+
+    interpreter = sys.executable
 
     @default("kernel_spec_manager")
     def _own_interpreter(self) -> KernelSpecManager:
         return KernelSpecManager(kernel_dirs=[])
+
+    def format_kernel_cmd(self, extra_arguments: list[str] | None = None) -> list[str]:
+        return [str(self.interpreter), *super().format_kernel_cmd(extra_arguments)[1:]]
 
     @default("transport_encryption")
     def _encrypted_where_possible(self) -> str:
         return "auto"
 
 
-def run(path: Path, env: dict[str, str] | None = None, report: Callable[[int, int], None] | None = None) -> NotebookNode:
+def run(
+    path: Path,
+    env: dict[str, str] | None = None,
+    report: Callable[[int, int], None] | None = None,
+    python: Path | None = None,
+) -> NotebookNode:
     """Execute the notebook in `path` in a kernel of its own and return it with its outputs.
 
     Args:
         path: the notebook; its folder is the kernel's working folder.
         env: the kernel's environment variables; None means this process's.
         report: called with the number of the code cell that starts, from 1, and how many there are.
+        python: the interpreter of the kernel, which has ipykernel; None means the running one.
 
     Raises:
         CellFailure: a cell raised an error, took longer than ``CELL_SECONDS``, or its kernel died.
@@ -91,7 +102,7 @@ def run(path: Path, env: dict[str, str] | None = None, report: Callable[[int, in
         notebook,
         timeout=CELL_SECONDS,
         kernel_name="python3",
-        kernel_manager_class=OwnKernel,
+        kernel_manager_class=type("Kernel", (OwnKernel,), {"interpreter": python or sys.executable}),
         resources={"metadata": {"path": str(path.parent)}},
         on_cell_start=position,
     )
