@@ -24,6 +24,7 @@ _FUNCTIONS = {
 _MODULES = (
     "bundle",
     "clip",
+    "embeddings",
     "environment",
     "evidence",
     "exercises",
