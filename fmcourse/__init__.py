@@ -25,6 +25,7 @@ _FUNCTIONS = {
 _MODULES = (
     "bundle",
     "clip",
+    "embeddings",
     "emergence",
     "environment",
     "evidence",

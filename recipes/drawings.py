@@ -8,16 +8,19 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
-from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+import numpy as np
+from matplotlib.patches import Ellipse, FancyArrowPatch, FancyBboxPatch
+from scipy.stats import norm
 
 IMAGES = Path(__file__).resolve().parent.parent / "images"
 INK = "#222222"
 FILLS = {"data": "#d6e8f5", "model": "#fbe3d1", "use": "#d5efe4", "plain": "#f2f2f2", "note": "#ffffff"}
+BLUE, ORANGE = "#0072B2", "#D55E00"  # Okabe & Ito 2008; in grey they differ in line style too
 
 
 def main() -> None:
     matplotlib.rcParams |= {"svg.fonttype": "path", "svg.hashsalt": "fmcourse", "font.size": 11}
-    for draw in (course_map, decoding, shared_space, sharp_curve):
+    for draw in DRAWINGS:
         figure, axes = plt.subplots(figsize=(9, 4.6))
         axes.axis("off")
         axes.set_xlim(0, 90)
@@ -107,6 +110,137 @@ def sharp_curve(axes) -> None:
         _arrow(axes, (36, y + 4), (23, 23))
         _arrow(axes, (62, y + 4), (70, y + 4))
     _label(axes, 79.5, 42.2, "how to tell", bold=True)
+
+
+def foundation_family(axes) -> None:
+    """A family tree: kinds of data, the models trained on them, and what was adapted from each; years of publication."""
+    _label(axes, 9, 40.5, "trained on", bold=True)
+    _label(axes, 45, 40.5, "foundation model", bold=True)
+    _label(axes, 77, 40.5, "adapted to", bold=True)
+    rows = (
+        ("text", "BERT 2018, GPT-2 2019,\nGPT-3 2020, GPT-Neo 2021", "answers, summaries,\nfiction, code"),
+        ("pairs of image\nand text", "CLIP 2021", "image search, sorting\nwithout labels"),
+        ("images", "ViT 2020, MAE 2021", "medical images,\nsatellite maps"),
+        ("speech, proteins,\ncode, ...", "wav2vec 2.0, ESM,\nCodex", "dictation, structures,\nprogramming"),
+    )
+    for row, (data, models, uses) in enumerate(rows):
+        y = 30.5 - 9.6 * row
+        for x, width, text, kind in ((1, 17, data, "data"), (30, 30, models, "model"), (66, 23, uses, "use")):
+            _box(axes, x, y, width, 7.4, text, kind)
+        _arrow(axes, (18, y + 3.7), (30, y + 3.7))
+        _arrow(axes, (60, y + 3.7), (66, y + 3.7))
+
+
+def why_research(axes) -> None:
+    """Four reasons around one model; below, what nobody inside or outside one institution can see alone."""
+    _box(axes, 33, 16, 24, 11, "one model,\nmany systems", "model")
+    reasons = (
+        (1, 30, "capability nobody listed", "01 emergence", "data"),
+        (62, 30, "a defect that all inherit", "02 homogenization", "plain"),
+        (1, 4, "training data nobody has read", "05 data management", "data"),
+        (62, 4, "harm found after release", "06 harms", "plain"),
+    )
+    for x, y, reason, notebook, kind in reasons:
+        _box(axes, x, y, 27, 8, reason, kind)
+        _label(axes, x + 13.5, y - 2, notebook, bold=True)
+        left = x < 33
+        _arrow(axes, (28 if left else 62, y + 4), (33 if left else 57, 24 if y > 16 else 19))
+    _label(axes, 45, 33, "few can train it,")
+    _label(axes, 45, 30.6, "everybody meets it")
+    _label(axes, 45, 9.6, "so it needs people")
+    _label(axes, 45, 7.2, "from many fields")
+
+
+def data_management(axes) -> None:
+    """Data through the life of a foundation model: three challenges, each where it bites, and the way back."""
+    steps = ((1, "sources", "data"), (24, "training\ndata", "data"), (47, "embeddings", "model"), (70, "systems", "use"))
+    for x, text, kind in steps:
+        _box(axes, x, 22, 18, 9, text, kind)
+    for x, text in ((19, "clean"), (42, "train"), (65, "adapt")):
+        _arrow(axes, (x, 26.5), (x + 5, 26.5))
+        _label(axes, x + 2.5, 28.6, text)
+    for x, head, text in (
+        (21.5, "integration", "where does each row\ncome from?"),
+        (56, "monitoring", "which slice drifts,\nand since when?"),
+        (79, "patching", "mend one slice,\nbreak no other"),
+    ):
+        _label(axes, x, 38.8, head, bold=True)
+        _label(axes, x, 35.2, text)
+    _arrow(axes, (79, 22), (79, 10))
+    _box(axes, 47, 4, 42, 6, "errors found by those who are failed", "plain")
+    _arrow(axes, (47, 7), (33, 7))
+    _box(axes, 11, 4, 22, 6, "manifest, versions", "note")
+    _arrow(axes, (15, 10), (15, 22))
+    _label(axes, 19.5, 16, "lineage")
+
+
+def report_map(axes) -> None:
+    """The report's four parts with their sections, and the notebook that measures each."""
+    parts = (
+        ("2 Capabilities", ("language", "vision", "robotics", "reasoning", "interaction", "philosophy"), "03  04", "model"),
+        ("3 Applications", ("healthcare", "law", "education"), "02", "use"),
+        ("4 Technology", ("modelling, training", "adaptation, evaluation", "systems, data", "security, robustness",
+                          "safety, theory", "interpretability"), "00  01  03  05", "data"),
+        ("5 Society", ("inequity", "misuse", "environment", "legality", "economics", "ethics of scale"), "02  06", "plain"),
+    )  # fmt: skip
+    _box(axes, 21, 36, 48, 6, "emergence and homogenization (section 1)", "note")
+    for place, (part, sections, notebooks, kind) in enumerate(parts):
+        x = 1 + 22.3 * place
+        _box(axes, x, 6, 20.5, 25, "", kind)
+        _label(axes, x + 10.2, 28.6, part, bold=True)
+        for row, section in enumerate(sections):
+            _label(axes, x + 10.2, 25 - 3.3 * row, section)
+        _label(axes, x + 10.2, 3, f"notebook {notebooks}" if len(notebooks) < 3 else f"notebooks {notebooks}", bold=True)
+        _arrow(axes, (45 + 4 * (place - 1.5), 36), (x + 10.2, 31))
+
+
+def distribution_shift(axes) -> None:
+    """Two densities and one boundary, chosen where the training density is thin; the shifted density is not thin there."""
+    x = np.linspace(5, 85, 400)
+    for middle, side in ((27, "one class"), (57, "another")):
+        axes.plot(x, 8 + 330 * norm.pdf(x, middle, 5.5), color=BLUE, lw=2)
+        axes.plot(x, 8 + 330 * norm.pdf(x, middle + 12, 6.5), color=ORANGE, lw=2, ls="--")
+        _label(axes, middle, 34, side)
+    wrong = np.linspace(42, 62, 200)
+    axes.fill_between(wrong, 8, 8 + 330 * norm.pdf(wrong, 39, 6.5), fc=FILLS["model"], ec=ORANGE, hatch="///", lw=0)
+    axes.plot([42, 42], [6, 38], color=INK, lw=1.4)
+    axes.plot([5, 85], [8, 8], color=INK, lw=1.1)
+    _label(axes, 42, 40, "boundary, learned in training", bold=True)
+    _label(axes, 73, 38, "some feature, left to right\n(schematic)")
+    axes.plot([4, 9], [4, 4], color=BLUE, lw=2)
+    axes.text(10, 4, "in distribution", va="center", color=INK, fontsize=10)
+    axes.plot([30, 35], [4, 4], color=ORANGE, lw=2, ls="--")
+    axes.text(36, 4, "shifted", va="center", color=INK, fontsize=10)
+    axes.add_patch(plt.Rectangle((52, 3), 5, 2, fc=FILLS["model"], ec=ORANGE, hatch="///", lw=0))
+    axes.text(58, 4, "one class, now on the wrong side", va="center", color=INK, fontsize=10)
+
+
+def distribution_breadth(axes) -> None:
+    """A broad pre-training distribution over narrow tasks; what fine-tuning sees, and what it may forget."""
+    axes.add_patch(Ellipse((36, 21), 70, 38, fc=FILLS["data"], ec=INK, lw=1.2))
+    _label(axes, 24, 34.5, "pre-training: broad", bold=True)
+    tasks = ((24, 22, "your task,\nseen in fine-tuning", "model", "-"), (52, 25, "the same task,\nanother style", "note", "--"))
+    for x, y, text, kind, line in (*tasks, (46, 11, "another task", "note", "--")):
+        axes.add_patch(Ellipse((x, y), 25, 11, fc=FILLS[kind], ec=INK, lw=1.2, ls=line))
+        axes.text(x, y, text, ha="center", va="center", color=INK, fontsize=10)
+    axes.add_patch(Ellipse((82, 10), 13, 11, fc=FILLS["plain"], ec=INK, lw=1.2, ls=":"))
+    axes.text(82, 10, "never\nseen", ha="center", va="center", color=INK, fontsize=10)
+    for y, text in ((38, "solid: improved"), (35, "dashed: may be lost"), (32, "dotted: never known")):
+        axes.text(70, y, text, va="center", color=INK, fontsize=10)
+
+
+DRAWINGS = (
+    course_map,
+    decoding,
+    shared_space,
+    sharp_curve,
+    foundation_family,
+    why_research,
+    data_management,
+    report_map,
+    distribution_shift,
+    distribution_breadth,
+)
 
 
 def _box(axes, x: float, y: float, width: float, height: float, text: str, kind: str) -> None:
