@@ -95,7 +95,7 @@ def build(name: str, folder: Path, interpreter: str | None = None) -> Path:
         CalledProcessError: pip cannot install the list.
     """
     version, packages = wanted(name)
-    interpreter = interpreter or shutil.which(f"python{version}")
+    interpreter = shutil.which(interpreter or f"python{version}")
     if interpreter is None or _says(interpreter, "import sys; print('%d.%d' % sys.version_info[:2])") != version:
         raise ValueError(f"python: expected a Python {version}, got {interpreter or 'none on the path'}; name one with --python")
     shutil.rmtree(folder, ignore_errors=True)
