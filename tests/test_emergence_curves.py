@@ -172,6 +172,13 @@ def test_a_law_without_noise_is_found():
     assert abs(law.at(128) / math.exp(12 - 1.5 * math.log(128)) - 1) < 0.01
 
 
+def test_runs_that_agree_too_well_are_not_believed():
+    exact = np.exp(12 - 1.5 * np.log(WIDTHS))
+    assert 0.01 <= fit_law(WIDTHS, exact, limit=1e9).spread < 0.02
+    found = forecast(WIDTHS, exact, 1e9, target=128)
+    assert found.high / found.low > 1.02
+
+
 def test_a_law_equals_least_squares_where_every_run_turned():
     turning = lawful(spread=0.3)
     law, line = fit_law(WIDTHS, turning, limit=1e9), np.polyfit(np.log(WIDTHS), np.log(turning), 1)
