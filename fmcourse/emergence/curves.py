@@ -33,8 +33,9 @@ __all__ = [
 ]
 
 FEWEST_POINTS = 3  # two points are always a straight line
-RESAMPLES = 300  # refits behind a forecast; each takes some milliseconds
+RESAMPLES = 200  # refits behind a forecast; each takes some milliseconds
 SHUFFLES = 9_999
+LEAST_SPREAD = 0.01  # in log steps: no two seeds agree better, and a law through few runs would claim that they do
 
 
 def linearity(scale: ArrayLike, score: ArrayLike) -> float:
@@ -206,11 +207,12 @@ def fit_law(scale: ArrayLike, turning: ArrayLike, limit: float) -> Law:
     from scipy.optimize import minimize
 
     x, y = _law_data(scale, turning, limit)
-    seen = np.isfinite(y)
+    seen, centre = np.isfinite(y), x.mean()
+    x = x - centre  # so that slope and intercept can be sought apart
     slope, intercept = np.polyfit(x[seen], y[seen], 1)
-    start = [intercept, slope, math.log(max(np.std(y[seen] - intercept - slope * x[seen]), 0.05))]
-    found = minimize(_misfit, start, args=(x, y, math.log(limit)), method="Nelder-Mead", options={"maxiter": 4_000})
-    return Law(float(found.x[0]), float(found.x[1]), math.exp(found.x[2]))
+    start = [intercept, slope, math.log(max(np.std(y[seen] - intercept - slope * x[seen]), LEAST_SPREAD))]
+    found = minimize(_misfit, start, args=(x, y, math.log(limit)), method="BFGS").x
+    return Law(float(found[0] - found[1] * centre), float(found[1]), _spread(found))
 
 
 def forecast(
@@ -282,7 +284,11 @@ def _misfit(law: Sequence[float], x: np.ndarray, y: np.ndarray, limit: float) ->
     import numpy as np
     from scipy.special import log_ndtr
 
-    spread, seen = math.exp(law[2]), np.isfinite(y)
+    spread, seen = _spread(law), np.isfinite(y)
     middle = law[0] + law[1] * x
-    turned = -0.5 * np.square((y[seen] - middle[seen]) / spread).sum() - seen.sum() * law[2]
+    turned = -0.5 * np.square((y[seen] - middle[seen]) / spread).sum() - seen.sum() * math.log(spread)
     return -(turned + log_ndtr((middle[~seen] - limit) / spread).sum())
+
+
+def _spread(law: Sequence[float]) -> float:
+    return LEAST_SPREAD + math.exp(law[2])
