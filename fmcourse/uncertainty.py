@@ -1,7 +1,7 @@
 """How sure are we? Intervals and tests for a handful of trials, thin over SciPy.
 
 Serves every figure and every evidence row. Sources: Wilson 1927 (a share), Student 1908 (a mean over seeds),
-Efron & Tibshirani 1993 (bootstrap), Fisher 1935 (sign-flip permutation test).
+Efron & Tibshirani 1993 (bootstrap), Fisher 1935 (sign-flip permutation test), Holm 1979 (several tests at once).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike
 
-__all__ = ["Interval", "bootstrap", "mean_interval", "sign_flip", "wilson"]
+__all__ = ["Interval", "bootstrap", "holm", "mean_interval", "sign_flip", "wilson"]
 
 RESAMPLES = 5_000  # the Monte-Carlo error of a bootstrap end is then about a fiftieth of its width
 
@@ -122,6 +122,29 @@ def sign_flip(differences: ArrayLike, seed: int = 0) -> float:
         (differences,), np.mean, permutation_type="samples", n_resamples=9_999, rng=np.random.default_rng(seed)
     )
     return float(result.pvalue)
+
+
+def holm(p_values: ArrayLike) -> list[float]:
+    """Return p-values adjusted for having tested several hypotheses: the chance of one false alarm or more stays below the level.
+
+    Args:
+        p_values: one per test, shape (tests,), each from 0 to 1.
+
+    Returns:
+        The adjusted p-values, in the order given; reject those below the level.
+
+    >>> holm([0.01, 0.04, 0.03])
+    [0.03, 0.06, 0.06]
+    """
+    import numpy as np
+
+    p_values = _values(p_values)
+    require(bool(((p_values >= 0) & (p_values <= 1)).all()), "p_values", "probabilities from 0 to 1", p_values.tolist())
+    order = np.argsort(p_values, kind="stable")
+    stepped = np.maximum.accumulate(p_values[order] * np.arange(len(p_values), 0, -1))
+    adjusted = np.empty_like(p_values)
+    adjusted[order] = np.minimum(stepped, 1)
+    return adjusted.tolist()
 
 
 def _values(values: ArrayLike) -> np.ndarray:

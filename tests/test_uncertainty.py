@@ -10,7 +10,7 @@ import pytest
 from doubles import says
 from scipy import stats
 
-from fmcourse.uncertainty import Interval, bootstrap, mean_interval, sign_flip, wilson
+from fmcourse.uncertainty import Interval, bootstrap, holm, mean_interval, sign_flip, wilson
 
 Z_95 = 1.959963984540054  # the normal quantile of 97.5%, from a table
 ROUNDING = 1e-12  # a few operations in double precision
@@ -141,6 +141,36 @@ def test_seeds_reproduce_and_inputs_stay():
     assert values.tolist() == VALUES
 
 
+@pytest.mark.parametrize(
+    ("p_values", "adjusted"),
+    [
+        ([0.2], [0.2]),
+        ([0.01, 0.02, 0.03], [0.03, 0.04, 0.04]),  # 3, 2 and 1 times; the last may not fall below the one before
+        ([0.4, 0.001, 0.9], [0.8, 0.003, 0.9]),
+        ([0.5, 0.6], [1.0, 1.0]),
+        ([0.0, 1.0], [0.0, 1.0]),
+    ],
+)
+def test_holm_on_paper(p_values, adjusted):
+    assert holm(p_values) == pytest.approx(adjusted, abs=ROUNDING)
+
+
+def test_holm_lies_between_no_correction_and_bonferronis():
+    for seed in range(20):
+        p_values = np.random.default_rng(seed).uniform(size=6)
+        adjusted = np.array(holm(p_values))
+        assert (adjusted >= p_values).all() and (adjusted <= np.minimum(6 * p_values, 1) + ROUNDING).all()
+        order = np.random.default_rng(seed + 1).permutation(6)
+        assert holm(p_values[order]) == pytest.approx(adjusted[order], abs=ROUNDING)
+
+
+def test_holm_keeps_the_family_wise_error():
+    draw = np.random.default_rng(0)
+    alarms = sum(min(holm(draw.uniform(size=10))) < 0.05 for _ in range(4_000))
+    plain = sum(min(draw.uniform(size=10)) < 0.05 for _ in range(4_000))
+    assert alarms / 4_000 < 0.065 and plain / 4_000 > 0.35  # 0.05 with an error of 0.0034, and 1 - 0.95**10 = 0.40
+
+
 def test_numpys_global_generator_is_untouched():
     before = np.random.get_state()[1].tolist()
     bootstrap(VALUES)
@@ -162,6 +192,8 @@ ERRORS = [
     (lambda: bootstrap([1.0, math.inf]), "values: expected finite numbers, got [1.0, inf]"),
     (lambda: sign_flip([1.0, math.nan]), "values: expected finite numbers, got [1.0, nan]"),
     (lambda: sign_flip([1.0]), "values: expected at least two pairs, got 1"),
+    (lambda: holm([]), "values: expected at least one value, got []"),
+    (lambda: holm([0.2, 1.2]), "p_values: expected probabilities from 0 to 1, got [0.2, 1.2]"),
     (lambda: sign_flip([]), "values: expected at least one value, got []"),
 ]
 

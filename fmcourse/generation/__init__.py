@@ -6,21 +6,29 @@ names its sources.
 
 from __future__ import annotations
 
-from fmcourse.generation.decoding import generate, next_logits, next_tokens
+from fmcourse.generation.decoding import generate, generate_batch, next_logits, next_tokens
+from fmcourse.generation.fast import Decoder
 from fmcourse.generation.scoring import bits_per_byte, perplexity, token_losses
 from fmcourse.generation.strategies import Beam, Greedy, Sample
 from fmcourse.generation.variety import distinct_n, repetition_n, self_bleu
+from fmcourse.generation.xray import attention_maps, influence, kept_tokens, receptive_field
 
 __all__ = [
     "Beam",
+    "Decoder",
     "Greedy",
     "Sample",
+    "attention_maps",
     "bits_per_byte",
     "distinct_n",
     "generate",
+    "generate_batch",
+    "influence",
+    "kept_tokens",
     "next_logits",
     "next_tokens",
     "perplexity",
+    "receptive_field",
     "repetition_n",
     "self_bleu",
     "token_losses",

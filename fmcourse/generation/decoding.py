@@ -9,17 +9,18 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fmcourse.arguments import require
+from fmcourse.generation.fast import Decoder, Session
 from fmcourse.generation.strategies import IMPOSSIBLE, Beam, Greedy, Sample
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import GPTNeoForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
-__all__ = ["checked_prompt", "generate", "next_logits", "next_tokens"]
+__all__ = ["checked_prompt", "generate", "generate_batch", "next_logits", "next_tokens"]
 
 
 def generate(
-    model: PreTrainedModel,
+    model: PreTrainedModel | Decoder,
     ids: torch.Tensor | Sequence[int],
     strategy: Greedy | Sample | Beam,
     max_new_tokens: int,
@@ -29,7 +30,8 @@ def generate(
     """Continue a prompt; all samples share one pass over it.
 
     Args:
-        model: a causal language model, such as ``load_gpt_neo()`` gives.
+        model: a causal language model, such as ``load_gpt_neo()`` gives, or its :class:`Decoder`, which is several times as
+            fast and gives the same tokens but where two logits differ by no more than rounding.
         ids: the prompt, shape (length,) or (1, length), at least one token.
         strategy: how the next token is chosen.
         max_new_tokens: the most tokens to add, 0 or more; prompt and new tokens must fit the model's context.
@@ -47,15 +49,8 @@ def generate(
     prompt = checked_prompt(model, ids)
     known = isinstance(strategy, (Greedy, Sample, Beam))
     require(known, "strategy", "Greedy(), Sample(...) or Beam(width)", strategy)
-    require(max_new_tokens >= 0, "max_new_tokens", "0 or more", max_new_tokens)
+    _check_room(model, prompt.shape[1], max_new_tokens)
     require(num_samples >= 1, "num_samples", "at least 1", num_samples)
-    context = model.config.max_position_embeddings
-    require(
-        prompt.shape[1] + max_new_tokens <= context,
-        "max_new_tokens",
-        f"at most {context - prompt.shape[1]} (the context holds {context} tokens, the prompt has {prompt.shape[1]}; shorten it)",
-        max_new_tokens,
-    )
     if max_new_tokens == 0:
         return prompt.repeat(num_samples, 1)
     with torch.inference_mode():
@@ -63,11 +58,80 @@ def generate(
             rows = _beam_search(model, prompt, strategy, max_new_tokens, num_samples)
         else:
             draw = None if seed is None else torch.Generator(prompt.device).manual_seed(seed)
-            rows = _token_by_token(model, prompt, strategy, max_new_tokens, num_samples, draw)
+            session = _begin(model, prompt, num_samples, max_new_tokens)
+            new = _token_by_token(session, strategy, max_new_tokens, model.config.eos_token_id, draw)
+            rows = torch.cat([prompt.repeat(num_samples, 1), new], dim=1)
     return rows.clone()  # outside inference mode: an ordinary tensor, that can be trained on
 
 
-def checked_prompt(model: PreTrainedModel, ids: torch.Tensor | Sequence[int]) -> torch.Tensor:
+def generate_batch(
+    model: GPTNeoForCausalLM | Decoder,
+    prompts: Sequence[torch.Tensor | Sequence[int]],
+    strategy: Greedy | Sample,
+    max_new_tokens: int,
+    num_samples: int = 1,
+    seed: int | None = None,
+    shorten: bool = False,
+) -> list[torch.Tensor]:
+    """Continue several prompts of any lengths at once.
+
+    Args:
+        model: a GPT-Neo or its :class:`Decoder`.
+        prompts: one or more prompts, each of shape (length,) or (1, length).
+        strategy: how the next token is chosen; beams are searched by :func:`generate`, one prompt at a time.
+        max_new_tokens, num_samples, seed: as in :func:`generate`.
+        shorten: whether a prompt that leaves no room in the context loses its first tokens; else it is an error.
+
+    Returns:
+        One new tensor per prompt, shape (num_samples, length), each prompt's tokens first. A row that ended early is filled
+        with the end token, up to the longest of its prompt.
+
+    Raises:
+        ValueError: no prompts, a prompt that is wrong or too long, or a beam.
+    """
+    import torch
+
+    require(len(prompts) >= 1, "prompts", "at least one prompt", list(prompts))
+    require(isinstance(strategy, (Greedy, Sample)), "strategy", "Greedy() or Sample(...)", strategy)
+    require(num_samples >= 1, "num_samples", "at least 1", num_samples)
+    room = model.config.max_position_embeddings - max_new_tokens
+    rows = [checked_prompt(model, prompt)[0] for prompt in prompts]
+    rows = [row[-room:] if shorten and room >= 1 else row for row in rows]
+    _check_room(model, max(map(len, rows)), max_new_tokens)
+    if max_new_tokens == 0:
+        return [row.repeat(num_samples, 1) for row in rows]
+    with torch.inference_mode():
+        draw = None if seed is None else torch.Generator(model.device).manual_seed(seed)
+        decoder = model if isinstance(model, Decoder) else Decoder(model)
+        session = decoder.begin(_padded_left(rows), [len(row) for row in rows], num_samples, max_new_tokens)
+        end = model.config.eos_token_id
+        new = _token_by_token(session, strategy, max_new_tokens, end, draw).split(num_samples)
+        whole = [torch.cat([row.repeat(num_samples, 1), _trimmed(added, end)], dim=1) for row, added in zip(rows, new)]
+    return [row.clone() for row in whole]
+
+
+def _padded_left(rows: list[torch.Tensor]) -> torch.Tensor:
+    from torch.nn.utils.rnn import pad_sequence
+
+    return pad_sequence(rows, batch_first=True, padding_side="left")
+
+
+def _trimmed(new: torch.Tensor, end: int | None) -> torch.Tensor:
+    """Return new tokens, shape (samples, length), without the columns after the end of the longest sample."""
+    if end is None:
+        return new
+    open_columns = (new != end).any(0).nonzero()
+    return new[:, : (int(open_columns[-1]) + 2 if len(open_columns) else 1)]
+
+
+def _check_room(model: PreTrainedModel | Decoder, length: int, new: int) -> None:
+    context = model.config.max_position_embeddings
+    fits = f"at most {context - length} (the context holds {context} tokens, the prompt has {length}; shorten it)"
+    require(new >= 0, "max_new_tokens", "0 or more", new)
+    require(length + new <= context, "max_new_tokens", fits, new)
+
+
+def checked_prompt(model: PreTrainedModel | Decoder, ids: torch.Tensor | Sequence[int]) -> torch.Tensor:
     """Return one prompt as whole numbers on the model's device, shape (1, length), or raise a ValueError that says what is wrong."""
     import torch
 
@@ -81,24 +145,41 @@ def checked_prompt(model: PreTrainedModel, ids: torch.Tensor | Sequence[int]) ->
     return prompt.long()
 
 
-def _token_by_token(model, prompt, strategy, max_new_tokens, num_samples, draw) -> torch.Tensor:
+def _token_by_token(session, strategy, max_new_tokens, end, draw) -> torch.Tensor:
+    """Return the new tokens, shape (rows, length)."""
     import torch
 
-    end = model.config.eos_token_id
-    rows = prompt.repeat(num_samples, 1)
-    logits, cache = _forward(model, prompt, None)
-    cache.batch_repeat_interleave(num_samples)
-    logits = logits.repeat(num_samples, 1)
-    ended = torch.zeros(num_samples, dtype=torch.bool, device=rows.device)
+    new, ended, logits = [], None, session.logits
     while True:
         chosen = strategy.choose(logits, draw)
         if end is not None:
-            chosen = chosen.masked_fill(ended, end)
-            ended = ended | (chosen == end)
-        rows = torch.cat([rows, chosen[:, None]], dim=1)
-        if ended.all() or rows.shape[1] == prompt.shape[1] + max_new_tokens:
-            return rows
-        logits, cache = _forward(model, chosen[:, None], cache)
+            chosen = chosen if ended is None else chosen.masked_fill(ended, end)
+            ended = chosen == end
+        new.append(chosen)
+        if len(new) == max_new_tokens or (ended is not None and ended.all()):
+            return torch.stack(new, dim=1)
+        logits = session.step(chosen)
+
+
+class _Cached:
+    """A session of any causal language model: its own forward pass and its own cache."""
+
+    def __init__(self, model: PreTrainedModel, prompt: torch.Tensor, rows: int) -> None:
+        self.model = model
+        logits, self.cache = _forward(model, prompt, None)
+        self.cache.batch_repeat_interleave(rows)
+        self.logits = logits.repeat(rows, 1)
+
+    def step(self, tokens: torch.Tensor) -> torch.Tensor:
+        self.logits, self.cache = _forward(self.model, tokens[:, None], self.cache)
+        return self.logits
+
+    def reorder(self, parents: torch.Tensor) -> None:
+        self.cache.reorder_cache(parents)
+
+
+def _begin(model: PreTrainedModel | Decoder, prompt: torch.Tensor, rows: int, new: int) -> _Cached | Session:
+    return model.begin(prompt, None, rows, new) if isinstance(model, Decoder) else _Cached(model, prompt, rows)
 
 
 def _forward(model, ids, cache) -> tuple[torch.Tensor, object]:
@@ -119,12 +200,10 @@ def _beam_search(model, prompt, strategy, max_new_tokens, num_samples) -> torch.
     require(num_samples <= width, "num_samples", f"at most the beam's width, {width}", num_samples)
     beams = prompt.repeat(width, 1)
     scores = torch.tensor([0.0] + [IMPOSSIBLE] * (width - 1), device=prompt.device)
-    logits, cache = _forward(model, prompt, None)
-    cache.batch_repeat_interleave(width)
-    logits = logits.repeat(width, 1)
+    session = _begin(model, prompt, width, max_new_tokens)
     finished: list[tuple[float, torch.Tensor]] = []
     for length in range(1, max_new_tokens + 1):
-        totals, parents, tokens = _best_continuations(logits, scores, 2 * width)
+        totals, parents, tokens = _best_continuations(session.logits, scores, 2 * width)
         texts = torch.cat([beams[parents], tokens[:, None]], dim=1)
         closed = torch.full_like(tokens, length == max_new_tokens, dtype=torch.bool)
         closed = closed if end is None else closed | (tokens == end)
@@ -136,8 +215,8 @@ def _beam_search(model, prompt, strategy, max_new_tokens, num_samples) -> torch.
         beams, scores, parents, tokens = texts[kept], totals[kept], parents[kept], tokens[kept]
         if len(finished) == width and scores[0].item() / length**strategy.length_penalty <= finished[-1][0]:
             break
-        cache.reorder_cache(parents)
-        logits, cache = _forward(model, tokens[:, None], cache)
+        session.reorder(parents)
+        session.step(tokens)
     return _padded([text for _, text in finished[:num_samples]], end)
 
 
@@ -159,8 +238,9 @@ def next_logits(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text
     """Return the logits of the token after `text`, shape (1, vocabulary), in fp32 on the CPU."""
     import torch
 
+    prompt = checked_prompt(model, tokenizer(text)["input_ids"])
     with torch.inference_mode():
-        logits, _ = _forward(model, checked_prompt(model, tokenizer(text)["input_ids"]), None)
+        logits = _begin(model, prompt, 1, 1).logits
     return logits.cpu().clone()
 
 
