@@ -32,6 +32,7 @@ _MODULES = (
     "hub",
     "plotting",
     "predictions",
+    "safeguards",
     "training",
     "uncertainty",
     "widgets",
