@@ -4,13 +4,13 @@ PYTHON ?= python3
 REF ?= main
 BIN := .venv/bin/python
 READY := .venv/.ready
-RECIPES := addresses adult emoji emoji_clip sweep_clip clip_frontier clip_clinic defects recall bias_transfer emergence_autopsy emergence_forecast emergence_dose emergence_quanta ladder drawings
+RECIPES := addresses adult emoji emoji_clip sweep_clip clip_frontier clip_clinic defects recall bias_transfer emergence_autopsy emergence_forecast emergence_dose emergence_quanta ladder cards drawings
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 PIP := $(BIN) -m pip install -qq --disable-pip-version-check
 
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: help course lab test test-all assets bench retarget
+.PHONY: help course lab answers ready test test-all assets bench retarget
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1 \2/p' Makefile | awk '{ printf "  %s %-9s", $$1, $$2; $$1 = $$2 = ""; print }'
@@ -20,6 +20,12 @@ course: $(READY) ## run every notebook, write the pages under build/, print the 
 
 lab: $(READY) ## open JupyterLab on notebooks/
 	@$(BIN) -m jupyter lab --ServerApp.root_dir="$(CURDIR)" --LabApp.default_url=/lab/tree/notebooks
+
+answers: $(READY) ## write the printable answer key, build/answers.html
+	@$(BIN) -m tools.answers
+
+ready: $(READY) ## before class: what is missing, and how to mend it
+	@$(BIN) -m tools.ready
 
 test: $(READY) ## test the package and the notebooks
 	@$(BIN) -m pytest -m "not slow"

@@ -36,6 +36,7 @@ _MODULES = (
     "hub",
     "plotting",
     "predictions",
+    "safeguards",
     "training",
     "uncertainty",
     "widgets",

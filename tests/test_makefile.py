@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-TARGETS = {"help", "course", "lab", "test", "test-all", "assets", "bench", "retarget"}
+TARGETS = {"help", "course", "lab", "answers", "ready", "test", "test-all", "assets", "bench", "retarget"}
 
 # Files beside the Makefile steer it: `old` makes it an unsupported version, `broken` breaks an installation off.
 STAND_IN = r"""#!/bin/sh

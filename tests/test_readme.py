@@ -136,6 +136,11 @@ def test_the_readme_is_true(rule):
     assert rule(README, ROOT) == []
 
 
+@pytest.mark.parametrize("rule", [broken_links, wrong_commands])
+def test_the_guide_is_true(rule):
+    assert rule((ROOT / "TEACHING.md").read_text(encoding="utf-8"), ROOT) == []
+
+
 def test_the_readme_has_a_tree_and_both_commands():
     assert len(tree(README)) > 20
     assert {"make course", "make test"} <= {line.strip().removeprefix("$ ") for line in _code(README).splitlines()}

@@ -1,0 +1,100 @@
+"""The answer key holds every folded solution of the notebooks; the check before class says what is missing."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from doubles import says
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from tools import answers, form, ready
+
+ROOT = Path(__file__).resolve().parent.parent
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+TASK = "### Exercise 1 · Double (2 minutes)\n\nDouble `x`."
+SOLUTION = "<details><summary>Solution</summary>\n\n```python\nx = 2 * x\n```\n</details>"
+
+
+def notebook(*texts):
+    return new_notebook(cells=[new_markdown_cell("# Is it two?\n\nA start."), *map(new_markdown_cell, texts)])
+
+
+@pytest.fixture
+def house(tmp_path):
+    """Return a function that makes a repository with one notebook of some texts."""
+    (tmp_path / "notebooks").mkdir()
+
+    def make(*texts):
+        form.write(notebook(*texts), tmp_path / "notebooks" / "00_two.ipynb")
+        return tmp_path
+
+    return make
+
+
+def test_an_exercise_and_its_solution():
+    found = answers.answers(notebook(f"Before.\n\n{TASK}", f"{SOLUTION}\n\n## Next"))
+    assert found == [answers.Answer("Exercise 1 · Double (2 minutes)", "Double `x`.", "```python\nx = 2 * x\n```")]
+
+
+def test_a_cell_of_code_is_no_exercise():
+    assert answers.answers(new_notebook(cells=[new_code_cell(TASK)])) == []
+
+
+@pytest.mark.parametrize("texts, words", [
+    ((TASK,), "Exercise 1 · Double (2 minutes): expected one folded solution, found 0"),
+    ((TASK, SOLUTION, SOLUTION), "Exercise 1 · Double (2 minutes): expected one folded solution, found 2"),
+    ((SOLUTION,), "expected a heading '### Exercise' above each solution, found 0 headings"),
+])  # fmt: skip
+def test_what_does_not_pair_is_named(texts, words):
+    with says(ValueError, words):
+        answers.answers(notebook(*texts))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_every_exercise_of_the_course_is_in_the_key(path):
+    stored = form.read(path)
+    exercises = [cell for cell in stored.cells if "exercise" in cell.metadata.get("tags", [])]
+    assert len(answers.answers(stored)) == len(exercises) > 0
+
+
+def test_the_key_is_a_page_with_the_solution_unfolded(house, capsys):
+    root = house(TASK, SOLUTION)
+    assert answers.main([], root) == 0
+    text = (root / "build" / "answers.html").read_text()
+    assert "Is it two?" in text and "Double" in text and "<details" not in text.split("</head>")[1]
+    assert capsys.readouterr().out == "The key: build/answers.html, 2 parts\n"
+
+
+def test_a_key_with_a_gap_is_not_written(house, capsys):
+    root = house(TASK)
+    assert answers.main([], root) == 1
+    assert capsys.readouterr().err.startswith("00_two: Exercise 1 · Double")
+    assert not (root / "build").exists()
+
+
+def test_ready_names_what_is_missing_and_its_remedy(house, capsys, monkeypatch):
+    monkeypatch.setattr(ready, "lint", lambda path: ["size: too many cells"])
+    monkeypatch.setattr("fmcourse.doctor", lambda: ["memory is short"], raising=False)
+    root = house()
+    assert ready.main(root) == 1
+    assert capsys.readouterr().out.splitlines() == [
+        "memory is short",
+        "00_two.ipynb: size: too many cells",
+        "build/00_two.html: no page to fall back on; run `make course`",
+        "build/answers.html: no answer key; run `make answers`",
+    ]
+
+
+def test_an_old_page_is_noticed_and_a_new_one_is_ready(house, capsys, monkeypatch):
+    monkeypatch.setattr(ready, "lint", lambda path: [])
+    monkeypatch.setattr("fmcourse.doctor", list, raising=False)
+    root = house()
+    (root / "build").mkdir()
+    for name in ("00_two.html", "answers.html"):
+        (root / "build" / name).touch()
+    assert ready.main(root) == 0
+    assert capsys.readouterr().out == "Ready: environment, notebooks, pages and answer key are in place.\n"
+    os.utime(root / "build" / "00_two.html", (0, 0))
+    assert list(ready.missing(root)) == ["build/00_two.html: older than its notebook; run `make course`"]
