@@ -260,7 +260,7 @@ def gallery(images: Sequence, captions: Sequence[str], title: str, columns: int 
     return _encode(figure, f"{title}. Pictures: {', '.join(captions)}.")
 
 
-def heat(images: Sequence, maps: Sequence, captions: Sequence[str], title: str, unit: str) -> Drawing:
+def heat(images: Sequence, maps: Sequence, captions: Sequence[str], title: str, unit: str, columns: int = 3) -> Drawing:
     """Draw pictures on white in grey, each with a map laid over it, one colour scale for all.
 
     Args:
@@ -269,14 +269,18 @@ def heat(images: Sequence, maps: Sequence, captions: Sequence[str], title: str, 
         captions: one per image.
         title: the takeaway.
         unit: what the colours show, with its unit.
+        columns: pictures in a row.
     """
     require(len(images) == len(maps) == len(captions) > 0, "maps", f"one for each of the {len(images)} images", len(maps))
-    figure = _figure(7.2, 2.6)
-    grid = figure.subplots(1, len(images), squeeze=False)[0]
+    require(columns >= 1, "columns", "at least 1", columns)
+    rows = -(-len(images) // columns)
+    figure = _figure(7.2, 0.4 + 2.2 * rows)
+    grid = figure.subplots(rows, columns, squeeze=False)
     largest = max(float(abs(values).max()) for values in maps)
     said = []
-    for axes, image, values, caption in zip(grid, images, maps, captions):
+    for axes in grid.flat:
         axes.axis("off")
+    for axes, image, values, caption in zip(grid.flat, images, maps, captions):
         width, height = image.size
         axes.imshow(_on_white(image).convert("L"), cmap="gray", alpha=0.6)
         shown = {"cmap": "RdBu_r", "vmin": -largest, "vmax": largest, "alpha": 0.6, "interpolation": "bilinear"}
@@ -285,7 +289,7 @@ def heat(images: Sequence, maps: Sequence, captions: Sequence[str], title: str, 
         row, column = divmod(int(values.argmax()), values.shape[1])
         down, right = ((place + 0.5) / count for place, count in zip((row, column), values.shape))
         said.append(f"{caption}: largest {values.max():.2f}, {down:.0%} down and {right:.0%} from the left")
-    figure.colorbar(drawn, ax=list(grid), shrink=0.8, label=unit)
+    figure.colorbar(drawn, ax=list(grid.flat), shrink=0.8, label=unit)
     figure.suptitle(title, **TITLE)
     return _encode(figure, f"{title}. {unit}. {'; '.join(said)}.")
 
