@@ -274,7 +274,8 @@ def heat(images: Sequence, maps: Sequence, captions: Sequence[str], title: str, 
     require(len(images) == len(maps) == len(captions) > 0, "maps", f"one for each of the {len(images)} images", len(maps))
     require(columns >= 1, "columns", "at least 1", columns)
     rows = -(-len(images) // columns)
-    figure = _figure(7.2, 0.4 + 2.2 * rows)
+    figure = _figure(7.2, 0.4 + 2.3 * rows)
+    figure.get_layout_engine().set(h_pad=0.15)  # room for the captions
     grid = figure.subplots(rows, columns, squeeze=False)
     largest = max(float(abs(values).max()) for values in maps)
     said = []
