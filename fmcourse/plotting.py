@@ -284,7 +284,7 @@ def heat(images: Sequence, maps: Sequence, captions: Sequence[str], title: str, 
     for axes, image, values, caption in zip(grid.flat, images, maps, captions):
         width, height = image.size
         axes.imshow(_on_white(image).convert("L"), cmap="gray", alpha=0.6)
-        shown = {"cmap": "RdBu_r", "vmin": -largest, "vmax": largest, "alpha": 0.6, "interpolation": "bilinear"}
+        shown = {"cmap": "RdBu_r", "vmin": -largest, "vmax": largest, "alpha": 0.6, "interpolation": "nearest"}
         drawn = axes.imshow(values, extent=(0, width, height, 0), **shown)
         axes.annotate(caption, (0.5, -0.05), xycoords="axes fraction", ha="center", va="top", fontsize=9)
         row, column = divmod(int(values.argmax()), values.shape[1])
@@ -327,7 +327,7 @@ def _finish(figure: Figure, axes: Axes, title: str, x_label: str, y_label: str, 
 
 def _encode(figure: Figure, alt: str) -> Drawing:
     file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=DPI)
+    figure.savefig(file, format="png", dpi=DPI, pil_kwargs={"optimize": True})
     return Drawing(file.getvalue(), alt, width=round(figure.get_figwidth() * 100))
 
 
