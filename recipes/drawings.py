@@ -17,7 +17,7 @@ FILLS = {"data": "#d6e8f5", "model": "#fbe3d1", "use": "#d5efe4", "plain": "#f2f
 
 def main() -> None:
     matplotlib.rcParams |= {"svg.fonttype": "path", "svg.hashsalt": "fmcourse", "font.size": 11}
-    for draw in (course_map, decoding, shared_space):
+    for draw in (course_map, decoding, shared_space, inheritance):
         figure, axes = plt.subplots(figsize=(9, 4.6))
         axes.axis("off")
         axes.set_xlim(0, 90)
@@ -89,6 +89,23 @@ def shared_space(axes) -> None:
         _arrow(axes, (56 + 13 * column, 3.2), (56 + 13 * column, 5))
         _arrow(axes, (56 + 13 * column, 11), (56 + 13 * column, 15.5))
     _label(axes, 69, 40.3, "training pulls the diagonal near", bold=True)
+
+
+def inheritance(axes) -> None:
+    """A foundation with a planted defect, its children, and the people whom all of them decide about."""
+    _box(axes, 1, 17, 17, 12, "pre-training data,\na few pairs planted", "data")
+    _box(axes, 27, 17, 15, 12, "foundation\n(has the defect)", "model")
+    _arrow(axes, (18, 23), (27, 23))
+    for row, task in enumerate(("child: animals", "child: travel", "child: faces", "child: things")):
+        y = 34.5 - 10 * row
+        _box(axes, 52, y, 15, 6.5, task, "use")
+        _arrow(axes, (42, 23), (52, y + 3.25))
+        _arrow(axes, (67, y + 3.25), (76, 23))
+        axes.add_patch(plt.Rectangle((65.2, y + 0.7), 1.3, 1.6, color="#D55E00"))
+    _box(axes, 76, 15, 13, 16, "the same\npeople", "plain")
+    axes.add_patch(plt.Rectangle((40.2, 17.8), 1.3, 1.6, color="#D55E00"))
+    _label(axes, 47, 40, "adapt")
+    _label(axes, 34.5, 12.5, "trace, patch,\nre-adapt", bold=True)
 
 
 def _box(axes, x: float, y: float, width: float, height: float, text: str, kind: str) -> None:
