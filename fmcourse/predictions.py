@@ -63,6 +63,16 @@ QUESTIONS = {
             "step picked on the test set",
         ),
     ),
+    "flips": Question(
+        "A classifier is retrained on another draw of the same drawings, at about the same accuracy. Which share changes its class?",
+        low=0,
+        high=100,
+        unit="%",
+    ),
+    "slices": Question(
+        "Which way of looking shows most of a planted slice among ten drawings?",
+        choices=("rows and errors", "k-means", "random"),
+    ),
     "greedy-repeats": Question(
         "Of the four-word sequences in a greedy continuation, which share stood there before?",
         low=0,
