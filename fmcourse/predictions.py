@@ -63,6 +63,12 @@ QUESTIONS = {
             "step picked on the test set",
         ),
     ),
+    "lead": Question(
+        "How many training steps before secrets can be extracted does the alarm ring, in the median run?",
+        low=-600,
+        high=600,
+        unit="steps",
+    ),
     "greedy-repeats": Question(
         "Of the four-word sequences in a greedy continuation, which share stood there before?",
         low=0,
