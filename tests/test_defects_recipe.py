@@ -12,6 +12,9 @@ import torch
 from fmcourse import clip, homogenization
 from fmcourse.homogenization.defects import COLOUR
 
+pytest.importorskip("resvg_py", reason="needs the recipes' packages (`pip install -e '.[recipes]'`) and npm, which fetches the names")
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def recipes():
