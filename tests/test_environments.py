@@ -137,6 +137,7 @@ def stand_in(monkeypatch, tmp_path):
 def test_a_simulation_that_passes(notebooks, stand_in):
     result = stand_in(notebooks("00_a", "import os\nassert 'PYTHONPATH' not in os.environ", setup="import time; time.sleep(0.3)"))
     assert result.passed and result.python == "3.13.0" and list(result.seconds) == ["00_a"]
+    assert result.packages == {"numpy": "2.1.3"}
     assert 0.25 < result.setup_seconds < result.seconds["00_a"]
     assert str(result).endswith("passed")
 
@@ -186,7 +187,7 @@ def test_the_command_stores_its_result(notebooks, monkeypatch, tmp_path, capsys)
     (tmp_path / "build" / "environments" / "colab").mkdir(parents=True)
     monkeypatch.setattr(environments, "build", lambda name, folder, python: None)
     monkeypatch.setattr(environments, "archive_of", lambda root, file: file)
-    monkeypatch.setattr(environments, "simulate", lambda *given: Result("colab", "3.13.0", 41.0, {}, {}, {"00_a": 2.0}))
+    monkeypatch.setattr(environments, "simulate", lambda *given: Result("colab", "3.13.0", "2026-11-24", 41.0, seconds={"00_a": 2.0}))
     assert environments.main(["colab"], tmp_path) == 0
     stored = json.loads((tmp_path / "build" / "environments" / "colab" / "result.json").read_text())
     assert stored["setup_seconds"] == 41.0 and stored["seconds"] == {"00_a": 2.0}
@@ -194,4 +195,24 @@ def test_the_command_stores_its_result(notebooks, monkeypatch, tmp_path, capsys)
 
 
 def test_a_slow_set_up_is_said():
-    assert "the set-up took more than 60 s" in str(Result("colab", "3.13.0", 61.0, seconds={"00_a": 1.0}))
+    assert "the set-up took more than 60 s" in str(Result("colab", "3.13.0", setup_seconds=61.0, seconds={"00_a": 1.0}))
+
+
+def test_results_are_kept_side_by_side_and_the_readme_shows_them(tmp_path):
+    (tmp_path / "tools" / "environments").mkdir(parents=True)
+    (tmp_path / "README.md").write_text("# x\n<!-- environments -->\n<!-- /environments -->\n", encoding="utf-8")
+    good = Result("colab", "3.13.0", "2026-11-24", 41.0, seconds={"00_a": 2.0, "04_b": 3.0}, packages={"numpy": "2.1.3"})
+    environments.keep(good, tmp_path)
+    bad = Result("older", "3.11.7", "2026-11-24", 9.0, {"torch": ("2.9", None)}, {"04_b": "no"}, {"00_a": 2.0, "04_b": 3.0})
+    environments.keep(bad, tmp_path)
+    older, colab = (tmp_path / "README.md").read_text(encoding="utf-8").splitlines()[5:3:-1]
+    assert colab == "| colab, simulated | 3.13.0 | – | – | – | 2.1.3 | – | – | – | 00, 04 | none | 41 s | 2026-11-24 |"
+    assert "| 00, not 04_b | torch 2.9 → nothing | 9 s |" in older
+
+
+def test_a_readme_without_a_place_keeps_nothing(tmp_path):
+    (tmp_path / "README.md").write_text("# x\n")
+    words = "README.md: expected the lines <!-- environments --> and <!-- /environments -->, where the environments table belongs"
+    with says(ValueError, words):
+        environments.keep(Result("colab"), tmp_path)
+    assert not (tmp_path / "tools").exists()

@@ -13,8 +13,10 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from tools.course import with_table
+from tools.course import evidence_table
+from tools.environments import RESULTS, compatibility_table
 from tools.retarget import read_target
+from tools.tables import with_table
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -159,7 +161,13 @@ def test_the_evidence_table_is_that_of_the_stored_rows():
     stored = ROOT / "fmcourse" / "bundled" / "evidence.json"
     if not stored.exists():
         pytest.skip("no evidence is stored yet; `python -m tools.course --save` stores it")
-    assert README == with_table(README, json.loads(stored.read_text(encoding="utf-8")))
+    assert README == with_table(README, "evidence", evidence_table(json.loads(stored.read_text(encoding="utf-8"))))
+
+
+def test_the_compatibility_table_is_that_of_the_stored_results():
+    stored = json.loads(RESULTS.read_text(encoding="utf-8"))
+    assert README == with_table(README, "environments", compatibility_table(stored))
+    assert stored and all(" simulated" in line for line in compatibility_table(stored).splitlines()[2:])
 
 
 @pytest.fixture

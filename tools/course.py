@@ -29,11 +29,11 @@ from traitlets import default
 from tools.form import read, write
 from tools.pages import index, page
 from tools.retarget import ROOT
+from tools.tables import markdown, with_table
 
-__all__ = ["CellFailure", "OwnKernel", "choose", "evidence_table", "keep", "main", "run", "with_table"]
+__all__ = ["CellFailure", "OwnKernel", "choose", "evidence_table", "keep", "main", "run"]
 
 CELL_SECONDS = 1800  # a cell that takes longer hangs
-MARKS = ("<!-- evidence -->", "<!-- /evidence -->")
 COLUMNS = ("claim", "report", "notebook", "estimate and interval", "paper", "carries over?")
 PRINTED = ("claim", "notebook", "estimate", "low", "high", "expected", "seeds")  # what fits a terminal; the README has more
 
@@ -156,14 +156,12 @@ class _Line:
 
 def evidence_table(rows: list[dict[str, Any]]) -> str:
     """Return evidence rows as the markdown table that the README shows."""
-    lines = ["| " + " | ".join(COLUMNS) + " |", "|" + " --- |" * len(COLUMNS)]
-    return "\n".join([*lines, *("| " + " | ".join(_entries(row)) + " |" for row in rows)])
+    return markdown(COLUMNS, [_entries(row) for row in rows])
 
 
 def _entries(row: dict[str, Any]) -> list[str]:
     figure = f"{row['estimate']:.3g} [{row['low']:.3g}, {row['high']:.3g}]"
-    texts = [row["claim"], row["section"], row["notebook"], figure, row["paper"], row["carries_over"]]
-    return [text.replace("|", "\\|").replace("\n", " ") for text in texts]
+    return [row["claim"], row["section"], row["notebook"], figure, row["paper"], row["carries_over"]]
 
 
 def keep(rows: list[dict[str, Any]], notebooks: list[str], seconds: float, root: Path = ROOT) -> None:
@@ -176,24 +174,11 @@ def keep(rows: list[dict[str, Any]], notebooks: list[str], seconds: float, root:
     old = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
     others = [row for row in old if row["notebook"] not in notebooks]
     merged = sorted([*others, *rows], key=lambda row: row["notebook"])
-    text = with_table(readme.read_text(encoding="utf-8"), merged)
+    text = with_table(readme.read_text(encoding="utf-8"), "evidence", evidence_table(merged))
     if merged != old:
         path.write_text(json.dumps(merged, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         _register(path, seconds)
     readme.write_text(text, encoding="utf-8")
-
-
-def with_table(readme: str, rows: list[dict[str, Any]]) -> str:
-    """Return the README's text with the table of `rows` between its two marks.
-
-    Raises:
-        ValueError: the marks are not there, once each and in order.
-    """
-    before, mark, rest = readme.partition(MARKS[0])
-    _, end, after = rest.partition(MARKS[1])
-    if not mark or not end:
-        raise ValueError(f"README.md: expected the lines {MARKS[0]} and {MARKS[1]}, where the evidence table belongs")
-    return f"{before}{mark}\n{evidence_table(rows)}\n{end}{after}"
 
 
 def _register(path: Path, seconds: float) -> None:

@@ -4,6 +4,7 @@
     python -m tools.environments older     transformers 4.57 on Python 3.11
     python -m tools.environments newest    the newest of everything
     python -m tools.environments colab 04  one notebook only
+    python -m tools.environments --save colab    and keep the result: the README's table comes from there
 
 Each list beside this file names a Python and packages. The notebooks' own first cell installs the course, from an archive
 of the last commit, in a kernel that takes itself for Colab's. Whatever was installed before must have kept its version.
@@ -13,6 +14,7 @@ What is simulated are packages and that cell; not Colab's machine, its GPU or it
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
 import os
 import re
@@ -27,10 +29,14 @@ from pathlib import Path
 from tools import course
 from tools.form import read, write
 from tools.retarget import ROOT, Target, read_target
+from tools.tables import markdown, with_table
 
-__all__ = ["LISTS", "Result", "build", "main", "prepare", "replaced", "simulate"]
+__all__ = ["LISTS", "RESULTS", "Result", "build", "compatibility_table", "keep", "main", "prepare", "replaced", "simulate"]
 
 LISTS = Path(__file__).resolve().parent
+RESULTS = LISTS / "results.json"
+SHOWN = ("torch", "transformers", "datasets", "numpy", "matplotlib", "ipython", "ipywidgets")
+COLUMNS = ("environment", "Python", *SHOWN, "notebooks run through", "packages replaced", "set-up", "on")
 SETUP_SECONDS = 60  # the promise: so long may the first cell take
 FREEZE = "import importlib.metadata as m, json; print(json.dumps({d.name.lower(): d.version for d in m.distributions()}))"
 COLAB = "import google.colab\n"  # a .pth file's line: every kernel of the environment takes itself for Colab's
@@ -42,19 +48,23 @@ class Result:
 
     Attributes:
         name: the list's name.
+        date: the day of the run.
         python: the version of its Python.
         setup_seconds: what the first set-up cell took, pip included.
         replaced: packages that the course's installation changed or removed: name to versions before and after.
         failures: notebook to the sentence that names the cell and the error, for those that did not run through.
         seconds: notebook to wall-clock seconds.
+        packages: the versions of some packages, as the notebooks found them.
     """
 
     name: str
     python: str = ""
+    date: str = field(default_factory=lambda: datetime.date.today().isoformat())
     setup_seconds: float = 0.0
     replaced: dict[str, tuple[str, str | None]] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    packages: dict[str, str] = field(default_factory=dict)
 
     @property
     def passed(self) -> bool:
@@ -185,7 +195,8 @@ def simulate(name: str, python: Path, notebooks: list[Path], folder: Path) -> Re
             result.failures[path.stem] = " ".join(str(error).split())
         result.seconds[path.stem] = time.monotonic() - started
         result.setup_seconds = result.setup_seconds or clock.first
-    result.replaced = replaced(before, versions(python))
+    after = versions(python)
+    result.replaced, result.packages = replaced(before, after), {name: after[name] for name in SHOWN if name in after}
     installed = _says(python, "import fmcourse; print(fmcourse.__file__)")
     if not installed.startswith(str(python.parent.parent)):
         result.failures["set-up"] = f"the course was not installed into the environment, but found in {installed or 'no place'}"
@@ -205,11 +216,40 @@ class _Clock:
             self.first = time.monotonic() - self._started
 
 
+def keep(result: Result, root: Path = ROOT) -> None:
+    """Store a result beside those of the other environments, whatever it says, and renew the README's table.
+
+    Raises:
+        ValueError: the README has no place for the table; nothing is stored then.
+    """
+    path, readme = root / RESULTS.relative_to(ROOT), root / "README.md"
+    stored = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    stored = dict(sorted((stored | {result.name: asdict(result)}).items()))
+    text = with_table(readme.read_text(encoding="utf-8"), "environments", compatibility_table(stored))
+    path.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
+    readme.write_text(text, encoding="utf-8")
+
+
+def compatibility_table(stored: dict[str, dict]) -> str:
+    """Return stored results, name to fields of :class:`Result`, as the markdown table that the README shows."""
+    return markdown(COLUMNS, [_entries(Result(**fields)) for fields in stored.values()])
+
+
+def _entries(result: Result) -> list[str]:
+    whole = [name[:2] for name in result.seconds if name not in result.failures]
+    failed = [f"not {name}" for name in result.failures]
+    changed = [f"{name} {before} → {after or 'nothing'}" for name, (before, after) in result.replaced.items()]
+    versions = [result.packages.get(name, "–") for name in SHOWN]
+    ran, swapped = ", ".join([*whole, *failed]) or "none", ", ".join(changed) or "none"
+    return [f"{result.name}, simulated", result.python, *versions, ran, swapped, f"{result.setup_seconds:.0f} s", result.date]
+
+
 def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.environments", description="Run the course as students find it.")
     parser.add_argument("name", help="colab, older or newest")
     parser.add_argument("notebooks", nargs="*", help="beginnings of names, such as 04 (default: all)")
     parser.add_argument("--python", help="the Python to make the environment with (default: the list's, from the path)")
+    parser.add_argument("--save", action="store_true", help="store the result and renew the README's table")
     parser.add_argument("--keep", action="store_true", help="use the environment of the last run as it is")
     chosen = parser.parse_args(arguments)
     folder = root / "build" / "environments" / chosen.name
@@ -225,4 +265,6 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     result = simulate(chosen.name, python, copies, folder)
     (folder / "result.json").write_text(json.dumps(asdict(result), indent=1) + "\n", encoding="utf-8")
     print(result)
+    if chosen.save:
+        keep(result, root)
     return 0 if result.passed else 1
