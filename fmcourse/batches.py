@@ -1,17 +1,25 @@
-"""What does a training step read? A batch that is a function of the step, whole or in parts.
+"""What does a training step read, and how is it computed? A batch of the step, whole or in parts, in one precision.
 
-Serves :func:`fmcourse.training.fit`.
+Serves :func:`fmcourse.training.fit`. Source: Micikevicius et al. 2018 (mixed precision with fp32 master weights).
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from fmcourse.arguments import require
+from fmcourse.arguments import choose, require
 
-__all__ = ["batch_function", "parts"]
+if TYPE_CHECKING:
+    import torch
+    from accelerate import Accelerator
+
+__all__ = ["Parted", "autocast", "batch_function", "parts"]
+
+PRECISIONS = {"bf16": "bfloat16", "fp16": "float16"}  # of a step's products, as torch names them
 
 
 def batch_function(batches: Callable[[int], Any] | Sequence[Any]) -> Callable[[int], Any]:
@@ -78,3 +86,57 @@ def _cut(batch: Any, rows: slice) -> Any:
     if isinstance(batch, Mapping):
         return {name: tensor[rows] for name, tensor in batch.items()}
     return tuple(tensor[rows] for tensor in batch) if isinstance(batch, (tuple, list)) else batch[rows]
+
+
+@dataclass(frozen=True)
+class Parted:
+    """How a batch is computed: in how many parts, in which precision, and by which of several processes.
+
+    Attributes:
+        accumulate: parts of a batch that one process computes, one after the other.
+        autocast: of :func:`autocast`.
+        accelerator: of a program started by ``accelerate launch``, or None.
+    """
+
+    accumulate: int
+    autocast: Callable[[], contextlib.AbstractContextManager]
+    accelerator: Accelerator | None
+
+    @property
+    def rank(self) -> int:
+        """The place of this process among those that train together; 0 is the main one."""
+        return self.accelerator.process_index if self.accelerator else 0
+
+    def own(self, batch: Any) -> list[tuple[Any, float]]:
+        """Return this process's parts of a batch, each with its share of all rows."""
+        processes = self.accelerator.num_processes if self.accelerator else 1
+        return parts(batch, self.accumulate * processes)[self.rank :: processes]
+
+    def summed(self, model: torch.nn.Module, number: float) -> float:
+        """Sum the gradients over all processes, in place, and return the sum of their losses."""
+        import torch
+
+        if self.accelerator is None or self.accelerator.num_processes == 1:
+            return number
+        gradients = [p.grad for p in model.parameters() if p.grad is not None]
+        flat = torch.cat([gradient.flatten() for gradient in gradients] + [gradients[0].new_tensor([number])])
+        pieces = self.accelerator.reduce(flat, "sum").split([gradient.numel() for gradient in gradients] + [1])
+        for gradient, piece in zip(gradients, pieces):
+            gradient.copy_(piece.view(gradient.shape))
+        return pieces[-1].item()
+
+
+def autocast(model: torch.nn.Module, precision: str | None) -> Callable[[], contextlib.AbstractContextManager]:
+    """Return a function to a block whose products are computed in this precision; None leaves them as they are.
+
+    Raises:
+        ValueError: an unknown precision, or one for a model whose trained weights are not fp32.
+    """
+    import torch
+
+    if precision is None:
+        return contextlib.nullcontext
+    dtype = getattr(torch, PRECISIONS[choose("precision", precision, PRECISIONS)])
+    kinds = {str(p.dtype) for p in model.parameters() if p.requires_grad}
+    require(kinds == {"torch.float32"}, "precision", "a model whose trained weights are all fp32", ", ".join(sorted(kinds)))
+    return lambda: torch.autocast(next(model.parameters()).device.type, dtype)

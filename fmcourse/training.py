@@ -9,7 +9,6 @@ Serves all notebooks that train. Sources: Loshchilov & Hutter 2019 (AdamW), Losh
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import math
 import time
@@ -18,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fmcourse.arguments import choose, require
-from fmcourse.batches import batch_function, parts
+from fmcourse.arguments import require
+from fmcourse.batches import Parted, autocast, batch_function
 from fmcourse.checkpoints import State, fingerprint
 from fmcourse.progress import Progress
 
@@ -31,7 +30,6 @@ __all__ = ["Run", "adamw", "constant", "cosine", "digest", "fit"]
 
 SEED_STRIDE = 1_000_003  # a prime: seeds of neighbouring runs never share a step's generator in practice
 RANK_STRIDE = 7_368_787  # another: so that processes which train together draw differently
-PRECISIONS = {"bf16": "bfloat16", "fp16": "float16"}  # of the products in a step, as torch names them
 
 
 @dataclass(frozen=True)
@@ -193,10 +191,10 @@ def fit(
 
     require(steps >= 1, "steps", "at least 1", steps)
     require(accumulate >= 1, "accumulate", "at least 1", accumulate)
-    parted = _Parted(accumulate, _autocast(model, precision), accelerator)
+    parted = Parted(accumulate, autocast(model, precision), accelerator)
     plan = _Plan(batch_function(batches), steps, loss or _language_model_loss, schedule, clip, measure, measure_every, seed, parted)
     optimizer = (optimizer or adamw())(model)
-    scaler = torch.amp.GradScaler(_kind(model), enabled=precision == "fp16")
+    scaler = torch.amp.GradScaler(next(model.parameters()).device.type, enabled=precision == "fp16")
     special = {"accumulate": accumulate if accumulate > 1 else None, "precision": precision}
     own = fingerprint(model, optimizer, steps, seed, data, **special)
     state = State(model, optimizer, scaler, own, Path(checkpoint) if checkpoint else None, writes=parted.rank == 0)
@@ -223,42 +221,10 @@ class _Plan:
     measure: Callable | None
     measure_every: int
     seed: int
-    parted: _Parted
+    parted: Parted
 
     def seed_at(self, step: int) -> int:
         return self.seed * SEED_STRIDE + step
-
-
-@dataclass(frozen=True)
-class _Parted:
-    """How a batch is computed: in how many parts, in which precision, and by which of several processes."""
-
-    accumulate: int
-    autocast: Callable[[], contextlib.AbstractContextManager]
-    accelerator: Accelerator | None
-
-    @property
-    def rank(self) -> int:
-        """The place of this process among those that train together; 0 is the main one."""
-        return self.accelerator.process_index if self.accelerator else 0
-
-    def own(self, batch: Any) -> list[tuple[Any, float]]:
-        """Return this process's parts of a batch, each with its share of all rows."""
-        processes = self.accelerator.num_processes if self.accelerator else 1
-        return parts(batch, self.accumulate * processes)[self.rank :: processes]
-
-    def summed(self, model: torch.nn.Module, number: float) -> float:
-        """Sum the gradients over all processes, in place, and return the sum of their losses."""
-        import torch
-
-        if self.accelerator is None or self.accelerator.num_processes == 1:
-            return number
-        gradients = [p.grad for p in model.parameters() if p.grad is not None]
-        flat = torch.cat([gradient.flatten() for gradient in gradients] + [gradients[0].new_tensor([number])])
-        pieces = self.accelerator.reduce(flat, "sum").split([gradient.numel() for gradient in gradients] + [1])
-        for gradient, piece in zip(gradients, pieces):
-            gradient.copy_(piece.view(gradient.shape))
-        return pieces[-1].item()
 
 
 def _loop(plan: _Plan, state: State, checkpoint_seconds: float, line: Progress) -> None:
@@ -314,8 +280,7 @@ def _backward(plan: _Plan, state: State) -> float:
         torch.manual_seed(plan.seed_at(state.step) + plan.parted.rank * RANK_STRIDE)  # the same batch, but another dropout
     for part, share in plan.parted.own(batch):
         with plan.parted.autocast():
-            value = plan.loss(state.model, part)
-        value = value if share == 1 else value * share
+            value = share * plan.loss(state.model, part)
         number += value.item()
         state.scaler.scale(value).backward()
     return number
@@ -331,22 +296,6 @@ def _record(plan: _Plan, state: State) -> None:
     state.model.eval()
     state.records.append({"step": state.step, **plan.measure(state.model)})
     state.model.train()
-
-
-def _autocast(model: torch.nn.Module, precision: str | None) -> Callable[[], contextlib.AbstractContextManager]:
-    """Return a function to a block whose products are computed in this precision; None leaves them as they are."""
-    import torch
-
-    if precision is None:
-        return contextlib.nullcontext
-    dtype = getattr(torch, PRECISIONS[choose("precision", precision, PRECISIONS)])
-    kinds = {str(p.dtype) for p in model.parameters() if p.requires_grad}
-    require(kinds == {"torch.float32"}, "precision", "a model whose trained weights are all fp32", ", ".join(sorted(kinds)))
-    return lambda: torch.autocast(_kind(model), dtype)
-
-
-def _kind(model: torch.nn.Module) -> str:
-    return next(model.parameters()).device.type
 
 
 def _language_model_loss(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
