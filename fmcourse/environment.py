@@ -14,8 +14,12 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fmcourse.arguments import choose, require
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = [
     "PROFILES",
@@ -24,9 +28,11 @@ __all__ = [
     "cache_folder",
     "caught",
     "device",
+    "first_line",
     "in_colab",
     "mixed_precision",
     "native_bf16",
+    "placed",
     "profile",
     "setup",
     "state_folder",
@@ -200,14 +206,36 @@ def native_bf16() -> bool:
     return torch.cuda.get_device_capability() >= (8, 0)
 
 
-def mixed_precision() -> str | None:
-    """Return the precision in which the device trains fastest: ``bf16`` where it is native, ``fp16`` on older GPUs.
+def mixed_precision(model: torch.nn.Module | None = None) -> str | None:
+    """Return the precision in which a model trains fastest where it lies: ``bf16`` where that is native, ``fp16`` on older GPUs.
 
-    None on a CPU: all in fp32. Weights and optimizer stay in fp32 everywhere; see :func:`fmcourse.training.fit`.
+    None on a CPU: all in fp32. Weights and optimizer stay in fp32 everywhere; see :func:`fmcourse.training.fit`. Without a
+    model it is that of :func:`device`.
     """
-    if device() == "cpu":
+    place = device() if model is None else next(model.parameters()).device.type
+    if place == "cpu":
         return None
     return "bf16" if native_bf16() else "fp16"
+
+
+def placed(model: torch.nn.Module) -> torch.nn.Module:
+    """Move a model to the device and return it; one that the GPU cannot take stays on the CPU, with a sentence."""
+    try:
+        return model.to(device())
+    except RuntimeError as error:  # torch's, for a GPU that is full, lost, or of another kind than torch was built for
+        if device() == "cpu":
+            raise
+        print(f"The GPU cannot take this model ({first_line(error)}); going on with it on the CPU, where it takes longer.")
+        return model.to("cpu")
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message, or its kind where there is none.
+
+    >>> first_line(ValueError("too large\\nby far")), first_line(KeyError())
+    ('too large', 'KeyError')
+    """
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
 def in_colab() -> bool:
@@ -233,7 +261,8 @@ def work_folder(on_drive: bool = False) -> Path:
     except ImportError:
         print(f"Drive can be mounted in Google Colab only; your work is kept in {state_folder()}.")
     except Exception as error:  # access that was not given, or a Drive that is full, can fail in any way
-        print(f"Drive could not be mounted ({error}); your work is kept in {state_folder()}, which goes with this machine.")
+        problem = first_line(error)
+        print(f"Drive could not be mounted ({problem}); your work is kept in {state_folder()}, which goes with this machine.")
     else:
         return folder
     return state_folder()

@@ -16,7 +16,19 @@ import torch
 from doubles import says
 
 from fmcourse import environment
-from fmcourse.environment import GIB, PROFILES, caught, device, native_bf16, profile, setup, state_folder, work_folder
+from fmcourse.environment import (
+    GIB,
+    PROFILES,
+    caught,
+    device,
+    mixed_precision,
+    native_bf16,
+    placed,
+    profile,
+    setup,
+    state_folder,
+    work_folder,
+)
 
 CHOICES = "FMCOURSE_PROFILE: expected one of 'tiny', 'full', got "
 
@@ -149,6 +161,40 @@ def test_without_a_state_folder_the_home_is_used(monkeypatch, tmp_path):
     monkeypatch.delenv("FMCOURSE_STATE")
     monkeypatch.setattr(environment.Path, "home", lambda: tmp_path)
     assert state_folder() == tmp_path / ".cache" / "fmcourse" / "state" and state_folder().is_dir()
+
+
+# A model's place.
+
+
+def test_a_gpu_that_cannot_take_a_model_leaves_it_on_the_cpu(monkeypatch, capsys):
+    class Full(torch.nn.Linear):
+        def to(self, device):
+            if device == "cuda":
+                raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 2 GiB")
+            return super().to(device)
+
+    monkeypatch.setattr(environment, "device", lambda: "cuda")
+    model = Full(1, 1)
+    assert placed(model) is model and model.weight.device.type == "cpu"
+    assert capsys.readouterr().out == (
+        "The GPU cannot take this model (CUDA out of memory.); going on with it on the CPU, where it takes longer.\n"
+    )
+
+
+def test_without_a_gpu_an_error_is_an_error():
+    class Broken(torch.nn.Linear):
+        def to(self, device):
+            raise RuntimeError("lost")
+
+    with says(RuntimeError, "lost"):
+        placed(Broken(1, 1))
+
+
+def test_a_model_that_stayed_on_the_cpu_is_trained_in_fp32(monkeypatch):
+    monkeypatch.setattr(environment, "device", lambda: "cuda")
+    monkeypatch.setattr(environment, "native_bf16", lambda: False)
+    assert mixed_precision() == "fp16" and mixed_precision(torch.nn.Linear(1, 1)) is None
+    assert mixed_precision(torch.nn.Linear(1, 1, device="meta")) == "fp16"
 
 
 # Work that outlives the machine.

@@ -82,7 +82,7 @@ def _tuned(
         lr=given.lr,
         seed=given.seed,
         accumulate=given.accumulate,
-        precision=environment.mixed_precision(),
+        precision=environment.mixed_precision(model),
         accelerator=accelerator,
         checkpoint=given.output / "run.pt",
     )
