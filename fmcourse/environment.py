@@ -14,8 +14,12 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fmcourse.arguments import choose, require
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = [
     "PROFILES",
@@ -24,13 +28,19 @@ __all__ = [
     "cache_folder",
     "caught",
     "device",
+    "first_line",
+    "in_colab",
+    "mixed_precision",
     "native_bf16",
+    "placed",
     "profile",
     "setup",
     "state_folder",
+    "work_folder",
 ]
 
 SHOWN_PACKAGES = ("torch", "transformers", "datasets", "numpy")
+DRIVE = Path("/content/drive")  # where Colab mounts Google Drive
 GPU_ADVICE = "in Colab choose Runtime, Change runtime type, T4 GPU"
 GIB = 2**30
 
@@ -45,6 +55,7 @@ class Profile:
         judge: a larger model of the same family that scores what the first one writes.
         clip: the CLIP of notebook 03.
         clip_lr: the learning rate at which that one's picture tower is fine-tuned.
+        clip_accumulate: in how many parts a batch of its fine-tuning is computed; see :func:`fmcourse.training.fit`.
         new_tokens: length of each continuation, in tokens.
         prompts: how many addresses are continued.
         memory_gib: the largest peak of a notebook, with the notebook's own share, in GiB.
@@ -57,6 +68,7 @@ class Profile:
     judge: str
     clip: str
     clip_lr: float
+    clip_accumulate: int
     new_tokens: int
     prompts: int
     memory_gib: float
@@ -69,6 +81,7 @@ TINY = Profile(
     judge="ladder-large",
     clip="emoji-clip",
     clip_lr=3e-4,
+    clip_accumulate=1,
     new_tokens=60,
     prompts=13,
     memory_gib=3.0,
@@ -80,6 +93,7 @@ FULL = Profile(
     judge="EleutherAI/gpt-neo-1.3B",
     clip="openai/clip-vit-base-patch32",
     clip_lr=1e-5,
+    clip_accumulate=2,
     new_tokens=120,
     prompts=13,
     memory_gib=7.5,
@@ -90,7 +104,7 @@ PROFILES = {"tiny": TINY, "full": FULL}
 
 @dataclass(frozen=True)
 class Environment:
-    """What :func:`setup` found: the profile, the device, the seed and the versions that matter."""
+    """What :func:`setup` found: the profile, the device and its precision, the seed and the versions that matter."""
 
     profile: Profile
     device: str
@@ -100,12 +114,14 @@ class Environment:
     cores: int
     memory_gib: float
     in_colab: bool
+    precision: str | None = None
 
     def __str__(self) -> str:
         versions = ", ".join(f"{name} {version}" for name, version in self.packages.items())
         place = "Google Colab" if self.in_colab else platform.system()
+        mixed = f", {self.precision} mixed precision" if self.precision else ""
         lines = [
-            f"profile {self.profile.name} on {self.device}, seed {self.seed}",
+            f"profile {self.profile.name} on {self.device}{mixed}, seed {self.seed}",
             f"Python {self.python}, {versions}",
             f"{place}, {self.cores} cores, {self.memory_gib:.0f} GiB of memory",
         ]
@@ -154,7 +170,8 @@ def setup(seed: int = 0, profile: str | None = None) -> Environment:
         packages={name: importlib.metadata.version(name) for name in SHOWN_PACKAGES},
         cores=os.cpu_count() or 1,
         memory_gib=_memory_gib(),
-        in_colab="google.colab" in sys.modules,
+        in_colab=in_colab(),
+        precision=mixed_precision(),
     )
 
 
@@ -187,6 +204,68 @@ def native_bf16() -> bool:
     import torch
 
     return torch.cuda.get_device_capability() >= (8, 0)
+
+
+def mixed_precision(model: torch.nn.Module | None = None) -> str | None:
+    """Return the precision in which a model trains fastest where it lies: ``bf16`` where that is native, ``fp16`` on older GPUs.
+
+    None on a CPU: all in fp32. Weights and optimizer stay in fp32 everywhere; see :func:`fmcourse.training.fit`. Without a
+    model it is that of :func:`device`.
+    """
+    place = device() if model is None else next(model.parameters()).device.type
+    if place == "cpu":
+        return None
+    return "bf16" if native_bf16() else "fp16"
+
+
+def placed(model: torch.nn.Module) -> torch.nn.Module:
+    """Move a model to the device and return it; one that the GPU cannot take stays on the CPU, with a sentence."""
+    try:
+        return model.to(device())
+    except RuntimeError as error:  # torch's, for a GPU that is full, lost, or of another kind than torch was built for
+        if device() == "cpu":
+            raise
+        print(f"The GPU cannot take this model ({first_line(error)}); going on with it on the CPU, where it takes longer.")
+        return model.to("cpu")
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message, or its kind where there is none.
+
+    >>> first_line(ValueError("too large\\nby far")), first_line(KeyError())
+    ('too large', 'KeyError')
+    """
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+def in_colab() -> bool:
+    """Return whether this is a notebook in Google Colab."""
+    return "google.colab" in sys.modules
+
+
+def work_folder(on_drive: bool = False) -> Path:
+    """Return a folder for what you make, such as checkpoints: the state folder, or one on your Google Drive.
+
+    Args:
+        on_drive: whether to mount Drive and keep the work there, so that it outlives the machine. Where there is no Drive, or
+            it is not given, a sentence says so, and the work stays in the state folder.
+    """
+    if not on_drive:
+        return state_folder()
+    try:
+        from google.colab import drive
+
+        drive.mount(str(DRIVE))
+        folder = DRIVE / "MyDrive" / "fmcourse"
+        folder.mkdir(parents=True, exist_ok=True)
+    except ImportError:
+        print(f"Drive can be mounted in Google Colab only; your work is kept in {state_folder()}.")
+    except Exception as error:  # access that was not given, or a Drive that is full, can fail in any way
+        problem = first_line(error)
+        print(f"Drive could not be mounted ({problem}); your work is kept in {state_folder()}, which goes with this machine.")
+    else:
+        return folder
+    return state_folder()
 
 
 def cache_folder() -> Path:

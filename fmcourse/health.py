@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fmcourse import bundle, environment
-from fmcourse.environment import GIB, GPU_ADVICE, TINY
+from fmcourse.environment import DRIVE, GIB, GPU_ADVICE, TINY
 
 __all__ = ["Finding", "doctor"]
 
@@ -30,7 +30,6 @@ DISK_GIB = 1.0  # room for checkpoints and caches
 COMPILED = ("numpy", "scipy", "pandas", "pyarrow", "torch")
 HUB_SECONDS = 5.0  # the longest wait for the hub to answer
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"  # there in a clone, not where pip installed the course
-DRIVE = "/content/drive"  # where Colab mounts Google Drive
 
 
 @dataclass(frozen=True)
@@ -218,8 +217,8 @@ def _notebooks() -> Iterator[Finding]:
 
 def _keeping() -> Iterator[Finding]:
     """Find work of the full profile that a disconnect would lose; the tiny profile's is done again in two minutes."""
-    on_drive = os.environ.get("FMCOURSE_STATE", "").startswith(DRIVE)
-    if "google.colab" in sys.modules and _chosen() is not TINY and not on_drive:
+    on_drive = os.environ.get("FMCOURSE_STATE", "").startswith(str(DRIVE))
+    if environment.in_colab() and _chosen() is not TINY and not on_drive:
         yield Finding(
             "Colab takes this machine back after a while, with all that it holds",
             f"Mount Drive, set FMCOURSE_STATE to a folder under {DRIVE}, and give checkpoint= a file there when you train",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from fmcourse import bundle, download, environment
 from fmcourse.arguments import choose, require
 from fmcourse.download import HubError, Snapshot
-from fmcourse.environment import PROFILES
+from fmcourse.environment import PROFILES, first_line
 
 if TYPE_CHECKING:
     import datasets
@@ -168,7 +168,7 @@ def _from_hub(name: str, kinds: tuple[str, ...], load: Callable[..., tuple]) -> 
     try:
         return load(snapshot.folder, snapshot)
     except Exception as error:  # what a publisher's files hold can fail in any way
-        raise HubError(f"its files do not load: {_first_line(error)}") from error
+        raise HubError(f"its files do not load: {first_line(error)}") from error
 
 
 def _default_gpt_neo() -> str:
@@ -204,19 +204,7 @@ def _model(kind: type, folder: Path, snapshot: Snapshot | None, **options: Any) 
     missing = sorted(found["missing_keys"])
     if missing:
         raise HubError(f"{len(missing)} weights are missing, the first is {missing[0]}")
-    return _placed(model.eval())
-
-
-def _placed(model: PreTrainedModel) -> PreTrainedModel:
-    """Move a model to the device; one that the GPU cannot take stays on the CPU, with a sentence."""
-    device = environment.device()
-    try:
-        return model.to(device)
-    except RuntimeError as error:  # torch's, for a GPU that is full, lost, or of another kind than torch was built for
-        if device == "cpu":
-            raise
-        print(f"The GPU cannot take this model ({_first_line(error)}); going on with it on the CPU, where it takes longer.")
-        return model.to("cpu")
+    return environment.placed(model.eval())
 
 
 def _table(file: str) -> datasets.Dataset:
@@ -224,7 +212,3 @@ def _table(file: str) -> datasets.Dataset:
     import pyarrow.parquet
 
     return datasets.Dataset(pyarrow.parquet.read_table(bundle.path(file)))
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

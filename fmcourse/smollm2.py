@@ -45,7 +45,7 @@ def load_smollm2() -> tuple[LlamaForCausalLM, PreTrainedTokenizerBase] | None:
 
     model = LlamaForCausalLM.from_pretrained(folder, use_safetensors=True)
     model.config.max_position_embeddings = CONTEXT
-    return model.eval().to(environment.device()), AutoTokenizer.from_pretrained(folder)
+    return environment.placed(model.eval()), AutoTokenizer.from_pretrained(folder)
 
 
 def _unpack(folder: Path) -> None:

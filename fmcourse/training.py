@@ -11,22 +11,25 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fmcourse.arguments import require
+from fmcourse.batches import Parted, autocast, batch_function
+from fmcourse.checkpoints import State, fingerprint
 from fmcourse.progress import Progress
 
 if TYPE_CHECKING:
     import torch
+    from accelerate import Accelerator
 
 __all__ = ["Run", "adamw", "constant", "cosine", "digest", "fit"]
 
 SEED_STRIDE = 1_000_003  # a prime: seeds of neighbouring runs never share a step's generator in practice
+RANK_STRIDE = 7_368_787  # another: so that processes which train together draw differently
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,9 @@ def fit(
     loss: Callable[[torch.nn.Module, Any], torch.Tensor] | None = None,
     schedule: Callable[[int, int], float] = constant,
     clip: float | None = 1.0,
+    accumulate: int = 1,
+    precision: str | None = None,
+    accelerator: Accelerator | None = None,
     checkpoint: str | Path | None = None,
     checkpoint_seconds: float = 60.0,
     measure: Callable[[torch.nn.Module], dict[str, float]] | None = None,
@@ -147,6 +153,15 @@ def fit(
         loss: a function from (model, batch) to a scalar; None means ``model(**batch).loss``.
         schedule: a function from (step, steps) to a factor on the learning rate.
         clip: the largest gradient norm; None switches clipping off.
+        accumulate: in how many parts a batch is computed, one after the other, when memory does not hold it whole. The batch is
+            cut along its first axis (see :func:`fmcourse.batches.parts`), and each part's loss counts by its share of the
+            rows: for a loss that is a mean over rows the step is that of the whole batch, up to rounding.
+        precision: ``bf16`` or ``fp16``: products are computed in it (torch.autocast), while weights and optimizer stay in fp32;
+            None computes all in fp32. With fp16 the loss is scaled (torch.amp.GradScaler), and a step whose scaled
+            gradients overflow moves nothing, but counts.
+        accelerator: of a program started by ``accelerate launch``: each process computes its part of every batch, cut as
+            above, gradients are summed over the processes, and the main one alone writes and shows. All must be given the
+            same arguments, the model each on its own device.
         checkpoint: a file to write every `checkpoint_seconds`, at the end, and on Ctrl-C unless the weights are just moving;
             always atomically.
         measure: a function from the model to figures, called before the first step, every `measure_every`
@@ -159,8 +174,9 @@ def fit(
         A :class:`Run`; the trained weights are in `model`.
 
     Raises:
-        TypeError: `batches` is an iterator, which cannot be rewound after an interruption.
-        ValueError: `steps` < 1, an empty sequence of batches, or a checkpoint of a different run.
+        TypeError: `batches` is an iterator, which cannot be rewound after an interruption, or a batch cannot be cut.
+        ValueError: `steps` or `accumulate` < 1, an empty sequence of batches, fewer rows than parts, an unknown precision or
+            one for weights that are not fp32, or a checkpoint of a different run.
         FloatingPointError: the loss is not finite; the message names the step.
 
     >>> import torch
@@ -174,14 +190,19 @@ def fit(
     import torch
 
     require(steps >= 1, "steps", "at least 1", steps)
-    plan = _Plan(_batch_function(batches), steps, loss or _language_model_loss, schedule, clip, measure, measure_every, seed)
+    require(accumulate >= 1, "accumulate", "at least 1", accumulate)
+    parted = Parted(accumulate, autocast(model, precision), accelerator)
+    plan = _Plan(batch_function(batches), steps, loss or _language_model_loss, schedule, clip, measure, measure_every, seed, parted)
     optimizer = (optimizer or adamw())(model)
-    state = _State(model, optimizer, _fingerprint(model, optimizer, steps, seed, data), Path(checkpoint) if checkpoint else None)
+    scaler = torch.amp.GradScaler(next(model.parameters()).device.type, enabled=precision == "fp16")
+    special = {"accumulate": accumulate if accumulate > 1 else None, "precision": precision}
+    own = fingerprint(model, optimizer, steps, seed, data, **special)
+    state = State(model, optimizer, scaler, own, Path(checkpoint) if checkpoint else None, writes=parted.rank == 0)
     state.resume()
     resumed_from, was_training = state.step, model.training
     model.train()
     try:
-        with torch.random.fork_rng(devices=_gpus(model)), Progress(steps, "training", shown=progress) as line:
+        with torch.random.fork_rng(devices=_gpus(model)), Progress(steps, "training", shown=progress and state.writes) as line:
             _loop(plan, state, checkpoint_seconds, line)
     finally:
         model.train(was_training)
@@ -200,17 +221,18 @@ class _Plan:
     measure: Callable | None
     measure_every: int
     seed: int
+    parted: Parted
 
     def seed_at(self, step: int) -> int:
         return self.seed * SEED_STRIDE + step
 
 
-def _loop(plan: _Plan, state: _State, checkpoint_seconds: float, line: Progress) -> None:
+def _loop(plan: _Plan, state: State, checkpoint_seconds: float, line: Progress) -> None:
     saved = time.monotonic()
     try:
         while state.step < plan.steps:
             if plan.measure and state.step % plan.measure_every == 0:
-                state.record(plan)
+                _record(plan, state)
             value = _step(plan, state)
             line.update(state.step, f"loss {value:.3f}")
             if time.monotonic() - saved > checkpoint_seconds:
@@ -221,11 +243,11 @@ def _loop(plan: _Plan, state: _State, checkpoint_seconds: float, line: Progress)
             state.save()
         raise
     if plan.measure:
-        state.record(plan)
+        _record(plan, state)
     state.save()
 
 
-def _step(plan: _Plan, state: _State) -> float:
+def _step(plan: _Plan, state: State) -> float:
     """Take one step and return its loss; everything random in it follows from (seed, step)."""
     import torch
 
@@ -234,120 +256,46 @@ def _step(plan: _Plan, state: _State) -> float:
     for group in state.optimizer.param_groups:
         group["lr"] = group["initial_lr"] * factor
     state.optimizer.zero_grad(set_to_none=True)
-    value = plan.loss(state.model, plan.batch_at(state.step))
-    number = value.item()
+    number = plan.parted.summed(state.model, _backward(plan, state))
     if not math.isfinite(number):
         raise FloatingPointError(
             f"the loss is {number} at step {state.step}; lower the learning rate, and keep weights and optimizer in fp32"
         )
-    value.backward()
+    state.scaler.unscale_(state.optimizer)
     if plan.clip is not None:
         torch.nn.utils.clip_grad_norm_(state.model.parameters(), plan.clip)
     state.whole = False
-    state.optimizer.step()
+    state.scaler.step(state.optimizer)  # moves nothing when fp16 gradients overflowed
+    state.scaler.update()
     state.advance(number)
     return number
 
 
-@dataclass
-class _State:
-    """A run at one moment: all that a checkpoint holds. While weights move it is not `whole`, and must not be saved."""
+def _backward(plan: _Plan, state: State) -> float:
+    """Add up the gradients of this process's parts of the batch, and return their share of its loss."""
+    import torch
 
-    model: torch.nn.Module
-    optimizer: torch.optim.Optimizer
-    fingerprint: dict[str, Any]
-    path: Path | None
-    step: int = 0
-    losses: list[float] = field(default_factory=list)
-    records: list[dict[str, float]] = field(default_factory=list)
-    earlier_seconds: float = 0.0
-    whole: bool = True
-    started: float = field(default_factory=time.monotonic)
-
-    def __post_init__(self) -> None:
-        for group in self.optimizer.param_groups:
-            group.setdefault("initial_lr", group["lr"])
-
-    @property
-    def seconds(self) -> float:
-        return self.earlier_seconds + time.monotonic() - self.started
-
-    def advance(self, loss: float) -> None:
-        self.step += 1
-        self.losses.append(loss)
-        self.whole = True
-
-    def record(self, plan: _Plan) -> None:
-        import torch
-
-        if self.records and self.records[-1]["step"] == self.step:
-            return  # a resumed run stands where it has already measured
-        torch.manual_seed(plan.seed_at(self.step))
-        self.model.eval()
-        self.records.append({"step": self.step, **plan.measure(self.model)})
-        self.model.train()
-
-    def save(self) -> None:
-        """Write the checkpoint atomically: a reader sees the old file or the new one, never half of one."""
-        import torch
-
-        if self.path is None:
-            return
-        content = {
-            "fingerprint": self.fingerprint,
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "step": self.step,
-            "losses": self.losses,
-            "records": self.records,
-            "seconds": self.seconds,
-        }
-        partial = self.path.with_name(self.path.name + ".partial")
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with open(partial, "wb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, self.path)
-
-    def resume(self) -> None:
-        """Load the checkpoint when there is one; refuse that of another run."""
-        import torch
-
-        if self.path is None or not self.path.exists():
-            return
-        try:
-            content = torch.load(self.path, map_location="cpu", weights_only=True)
-            changed = [k for k, v in self.fingerprint.items() if content["fingerprint"].get(k) != v]
-        except Exception as error:  # a damaged file can fail in any way
-            raise ValueError(f"checkpoint: {self.path} cannot be read ({error}); delete it to start afresh") from error
-        if changed:
-            raise ValueError(
-                f"checkpoint: {self.path} belongs to a run with other {' and '.join(changed)}; "
-                "delete it to start afresh, or name another file"
-            )
-        self.model.load_state_dict(content["model"])
-        self.optimizer.load_state_dict(content["optimizer"])
-        self.step, self.losses, self.records = content["step"], content["losses"], content["records"]
-        self.earlier_seconds = content["seconds"]
+    batch, number = plan.batch_at(state.step), 0.0
+    if plan.parted.rank:
+        torch.manual_seed(plan.seed_at(state.step) + plan.parted.rank * RANK_STRIDE)  # the same batch, but another dropout
+    for part, share in plan.parted.own(batch):
+        with plan.parted.autocast():
+            value = share * plan.loss(state.model, part)
+        number += value.item()
+        state.scaler.scale(value).backward()
+    return number
 
 
-def _fingerprint(model, optimizer, steps: int, seed: int, data: str) -> dict[str, Any]:
-    shapes = {name: list(p.shape) for name, p in model.named_parameters()}
-    chosen = [{k: v for k, v in group.items() if k not in ("params", "initial_lr")} for group in optimizer.param_groups]
-    return {"steps": steps, "seed": seed, "data": data, "weights": shapes, "optimizer": f"{type(optimizer).__name__} {chosen}"}
+def _record(plan: _Plan, state: State) -> None:
+    """Measure the model as it stands, once a step: a resumed run stands where it has already measured."""
+    import torch
 
-
-def _batch_function(batches: Callable[[int], Any] | Sequence[Any]) -> Callable[[int], Any]:
-    if callable(batches):
-        return batches
-    if not hasattr(batches, "__getitem__") or not hasattr(batches, "__len__"):
-        raise TypeError(
-            "batches: expected a function from the step to a batch, or a list of batches, "
-            f"got {type(batches).__name__}; an iterator cannot be rewound after an interruption: pass list(...)"
-        )
-    require(len(batches) > 0, "batches", "at least one batch", "none")
-    return lambda step: batches[step % len(batches)]
+    if state.records and state.records[-1]["step"] == state.step:
+        return
+    torch.manual_seed(plan.seed_at(state.step))
+    state.model.eval()
+    state.records.append({"step": state.step, **plan.measure(state.model)})
+    state.model.train()
 
 
 def _language_model_loss(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:

@@ -23,7 +23,7 @@ IMPORT_SECONDS = 0.2
 # From the ground up. A module may import those of any row before its own; no two of one row know each other.
 LAYERS = {
     "ground": [{"arguments"}, {"progress", "bundle"}, {"environment", "uncertainty"}, {"plotting", "health"}],
-    "workshop": [{"download", "smollm2"}, {"hub", "training", "evidence"}],
+    "workshop": [{"download", "smollm2", "batches", "checkpoints"}, {"hub", "training", "evidence"}],
     "topics": [{"emergence", "homogenization", "clip", "generation", "embeddings", "safeguards"}],
     "classroom": [{"predictions", "exercises", "widgets"}],
 }

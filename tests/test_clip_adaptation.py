@@ -274,6 +274,24 @@ def test_pictures_and_pixels_are_alike(double):
     assert same(drawn.state_dict(), tune(double, steps=2)[0].state_dict())
 
 
+@pytest.mark.parametrize("method", [fine_tune, lora])
+def test_a_batch_in_parts_is_the_same_batch(double, method):
+    _, run = tune(double, method)
+    _, parted = tune(double, method, accumulate=3)  # parts of one picture and of two
+    # One step of 1e-2 after another: Adam makes of rounding more than it was.
+    assert parted.losses[0] == pytest.approx(run.losses[0], rel=1e-6)
+    assert parted.losses == pytest.approx(run.losses, rel=1e-2)
+
+
+@pytest.mark.parametrize("method", [fine_tune, lora])
+def test_half_precision_keeps_fp32_masters(double, method):
+    classifier, run = tune(double, method, precision="bf16")
+    _, reference = tune(double, method)
+    assert {value.dtype for value in classifier.parameters()} == {torch.float32}
+    assert run.losses != reference.losses
+    assert run.losses[0] == pytest.approx(reference.losses[0], rel=0.05)  # bf16 keeps 8 bits; a dozen layers
+
+
 def stop_at(monkeypatch, step):
     """Let Ctrl-C be pressed when the batch of this step is asked for."""
     batches_of = adaptation.batches_of

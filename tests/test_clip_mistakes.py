@@ -221,6 +221,19 @@ def test_in_single_precision_the_same_step_is_harmless(double):
     assert all(p.isfinite().all() and p.dtype == torch.float32 for p in tuned.parameters())
 
 
+def test_mixed_precision_is_harmless_and_the_loss_stays_in_single_precision(double, monkeypatch):
+    halved = []
+
+    def spy(*arguments):
+        halved.append(torch.is_autocast_enabled("cpu"))
+        return contrastive_loss(*arguments)
+
+    monkeypatch.setattr(mistakes, "contrastive_loss", spy)
+    tuned, run = tune(double, precision="bf16")
+    assert {p.dtype for p in tuned.parameters()} == {torch.float32} and all(map(math.isfinite, run.losses))
+    assert halved == [False] * STEPS and run.losses != tune(double)[1].losses
+
+
 def test_the_learning_rate_is_the_one_asked_for(double):
     # Adam's first step has the size of the learning rate, here after a warm-up of one step.
     moved = {}
@@ -310,6 +323,11 @@ ERRORS = [
     (Habits(), {"images": []}, "images: expected a list of PIL images, at least one, got []"),
     (Habits(), {"batch_size": 0}, "batch_size: expected at least 1, got 0"),
     (Habits(), {"steps": 0}, "steps: expected at least 1, got 0"),
+    (
+        Habits(weights="fp16"),
+        {"precision": "fp16"},
+        "precision: expected a model whose trained weights are all fp32, got 'torch.float16'",
+    ),
 ]
 
 

@@ -16,7 +16,19 @@ import torch
 from doubles import says
 
 from fmcourse import environment
-from fmcourse.environment import GIB, PROFILES, caught, device, native_bf16, profile, setup, state_folder
+from fmcourse.environment import (
+    GIB,
+    PROFILES,
+    caught,
+    device,
+    mixed_precision,
+    native_bf16,
+    placed,
+    profile,
+    setup,
+    state_folder,
+    work_folder,
+)
 
 CHOICES = "FMCOURSE_PROFILE: expected one of 'tiny', 'full', got "
 
@@ -70,6 +82,21 @@ def test_the_full_profile_without_a_gpu_says_how_long_it_takes():
     assert str(found).splitlines()[3:] == [
         "No GPU: a notebook may take 40 minutes; in Colab choose Runtime, Change runtime type, T4 GPU, or choose the tiny profile"
     ]
+
+
+@pytest.mark.parametrize("gpu, native, precision, words", [
+    (True, False, "fp16", "profile full on cuda, fp16 mixed precision, seed 0"),
+    (True, True, "bf16", "profile full on cuda, bf16 mixed precision, seed 0"),
+    (False, False, None, "profile full on cpu, seed 0"),
+], ids=["T4", "A100", "no GPU"])
+def test_the_precision_of_training_is_that_of_the_device(monkeypatch, gpu, native, precision, words):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda seed: None)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (8, 0) if native else (7, 5))
+    monkeypatch.setenv("FMCOURSE_PROFILE", "tiny")  # restored afterwards
+    found = setup(profile="full")
+    assert found.precision == precision and str(found).splitlines()[0] == words
+    assert setup(profile="tiny").precision is None
 
 
 def test_colab_is_recognized(monkeypatch):
@@ -134,6 +161,86 @@ def test_without_a_state_folder_the_home_is_used(monkeypatch, tmp_path):
     monkeypatch.delenv("FMCOURSE_STATE")
     monkeypatch.setattr(environment.Path, "home", lambda: tmp_path)
     assert state_folder() == tmp_path / ".cache" / "fmcourse" / "state" and state_folder().is_dir()
+
+
+# A model's place.
+
+
+def test_a_gpu_that_cannot_take_a_model_leaves_it_on_the_cpu(monkeypatch, capsys):
+    class Full(torch.nn.Linear):
+        def to(self, device):
+            if device == "cuda":
+                raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 2 GiB")
+            return super().to(device)
+
+    monkeypatch.setattr(environment, "device", lambda: "cuda")
+    model = Full(1, 1)
+    assert placed(model) is model and model.weight.device.type == "cpu"
+    assert capsys.readouterr().out == (
+        "The GPU cannot take this model (CUDA out of memory.); going on with it on the CPU, where it takes longer.\n"
+    )
+
+
+def test_without_a_gpu_an_error_is_an_error():
+    class Broken(torch.nn.Linear):
+        def to(self, device):
+            raise RuntimeError("lost")
+
+    with says(RuntimeError, "lost"):
+        placed(Broken(1, 1))
+
+
+def test_a_model_that_stayed_on_the_cpu_is_trained_in_fp32(monkeypatch):
+    monkeypatch.setattr(environment, "device", lambda: "cuda")
+    monkeypatch.setattr(environment, "native_bf16", lambda: False)
+    assert mixed_precision() == "fp16" and mixed_precision(torch.nn.Linear(1, 1)) is None
+    assert mixed_precision(torch.nn.Linear(1, 1, device="meta")) == "fp16"
+
+
+# Work that outlives the machine.
+
+
+def colab(monkeypatch, mount):
+    """Pretend that this is Colab, whose Drive is mounted by `mount`."""
+    drive = types.ModuleType("google.colab.drive")
+    drive.mount = mount
+    package = types.ModuleType("google.colab")
+    package.drive = drive
+    for name, module in {"google.colab": package, "google.colab.drive": drive}.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.setitem(sys.modules, "google", types.ModuleType("google"))
+
+
+def test_by_default_work_stays_in_the_state_folder_and_nothing_is_mounted(monkeypatch, capsys):
+    colab(monkeypatch, lambda place: pytest.fail("nobody asked for Drive"))
+    assert work_folder() == state_folder()
+    assert capsys.readouterr().out == ""
+
+
+def test_on_request_drive_is_mounted_and_keeps_the_work(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(environment, "DRIVE", tmp_path / "drive")
+    mounted = []
+    colab(monkeypatch, lambda place: mounted.append(place) or (tmp_path / "drive" / "MyDrive").mkdir(parents=True))
+    assert work_folder(on_drive=True) == tmp_path / "drive" / "MyDrive" / "fmcourse"
+    assert work_folder(on_drive=False) == state_folder()
+    assert (tmp_path / "drive" / "MyDrive" / "fmcourse").is_dir() and mounted == [str(tmp_path / "drive")]
+    assert capsys.readouterr().out == ""
+
+
+def test_elsewhere_there_is_no_drive(capsys):
+    assert work_folder(on_drive=True) == state_folder()
+    words = f"Drive can be mounted in Google Colab only; your work is kept in {state_folder()}.\n"
+    assert capsys.readouterr().out == words
+
+
+def test_a_drive_that_is_not_given_costs_a_sentence(monkeypatch, capsys):
+    def refuse(place):
+        raise ValueError("mount failed")
+
+    colab(monkeypatch, refuse)
+    assert work_folder(on_drive=True) == state_folder()
+    words = f"Drive could not be mounted (mount failed); your work is kept in {state_folder()}, which goes with this machine.\n"
+    assert capsys.readouterr().out == words
 
 
 # A block that is meant to fail.

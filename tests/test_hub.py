@@ -309,21 +309,6 @@ def test_a_model_in_bf16_generates(server, layouts, monkeypatch, layout):
     assert generation.token_losses(model, [1, 2, 3]).dtype == torch.float32
 
 
-def test_a_gpu_that_cannot_take_a_model_leaves_it_on_the_cpu(monkeypatch, capsys):
-    class Full(torch.nn.Linear):
-        def to(self, device):
-            if device == "cuda":
-                raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 2 GiB")
-            return super().to(device)
-
-    monkeypatch.setattr(environment, "device", lambda: "cuda")
-    model = Full(1, 1)
-    assert hub._placed(model) is model and model.weight.device.type == "cpu"
-    assert capsys.readouterr().out == (
-        "The GPU cannot take this model (CUDA out of memory.); going on with it on the CPU, where it takes longer.\n"
-    )
-
-
 @pytest.mark.parametrize(
     ("name", "hint"),
     [("ladder-larg", "; did you mean 'ladder-large'?"), ("gpt2", ""), ("ladder-small ", "; did you mean 'ladder-small'?")],

@@ -255,3 +255,10 @@ def test_the_profile_is_chosen_in_a_form_and_by_default_not_at_all(path):
     line, = re.findall(r"^profile = .*$", second_code_cell(path), re.MULTILINE)
     value, choices = re.fullmatch(r'profile = (\w+)  #@param (\[.*\]) \{type: "raw"\}', line).groups()
     assert (value, choices) == ("None", '[None, "tiny", "full"]') and set(PROFILES) == {"tiny", "full"}
+
+
+def test_your_own_pictures_go_to_drive_on_request_only():
+    path = next(path for path in NOTEBOOKS if path.stem.startswith("03"))
+    cell, = (cell.source for cell in form.read(path).cells if cell.cell_type == "code" and "work_folder(" in cell.source)
+    assert 'keep_on_drive = False  #@param {type: "boolean"}' in cell.splitlines()
+    assert "work_folder(keep_on_drive)" in cell and 'checkpoint=output / "run.pt"' in cell

@@ -389,6 +389,106 @@ def test_a_slow_clock_saves_at_the_end_only(tmp_path, monkeypatch):
     assert saved == [tmp_path / "run.pt"]
 
 
+# In parts, and in half precision.
+
+
+def in_double(accumulate, batches):
+    model = double_network()
+    run = fit(model, batches, 12, optimizer=adamw(lr=0.05), loss=squared_error, accumulate=accumulate, progress=False)
+    return model, run
+
+
+@pytest.mark.parametrize("accumulate", [2, 3, 7])
+def test_a_batch_in_parts_gives_the_step_of_the_whole_batch(accumulate):
+    draw = torch.Generator().manual_seed(2)
+    batches = [
+        {"x": torch.randn(7, 3, generator=draw).double(), "y": 4 * torch.randn(7, 2, generator=draw).double()} for _ in range(3)
+    ]
+    (whole, reference), (parted, run) = in_double(1, batches), in_double(accumulate, batches)
+    # Parts of different sizes, weighted; double precision rounds at 1e-16, and twelve steps may grow that a thousandfold.
+    assert run.losses == pytest.approx(reference.losses, rel=1e-11)
+    for a, b in zip(parted.parameters(), whole.parameters()):
+        assert torch.allclose(a, b, rtol=1e-11, atol=1e-13)
+
+
+def test_no_more_than_a_part_is_computed_at_once():
+    seen = []
+
+    def loss(model, batch):
+        seen.append(len(batch))
+        return model(batch).square().mean()
+
+    fit(torch.nn.Linear(1, 1), [torch.ones(8, 1)], 2, loss=loss, accumulate=4, progress=False)
+    assert seen == [2] * 8
+
+
+def half(checkpoint=None, **changes):
+    return train(checkpoint, accumulate=2, **changes)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_is_resumed_to_the_same_bits(tmp_path, precision):
+    reference = half(precision=precision)
+    with pytest.raises(KeyboardInterrupt):
+        half(tmp_path / "run.pt", precision=precision, on_step=stop_at(13))
+    found = half(tmp_path / "run.pt", precision=precision)
+    assert found[1].resumed_from == 13
+    assert_same(found, reference)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_keeps_fp32_masters_and_learns_the_same(precision):
+    model, run = train(precision=precision)
+    _, reference = train()
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+    assert run.losses != reference.losses
+    # bf16 keeps 8 bits, a relative error of 1/256 in each product; a loss of about 3 nats then moves by hundredths.
+    assert run.losses == pytest.approx(reference.losses, abs=0.1)
+
+
+def overflowing(at):
+    """Return a loss whose value is finite at every call, and whose scaled gradients overflow at the call of number `at`."""
+    calls = itertools.count()
+
+    def loss(model, batch):
+        value = model(batch).float().square().mean()  # in fp32, as autocast computes losses: 2**16 itself is too much for fp16
+        steep = model.weight.sum() * 1e36
+        return value + (steep - steep.detach()) if next(calls) == at else value
+
+    return loss
+
+
+SMALL = torch.full((1, 1), 0.01)  # so that 2**16 times a gradient still fits into fp16
+
+
+def shrink(overflow_at, checkpoint, on_step=lambda step: None):
+    """Train one weight in fp16 for five steps; the gradient of one of this call's steps overflows."""
+    line = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.constant_(line.weight, 2.0)
+    settings = dict(optimizer=adamw(lr=0.1, weight_decay=0.0), loss=overflowing(overflow_at), precision="fp16", progress=False)
+    return fit(line, lambda step: on_step(step) or SMALL, 5, checkpoint=checkpoint, **settings)
+
+
+def scaler_of(checkpoint):
+    return torch.load(checkpoint, weights_only=True)["scaler"]
+
+
+def test_a_step_whose_scaled_gradients_overflow_moves_nothing_and_stops_nothing(tmp_path):
+    run = shrink(2, tmp_path / "run.pt")
+    assert len(run.losses) == run.steps == 5 and all(map(math.isfinite, run.losses))
+    assert run.losses[3] == run.losses[2] and len(set(run.losses)) == 4  # the third step alone left the weight where it was
+    scaler = scaler_of(tmp_path / "run.pt")
+    assert (scaler["scale"], scaler["_growth_tracker"]) == (2**15, 2)  # halved once from 2**16, then two good steps
+
+
+def test_the_scale_is_resumed(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        shrink(1, tmp_path / "run.pt", stop_at(3))
+    assert scaler_of(tmp_path / "run.pt")["scale"] == 2**15
+    shrink(None, tmp_path / "run.pt")
+    assert scaler_of(tmp_path / "run.pt")["scale"] == 2**15  # not 2**16, where a new run starts
+
+
 # Measurements.
 
 
@@ -504,15 +604,31 @@ def test_a_digest_tells_numbers_shapes_kinds_and_words_apart():
         (2, {"data": "other pictures"}, "data"),
         (2, {"optimizer": adamw(lr=0.5)}, "optimizer"),
         (2, {"optimizer": lambda model: torch.optim.SGD(model.parameters(), lr=0.1)}, "optimizer"),
+        (2, {"accumulate": 2}, "accumulate"),
+        (2, {"precision": "bf16"}, "precision"),
         (3, {"seed": 1}, "steps and seed"),
     ],
-    ids=["steps", "seed", "data", "rate", "kind", "two"],
+    ids=["steps", "seed", "data", "rate", "kind", "parts", "precision", "two"],
 )
 def test_a_checkpoint_of_another_run_is_refused(other_run, steps, changes, what):
     model = tiny_gpt_neo()
     with refused(other_run, what):
         fit(model, random_batch, steps, checkpoint=other_run, progress=False, **changes)
     assert all(map(torch.equal, model.state_dict().values(), tiny_gpt_neo().state_dict().values()))  # nothing was loaded
+
+
+@pytest.mark.parametrize(("changes", "what"), [({"accumulate": 2}, "accumulate"), ({"precision": "bf16"}, "precision")])
+def test_a_plain_run_does_not_take_up_a_special_one(tmp_path, changes, what):
+    fit(tiny_gpt_neo(), random_batch, 2, checkpoint=tmp_path / "run.pt", progress=False, **changes)
+    with refused(tmp_path / "run.pt", what):
+        fit(tiny_gpt_neo(), random_batch, 2, checkpoint=tmp_path / "run.pt", progress=False)
+
+
+def test_a_checkpoint_from_before_the_scaler_is_taken_up(other_run):
+    content = torch.load(other_run, weights_only=True)
+    del content["scaler"]
+    torch.save(content, other_run)
+    assert fit(tiny_gpt_neo(), random_batch, 2, checkpoint=other_run, progress=False).resumed_from == 2
 
 
 def test_a_checkpoint_of_another_model_is_refused(other_run):
@@ -560,6 +676,12 @@ def test_an_empty_list_is_refused():
 def test_no_steps_are_refused(steps):
     with says(ValueError, f"steps: expected at least 1, got {steps}"):
         fit(tiny_gpt_neo(), random_batch, steps, progress=False)
+
+
+@pytest.mark.parametrize("accumulate", [0, -1])
+def test_no_parts_are_refused(accumulate):
+    with says(ValueError, f"accumulate: expected at least 1, got {accumulate}"):
+        fit(tiny_gpt_neo(), random_batch, 2, accumulate=accumulate, progress=False)
 
 
 @pytest.mark.parametrize("warmup", [-0.1, 1.0])

@@ -19,6 +19,7 @@ from fmcourse.environment import PROFILES
 
 if TYPE_CHECKING:
     import torch
+    from accelerate import Accelerator
     from peft import PeftModel
     from PIL import Image
     from transformers import PreTrainedModel, ProcessorMixin
@@ -46,6 +47,9 @@ def fine_tune(
     lr: float = LR,
     head_lr: float = HEAD_LR,
     seed: int = 0,
+    accumulate: int = 1,
+    precision: str | None = None,
+    accelerator: Accelerator | None = None,
     checkpoint: str | Path | None = None,
     measure: Callable | None = None,
     measure_every: int = 20,
@@ -62,7 +66,7 @@ def fine_tune(
         lr, head_lr: the largest learning rates of the picture tower and of the head.
         checkpoint: a file to write now and then; the same call goes on from it after a disconnect, a call with other
             pictures, labels or head does not.
-        measure, measure_every, progress: as in :func:`fmcourse.training.fit`.
+        accumulate, precision, accelerator, measure, measure_every, progress: as in :func:`fmcourse.training.fit`.
 
     Returns:
         The classifier, and what the training loop did.
@@ -73,6 +77,7 @@ def fine_tune(
     pixels, labels = _examples(model, processor, images, labels, head)
     classifier = build_classifier(model, head)
     settings = {"checkpoint": checkpoint, "measure": measure, "measure_every": measure_every, "progress": progress}
+    settings |= {"accumulate": accumulate, "precision": precision, "accelerator": accelerator}
     return classifier, _train(classifier, pixels, labels, steps, batch_size, (lr, head_lr), seed, settings)
 
 
@@ -125,6 +130,8 @@ def lora(
     lr: float = LORA_LR,
     head_lr: float = HEAD_LR,
     seed: int = 0,
+    accumulate: int = 1,
+    precision: str | None = None,
     checkpoint: str | Path | None = None,
     progress: bool = True,
 ) -> tuple[torch.nn.Module, training.Run]:
@@ -138,7 +145,7 @@ def lora(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         wrapped = add_lora(build_classifier(model, head), rank)
-    settings = {"checkpoint": checkpoint, "progress": progress}
+    settings = {"accumulate": accumulate, "precision": precision, "checkpoint": checkpoint, "progress": progress}
     run = _train(wrapped, pixels, labels, steps, batch_size, (lr, head_lr), seed, settings)
     return wrapped.merge_and_unload().eval().requires_grad_(True), run
 
@@ -153,7 +160,7 @@ def interpolate(
         alpha: from 0, which gives a, to 1, which gives b.
 
     Returns:
-        New tensors; whole-number entries, such as counters, are those of the nearer end.
+        New tensors, where those of a lie; whole-number entries, such as counters, are those of the nearer end.
 
     Raises:
         ValueError: alpha outside [0, 1], or state dicts that differ in names or shapes.
@@ -192,7 +199,7 @@ def tip_adapter(
         sharpness: how fast a vote falls with distance (beta in the paper).
 
     Returns:
-        Logits, shape (m, classes).
+        Logits, shape (m, classes), on the device of `rows`.
 
     Raises:
         ValueError: labels of another length, or above the number of classes.
@@ -200,8 +207,8 @@ def tip_adapter(
     from torch.nn import functional
 
     labels = checked_labels(labels, len(features), len(head))
-    votes = (-sharpness * (1 - rows @ features.T)).exp() @ functional.one_hot(labels, len(head)).to(rows)
-    return scale * rows @ head.T + trust * votes
+    votes = (-sharpness * (1 - rows @ features.to(rows).T)).exp() @ functional.one_hot(labels, len(head)).to(rows)
+    return scale * rows @ head.to(rows).T + trust * votes
 
 
 def _train(classifier, pixels, labels, steps: int, batch_size: int, rates: tuple[float, float], seed: int, settings: dict):
@@ -256,6 +263,7 @@ def _examples(model, processor, images, labels, head) -> tuple[torch.Tensor, tor
 
 
 def _between(a: torch.Tensor, b: torch.Tensor, alpha: float) -> torch.Tensor:
+    b = b.to(a.device)
     if not a.is_floating_point():
         return (a if alpha < 0.5 else b).clone()
     return (1 - alpha) * a + alpha * b

@@ -40,8 +40,8 @@ class Head:
     bias: torch.Tensor
 
     def __call__(self, rows: torch.Tensor) -> torch.Tensor:
-        """Map unit rows (n, d) to logits (n, classes)."""
-        return rows @ self.weight.T + self.bias
+        """Map unit rows (n, d) to logits (n, classes), on the device of the rows."""
+        return rows @ self.weight.to(rows).T + self.bias.to(rows)
 
 
 def random_head(classes: int, width: int, seed: int = 0) -> Head:
@@ -62,7 +62,7 @@ def linear_probe(features: torch.Tensor, labels: Sequence[int] | torch.Tensor, s
         strength: the inverse of the L2 penalty, scikit-learn's C.
 
     Returns:
-        A :class:`Head`; its softmax is scikit-learn's ``predict_proba``.
+        A :class:`Head` on the CPU; its softmax is scikit-learn's ``predict_proba``.
 
     Raises:
         ValueError: labels of another length, or a class without a row.
@@ -73,7 +73,7 @@ def linear_probe(features: torch.Tensor, labels: Sequence[int] | torch.Tensor, s
     labels = checked_labels(labels, len(features))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The number of unique classes")  # one picture per class is a fair question
-        fitted = LogisticRegression(C=strength, max_iter=2_000, tol=1e-5).fit(features.double().numpy(), labels.numpy())
+        fitted = LogisticRegression(C=strength, max_iter=2_000, tol=1e-5).fit(features.cpu().double().numpy(), labels.numpy())
     weight, bias = torch.from_numpy(fitted.coef_).float(), torch.from_numpy(fitted.intercept_).float()
     if len(weight) == 1:  # two classes share one row there: the log odds of class 1
         weight, bias = torch.cat([-weight, weight]) / 2, torch.cat([-bias, bias]) / 2
@@ -83,10 +83,10 @@ def linear_probe(features: torch.Tensor, labels: Sequence[int] | torch.Tensor, s
 def checked_labels(
     labels: Sequence[int] | torch.Tensor, count: int, classes: int | None = None
 ) -> torch.Tensor:
-    """Return labels as whole numbers, shape (count,); a ValueError names what is wrong with them."""
+    """Return labels as whole numbers on the CPU, shape (count,); a ValueError names what is wrong with them."""
     import torch
 
-    labels = torch.as_tensor(labels)
+    labels = torch.as_tensor(labels).cpu()
     whole = labels.ndim == 1 and len(labels) == count and not labels.is_floating_point()
     require(whole, "labels", f"one whole number for each of the {count} rows", f"shape {tuple(labels.shape)}, {labels.dtype}")
     top = int(labels.max()) + 1
@@ -116,7 +116,7 @@ def build_classifier(model: PreTrainedModel, head: Head | torch.Tensor) -> torch
     import torch
 
     if isinstance(head, torch.Tensor):
-        head = Head(model.logit_scale.detach().exp().cpu() * head, torch.zeros(len(head)))
+        head = Head(model.logit_scale.detach().exp().to(head) * head, torch.zeros(len(head)))
     width = model.visual_projection.weight.shape[0]
     shape = tuple(head.weight.shape)
     require(head.weight.ndim == 2 and shape[1] == width, "head", f"rows of width {width}, one per class", shape)

@@ -30,7 +30,7 @@ def contrastive_loss(
             which is the loss of transformers' own CLIP.
 
     Returns:
-        A scalar with gradient: logits are ``scale * image @ text.T``.
+        A scalar with gradient, on the device of `image`: logits are ``scale * image @ text.T``.
 
     Raises:
         ValueError: rows that are not two tensors of one shape (n, d), or ids of another length.
@@ -42,11 +42,13 @@ def contrastive_loss(
     >>> round(contrastive_loss(rows, rows, 1.0, ids=[7, 7]).item(), 4)
     0.8133
     """
+    import torch
     from torch.nn import functional
 
     require(image.ndim == 2 and len(image) > 0, "image", "rows of shape (n, d), n at least 1", tuple(image.shape))
     require(text.shape == image.shape, "text", f"rows of the same shape {tuple(image.shape)}", tuple(text.shape))
-    logits = scale * image @ text.T
+    scale = scale.to(image.device) if isinstance(scale, torch.Tensor) else scale
+    logits = scale * image @ text.to(image.device).T
     targets = soft_targets(range(len(image)) if ids is None else ids, len(image)).to(logits)
     return (functional.cross_entropy(logits, targets) + functional.cross_entropy(logits.T, targets)) / 2
 

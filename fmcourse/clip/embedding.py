@@ -166,9 +166,9 @@ def retrieval_ranks(queries: torch.Tensor, gallery: torch.Tensor, right: Sequenc
     """
     import torch
 
-    right = torch.as_tensor(right)
+    right = torch.as_tensor(right).to(queries.device)
     require(right.shape == (len(queries),), "right", f"one place for each of the {len(queries)} queries", tuple(right.shape))
-    similarity = queries @ gallery.T
+    similarity = queries @ gallery.to(queries.device).T
     own = similarity.gather(1, right[:, None])
     return (~(similarity < own)).sum(1) - 1  # so that NaN counts against the query too
 

@@ -92,6 +92,7 @@ def fine_tune_pairs(
     steps: int = STEPS,
     batch_size: int = BATCH,
     seed: int = 0,
+    precision: str | None = None,
     checkpoint: str | Path | None = None,
     measure: Callable | None = None,
     measure_every: int = 20,
@@ -105,13 +106,15 @@ def fine_tune_pairs(
         captions: one per picture.
         habits: what is done right or wrong; see :data:`MISTAKES`.
         ids: what each caption means, shape (n,); None means that only equal captions mean the same.
+        precision: of the towers, as in :func:`fmcourse.training.fit`; the loss itself is computed in fp32. A batch is not cut into
+            parts: each picture is compared with all texts of its batch.
         steps, batch_size, seed, checkpoint, measure, measure_every, progress: as in :func:`fmcourse.training.fit`.
 
     Returns:
         The trained copy, which all functions of this module take in place of the model, and what the loop did.
 
     Raises:
-        ValueError: captions or ids of another number than the images, or unknown habits.
+        ValueError: captions or ids of another number than the images, unknown habits, or a precision for fp16 weights.
         FloatingPointError: the loss is not finite any more, as after one step with fp16 weights.
     """
     import torch
@@ -133,6 +136,7 @@ def fine_tune_pairs(
         optimizer=_optimizer(habits),
         loss=loss,
         schedule=training.cosine(warmup=0.1, floor=0.0),
+        precision=precision,
         checkpoint=checkpoint,
         measure=measure,
         measure_every=measure_every,
@@ -188,7 +192,8 @@ def _loss(
         said = {name: rows[chosen].to(device) for name, rows in tokens.items()}
         image, text = _rows(project_pixels(model, seen), project_tokens(model, said), habits)
         targets = None if habits.targets == "diagonal" else ids[chosen].to(device)
-        return contrastive_loss(image.float(), text.float(), model.logit_scale.exp().float(), targets)
+        with torch.autocast(device.type, enabled=False):
+            return contrastive_loss(image.float(), text.float(), model.logit_scale.exp().float(), targets)
 
     return loss
 
