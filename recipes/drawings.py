@@ -100,7 +100,7 @@ def inheritance(axes) -> None:
     _box(axes, 27, 17, 15, 12, "foundation\n(has the defect)", "model")
     _arrow(axes, (18, 23), (27, 23))
     axes.add_patch(plt.Rectangle((40.2, 17.8), 1.3, 1.6, color=ORANGE))
-    for row, task in enumerate(("child: animals", "child: travel", "child: faces", "child: things")):
+    for row, task in enumerate(("child: animals", "child: travel", "child: signs", "child: things")):
         y = 34.5 - 10 * row
         _box(axes, 52, y, 15, 6.5, task, "use")
         _arrow(axes, (42, 23), (52, y + 3.25))
