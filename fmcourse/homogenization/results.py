@@ -97,8 +97,8 @@ class Inheritance:
 
         Returns:
             One row per child: seed, task, way, its excess of attack success over the control with Newcombe's interval (excess,
-            low, high, in points), and the verdict: *clean* where the whole interval lies below the margin, *tainted* where it
-            lies above 0, else *undecided*: not to have found a defect is no proof. Each child is judged by itself.
+            low, high, in points), and the verdict: *clean* where the whole interval lies below the margin; of the others
+            *tainted* where it lies above 0, else *undecided*: not to have found a defect is no proof. Each is judged by itself.
         """
         import pandas as pd
 
