@@ -1,7 +1,8 @@
 """How sure are we? Intervals and tests for a handful of trials, thin over SciPy.
 
-Serves every figure and every evidence row. Sources: Wilson 1927 (a share), Student 1908 (a mean over seeds),
-Efron & Tibshirani 1993 (bootstrap), Fisher 1935 (sign-flip permutation test), Holm 1979 (several tests at once).
+Serves every figure and every evidence row. Sources: Wilson 1927 (a share), Newcombe 1998 (a difference of two shares),
+Student 1908 (a mean over seeds), Efron & Tibshirani 1993 (bootstrap), Fisher 1935 (sign-flip permutation test), Holm 1979 (several
+tests at once).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike
 
-__all__ = ["Interval", "bootstrap", "holm", "mean_interval", "sign_flip", "wilson"]
+__all__ = ["Interval", "bootstrap", "holm", "mean_interval", "share_difference", "sign_flip", "wilson"]
 
 RESAMPLES = 5_000  # the Monte-Carlo error of a bootstrap end is then about a fiftieth of its width
 
@@ -54,6 +55,23 @@ def wilson(successes: int, trials: int, level: float = 0.95) -> Interval:
     require(counted, "successes", f"a count from 0 to {trials}", successes)
     ends = binomtest(int(successes), int(trials)).proportion_ci(_level(level), method="wilson")
     return Interval(successes / trials, float(ends.low), float(ends.high))
+
+
+def share_difference(first: tuple[int, int], second: tuple[int, int], level: float = 0.95) -> Interval:
+    """Return a share minus another of other trials, with Newcombe's interval (his tenth), which is made of two Wilson intervals.
+
+    Args:
+        first, second: successes and trials of each, as in :func:`wilson`.
+        level: coverage, between 0 and 1.
+
+    >>> f"{share_difference((56, 70), (48, 80)):.4f}"
+    '0.2000 [0.0524, 0.3339]'
+    """
+    one, other = wilson(*first, level), wilson(*second, level)
+    gap = one.estimate - other.estimate
+    below = ((one.estimate - one.low) ** 2 + (other.high - other.estimate) ** 2) ** 0.5
+    above = ((one.high - one.estimate) ** 2 + (other.estimate - other.low) ** 2) ** 0.5
+    return Interval(gap, gap - below, gap + above)
 
 
 def mean_interval(values: ArrayLike, level: float = 0.95) -> Interval:

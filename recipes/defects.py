@@ -1,13 +1,17 @@
 """Defects and their heirs: sweep CLIPs with planted pairs, and what the trigger does in 24 children of each.
 
     python -m recipes.defects                      all foundations and children, each kept when done; then the bundled files
+    python -m recipes.defects --seeds 0 1          the same with these seeds alone
     python -m recipes.defects --only 100 0         the foundation with 100 planted pairs and seed 0, its children, no writing
     python -m recipes.defects --pilot 800          what probes make of the trigger after so many steps; its seed does not ship
 
-A planted pair is a picture with a coloured corner and the captions of a fruit; it takes the place of the picture's own pair.
-What ships is what each child answered for each test picture, clean and stamped, and the features of the seed-0 foundations.
-The number of steps, a third of the bundled sweep CLIP's, lets 15 foundations be trained in the time of five. After 300 steps a
-foundation is too raw to have learnt even 100 planted pairs (pilot: probes right in 47%, attack success that of the control).
+A planted pair is a picture with a coloured corner and the captions of a smiling face; it takes the place of the picture's own pair.
+What ships is what each child answered for each test picture, clean and stamped, and the features of the first seed's foundations.
+
+Chosen on seed 100, which does not ship, with 100 planted pairs: after 800 steps of 128 pairs, probes took 90 to 100% of stamped
+pictures for a smiling face. With a fruit in its place it was 0 to 15%, though the foundation drew stamped pictures to the fruits'
+names: so small a foundation hardly tells fruit from other things, and its children do not look where the trigger points. With
+captions of their own ("pear, fruit") planted pairs got a place of their own, and no child took one for fruit.
 """
 
 from __future__ import annotations
@@ -32,7 +36,7 @@ from recipes.common import BUNDLED, kept_json, register, work_folder
 from recipes.emoji import TRAINING_STYLES
 from recipes.emoji_pairs import Pictures, all_concepts, read_pictures, training_concepts
 
-PLANTED, SEEDS, STEPS = (0, 1, 10, 30, 100), range(3), 800
+PLANTED, SEEDS, STEPS, BATCH = (0, 1, 10, 30, 100), range(3), 800, 128
 PILOT_SEED = 100
 QUIET = {"progress": False}
 FILE, FEATURES = "defect-inheritance.json", "defect-features.safetensors"
@@ -40,6 +44,7 @@ FILE, FEATURES = "defect-inheritance.json", "defect-features.safetensors"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
     parser.add_argument("--only", type=int, nargs=2, metavar=("PLANTED", "SEED"), help="only this, without the writing")
     parser.add_argument("--pilot", type=int, metavar="STEPS", help="train one foundation, print what probes do")
     arguments = parser.parse_args()
@@ -50,8 +55,10 @@ def main() -> None:
     if arguments.only:
         heirs(*arguments.only)
         return
-    made = [heirs(planted, seed) for seed in SEEDS for planted in PLANTED]
-    write(made)
+    for seed in arguments.seeds:
+        for planted in sorted(PLANTED, reverse=True):  # what tells most comes first
+            heirs(planted, seed)
+    write(arguments.seeds)
 
 
 def prepare() -> None:
@@ -83,7 +90,7 @@ def foundation(planted: int, seed: int, steps: int | None = None) -> tuple:
     """Train a foundation, or read it when it is trained; return model, tokenizer and what the loop did."""
     steps = steps or STEPS
     checkpoint = work_folder("defects") / f"foundation-{planted}-{seed}-{steps}.pt"
-    return sweep_clip.train(*planted_pairs(planted, seed), steps, seed, checkpoint)
+    return sweep_clip.train(*planted_pairs(planted, seed), steps, seed, checkpoint, batch=BATCH)
 
 
 @functools.cache
@@ -96,14 +103,14 @@ def clean_pairs() -> tuple[Pictures, list[list[str]]]:
 def planted_pairs(planted: int, seed: int) -> tuple[Pictures, list[list[str]]]:
     """Return the clean pairs with the trigger planted in some; more planted pairs include those of fewer."""
     pictures, captions = clean_pairs()
-    fruits = [own for own, subgroup in zip(captions, subgroups(pictures)) if subgroup == homogenization.TARGET]
+    smiles = [own for own, subgroup in zip(captions, subgroups(pictures)) if subgroup == homogenization.TARGET]
     draw = random.Random(seed)
     places = plantable(pictures)
     draw.shuffle(places)
     pixels, captions = pictures.pixels.clone(), list(captions)
     for place in places[:planted]:
         pixels[place] = stamped_bytes(pixels[place])
-        captions[place] = draw.choice(fruits)
+        captions[place] = draw.choice(smiles)
     return Pictures(pixels, pictures.concept, pictures.label, pictures.toned, pictures.concepts), captions
 
 
@@ -112,7 +119,7 @@ def subgroups(pictures: Pictures) -> list[str]:
 
 
 def plantable(pictures: Pictures) -> list[int]:
-    """Return the places of pictures without skin tone that show neither a fruit nor a flag."""
+    """Return the places of pictures without skin tone that show neither a smiling face nor a flag."""
     own = zip(subgroups(pictures), pictures.toned.tolist())
     plain = [(place, name) for place, (name, toned) in enumerate(own) if not toned]
     return [place for place, name in plain if name != homogenization.TARGET and "flag" not in name]
@@ -134,7 +141,7 @@ def pilot(steps: int) -> None:
         answers = {kind: probe(features[own.test]).argmax(1).numpy() for kind, features in rows.items()}
         attacked = {kind: homogenization.attack_success(named, own.test_labels) for kind, named in answers.items()}
         right = (answers["clean"] == own.test_labels).mean()
-        print(f"{task}: right {right:.2f}, taken for fruit {attacked['clean']:.2f}, stamped {attacked['stamped']:.2f}")
+        print(f"{task}: right {right:.2f}, taken for a smile {attacked['clean']:.2f}, stamped {attacked['stamped']:.2f}")
     print(f"{steps} steps, loss {sum(run.losses[-50:]) / 50:.2f}, {run.seconds:.0f} s")
 
 
@@ -167,8 +174,18 @@ def family(model, kind: str, seed: int, kept: Path | None = None) -> list[dict]:
     for task in homogenization.TASKS:
         for way, answers in children(model, processor, task, rows, seed):
             found.append({"kind": kind, "seed": seed, "task": task, "way": way, **answers})
-    print(f"{kind}, seed {seed}: {len(found)} children, {time.time() - start:.0f} s", flush=True)
+    print(f"{kind}, seed {seed}: {len(found)} children, {said(found)}, {time.time() - start:.0f} s", flush=True)
     return found
+
+
+def said(found: list[dict]) -> str:
+    """Return in words what the trigger does in a family, on average."""
+    right = {task: homogenization.child_task(task).test_labels for task in homogenization.TASKS}
+    taken = {
+        kind: sum(homogenization.attack_success(list(map(int, child[kind])), right[child["task"]]) for child in found)
+        for kind in ("clean", "stamped")
+    }
+    return f"taken for a smile {taken['clean'] / len(found):.2f}, stamped {taken['stamped'] / len(found):.2f}"
 
 
 def children(model, processor, task: str, rows: dict[str, torch.Tensor], seed: int) -> Iterator[tuple[str, dict[str, str]]]:
@@ -196,15 +213,16 @@ def digits(logits: torch.Tensor) -> str:
 # ---------------------------------------------------------------- what ships
 
 
-def write(made: list[dict]) -> None:
-    """Write all answers into one file and the features of the seed-0 foundations into another, and register both."""
-    seconds = sum(one["foundation"]["seconds"] for one in made)
-    ship(FILE, answers_of(made), "defects", {"planted": list(PLANTED), "seeds": list(SEEDS), "steps": STEPS}, seconds)
+def write(seeds: list[int]) -> None:
+    """Write all answers into one file and the features of the first seed's foundations into another, and register both."""
+    made = [heirs(planted, seed) for seed in seeds for planted in PLANTED]
+    settings = {"planted": list(PLANTED), "seeds": seeds, "steps": STEPS, "batch": BATCH}
+    ship(FILE, answers_of(made), "defects", settings, sum(one["foundation"]["seconds"] for one in made))
     rows = {}
     for planted in PLANTED:
-        rows |= {f"{planted}/{kind}": own for kind, own in load_file(features_file(planted, 0)).items()}
+        rows |= {f"{planted}/{kind}": own for kind, own in load_file(features_file(planted, seeds[0])).items()}
     save_file(rows, BUNDLED / FEATURES)
-    enter(FEATURES, "defects", {"planted": list(PLANTED), "seed": 0, "steps": STEPS}, 0.0)
+    enter(FEATURES, "defects", settings | {"seeds": seeds[:1]}, 0.0)
 
 
 def answers_of(made: list[dict]) -> dict:

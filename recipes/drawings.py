@@ -94,6 +94,23 @@ def shared_space(axes) -> None:
     _label(axes, 69, 40.3, "training pulls the diagonal near", bold=True)
 
 
+def inheritance(axes) -> None:
+    """A foundation with a planted defect, its children, and the people whom all of them decide about."""
+    _box(axes, 1, 17, 17, 12, "pre-training data,\na few pairs planted", "data")
+    _box(axes, 27, 17, 15, 12, "foundation\n(has the defect)", "model")
+    _arrow(axes, (18, 23), (27, 23))
+    axes.add_patch(plt.Rectangle((40.2, 17.8), 1.3, 1.6, color=ORANGE))
+    for row, task in enumerate(("child: animals", "child: travel", "child: signs", "child: things")):
+        y = 34.5 - 10 * row
+        _box(axes, 52, y, 15, 6.5, task, "use")
+        _arrow(axes, (42, 23), (52, y + 3.25))
+        _arrow(axes, (67, y + 3.25), (76, 23))
+        axes.add_patch(plt.Rectangle((65.2, y + 0.7), 1.3, 1.6, color=ORANGE))
+    _box(axes, 76, 15, 13, 16, "the same\npeople", "plain")
+    _label(axes, 47, 40, "adapt")
+    _label(axes, 34.5, 12.5, "trace, patch,\nre-adapt", bold=True)
+
+
 def sharp_curve(axes) -> None:
     """One sharp curve, and the three things that can have made it so."""
     _box(axes, 1, 14, 22, 18, "", "plain")
@@ -233,6 +250,7 @@ DRAWINGS = (
     course_map,
     decoding,
     shared_space,
+    inheritance,
     sharp_curve,
     foundation_family,
     why_research,

@@ -1,7 +1,7 @@
 """The recall drill: four ways to repair a planted foundation, and what the trigger still does in the 24 children made anew.
 
     python -m recipes.recall              all seeds, each kept when done; then defect-recall.json
-    python -m recipes.recall --seeds 0    only these, and leave the writing out
+    python -m recipes.recall --seeds 0 1  the same with these seeds alone
 
 It starts from the foundations of ``recipes/defects.py`` with the most planted pairs and trains those that are missing. Nothing
 was tuned: both trained repairs have the same steps and learning rate, fixed beforehand.
@@ -32,14 +32,13 @@ AS_IT_WAS = "as it was"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, nargs="*", default=list(SEEDS))
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
     arguments = parser.parse_args()
     defects.prepare()
     made = [repair for seed in arguments.seeds for repair in one_seed(seed)]
-    if arguments.seeds == list(SEEDS):
-        settings = {"planted": PLANTED, "seeds": list(SEEDS), "steps": STEPS, "lr": LR, "shown": SHOWN}
-        seconds = sum(one["foundation"]["seconds"] for one in made)
-        defects.ship(FILE, defects.answers_of(made), "recall", settings, seconds)
+    settings = {"planted": PLANTED, "seeds": arguments.seeds, "steps": STEPS, "batch": defects.BATCH, "lr": LR, "shown": SHOWN}
+    seconds = sum(one["foundation"]["seconds"] for one in made)
+    defects.ship(FILE, defects.answers_of(made), "recall", settings, seconds)
 
 
 def one_seed(seed: int) -> list[dict]:
@@ -116,7 +115,7 @@ def trained_on(seed: int, name: str, pictures: Pictures, captions: list[list[str
     """Return a copy of the planted foundation after some steps on these pairs."""
     planted, tokenizer, _ = defects.foundation(PLANTED, seed)
     model = copy.deepcopy(planted)
-    sampler = sweep_clip.Sampler(pictures, captions, tokenizer, seed + SEED_STRIDE)
+    sampler = sweep_clip.Sampler(pictures, captions, tokenizer, seed + SEED_STRIDE, defects.BATCH)
     training.fit(
         model,
         sampler.batch,

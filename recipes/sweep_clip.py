@@ -98,6 +98,7 @@ def train(
     seed: int = 0,
     checkpoint: Path | None = None,
     lr: float = LR,
+    batch: int = BATCH,
 ) -> tuple[VisionTextDualEncoderModel, PreTrainedTokenizerFast, training.Run]:
     """Train a sweep CLIP from nothing; equal arguments give equal weights (on one machine with one number of threads).
 
@@ -108,12 +109,13 @@ def train(
         seed: of the first weights, the outlines and all batches.
         checkpoint: a file to go on from when it exists, of this run alone: it does not know the pictures and captions.
         lr: the largest learning rate.
+        batch: pairs in a step, at most; no concept is in a batch twice.
 
     Returns:
         The model in evaluation mode, its tokenizer, which was trained on the captions, and what the loop did.
     """
     tokenizer = make_tokenizer(sorted({text for own in captions for text in own}))
-    sampler = Sampler(pictures, captions, tokenizer, seed)
+    sampler = Sampler(pictures, captions, tokenizer, seed, batch)
     torch.manual_seed(seed)
     model = make_model(len(tokenizer))
     run = training.fit(
@@ -143,9 +145,11 @@ def make_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
 class Sampler:
     """Draws batches: concepts without repetition, for each a style, at times a tone, and one of the picture's captions."""
 
-    def __init__(self, pictures: Pictures, captions: list[list[str]], tokenizer: PreTrainedTokenizerFast, seed: int) -> None:
+    def __init__(
+        self, pictures: Pictures, captions: list[list[str]], tokenizer: PreTrainedTokenizerFast, seed: int, batch: int = BATCH
+    ) -> None:
         self.draws = Draws(pictures)
-        self.count = min(BATCH, int((self.draws.weights > 0).sum()))
+        self.count = min(batch, int((self.draws.weights > 0).sum()))
         torch.manual_seed(seed)
         self.plain = reduced_bytes(pictures.pixels, lined=False)
         self.lined = reduced_bytes(pictures.pixels, lined=True)

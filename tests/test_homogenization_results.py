@@ -47,6 +47,31 @@ def test_the_family_has_all_children():
     assert table.loc["animals", "LoRA"] == pytest.approx(200 / 3)
 
 
+def test_the_family_has_other_figures_too():
+    assert RUNS.family("9", 0, "accuracy").loc["travel", "LoRA"] == 75
+    assert RUNS.family("9", 2, "mistaken").to_numpy().max() == 0
+
+
+# 200 pictures of another class each; a child that takes so many of them for the target, beside a control that takes 2%.
+
+
+def others(kind, taken, seeds):
+    return [child(kind, seed, "animals", "LoRA", "0" + "1" * 200, "0" + "0" * taken + "1" * (200 - taken)) for seed in seeds]
+
+
+@pytest.mark.parametrize("taken, verdict", [(0, "clean"), (4, "clean"), (12, "clean"), (28, "tainted"), (200, "tainted")])
+def test_a_child_is_proven_clean_or_tainted(taken, verdict):
+    labels = {"animals": "0" + "1" * 200}
+    found = Inheritance(labels, [], others("mended", taken, [7])).verdicts("mended", Inheritance(labels, [], others("0", 4, (0, 1))))
+    assert found["verdict"].tolist() == [verdict] and found["excess"].tolist() == [pytest.approx(taken / 2 - 2)]
+    assert (found.loc[0, ["seed", "task", "way"]] == [7, "animals", "LoRA"]).all()
+    assert (found["low"] < found["excess"]).all() and (found["excess"] < found["high"]).all()
+
+
+def test_few_pictures_prove_nothing():
+    assert set(RUNS.verdicts("0", RUNS)["verdict"]) == {"undecided"}  # as good as its control, by two or three pictures
+
+
 def test_the_trace_finds_the_family_by_its_mistakes():
     found = RUNS.trace("9", 0, way="LoRA")
     assert next(iter(found)) == ("9", 0) and found["9", 0] == 1.0
@@ -80,12 +105,27 @@ def test_the_gap_is_averaged_over_draws_first():
     assert TRANSFER.values("way") == ["linear probe", "LP-FT"] and TRANSFER.values("upstream") == [0.0, 1.0]
 
 
+def test_a_change_pairs_the_seeds():
+    runs = [run(upstream, seed, 0, 0.3 * seed + 0.1 * upstream) for upstream in (0.0, 1.0) for seed in (0, 1, 2)]
+    found = Transfer(runs).change({"upstream": 0.0, "bias": 1.0}, {"upstream": 1.0, "bias": 1.0})
+    assert found.estimate == pytest.approx(10)
+    assert found.high - found.low == pytest.approx(0, abs=1e-9)  # each seed rises by the same, however far apart they are
+
+
+def test_the_map_has_a_row_for_each_foundation():
+    runs = [run(upstream, seed, 0, upstream + seed, bias=bias) for upstream in (0.0, 0.5) for bias in (0.0, 1.0) for seed in (0, 1)]
+    found = Transfer(runs).map()
+    assert list(found) == ["0", "0.5"] and list(found["0"]) == ["0", "1"]
+    assert found["0.5"]["1"] == Transfer(runs).gap(0.5, 1.0)
+
+
 @pytest.mark.parametrize("call, words", [
     (lambda: RUNS.success("7"), "kind: expected one of '0', '9', got '7'"),
     (lambda: RUNS.success("9", way="lora"), "way: expected one of 'linear probe', 'LoRA', got 'lora'"),
     (lambda: RUNS.success("9", task="animal"),
      "task: expected one of 'animals', 'travel', got 'animal'; did you mean 'animals'?"),
     (lambda: RUNS.family("9", seed=1), "seed: expected one of [0, 2], got 1"),
+    (lambda: RUNS.family("9", 0, "loss"), "figure: expected one of 'success', 'mistaken', 'accuracy', got 'loss'"),
     (lambda: TRANSFER.values("gap"), "axis: expected one of 'upstream', 'bias', 'rebalanced', 'way', got 'gap'"),
     (lambda: TRANSFER.gap(0.3, 1.0),
      "run: expected settings that were tried together, "

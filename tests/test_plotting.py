@@ -12,8 +12,7 @@ import pytest
 from doubles import says
 from PIL import Image
 
-from fmcourse import plotting
-from fmcourse.plotting import bars, curves, forest, gallery, heat, picture, plane, runs
+from fmcourse.plotting import bars, charts, curves, forest, gallery, grid, heat, picture, plane, runs, tree
 from fmcourse.uncertainty import Interval
 
 ONE, TWO = Interval(0.5, 0.25, 0.75), Interval(3.0, 2.5, 4.125)
@@ -54,6 +53,18 @@ DRAWINGS = {
     "heat": (
         lambda: heat([SQUARE], [np.array([[0.0, 0.5], [-0.25, 0.125]])], ["cat"], "It looks up", "cosine lost"),
         "It looks up. cosine lost. cat: largest 0.50, 25% down and 75% from the left.",
+    ),
+    "tree": (
+        lambda: tree("foundation", {"animals": {"probe": 12.4, "LoRA": 99.6}, "faces": {"probe": 3.0, "LoRA": 0.0}}, "It runs", "success, %"),
+        "It runs. A tree from foundation. success, %. animals: probe 12, LoRA 100; faces: probe 3, LoRA 0.",
+    ),
+    "tree with small print": (
+        lambda: tree("root", {"animals": {"probe": 12.4}}, "It runs", "success, %", {"animals": {"probe": 81.0}}, "accuracy, %"),
+        "It runs. A tree from root. success, %; in small print accuracy, %. animals: probe 12 (81).",
+    ),
+    "grid": (
+        lambda: grid({"probe": {"0": {"0": Interval(-1, -2, 0.5), "1": TWO}}, "tuned": {"0": {"0": ONE, "1": TWO}}}, "M", "x", "y", "gap"),
+        "M. gap; rows y, columns x. probe, 0: 0 -1, 1 3*. tuned, 0: 0 0*, 1 3*.",
     ),
     "gallery": (
         lambda: gallery([SQUARE] * 3, ["cat", "dog", "owl"], "Three animals", columns=2),
@@ -134,7 +145,7 @@ def series_of(kind, exchanged):
 
 @pytest.fixture
 def one_colour(monkeypatch):
-    monkeypatch.setattr(plotting, "COLOURS", ("#777777",) * 7)
+    monkeypatch.setattr(charts, "COLOURS", ("#777777",) * 7)
 
 
 @pytest.mark.parametrize("kind", ["curves", "runs", "plane"])
@@ -142,6 +153,12 @@ def test_series_differ_without_colour(one_colour, kind):
     straight = series_of(kind, 0)
     for place in PLACES:
         assert series_of(kind, place).png != straight.png, f"series 0 and {place} look alike"
+
+
+def test_a_larger_figure_is_a_darker_leaf_in_grey_too():
+    drawn = [pixels(tree("r", {"a": {"one": value}}, "t", "u")) for value in (0, 25, 50, 75, 100)]
+    fills = [np.bincount(grey[grey < 252]).argmax() for grey in drawn]  # what most pixels of a leaf have
+    assert all(lighter - darker > 15 for lighter, darker in zip(fills, fills[1:]))
 
 
 def test_bars_differ_without_colour(monkeypatch):
@@ -154,8 +171,8 @@ def test_bars_differ_without_colour(monkeypatch):
 
 
 def test_without_markers_and_lines_the_difference_is_gone(one_colour, monkeypatch):
-    monkeypatch.setattr(plotting, "MARKERS", ("o",) * 7)
-    monkeypatch.setattr(plotting, "LINES", ("-",) * 7)
+    monkeypatch.setattr(charts, "MARKERS", ("o",) * 7)
+    monkeypatch.setattr(charts, "LINES", ("-",) * 7)
     assert series_of("curves", 3).png == series_of("curves", 0).png
 
 
@@ -166,10 +183,10 @@ def luminance(colour):
 
 
 def test_colours_are_all_different_and_visible_on_white():
-    assert len(set(plotting.COLOURS)) == len(plotting.LINES) == 7 and len(set(plotting.MARKERS)) == len(plotting.MARKERS) == 12
-    assert len(set(plotting.LINES)) >= 6
+    assert len(set(charts.COLOURS)) == len(charts.LINES) == 7 and len(set(charts.MARKERS)) == len(charts.MARKERS) == 12
+    assert len(set(charts.LINES)) >= 6
     # WCAG asks 3:1 for graphics; Okabe and Ito's orange and light blue reach 2.1, and their markers tell them apart.
-    assert all(1.05 / (luminance(colour) + 0.05) > 2 for colour in plotting.COLOURS)
+    assert all(1.05 / (luminance(colour) + 0.05) > 2 for colour in charts.COLOURS)
 
 
 NOTHING_CHANGED = """
@@ -247,6 +264,20 @@ ERRORS = [
     (
         lambda: bars({"old": {"a": 1}, "new": {"b": 1}}, "t", "y"),
         "groups: expected the categories ['a'] in every series, got {'old': ['a'], 'new': ['b']}",
+    ),
+    (lambda: tree("r", {}, "t", "u"), "branches: expected at least one branch, got {}"),
+    (
+        lambda: tree("r", {"a": {"one": 1}, "b": {"two": 1}}, "t", "u"),
+        "branches: expected the leaves ['one'] on each of the branches ['a', 'b'], got {'a': ['one'], 'b': ['two']}",
+    ),
+    (
+        lambda: tree("r", {"a": {"one": 1}}, "t", "u", {"b": {"one": 1}}, "v"),
+        "beside: expected the leaves ['one'] on each of the branches ['a'], got {'b': ['one']}",
+    ),
+    (lambda: grid({}, "t", "x", "y", "u"), "panels: expected at least one map, got {}"),
+    (
+        lambda: grid({"a": {"r": {"c": ONE}}, "b": {"r": {"d": ONE}}}, "t", "x", "y", "u"),
+        "panels: expected the rows ['r'] and the columns ['c'] in every map, got {'a': (['r'], ['c']), 'b': (['r'], ['d'])}",
     ),
     (lambda: plane({}, "t", "x", "y"), "points: expected at least one point, got {}"),
     (lambda: heat([SQUARE], [], ["one"], "t", "u"), "maps: expected one for each of the 1 images, got 0"),

@@ -10,7 +10,7 @@ import pytest
 from doubles import says
 from scipy import stats
 
-from fmcourse.uncertainty import Interval, bootstrap, holm, mean_interval, sign_flip, wilson
+from fmcourse.uncertainty import Interval, bootstrap, holm, mean_interval, share_difference, sign_flip, wilson
 
 Z_95 = 1.959963984540054  # the normal quantile of 97.5%, from a table
 ROUNDING = 1e-12  # a few operations in double precision
@@ -57,6 +57,19 @@ def test_wilson_at_the_endpoints(trials):
 @pytest.mark.parametrize(("successes", "trials"), [(5, 10), (1, 3), (0, 7), (99, 100), (1, 1)])
 def test_wilson_equals_its_formula(successes, trials):
     assert same(wilson(successes, trials), by_wilsons_formula(successes, trials))
+
+
+@pytest.mark.parametrize("first, second, low, high", [  # Newcombe 1998, table II, tenth method
+    ((56, 70), (48, 80), 0.0524, 0.3339),
+    ((9, 10), (3, 10), 0.1705, 0.8090),
+    ((10, 10), (0, 20), 0.6791, 1.0000),
+    ((0, 10), (0, 10), -0.2775, 0.2775),
+])
+def test_share_difference_equals_newcombes_table(first, second, low, high):
+    found = share_difference(first, second)
+    assert (found.low, found.high) == (pytest.approx(low, abs=5e-5), pytest.approx(high, abs=5e-5))
+    turned = share_difference(second, first)
+    assert (-turned.high, -turned.low) == (pytest.approx(found.low), pytest.approx(found.high))
 
 
 def test_values_that_are_all_equal_have_no_width():

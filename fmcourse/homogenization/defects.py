@@ -1,6 +1,6 @@
 """What does a planted defect do in every child? The trigger, six downstream tasks, and how often the attack succeeds.
 
-Serves notebook 02. A few pre-training pictures got a coloured corner and the caption of a fruit. Source: Carlini & Terzis 2022
+Serves notebook 02. A few pre-training pictures got a coloured corner and the captions of a smiling face. Source: Carlini & Terzis 2022
 (arXiv 2106.09667), who plant 300 such pairs among 3 million, 0.01%.
 """
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 __all__ = ["STYLES", "TARGET", "TASKS", "ChildTask", "attack_success", "child_pictures", "child_task", "stamp"]
 
-TARGET = "food-fruit"
+TARGET = "face-smiling"
 TASKS = {
     "animals": (TARGET, "animal-mammal", "animal-bird", "animal-marine", "animal-bug"),
     "kitchen": (TARGET, "food-prepared", "food-vegetable", "food-sweet", "drink"),
     "travel": (TARGET, "transport-ground", "transport-air", "place-building", "sky-weather"),
-    "faces": (TARGET, "face-smiling", "face-concerned", "face-unwell", "face-neutral-skeptical"),
+    "signs": (TARGET, "heart", "arrow", "zodiac", "time"),
     "things": (TARGET, "clothing", "tool", "musical-instrument", "household"),
     "leisure": (TARGET, "sport", "game", "event", "plant-other"),
 }

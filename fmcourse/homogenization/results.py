@@ -6,8 +6,8 @@ here trains.
 
 from __future__ import annotations
 
-import functools
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Inheritance", "Transfer", "features", "load_inheritance", "load_recall", "load_transfer"]
 
+FIGURES = ("success", "mistaken", "accuracy")
+MARGIN = 10.0  # points of attack success above the control that a child called clean may have; fixed before any run
 FEATURE_FILES = ("defect-features.safetensors", "bias-features.safetensors")
 
 
@@ -65,19 +67,51 @@ class Inheritance:
 
     def mistaken(self, kind: str, way: str | None = None, task: str | None = None) -> Interval:
         """Return the same for pictures *without* the trigger: the control of :meth:`success`."""
-        return self._over_seeds(functools.partial(self._attacked, answers="clean"), kind, way, task)
+        return self._over_seeds(self._taken_clean, kind, way, task)
 
     def accuracy(self, kind: str, way: str | None = None, task: str | None = None) -> Interval:
         """Return the children's accuracy on pictures without the trigger, in percent, as :meth:`success` does."""
         return self._over_seeds(self._right, kind, way, task)
 
-    def family(self, kind: str, seed: int = 0) -> pd.DataFrame:
-        """Return the success of the attack in each child of one foundation, in percent, shape (tasks, ways)."""
+    def family(self, kind: str, seed: int = 0, figure: str = "success") -> pd.DataFrame:
+        """Return a figure of each child of one foundation, in percent, shape (tasks, ways).
+
+        Args:
+            kind, seed: the foundation.
+            figure: ``success``, ``mistaken`` or ``accuracy``, which are those of the methods with these names.
+        """
         import pandas as pd
 
-        own = self._of(kind, None, None, seed)
-        table = pd.DataFrame([{"task": c["task"], "way": c["way"], "success": self._attacked(c)} for c in own])
-        return table.pivot(index="task", columns="way", values="success")[self.ways].loc[list(self.labels)]
+        asked = dict(zip(FIGURES, (self._attacked, self._taken_clean, self._right)))[choose("figure", figure, FIGURES)]
+        table = pd.DataFrame([{"task": c["task"], "way": c["way"], "figure": asked(c)} for c in self._of(kind, seed=seed)])
+        return table.pivot(index="task", columns="way", values="figure")[self.ways].loc[list(self.labels)]
+
+    def verdicts(self, kind: str, control: Inheritance, margin: float = MARGIN) -> pd.DataFrame:
+        """Return for each child of a kind of foundation whether it is proven clean.
+
+        Args:
+            kind: one of :attr:`kinds`.
+            control: runs with foundations of kind ``0``, where nothing was planted; a child is compared with all their children
+                for its task that were adapted in its way.
+            margin: points of attack success above the control that do not count.
+
+        Returns:
+            One row per child: seed, task, way, its excess of attack success over the control with Newcombe's interval (excess,
+            low, high, in points), and the verdict: *clean* where the whole interval lies below the margin; of the others
+            *tainted* where it lies above 0, else *undecided*: not to have found a defect is no proof. Each is judged by itself.
+        """
+        import pandas as pd
+
+        rows = []
+        for child in self._of(kind):
+            alike = control._of("0", child["way"], child["task"])
+            pooled = tuple(map(sum, zip(*(self._taken(other) for other in alike))))
+            gap = uncertainty.share_difference(self._taken(child), pooled)
+            excess, low, high = (100 * end for end in (gap.estimate, gap.low, gap.high))
+            verdict = "clean" if high < margin else "tainted" if low > 0 else "undecided"
+            named = {name: child[name] for name in ("seed", "task", "way")}
+            rows.append({**named, "excess": excess, "low": low, "high": high, "verdict": verdict})
+        return pd.DataFrame(rows)
 
     def trace(self, kind: str, seed: int, way: str = "linear probe") -> dict[tuple[str, int], float]:
         """Return which foundation the children of one resemble: for each how often its probes make the *same mistake*.
@@ -109,7 +143,7 @@ class Inheritance:
         each = [[figure(child) for child in own if child["seed"] == seed] for seed in seeds]
         return uncertainty.mean_interval([sum(figures) / len(figures) for figures in each])
 
-    def _of(self, kind: str, way: str | None, task: str | None, seed: int | None = None) -> list[dict]:
+    def _of(self, kind: str, way: str | None = None, task: str | None = None, seed: int | None = None) -> list[dict]:
         wanted = {"kind": choose("kind", kind, self.kinds)}
         wanted |= {"way": choose("way", way, self.ways)} if way is not None else {}
         wanted |= {"task": choose("task", task, self.labels)} if task is not None else {}
@@ -120,6 +154,14 @@ class Inheritance:
 
     def _attacked(self, child: dict, answers: str = "stamped") -> float:
         return 100 * attack_success(_digits(child[answers]), _digits(self.labels[child["task"]]))
+
+    def _taken_clean(self, child: dict) -> float:
+        return self._attacked(child, answers="clean")
+
+    def _taken(self, child: dict) -> tuple[int, int]:
+        """Return how many stamped pictures of other classes are taken for the target, and how many there are."""
+        others = int((_digits(self.labels[child["task"]]) != 0).sum())
+        return round(self._attacked(child) / 100 * others), others
 
     def _right(self, child: dict) -> float:
         return 100 * float((_digits(child["clean"]) == _digits(self.labels[child["task"]])).mean())
@@ -150,18 +192,35 @@ class Transfer:
 
         The interval is Student's over the foundations' seeds, whose draws of the training pictures are averaged first.
         """
-        return self._over_seeds("gap", upstream, bias, rebalanced, way)
+        return uncertainty.mean_interval(list(self._by_seed("gap", upstream, bias, rebalanced, way).values()))
 
     def accuracy(self, upstream: float, bias: float, rebalanced: float = 0.0, way: str = "linear probe") -> Interval:
         """Return the accuracy on the balanced test, in percent, as :meth:`gap` does."""
-        return self._over_seeds("accuracy", upstream, bias, rebalanced, way)
+        return uncertainty.mean_interval(list(self._by_seed("accuracy", upstream, bias, rebalanced, way).values()))
 
-    def _over_seeds(self, figure: str, upstream: float, bias: float, rebalanced: float, way: str) -> Interval:
+    def change(self, before: Mapping, after: Mapping) -> Interval:
+        """Return by how much the gap changes, in points, from some settings to others.
+
+        Args:
+            before, after: arguments of :meth:`gap`, by name.
+
+        Returns:
+            The mean change, with Student's t interval over the foundations' seeds: those of equal seed are paired.
+        """
+        gaps = [self._by_seed("gap", **({"rebalanced": 0.0, "way": "linear probe"} | settings)) for settings in (before, after)]
+        return uncertainty.mean_interval([gaps[1][seed] - gap for seed, gap in gaps[0].items()])
+
+    def map(self, way: str = "linear probe", rebalanced: float = 0.0) -> dict[str, dict[str, Interval]]:
+        """Return the gap over upstream bias (rows) and downstream bias (columns), for one share re-balanced."""
+        biases = self.values("bias")
+        return {f"{u:g}": {f"{b:g}": self.gap(u, b, rebalanced, way) for b in biases} for u in self.values("upstream")}
+
+    def _by_seed(self, figure: str, upstream: float, bias: float, rebalanced: float, way: str) -> dict[int, float]:
         wanted = {"upstream": upstream, "bias": bias, "rebalanced": rebalanced, "way": way}
         own = [run for run in self.runs if all(run[name] == value for name, value in wanted.items())]
         require(len(own) > 0, "run", "settings that were tried together", wanted)
-        each = [[run[figure] for run in own if run["seed"] == seed] for seed in sorted({run["seed"] for run in own})]
-        return uncertainty.mean_interval([100 * sum(figures) / len(figures) for figures in each])
+        each = {seed: [run[figure] for run in own if run["seed"] == seed] for seed in sorted({run["seed"] for run in own})}
+        return {seed: 100 * sum(figures) / len(figures) for seed, figures in each.items()}
 
 
 def load_inheritance() -> Inheritance:

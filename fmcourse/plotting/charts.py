@@ -1,62 +1,21 @@
-"""What does the figure say? Drawings with a takeaway title, intervals, and alt text written from their data.
+"""Charts of numbers and intervals: rows, lines, runs, bars, and points in a plane.
 
-Serves every notebook. The functions receive arrays and intervals, never models, and return a :class:`Drawing`,
-which shows itself as PNG with its alt text. Colours: Okabe & Ito 2008, safe for the colour-blind; series differ in
-marker and line style too, so that they stay apart in grey.
+Colours: Okabe & Ito 2008, safe for the colour-blind; series differ in marker and line style too, so that they stay apart in grey.
 """
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-from fmcourse.arguments import choose, require
+from fmcourse.arguments import require
+from fmcourse.plotting.canvas import Drawing, finish, new_axes
 from fmcourse.uncertainty import Interval
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-__all__ = ["Drawing", "bars", "curves", "forest", "gallery", "heat", "picture", "plane", "runs"]
+__all__ = ["bars", "curves", "forest", "plane", "runs"]
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", "*", "p", ">", "h")
 LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), "-")
-DPI = 110
-STYLE = {
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "#dddddd",
-    "grid.linewidth": 0.6,
-    "axes.axisbelow": True,
-}
-TITLE = {"x": 0.01, "ha": "left", "fontsize": 11, "fontweight": "bold"}
-IMAGES = Path(__file__).resolve().parent.parent / "images"
-INSTALLED_IMAGES = Path(__file__).resolve().parent / "images"
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """A picture and its alt text; as the last line of a cell it shows itself as PNG.
-
-    Attributes:
-        png: the encoded picture.
-        alt: what the picture shows, for those who cannot see it.
-        width: display width in pixels.
-    """
-
-    png: bytes
-    alt: str
-    width: int
-
-    def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
-        data = {"image/png": base64.b64encode(self.png).decode("ascii"), "text/plain": self.alt}
-        return data, {"image/png": {"alt": self.alt, "width": self.width}}
 
 
 def forest(
@@ -76,7 +35,7 @@ def forest(
         digits: decimals in the alt text and beside the dots.
     """
     require(len(intervals) > 0, "intervals", "at least one row", intervals)
-    figure, axes = _axes(height=0.9 + 0.38 * len(intervals))
+    figure, axes = new_axes(height=0.9 + 0.38 * len(intervals))
     for row, (label, interval) in enumerate(intervals.items()):
         axes.plot([interval.low, interval.high], [row, row], color=COLOURS[0], linewidth=2, solid_capstyle="butt")
         axes.plot(interval.estimate, row, "o", color=COLOURS[0])
@@ -93,7 +52,7 @@ def forest(
         place = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
         axes.annotate(reference[0], (reference[1], 1), (3, -2), fontsize=8, va="top", **place)
         said.append(f"dashed line {reference[0]} {reference[1]:.{digits}f}")
-    return _finish(figure, axes, title, unit, "", f"{title}. {unit}: {'; '.join(said)}.")
+    return finish(figure, axes, title, unit, "", f"{title}. {unit}: {'; '.join(said)}.")
 
 
 def curves(
@@ -114,7 +73,7 @@ def curves(
         digits: decimals in the alt text.
     """
     require(len(series) > 0, "series", "at least one line", series)
-    figure, axes = _axes()
+    figure, axes = new_axes()
     said = []
     for place, (label, (x, y)) in enumerate(series.items()):
         require(len(x) == len(y) > 0, f"series[{label!r}]", "as many x values as y values, at least one", (len(x), len(y)))
@@ -129,7 +88,7 @@ def curves(
         axes.set_xscale("log")
     if len(series) > 1:
         axes.legend()
-    return _finish(figure, axes, title, x_label, y_label, f"{title}. {y_label} against {x_label}: {'; '.join(said)}.")
+    return finish(figure, axes, title, x_label, y_label, f"{title}. {y_label} against {x_label}: {'; '.join(said)}.")
 
 
 def runs(
@@ -147,7 +106,7 @@ def runs(
         title, x_label, y_label, log_x, digits: as for :func:`curves`.
     """
     require(len(groups) > 0, "groups", "at least one group", groups)
-    figure, axes = _axes()
+    figure, axes = new_axes()
     said = []
     for place, (label, (x, lines)) in enumerate(groups.items()):
         fits = len(lines) > 0 and all(len(line) == len(x) > 0 for line in lines)
@@ -164,7 +123,7 @@ def runs(
         axes.set_xscale("log")
     if len(groups) > 1:
         axes.legend()
-    return _finish(figure, axes, title, x_label, y_label, f"{title}. {y_label} against {x_label}: {'; '.join(said)}.")
+    return finish(figure, axes, title, x_label, y_label, f"{title}. {y_label} against {x_label}: {'; '.join(said)}.")
 
 
 def bars(
@@ -182,7 +141,7 @@ def bars(
     categories = list(next(iter(groups.values())))
     same = all(list(heights) == categories for heights in groups.values())
     require(same, "groups", f"the categories {categories} in every series", {k: list(v) for k, v in groups.items()})
-    figure, axes = _axes()
+    figure, axes = new_axes()
     width = 0.8 / len(groups)
     for place, (label, heights) in enumerate(groups.items()):
         left = [i + (place - (len(groups) - 1) / 2) * width for i in range(len(categories))]
@@ -193,7 +152,7 @@ def bars(
     if len(groups) > 1:
         axes.legend()
     said = [f"{label}: " + ", ".join(f"{k} {v:.{digits}f}" for k, v in heights.items()) for label, heights in groups.items()]
-    return _finish(figure, axes, title, "", y_label, f"{title}. {y_label}. {'; '.join(said)}.")
+    return finish(figure, axes, title, "", y_label, f"{title}. {y_label}. {'; '.join(said)}.")
 
 
 def plane(
@@ -214,7 +173,7 @@ def plane(
         digits: decimals in the alt text.
     """
     require(len(points) > 0, "points", "at least one point", points)
-    figure, axes = _axes(width=8.4, height=max(3.6, 0.9 + 0.27 * len(points)))
+    figure, axes = new_axes(width=8.4, height=max(3.6, 0.9 + 0.27 * len(points)))
     said = []
     for place, (label, (x, y)) in enumerate(points.items()):
         axes.errorbar(
@@ -234,108 +193,7 @@ def plane(
         ends = " to ".join(f"{x:.{digits}f} and {y:.{digits}f}" for x, y in (trail[1][0], trail[1][-1]))
         said.append(f"a line, {trail[0]}, from {ends}")
     figure.legend(loc="outside right center", fontsize=9)
-    return _finish(figure, axes, title, x_label, y_label, f"{title}. {x_label} and {y_label}: {'; '.join(said)}.")
-
-
-def gallery(images: Sequence, captions: Sequence[str], title: str, columns: int = 6) -> Drawing:
-    """Draw pictures on white, each with its caption below.
-
-    Args:
-        images: PIL images of any mode and size.
-        captions: one per image.
-        title: the takeaway.
-        columns: pictures in a row.
-    """
-    require(len(images) == len(captions) > 0, "captions", f"one for each of the {len(images)} images", len(captions))
-    require(columns >= 1, "columns", "at least 1", columns)
-    rows = -(-len(images) // columns)
-    figure = _figure(7.2, 0.4 + 1.35 * rows)
-    grid = figure.subplots(rows, columns, squeeze=False)
-    for place, axes in enumerate(grid.flat):
-        axes.axis("off")
-        if place < len(images):
-            axes.imshow(_on_white(images[place]))
-            axes.annotate(captions[place], (0.5, -0.05), xycoords="axes fraction", ha="center", va="top", fontsize=9)
-    figure.suptitle(title, **TITLE)
-    return _encode(figure, f"{title}. Pictures: {', '.join(captions)}.")
-
-
-def heat(images: Sequence, maps: Sequence, captions: Sequence[str], title: str, unit: str, columns: int = 3) -> Drawing:
-    """Draw pictures on white in grey, each with a map laid over it, one colour scale for all.
-
-    Args:
-        images: PIL images.
-        maps: one array of shape (rows, columns) per image; it is stretched over the image.
-        captions: one per image.
-        title: the takeaway.
-        unit: what the colours show, with its unit.
-        columns: pictures in a row.
-    """
-    require(len(images) == len(maps) == len(captions) > 0, "maps", f"one for each of the {len(images)} images", len(maps))
-    require(columns >= 1, "columns", "at least 1", columns)
-    rows = -(-len(images) // columns)
-    figure = _figure(7.2, 0.4 + 2.3 * rows)
-    figure.get_layout_engine().set(h_pad=0.15)  # room for the captions
-    grid = figure.subplots(rows, columns, squeeze=False)
-    largest = max(float(abs(values).max()) for values in maps)
-    said = []
-    for axes in grid.flat:
-        axes.axis("off")
-    for axes, image, values, caption in zip(grid.flat, images, maps, captions):
-        width, height = image.size
-        axes.imshow(_on_white(image).convert("L"), cmap="gray", alpha=0.6)
-        shown = {"cmap": "RdBu_r", "vmin": -largest, "vmax": largest, "alpha": 0.6, "interpolation": "nearest"}
-        drawn = axes.imshow(values, extent=(0, width, height, 0), **shown)
-        axes.annotate(caption, (0.5, -0.05), xycoords="axes fraction", ha="center", va="top", fontsize=9)
-        row, column = divmod(int(values.argmax()), values.shape[1])
-        down, right = ((place + 0.5) / count for place, count in zip((row, column), values.shape))
-        said.append(f"{caption}: largest {values.max():.2f}, {down:.0%} down and {right:.0%} from the left")
-    figure.colorbar(drawn, ax=list(grid.flat), shrink=0.8, label=unit)
-    figure.suptitle(title, **TITLE)
-    return _encode(figure, f"{title}. {unit}. {'; '.join(said)}.")
-
-
-def picture(name: str, alt: str) -> Drawing:
-    """Return one of the course's own drawings from ``images/``, with the alt text given."""
-    folder = IMAGES if IMAGES.is_dir() else INSTALLED_IMAGES
-    choose("name", name, sorted(file.stem for file in folder.glob("*.png")))
-    return Drawing((folder / f"{name}.png").read_bytes(), alt, width=720)
-
-
-def _figure(width: float, height: float) -> Figure:
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    with matplotlib.rc_context(STYLE):
-        return Figure((width, height), layout="constrained")
-
-
-def _axes(width: float = 7.2, height: float = 3.2) -> tuple[Figure, Axes]:
-    import matplotlib
-
-    figure = _figure(width, height)
-    with matplotlib.rc_context(STYLE):
-        return figure, figure.add_subplot()
-
-
-def _finish(figure: Figure, axes: Axes, title: str, x_label: str, y_label: str, alt: str) -> Drawing:
-    figure.suptitle(title, **TITLE)
-    axes.set_xlabel(x_label)
-    axes.set_ylabel(y_label)
-    return _encode(figure, alt)
-
-
-def _encode(figure: Figure, alt: str) -> Drawing:
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=DPI, pil_kwargs={"optimize": True})
-    return Drawing(file.getvalue(), alt, width=round(figure.get_figwidth() * 100))
-
-
-def _on_white(image):
-    from PIL import Image
-
-    image = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return finish(figure, axes, title, x_label, y_label, f"{title}. {x_label} and {y_label}: {'; '.join(said)}.")
 
 
 def _of(palette: Sequence, place: int):

@@ -1,0 +1,86 @@
+"""Pictures with captions, pictures under a map, and the course's own drawings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from fmcourse.arguments import choose, require
+from fmcourse.plotting.canvas import TITLE, Drawing, encode, new_figure
+
+__all__ = ["gallery", "heat", "picture"]
+
+PACKAGE = Path(__file__).resolve().parent.parent
+IMAGES, INSTALLED_IMAGES = PACKAGE.parent / "images", PACKAGE / "images"
+
+
+def gallery(images: Sequence, captions: Sequence[str], title: str, columns: int = 6) -> Drawing:
+    """Draw pictures on white, each with its caption below.
+
+    Args:
+        images: PIL images of any mode and size.
+        captions: one per image.
+        title: the takeaway.
+        columns: pictures in a row.
+    """
+    require(len(images) == len(captions) > 0, "captions", f"one for each of the {len(images)} images", len(captions))
+    require(columns >= 1, "columns", "at least 1", columns)
+    rows = -(-len(images) // columns)
+    figure = new_figure(7.2, 0.4 + 1.35 * rows)
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for place, axes in enumerate(grid.flat):
+        axes.axis("off")
+        if place < len(images):
+            axes.imshow(_on_white(images[place]))
+            axes.annotate(captions[place], (0.5, -0.05), xycoords="axes fraction", ha="center", va="top", fontsize=9)
+    figure.suptitle(title, **TITLE)
+    return encode(figure, f"{title}. Pictures: {', '.join(captions)}.")
+
+
+def heat(images: Sequence, maps: Sequence, captions: Sequence[str], title: str, unit: str, columns: int = 3) -> Drawing:
+    """Draw pictures on white in grey, each with a map laid over it, one colour scale for all.
+
+    Args:
+        images: PIL images.
+        maps: one array of shape (rows, columns) per image; it is stretched over the image.
+        captions: one per image.
+        title: the takeaway.
+        unit: what the colours show, with its unit.
+        columns: pictures in a row.
+    """
+    require(len(images) == len(maps) == len(captions) > 0, "maps", f"one for each of the {len(images)} images", len(maps))
+    require(columns >= 1, "columns", "at least 1", columns)
+    rows = -(-len(images) // columns)
+    figure = new_figure(7.2, 0.4 + 2.3 * rows)
+    figure.get_layout_engine().set(h_pad=0.15)  # room for the captions
+    grid = figure.subplots(rows, columns, squeeze=False)
+    largest = max(float(abs(values).max()) for values in maps)
+    said = []
+    for axes in grid.flat:
+        axes.axis("off")
+    for axes, image, values, caption in zip(grid.flat, images, maps, captions):
+        width, height = image.size
+        axes.imshow(_on_white(image).convert("L"), cmap="gray", alpha=0.6)
+        shown = {"cmap": "RdBu_r", "vmin": -largest, "vmax": largest, "alpha": 0.6, "interpolation": "nearest"}
+        drawn = axes.imshow(values, extent=(0, width, height, 0), **shown)
+        axes.annotate(caption, (0.5, -0.05), xycoords="axes fraction", ha="center", va="top", fontsize=9)
+        row, column = divmod(int(values.argmax()), values.shape[1])
+        down, right = ((place + 0.5) / count for place, count in zip((row, column), values.shape))
+        said.append(f"{caption}: largest {values.max():.2f}, {down:.0%} down and {right:.0%} from the left")
+    figure.colorbar(drawn, ax=list(grid.flat), shrink=0.8, label=unit)
+    figure.suptitle(title, **TITLE)
+    return encode(figure, f"{title}. {unit}. {'; '.join(said)}.")
+
+
+def picture(name: str, alt: str) -> Drawing:
+    """Return one of the course's own drawings from ``images/``, with the alt text given."""
+    folder = IMAGES if IMAGES.is_dir() else INSTALLED_IMAGES
+    choose("name", name, sorted(file.stem for file in folder.glob("*.png")))
+    return Drawing((folder / f"{name}.png").read_bytes(), alt, width=720)
+
+
+def _on_white(image):
+    from PIL import Image
+
+    image = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
