@@ -34,6 +34,7 @@ def work_folder(name: str) -> Path:
 def kept_json(path: Path, make: Callable[[], Any]) -> Any:
     """Return what `make` returned, now or in an earlier call that wrote it, whole, to `path`."""
     if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
         _partial(path).write_text(json.dumps(make()))
         os.replace(_partial(path), path)
     return json.loads(path.read_text())
