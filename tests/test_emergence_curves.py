@@ -126,6 +126,29 @@ def test_the_permutation_null_equals_brute_force(score, statistic):
     assert abs(permutation_p(range(len(score)), score, statistic) - brute_force(score, statistic)) <= ROUNDING
 
 
+def test_an_infinite_statistic_is_counted_like_any_other():
+    assert permutation_p(range(4), [0.0, 0.0, 0.0, 1.0], breakthroughness) == 0.25  # of four places of the 1, one is as sharp
+
+
+@BOTH
+def test_a_constant_score_has_one_order_only(statistic):
+    assert math.isnan(permutation_p(range(4), [0.5] * 4, statistic))
+
+
+@pytest.mark.parametrize(("runs", "words"), [
+    ([], "runs: expected at least one curve, got []"),
+    ([[0.0, 0.1, 0.2], [0.5] * 3], "runs: expected curves whose statistic is a finite number, got [1.0, nan]"),
+])  # fmt: skip
+def test_runs_that_have_no_sharpness(runs, words):
+    with says(ValueError, words):
+        sharpness([1, 2, 3], runs)
+
+
+def test_an_infinitely_sharp_run_asks_for_a_resolution():
+    with says(ValueError, "runs: expected curves whose statistic is a finite number, got [inf]"):
+        sharpness(range(4), [[0.0, 0.0, 0.0, 1.0]], breakthroughness)
+
+
 def test_a_random_order_is_no_surprise():
     assert permutation_p(range(6), [0.5, 0.1, 0.9, 0.3, 0.8, 0.2]) > 0.2
 

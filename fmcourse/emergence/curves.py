@@ -94,8 +94,16 @@ def sharpness(scale: ArrayLike, runs: ArrayLike, statistic: Callable = linearity
         runs: one curve per seed, shape (seeds, points).
         statistic: :func:`linearity` or :func:`breakthroughness`, or one with its resolution filled in.
         seed: the seed of the resampling.
+
+    Raises:
+        ValueError: no run, a run that is constant, or one that is infinitely sharp; a resolution mends the last.
     """
-    return uncertainty.bootstrap([statistic(scale, run) for run in runs], seed=seed)
+    import numpy as np
+
+    found = [statistic(scale, run) for run in runs]
+    require(len(found) > 0, "runs", "at least one curve", found)
+    require(bool(np.isfinite(found).all()), "runs", "curves whose statistic is a finite number", found)
+    return uncertainty.bootstrap(found, seed=seed)
 
 
 def permutation_p(scale: ArrayLike, score: ArrayLike, statistic: Callable = linearity, seed: int = 0) -> float:
@@ -105,6 +113,9 @@ def permutation_p(scale: ArrayLike, score: ArrayLike, statistic: Callable = line
         scale, score, statistic: as for :func:`sharpness`, one curve; exact up to 7 points, else 9,999 random orders.
         seed: the seed of the random orders.
 
+    Returns:
+        A number above 0, up to 1; NaN for a constant score, which has one order only.
+
     >>> round(permutation_p([1, 2, 3, 4], [0.0, 0.3, 0.7, 1.0]), 3)
     0.042
     """
@@ -112,9 +123,11 @@ def permutation_p(scale: ArrayLike, score: ArrayLike, statistic: Callable = line
     from scipy.stats import permutation_test
 
     score = _curve(scale, score)
+    if _rise(score) == 0:
+        return math.nan
     result = permutation_test(
         (score,),
-        lambda shuffled: statistic(scale, shuffled),
+        lambda shuffled: float(np.nan_to_num(statistic(scale, shuffled))),  # an infinite one counts as the largest number
         permutation_type="pairings",
         alternative="greater",
         vectorized=False,
