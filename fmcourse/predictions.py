@@ -14,7 +14,7 @@ from types import EllipsisType
 from fmcourse.arguments import choose, require
 from fmcourse.environment import state_folder
 
-__all__ = ["QUESTIONS", "Question", "predict", "reveal"]
+__all__ = ["QUESTIONS", "Question", "predict", "recall", "reveal"]
 
 
 @dataclass(frozen=True)
@@ -119,6 +119,16 @@ def predict(name: str, answer: str | float | EllipsisType) -> None:
     kept = _read() | {name: {"answer": answer, "time": datetime.datetime.now().isoformat(timespec="seconds")}}
     _file().write_text(json.dumps(kept, indent=1), encoding="utf-8")
     print(f"Your prediction, {_shown(question, answer)}, is written down.")
+
+
+def recall(name: str) -> str | float | None:
+    """Return the prediction that was written down, so that its miss can be scored; None where there is none.
+
+    Args:
+        name: one of :data:`QUESTIONS`.
+    """
+    kept = _read().get(choose("name", name, QUESTIONS))
+    return kept and kept["answer"]
 
 
 def reveal(name: str, measured: str | float | None = None) -> None:

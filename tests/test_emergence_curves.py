@@ -1,4 +1,4 @@
-"""Sharpness on paper, beside a plain loop, and at its limits; turning points; a law that knows of runs that never turned."""
+"""Sharpness on paper, beside a plain loop, and at its limits; turning points."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from doubles import says
 
 from fmcourse.emergence import (
     breakthroughness,
-    fit_law,
-    forecast,
     independent_exact,
     linearity,
     permutation_p,
@@ -128,6 +126,29 @@ def test_the_permutation_null_equals_brute_force(score, statistic):
     assert abs(permutation_p(range(len(score)), score, statistic) - brute_force(score, statistic)) <= ROUNDING
 
 
+def test_an_infinite_statistic_is_counted_like_any_other():
+    assert permutation_p(range(4), [0.0, 0.0, 0.0, 1.0], breakthroughness) == 0.25  # of four places of the 1, one is as sharp
+
+
+@BOTH
+def test_a_constant_score_has_one_order_only(statistic):
+    assert math.isnan(permutation_p(range(4), [0.5] * 4, statistic))
+
+
+@pytest.mark.parametrize(("runs", "words"), [
+    ([], "runs: expected at least one curve, got []"),
+    ([[0.0, 0.1, 0.2], [0.5] * 3], "runs: expected curves whose statistic is a finite number, got [1.0, nan]"),
+])  # fmt: skip
+def test_runs_that_have_no_sharpness(runs, words):
+    with says(ValueError, words):
+        sharpness([1, 2, 3], runs)
+
+
+def test_an_infinitely_sharp_run_asks_for_a_resolution():
+    with says(ValueError, "runs: expected curves whose statistic is a finite number, got [inf]"):
+        sharpness(range(4), [[0.0, 0.0, 0.0, 1.0]], breakthroughness)
+
+
 def test_a_random_order_is_no_surprise():
     assert permutation_p(range(6), [0.5, 0.1, 0.9, 0.3, 0.8, 0.2]) > 0.2
 
@@ -155,63 +176,3 @@ def test_turning_points_on_paper():
     assert turning_point(steps, [0.6, 0.7, 0.8, 0.9]) == 0
     assert math.isnan(turning_point(steps, [0.0, 0.1, 0.2, 0.3]))
     assert turning_point(steps, [0.0, 0.1, 0.2, 0.3], threshold=0.15) == 150
-
-
-WIDTHS = np.repeat([8, 16, 32, 64], 5)
-
-
-def lawful(spread=0.1, seed=0):
-    """Return turning points that follow a power law of slope -1.5, with lognormal noise."""
-    noise = np.random.default_rng(seed).standard_normal(len(WIDTHS))
-    return np.exp(12 - 1.5 * np.log(WIDTHS) + spread * noise)
-
-
-def test_a_law_without_noise_is_found():
-    law = fit_law(WIDTHS, lawful(spread=1e-3), limit=1e9)
-    assert abs(law.slope + 1.5) < 0.01 and abs(law.intercept - 12) < 0.03  # three standard errors at this noise
-    assert abs(law.at(128) / math.exp(12 - 1.5 * math.log(128)) - 1) < 0.01
-
-
-def test_runs_that_agree_too_well_are_not_believed():
-    exact = np.exp(12 - 1.5 * np.log(WIDTHS))
-    assert 0.01 <= fit_law(WIDTHS, exact, limit=1e9).spread < 0.02
-    found = forecast(WIDTHS, exact, 1e9, target=128)
-    assert found.high / found.low > 1.02
-
-
-def test_a_law_equals_least_squares_where_every_run_turned():
-    turning = lawful(spread=0.3)
-    law, line = fit_law(WIDTHS, turning, limit=1e9), np.polyfit(np.log(WIDTHS), np.log(turning), 1)
-    assert abs(law.slope - line[0]) < 1e-3 and abs(law.intercept - line[1]) < 1e-3  # the optimizer's own tolerance is 1e-4
-
-
-def test_runs_that_never_turned_pull_the_law():
-    turning, limit = lawful(spread=0.3), 2_500.0
-    cut = np.where(turning > limit, np.nan, turning)
-    assert np.isnan(cut).any() and np.isfinite(cut).sum() > 5
-    seen = np.isfinite(cut)
-    naive = np.polyfit(np.log(WIDTHS[seen]), np.log(cut[seen]), 1)[0]
-    assert abs(fit_law(WIDTHS, cut, limit).slope + 1.5) < abs(naive + 1.5)
-
-
-def test_a_forecast_holds_most_new_runs():
-    found = forecast(WIDTHS, lawful(0.2), 1e9, target=128)
-    new = np.exp(12 - 1.5 * np.log(128) + 0.2 * np.random.default_rng(7).standard_normal(400))
-    held = np.mean((new >= found.low) & (new <= found.high))
-    assert 0.65 < held < 0.99  # 90% promised over many such sweeps; this one's law lies a tenth too low
-    assert found == forecast(WIDTHS, lawful(0.2), 1e9, target=128)
-
-
-LAW_ERRORS = [
-    (([8, 16], [1.0], 10), "turning: expected one for each scale, got ((2,), (1,))"),
-    (([8, 0, 16], [1.0, 2.0, 3.0], 10), "scale: expected positive sizes, got [8.0, 0.0, 16.0]"),
-    (([8, 8, 16], [1.0, 20.0, 3.0], 10), "turning: expected numbers above 0, up to the limit 10, got [1.0, 20.0, 3.0]"),
-    (([8, 8, 16], [1.0, math.nan, 3.0], 10), "turning: expected at least 3 runs that turned, got 2"),
-    (([8, 8, 8], [1.0, 2.0, 3.0], 10), "scale: expected runs that turned at two sizes or more, got [8.0]"),
-]
-
-
-@pytest.mark.parametrize(("arguments", "words"), LAW_ERRORS, ids=[words for _, words in LAW_ERRORS])
-def test_the_words_of_each_error_of_a_law(arguments, words):
-    with says(ValueError, words):
-        fit_law(*arguments)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from fmcourse import bundle, emergence
+from fmcourse import bundle, emergence, uncertainty
 from fmcourse.emergence import Sweep
 
 
@@ -33,6 +33,12 @@ def test_curves_on_paper():
     assert SWEEP.steps.tolist() == [0, 100, 200]
     assert SWEEP.only(width=8).curves("exact").tolist() == [[0.0, 0.0, 0.1], [0.0, 0.2, 0.4]]
     assert SWEEP.last("exact").tolist() == [0.1, 0.4, 0.9]
+
+
+def test_intervals_are_those_of_so_many_items():
+    found = SWEEP.only(width=8).intervals("exact", items=10)
+    assert found[1] == [uncertainty.wilson(count, 10) for count in (0, 2, 4)]
+    assert SWEEP.intervals("exact")[0][0].high == uncertainty.wilson(0, 1_000).high  # as many as the sweep's test sums
 
 
 def test_turning_points_on_paper():

@@ -218,9 +218,11 @@ def test_a_notebooks_own_settings_are_respected_and_kept():
         assert matplotlib.rcParams["axes.titlesize"] == 33
 
 
-def test_an_interval_on_a_curve_is_drawn():
-    wide, narrow = ({"a": ([1, 2], [Interval(1, 1 - w, 1 + w), Interval(1, 0, 2)])} for w in (0.1, 0.9))
-    assert curves(wide, "t", "x", "y").png != curves(narrow, "t", "x", "y").png
+def test_an_interval_on_a_curve_and_on_a_run_is_drawn():
+    wide, narrow = ([Interval(1, 1 - w, 1 + w), Interval(1, 0, 2)] for w in (0.9, 0.1))
+    assert curves({"a": ([1, 2], wide)}, "t", "x", "y").png != curves({"a": ([1, 2], narrow)}, "t", "x", "y").png
+    one, other = (runs({"a": ([1, 2], [line, [1, 1]])}, "t", "x", "y") for line in (wide, narrow))
+    assert one.png != other.png and one.alt == other.alt == "t. y against x: a: 2 runs go from 1.00 to 1.00 at 1 to 1.00 to 1.00 at 2."
 
 
 def test_twelve_points_of_a_plane_differ_without_colour(one_colour):

@@ -6,7 +6,7 @@ import pytest
 from doubles import says
 
 from fmcourse import predictions
-from fmcourse.predictions import QUESTIONS, Question, predict, reveal
+from fmcourse.predictions import QUESTIONS, Question, predict, recall, reveal
 
 NUMBER = "greedy-repeats"
 CHOICE = "ladder"
@@ -97,6 +97,13 @@ def test_three_dots_do_not_erase(capsys):
     assert said(capsys) == ["You predicted 10 %; measured: 30 %."]
 
 
+def test_a_prediction_is_recalled_as_it_was_given():
+    assert recall(NUMBER) is None
+    predict(NUMBER, 0)
+    predict(CHOICE, "stay")
+    assert recall(NUMBER) == 0 and recall(CHOICE) == "stay" and recall("cache") is None
+
+
 def test_predictions_are_kept_in_the_state_folder(state, monkeypatch, tmp_path, capsys):
     predict(NUMBER, 10)
     assert [file.name for file in state.iterdir()] == ["predictions.json"]
@@ -112,6 +119,7 @@ ERRORS = [
         "name: expected one of 'greedy-repeats', 'ladder', 'cache', got 'greedy-repeat'; did you mean 'greedy-repeats'?",
     ),
     (lambda: reveal("x", 5), "name: expected one of 'greedy-repeats', 'ladder', 'cache', got 'x'"),
+    (lambda: recall("x"), "name: expected one of 'greedy-repeats', 'ladder', 'cache', got 'x'"),
     (lambda: predict(NUMBER, -1), "answer: expected a number from 0 to 100 (%), got -1"),
     (lambda: predict(NUMBER, 101), "answer: expected a number from 0 to 100 (%), got 101"),
     (lambda: predict(NUMBER, "much"), "answer: expected a number from 0 to 100 (%), got 'much'"),

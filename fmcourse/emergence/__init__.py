@@ -10,10 +10,7 @@ from __future__ import annotations
 
 from fmcourse.emergence.addition import PLACES, draw_sums, encode_sums, score_sums, show_sum, train_adder
 from fmcourse.emergence.curves import (
-    Law,
     breakthroughness,
-    fit_law,
-    forecast,
     independent_exact,
     linearity,
     permutation_p,
@@ -30,6 +27,7 @@ from fmcourse.emergence.induction import (
     token_losses,
     train_induction,
 )
+from fmcourse.emergence.laws import Law, fit_law, forecast
 from fmcourse.emergence.models import attention_only, small_gpt_neo
 from fmcourse.emergence.quanta import Parity, draw_parity, task_shares, train_modular, train_parity
 from fmcourse.emergence.results import (

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from fmcourse import training
 from fmcourse.arguments import require
 from fmcourse.emergence.models import small_gpt_neo
+from fmcourse.emergence.watch import fit_watched
 
 if TYPE_CHECKING:
     import torch
@@ -122,18 +123,13 @@ def train_adder(
     model = small_gpt_neo(len(CHARACTERS), width, LAYERS, LENGTH, seed)
     test = draw_sums(TEST_SUMS, reverse, TEST_SEED)
 
-    def measure(model: GPTNeoForCausalLM) -> dict[str, float]:
-        record = score_sums(model, test, reverse)
-        if on_measure:
-            on_measure(record)
-        return record
-
-    run = training.fit(
+    run = fit_watched(
         model,
         lambda step: draw_sums(BATCH, reverse),
-        steps,
-        optimizer=training.adamw(LR),
-        measure=measure,
+        lambda model: score_sums(model, test, reverse),
+        on_measure,
+        lr=LR,
+        steps=steps,
         measure_every=measure_every,
         checkpoint=checkpoint,
         seed=seed,

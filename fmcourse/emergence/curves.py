@@ -1,15 +1,13 @@
-"""How sharp is a curve, and where does it turn? BIG-bench's two scores, a null, turning points, and a law to forecast them.
+"""How sharp is a curve, and where does it turn? BIG-bench's two scores, a null, and turning points.
 
 Serves notebook 01. A curve is a scale (width, parameters, steps), strictly increasing, and one score for each. Sources:
-Srivastava et al. 2023 (linearity and breakthroughness, appendix B), Schaeffer et al. 2023 (exact match as a product),
-Snell et al. 2024 (a law of emergence fitted on small models).
+Srivastava et al. 2023 (linearity and breakthroughness, appendix B), Schaeffer et al. 2023 (exact match as a product).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from fmcourse import uncertainty
@@ -21,10 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 __all__ = [
-    "Law",
     "breakthroughness",
-    "fit_law",
-    "forecast",
     "independent_exact",
     "linearity",
     "permutation_p",
@@ -33,9 +28,7 @@ __all__ = [
 ]
 
 FEWEST_POINTS = 3  # two points are always a straight line
-RESAMPLES = 200  # refits behind a forecast; each takes some milliseconds
 SHUFFLES = 9_999
-LEAST_SPREAD = 0.01  # in log steps: no two seeds agree better, and a law through few runs would claim that they do
 
 
 def linearity(scale: ArrayLike, score: ArrayLike) -> float:
@@ -101,8 +94,16 @@ def sharpness(scale: ArrayLike, runs: ArrayLike, statistic: Callable = linearity
         runs: one curve per seed, shape (seeds, points).
         statistic: :func:`linearity` or :func:`breakthroughness`, or one with its resolution filled in.
         seed: the seed of the resampling.
+
+    Raises:
+        ValueError: no run, a run that is constant, or one that is infinitely sharp; a resolution mends the last.
     """
-    return uncertainty.bootstrap([statistic(scale, run) for run in runs], seed=seed)
+    import numpy as np
+
+    found = [statistic(scale, run) for run in runs]
+    require(len(found) > 0, "runs", "at least one curve", found)
+    require(bool(np.isfinite(found).all()), "runs", "curves whose statistic is a finite number", found)
+    return uncertainty.bootstrap(found, seed=seed)
 
 
 def permutation_p(scale: ArrayLike, score: ArrayLike, statistic: Callable = linearity, seed: int = 0) -> float:
@@ -112,6 +113,9 @@ def permutation_p(scale: ArrayLike, score: ArrayLike, statistic: Callable = line
         scale, score, statistic: as for :func:`sharpness`, one curve; exact up to 7 points, else 9,999 random orders.
         seed: the seed of the random orders.
 
+    Returns:
+        A number above 0, up to 1; NaN for a constant score, which has one order only.
+
     >>> round(permutation_p([1, 2, 3, 4], [0.0, 0.3, 0.7, 1.0]), 3)
     0.042
     """
@@ -119,9 +123,11 @@ def permutation_p(scale: ArrayLike, score: ArrayLike, statistic: Callable = line
     from scipy.stats import permutation_test
 
     score = _curve(scale, score)
+    if _rise(score) == 0:
+        return math.nan
     result = permutation_test(
         (score,),
-        lambda shuffled: statistic(scale, shuffled),
+        lambda shuffled: float(np.nan_to_num(statistic(scale, shuffled))),  # an infinite one counts as the largest number
         permutation_type="pairings",
         alternative="greater",
         vectorized=False,
@@ -176,72 +182,6 @@ def turning_point(scale: ArrayLike, score: ArrayLike, threshold: float = 0.5) ->
     return float(np.interp(threshold, score[after - 1 : after + 1], scale[after - 1 : after + 1]))
 
 
-@dataclass(frozen=True)
-class Law:
-    """A power law of turning points: ``log(turning) = intercept + slope * log(scale)``, with normal errors of size `spread`."""
-
-    intercept: float
-    slope: float
-    spread: float
-
-    def at(self, scale: float) -> float:
-        """Return the turning point in the middle of the law."""
-        return math.exp(self.intercept + self.slope * math.log(scale))
-
-
-def fit_law(scale: ArrayLike, turning: ArrayLike, limit: float) -> Law:
-    """Fit a power law to turning points by maximum likelihood; a run that never turned says "later than the limit".
-
-    Leaving such runs out would make the slow sizes look fast. Snell et al. 2024 vary the data of *fine-tuning* and ask at
-    which size an ability appears; here the models are trained from scratch, and size and data change places.
-
-    Args:
-        scale: the size of each run, shape (runs,), positive, at least two different ones.
-        turning: its turning point, shape (runs,); NaN for a run that had not turned at `limit`.
-        limit: how far every run went.
-
-    Raises:
-        ValueError: unequal lengths, sizes or turning points that are not positive, fewer than three runs that turned.
-    """
-    import numpy as np
-    from scipy.optimize import minimize
-
-    x, y = _law_data(scale, turning, limit)
-    seen, centre = np.isfinite(y), x.mean()
-    x = x - centre  # so that slope and intercept can be sought apart
-    slope, intercept = np.polyfit(x[seen], y[seen], 1)
-    start = [intercept, slope, math.log(max(np.std(y[seen] - intercept - slope * x[seen]), LEAST_SPREAD))]
-    found = minimize(_misfit, start, args=(x, y, math.log(limit)), method="BFGS").x
-    return Law(float(found[0] - found[1] * centre), float(found[1]), _spread(found))
-
-
-def forecast(
-    scale: ArrayLike, turning: ArrayLike, limit: float, target: float, level: float = 0.9, seed: int = 0
-) -> Interval:
-    """Return where one new run of size `target` should turn: the law's middle, and the ends between which such a run falls.
-
-    Runs are resampled within each size, the law is fitted anew, and the law's own spread is added to each refit.
-
-    Args:
-        scale, turning, limit: as for :func:`fit_law`.
-        target: the size to forecast.
-        level: the share of new runs that the interval should hold.
-        seed: the seed of the resampling.
-    """
-    import numpy as np
-
-    scale, turning = np.asarray(scale, dtype=float), np.asarray(turning, dtype=float)
-    middle, draw, found = fit_law(scale, turning, limit).at(target), np.random.default_rng(seed), []
-    places = [np.flatnonzero(scale == size) for size in np.unique(scale)]
-    for _ in range(RESAMPLES):
-        pick = np.concatenate([draw.choice(place, len(place)) for place in places])
-        if np.isfinite(turning[pick]).sum() >= FEWEST_POINTS and len(np.unique(scale[pick][np.isfinite(turning[pick])])) > 1:
-            law = fit_law(scale[pick], turning[pick], limit)
-            found.append(law.at(target) * math.exp(law.spread * draw.standard_normal()))
-    low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(middle, min(float(low), middle), max(float(high), middle))
-
-
 def _curve(scale: ArrayLike, score: ArrayLike) -> np.ndarray:
     import numpy as np
 
@@ -263,32 +203,3 @@ def _ratio(rise: float, step: float) -> float:
     if rise == 0:
         return math.nan
     return rise / step if step else math.copysign(math.inf, rise)
-
-
-def _law_data(scale: ArrayLike, turning: ArrayLike, limit: float) -> tuple[np.ndarray, np.ndarray]:
-    import numpy as np
-
-    scale, turning = np.asarray(scale, dtype=float), np.asarray(turning, dtype=float)
-    require(scale.ndim == 1 and scale.shape == turning.shape, "turning", "one for each scale", (scale.shape, turning.shape))
-    require(bool((scale > 0).all()), "scale", "positive sizes", scale.tolist())
-    seen = turning[np.isfinite(turning)]
-    require(bool(((seen > 0) & (seen <= limit)).all()), "turning", f"numbers above 0, up to the limit {limit:g}", seen.tolist())
-    require(len(seen) >= FEWEST_POINTS, "turning", f"at least {FEWEST_POINTS} runs that turned", len(seen))
-    sizes = np.unique(scale[np.isfinite(turning)])
-    require(len(sizes) >= 2, "scale", "runs that turned at two sizes or more", sizes.tolist())
-    return np.log(scale), np.log(turning)
-
-
-def _misfit(law: Sequence[float], x: np.ndarray, y: np.ndarray, limit: float) -> float:
-    """Return the negative log likelihood of a law, without constants; runs that had not turned by the limit count too."""
-    import numpy as np
-    from scipy.special import log_ndtr
-
-    spread, seen = _spread(law), np.isfinite(y)
-    middle = law[0] + law[1] * x
-    turned = -0.5 * np.square((y[seen] - middle[seen]) / spread).sum() - seen.sum() * math.log(spread)
-    return -(turned + log_ndtr((middle[~seen] - limit) / spread).sum())
-
-
-def _spread(law: Sequence[float]) -> float:
-    return LEAST_SPREAD + math.exp(law[2])

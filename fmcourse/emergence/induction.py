@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from fmcourse import training
 from fmcourse.arguments import require
 from fmcourse.emergence.models import attention_only
+from fmcourse.emergence.watch import fit_watched
 
 if TYPE_CHECKING:
     import torch
@@ -221,20 +222,18 @@ def train_induction(
     model = attention_only(tokens, WIDTH, layers, LENGTH, seed)
     test = draw_strings(TEST_STRINGS, 1.0, tokens, seed=TEST_SEED)
 
-    def measure(model: GPTNeoForCausalLM) -> dict[str, float]:
+    def score(model: GPTNeoForCausalLM) -> dict[str, float]:
         in_context, heads = score_induction(model, test)
-        named = {f"head {place[0]}.{place[1]}": score for place, score in _entries(heads)}
-        record = {"in_context": in_context, **named}
-        if on_measure:
-            on_measure(record)
-        return record
+        named = {f"head {place[0]}.{place[1]}": found for place, found in _entries(heads)}
+        return {"in_context": in_context, **named}
 
-    run = training.fit(
+    run = fit_watched(
         model,
         lambda step: draw_strings(BATCH, bursty, tokens).batch,
-        steps,
-        optimizer=training.adamw(LR),
-        measure=measure,
+        score,
+        on_measure,
+        lr=LR,
+        steps=steps,
         measure_every=measure_every,
         checkpoint=checkpoint,
         seed=seed,

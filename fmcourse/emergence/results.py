@@ -10,13 +10,15 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fmcourse import bundle
+from fmcourse import bundle, uncertainty
 from fmcourse.arguments import require
-from fmcourse.emergence.addition import PLACES
+from fmcourse.emergence.addition import PLACES, TEST_SUMS
 from fmcourse.emergence.curves import turning_point
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from fmcourse.uncertainty import Interval
 
 __all__ = ["Sweep", "load_autopsy", "load_dose", "load_forecast", "load_grokking", "load_parity", "load_target"]
 
@@ -64,6 +66,10 @@ class Sweep:
         """
         require(name in self.runs[0]["records"][0], "name", f"one of {sorted(self.runs[0]['records'][0])}", name)
         return self._column(name)
+
+    def intervals(self, name: str, items: int = TEST_SUMS) -> list[list[Interval]]:
+        """Return a share measured on so many items with its 95% Wilson interval, one list per run."""
+        return [[uncertainty.wilson(round(items * share), items) for share in curve] for curve in self.curves(name)]
 
     def last(self, name: str) -> np.ndarray:
         """Return the last measurement of each run, shape (runs,)."""

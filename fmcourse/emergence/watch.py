@@ -1,17 +1,21 @@
-"""What does a run look like while it runs? A figure of its measurements that moves.
+"""What does a run look like while it runs? Training that tells of each measurement, and a figure of them that moves.
 
 Serves the two live runs of notebook 01.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
-from fmcourse import plotting
+from fmcourse import plotting, training
 from fmcourse.arguments import require
 from fmcourse.progress import MovingFigure
 
-__all__ = ["Watch"]
+if TYPE_CHECKING:
+    from transformers import GPTNeoForCausalLM
+
+__all__ = ["Watch", "fit_watched"]
 
 
 class Watch:
@@ -47,3 +51,30 @@ class Watch:
         steps = [self.every * place for place in range(len(self.records))]
         lines = {label: (steps, [record[name] for record in self.records]) for name, label in self.names.items()}
         return plotting.curves(lines, self.title, "training step", self.y_label)
+
+
+def fit_watched(
+    model: GPTNeoForCausalLM,
+    batch_at: Callable[[int], Any],
+    score: Callable[[GPTNeoForCausalLM], dict[str, float]],
+    on_measure: Callable[[dict[str, float]], None] | None,
+    *,
+    lr: float,
+    **how: Any,
+) -> training.Run:
+    """Train in place with AdamW at a constant rate, and hand each record to `on_measure` as soon as it is there.
+
+    Args:
+        model, batch_at, how: as in :func:`fmcourse.training.fit`.
+        score: what is measured; it returns a record.
+        on_measure: called with each new record, ``step`` left out; None calls nothing.
+        lr: the learning rate.
+    """
+
+    def measure(model: GPTNeoForCausalLM) -> dict[str, float]:
+        record = score(model)
+        if on_measure:
+            on_measure(record)
+        return record
+
+    return training.fit(model, batch_at, optimizer=training.adamw(lr), measure=measure, **how)

@@ -6,10 +6,14 @@ Colours: Okabe & Ito 2008, safe for the colour-blind; series differ in marker an
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from fmcourse.arguments import require
 from fmcourse.plotting.canvas import Drawing, finish, new_axes
 from fmcourse.uncertainty import Interval
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["bars", "curves", "forest", "plane", "runs"]
 
@@ -78,10 +82,7 @@ def curves(
     for place, (label, (x, y)) in enumerate(series.items()):
         require(len(x) == len(y) > 0, f"series[{label!r}]", "as many x values as y values, at least one", (len(x), len(y)))
         look = {"marker": _of(MARKERS, place), "linestyle": _of(LINES, place), "color": _of(COLOURS, place)}
-        bars = [y_value for y_value in y if isinstance(y_value, Interval)]
-        if bars:
-            axes.vlines(x, [bar.low for bar in bars], [bar.high for bar in bars], color=look["color"], linewidth=1, alpha=0.6)
-            y = [bar.estimate for bar in bars]
+        y = _barred(axes, x, y, look["color"])
         axes.plot(x, y, label=label, markersize=4, **look)
         said.append(f"{label} goes from {y[0]:.{digits}f} at {x[0]:g} to {y[-1]:.{digits}f} at {x[-1]:g}")
     if log_x:
@@ -91,8 +92,17 @@ def curves(
     return finish(figure, axes, title, x_label, y_label, f"{title}. {y_label} against {x_label}: {'; '.join(said)}.")
 
 
+def _barred(axes: Axes, x: Sequence[float], y: Sequence[float | Interval], colour: str) -> Sequence[float]:
+    """Draw y values that are intervals as bars, and return the estimates."""
+    bars = [value for value in y if isinstance(value, Interval)]
+    if not bars:
+        return y
+    axes.vlines(x, [bar.low for bar in bars], [bar.high for bar in bars], color=colour, linewidth=1, alpha=0.6)
+    return [bar.estimate for bar in bars]
+
+
 def runs(
-    groups: Mapping[str, tuple[Sequence[float], Sequence[Sequence[float]]]],
+    groups: Mapping[str, tuple[Sequence[float], Sequence[Sequence[float | Interval]]]],
     title: str,
     x_label: str,
     y_label: str,
@@ -102,7 +112,7 @@ def runs(
     """Draw every run of every group as a line of its own: a mean of steps would look smooth.
 
     Args:
-        groups: label to (x values, one list of y values per run), one look per group.
+        groups: label to (x values, one list of y values per run), one look per group; y values as for :func:`curves`.
         title, x_label, y_label, log_x, digits: as for :func:`curves`.
     """
     require(len(groups) > 0, "groups", "at least one group", groups)
@@ -113,6 +123,7 @@ def runs(
         require(fits, f"groups[{label!r}]", "at least one run, with as many y values as x values", [len(x), *map(len, lines)])
         look = {"marker": _of(MARKERS, place), "linestyle": _of(LINES, place), "color": _of(COLOURS, place)}
         look |= {"markersize": 4, "markevery": -(-len(x) // 6), "linewidth": 1.2, "alpha": 0.8}
+        lines = [_barred(axes, x, line, look["color"]) for line in lines]
         for number, line in enumerate(lines):
             axes.plot(x, line, label=None if number else label, **look)
         ends = [[line[end] for line in lines] for end in (0, -1)]
