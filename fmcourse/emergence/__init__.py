@@ -36,6 +36,7 @@ from fmcourse.emergence.results import (
     load_dose,
     load_forecast,
     load_grokking,
+    load_inquest,
     load_parity,
     load_target,
 )
@@ -64,6 +65,7 @@ __all__ = [
     "load_dose",
     "load_forecast",
     "load_grokking",
+    "load_inquest",
     "load_parity",
     "load_target",
     "permutation_p",

@@ -100,6 +100,7 @@ def train_adder(
     *,
     seed: int = 0,
     steps: int = STEPS,
+    lr: float = LR,
     measure_every: int = 75,
     on_measure: Callable[[dict[str, float]], None] | None = None,
     checkpoint: str | Path | None = None,
@@ -115,6 +116,7 @@ def train_adder(
         reverse: as in :func:`encode_sums`.
         seed: of weights and sums; the test sums are the same for all.
         steps, measure_every, checkpoint, progress: as in :func:`fmcourse.training.fit`.
+        lr: the learning rate, constant.
         on_measure: called with each new record, ``step`` left out; a moving figure can hang on it.
 
     Returns:
@@ -128,7 +130,7 @@ def train_adder(
         lambda step: draw_sums(BATCH, reverse),
         lambda model: score_sums(model, test, reverse),
         on_measure,
-        lr=LR,
+        lr=lr,
         steps=steps,
         measure_every=measure_every,
         checkpoint=checkpoint,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from fmcourse.uncertainty import Interval
 
-__all__ = ["Sweep", "load_autopsy", "load_dose", "load_forecast", "load_grokking", "load_parity", "load_target"]
+__all__ = ["Sweep", "load_autopsy", "load_dose", "load_forecast", "load_grokking", "load_inquest", "load_parity", "load_target"]
 
 
 @dataclass(frozen=True)
@@ -124,6 +124,11 @@ def load_forecast() -> dict:
 def load_target() -> Sweep:
     """Open the runs that the forecast is about; predict first."""
     return _read("emergence-target.json")
+
+
+def load_inquest() -> Sweep:
+    """Return runs of the target's width at a third of the learning rate, made after its answer was known."""
+    return _read("emergence-inquest.json")
 
 
 def _read(file: str) -> Sweep:
