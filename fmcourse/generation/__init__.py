@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from fmcourse.generation.decoding import generate, generate_batch, next_logits, next_tokens
 from fmcourse.generation.fast import Decoder
-from fmcourse.generation.scoring import bits_per_byte, perplexity, token_losses
+from fmcourse.generation.scoring import bits_per_byte, mean_surprise, perplexity, repetition_curve, token_losses
 from fmcourse.generation.strategies import Beam, Greedy, Sample
-from fmcourse.generation.variety import distinct_n, repetition_n, self_bleu
+from fmcourse.generation.variety import distinct_n, repetition_n, self_bleu, self_bleu_scores
 from fmcourse.generation.xray import attention_maps, influence, kept_tokens, receptive_field
 
 __all__ = [
@@ -25,11 +25,14 @@ __all__ = [
     "generate_batch",
     "influence",
     "kept_tokens",
+    "mean_surprise",
     "next_logits",
     "next_tokens",
     "perplexity",
     "receptive_field",
+    "repetition_curve",
     "repetition_n",
     "self_bleu",
+    "self_bleu_scores",
     "token_losses",
 ]

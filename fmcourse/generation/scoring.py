@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-__all__ = ["bits_per_byte", "perplexity", "token_losses"]
+__all__ = ["bits_per_byte", "mean_surprise", "perplexity", "repetition_curve", "token_losses"]
 
 WINDOWS_AT_ONCE = 8  # windows scored in one forward pass; a compromise between speed and memory
 
@@ -82,3 +82,45 @@ def bits_per_byte(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, te
     require(text != "", "text", "at least one character", text)
     ids = [tokenizer.eos_token_id, *tokenizer(text, verbose=False)["input_ids"]]
     return token_losses(model, ids, stride).sum().item() / math.log(2) / len(text.encode())
+
+
+def mean_surprise(model: PreTrainedModel, rows: torch.Tensor, start: int) -> torch.Tensor:
+    """Return how odd each continuation is: its mean surprise in nats per token, shape (rows,), on the CPU.
+
+    Args:
+        model: the judge, which reads the same tokens as the writer.
+        rows: prompts with their continuations, shape (rows, length), as :func:`generate` gives them; at most the context.
+        start: how many tokens of each row are prompt, from 1 to length - 1.
+
+    What follows the first end token of a continuation is filling, and does not count.
+    """
+    import torch
+
+    require(1 <= start < rows.shape[1], "start", f"from 1 to {rows.shape[1] - 1}", start)
+    means = []
+    with torch.inference_mode():
+        for block in rows.to(model.device).split(WINDOWS_AT_ONCE):
+            logits, new = model(block, use_cache=False).logits[:, start - 1 : -1].float(), block[:, start:]
+            surprise = torch.nn.functional.cross_entropy(logits.transpose(1, 2), new, reduction="none")
+            ends = (new == model.config.eos_token_id).long()
+            counted = (ends.cumsum(1) - ends == 0).float()  # the first end itself was chosen, and counts
+            means.append((surprise * counted).sum(1) / counted.sum(1))
+    return torch.cat(means).cpu().clone()
+
+
+def repetition_curve(model: PreTrainedModel, phrase: torch.Tensor | Sequence[int], times: int) -> torch.Tensor:
+    """Return how surprising a phrase is when it is said again and again: nats per token each time, shape (times - 1,).
+
+    The first time is left out: its first token has nothing before it. Holtzman et al. 2020 (figure 4) show that GPT-2
+    finds a phrase likelier each time that it has already stood there.
+
+    Args:
+        model: a causal language model.
+        phrase: token ids, shape (length,), at least one.
+        times: how often it is said, at least 2; the whole must fit the context.
+    """
+    phrase = checked_prompt(model, phrase)[0]
+    most = model.config.max_position_embeddings // len(phrase)
+    require(2 <= times <= most, "times", f"from 2 to {most}, which the context holds", times)
+    losses = token_losses(model, phrase.repeat(times))
+    return losses[len(phrase) - 1 :].view(times - 1, len(phrase)).mean(1)
