@@ -16,11 +16,9 @@ from collections.abc import Callable, Sequence
 import torch
 
 import fmcourse
-from fmcourse import generation
-from fmcourse.generation import Beam, Decoder, Greedy, Sample
+from fmcourse.generation import Beam, Decoder, Greedy, Sample, frontier
 from recipes.common import kept_json, ship, work_folder
 
-EXCERPTS, PROMPT, NEW = 4, 40, 60  # of each address; tokens
 DRAWS = 4
 HOT = 2.0  # the temperature at which min-p is said to pay
 SHARES = (0.2, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
@@ -50,7 +48,7 @@ def main() -> None:
     bench = Bench(chosen.split)
     runs = [bench.kept(family, value) for family, value in SETTINGS[: chosen.first]]
     if chosen.first is None and chosen.split == "test":
-        settings = {"excerpts": EXCERPTS, "prompt": PROMPT, "new": NEW, "draws": DRAWS, "hot": HOT, "settings": len(SETTINGS)}
+        settings = {"excerpts": frontier.EXCERPTS, "prompt": frontier.PROMPT, "new": frontier.NEW, "draws": DRAWS, "hot": HOT}
         ship(
             FILE,
             {"years": bench.years, "president": bench.president(), "runs": runs},
@@ -70,13 +68,7 @@ class Bench:
         self.writer, self.judge = Decoder(writer), fmcourse.load_gpt_neo("ladder-large")[0]
         rows = [row for row in fmcourse.load_addresses() if row["split"] == split]
         self.years = [row["year"] for row in rows]
-        self.excerpts = [excerpt for row in rows for excerpt in self.cut(row["text"])]
-
-    def cut(self, text: str) -> list[torch.Tensor]:
-        """Return excerpts from equally distant places of an address, each of PROMPT + NEW tokens."""
-        ids = torch.tensor(self.tokenizer(text, verbose=False)["input_ids"])
-        starts = [place * (len(ids) - PROMPT - NEW) // EXCERPTS for place in range(EXCERPTS)]
-        return [ids[start : start + PROMPT + NEW] for start in starts]
+        self.excerpts = frontier.cut_excerpts(self.tokenizer, [row["text"] for row in rows])
 
     def kept(self, family: str, value: float) -> dict:
         """Return what one setting gave, now or in an earlier call."""
@@ -85,7 +77,8 @@ class Bench:
 
     def run(self, family: str, value: float) -> dict:
         started = time.monotonic()
-        figures = self.measure(self.write(FAMILIES[family][0](value)))
+        rows = frontier.continue_excerpts(self.writer, self.excerpts, FAMILIES[family][0](value), DRAWS)
+        figures = self.measure(rows)
         print(f"{family} {value:g}: {time.monotonic() - started:.1f} s", flush=True)
         return {"family": family, "value": value, **figures, "seconds": time.monotonic() - started}
 
@@ -93,31 +86,9 @@ class Bench:
         """Measure the presidents' own words: one draw, as it were."""
         return self.measure([excerpt[None] for excerpt in self.excerpts])
 
-    def write(self, strategy: Greedy | Sample | Beam) -> list[torch.Tensor]:
-        """Continue every excerpt's beginning; one tensor each, shape (draws, length)."""
-        prompts = [excerpt[:PROMPT] for excerpt in self.excerpts]
-        if isinstance(strategy, Beam):
-            return [generation.generate(self.writer, prompt, strategy, NEW) for prompt in prompts]
-        draws = DRAWS if isinstance(strategy, Sample) else 1
-        return generation.generate_batch(self.writer, prompts, strategy, NEW, num_samples=draws, seed=0)
-
     def measure(self, rows: list[torch.Tensor]) -> dict[str, list]:
-        """Return each measure by draw and address, averaged or pooled over an address's excerpts."""
-        odd = torch.stack([generation.mean_surprise(self.judge, block, PROMPT) for block in rows], dim=1)
-        draws = range(len(odd))
-        texts = [[self.tokenizer.decode(block[draw, PROMPT:], skip_special_tokens=True) for block in rows] for draw in draws]
-        alike = [generation.self_bleu_scores(written) for written in texts]
-        groups = [[written[i : i + EXCERPTS] for i in range(0, len(written), EXCERPTS)] for written in texts]
-        return {
-            "surprise": rounded(odd.unflatten(1, (-1, EXCERPTS)).mean(-1).tolist()),
-            "self_bleu": rounded(torch.tensor(alike).unflatten(1, (-1, EXCERPTS)).mean(-1).tolist()),
-            "distinct_2": rounded([[generation.distinct_n(own, 2) for own in by_address] for by_address in groups]),
-            "repetition_4": rounded([[generation.repetition_n(own, 4) for own in by_address] for by_address in groups]),
-        }
-
-
-def rounded(table: list[list[float]]) -> list[list[float]]:
-    return [[round(value, DECIMALS) for value in row] for row in table]
+        found = frontier.measure_texts(self.judge, self.tokenizer, rows)
+        return {name: values.round(DECIMALS).tolist() for name, values in found.items()}
 
 
 if __name__ == "__main__":
