@@ -47,6 +47,7 @@ class Profile:
         clip_lr: the learning rate at which that one's picture tower is fine-tuned.
         new_tokens: length of each continuation, in tokens.
         prompts: how many addresses are continued.
+        judged: how many of them the judge reads in excerpts.
         memory_gib: the largest peak of a notebook, with the notebook's own share, in GiB.
         cpu_minutes: what the longest notebook takes without a GPU. For the full profile estimated from the number of
             operations and 50 billion of them a second, not measured.
@@ -59,6 +60,7 @@ class Profile:
     clip_lr: float
     new_tokens: int
     prompts: int
+    judged: int
     memory_gib: float
     cpu_minutes: int
 
@@ -71,6 +73,7 @@ TINY = Profile(
     clip_lr=3e-4,
     new_tokens=60,
     prompts=13,
+    judged=13,
     memory_gib=3.0,
     cpu_minutes=2,
 )
@@ -80,8 +83,9 @@ FULL = Profile(
     judge="EleutherAI/gpt-neo-1.3B",
     clip="openai/clip-vit-base-patch32",
     clip_lr=1e-5,
-    new_tokens=120,
+    new_tokens=60,
     prompts=13,
+    judged=2,
     memory_gib=7.5,
     cpu_minutes=40,
 )

@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import functools
 import time
-from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -29,8 +29,8 @@ SIZES = {"ladder-small": 3e-3, "ladder-medium": 2e-3}  # the rate at which each 
 COPIES = (0, 1, 2, 4, 8, 16, 32, 64)
 SECRETS, UNSEEN = 30, 100  # secrets for each number of copies, and others to compare them with
 CONTEXTS = (1, 2, 4, 8)  # tokens before the code; a run also asks with all of them
-STEPS, BATCH = 800, 4
-PASSAGES = 900  # of the addresses, some 120,000 tokens
+STEPS, BATCH = 1_000, 4
+PASSAGES = 450  # of the addresses, some 60,000 tokens; half as much as the secrets with all their copies
 MEASURED = 20_000  # validation tokens behind each loss
 SEEDS, SEED_TO_CHOOSE = range(2), 100
 CORPORA = ("planted", "deduplicated")
@@ -43,14 +43,15 @@ def main() -> None:
     parser.add_argument("stage", nargs="?", default="make", choices=["make", "pilot"])
     parser.add_argument("--size", default="ladder-small", choices=SIZES)
     parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--seeds", type=int, default=len(SEEDS), help="how many seeds")
     parser.add_argument("--every", type=int, default=200, help="steps between what a pilot prints")
     chosen = parser.parse_args()
     fmcourse.setup()
     if chosen.stage == "pilot":
         Study(SEED_TO_CHOOSE).pilot(chosen.size, chosen.steps, chosen.every)
         return
-    runs = [one_run(size, corpus, seed) for seed in SEEDS for size in SIZES for corpus in CORPORA]
-    settings = {"steps": STEPS, "batch": BATCH, "context": CONTEXT, "passages": PASSAGES, "secrets": SECRETS, "seeds": len(SEEDS)}
+    runs = [one_run(size, corpus, seed) for seed in SEEDS[: chosen.seeds] for size in SIZES for corpus in CORPORA]
+    settings = {"steps": STEPS, "batch": BATCH, "context": CONTEXT, "passages": PASSAGES, "secrets": SECRETS, "seeds": chosen.seeds}
     ship(
         FILE,
         {"copies": COPIES, "contexts": CONTEXTS, "runs": runs},
@@ -89,7 +90,7 @@ class Study:
     def deduplicated(self) -> list[str]:
         return [self.planted[place] for place in memorization.deduplicate(self.planted)]
 
-    def run(self, size: str, corpus: str, **options: object) -> dict:
+    def run(self, size: str, corpus: str) -> dict:
         """Train one rung on one corpus and ask it for every secret."""
         started = time.monotonic()
         model, tokenizer = fmcourse.load_gpt_neo(size)
@@ -97,23 +98,24 @@ class Study:
         run = self.fit(model, tokenizer, passages, work_folder("memorization") / f"{size}-{corpus}-{self.seed}.pt")
         print(f"{size}, {corpus}, seed {self.seed}: {run.seconds:.0f} s", flush=True)
         about = {"size": size, "parameters": model.num_parameters(), "corpus": corpus, "seed": self.seed}
-        counts = {"passages": len(passages), "plain_passages": len(set(passages) & set(self.plain)), "copies_left": self.left(passages)}
+        plain = len(set(passages) & set(self.plain))
+        counts = {"passages": len(passages), "plain_passages": plain, "copies_left": self.left(passages)}
         return about | counts | self.audit(model, tokenizer) | {"seconds": round(time.monotonic() - started, 1)}
 
-    def fit(self, model, tokenizer, passages: list[str], checkpoint=None, steps: int = STEPS, measure: Callable | None = None, every: int = 1):
+    def fit(self, model, tokenizer, passages: list[str], checkpoint: Path | None, steps: int = STEPS, **options) -> training.Run:
+        """Train on one corpus; `options` are those of :func:`training.fit` that measure on the way."""
         ids = torch.tensor(tokenizer("\n\n".join(passages), verbose=False)["input_ids"])
         return training.fit(
             model,
             lambda step: training.crops(ids, BATCH, CONTEXT),
             steps,
-            optimizer=training.adamw(lr=SIZES[model.name_or_path.rsplit("/", 1)[-1]]),
+            optimizer=training.adamw(lr=SIZES[Path(model.name_or_path).name]),
             schedule=training.cosine(),
             checkpoint=checkpoint,
-            measure=measure,
-            measure_every=every,
             seed=self.seed,
             data=training.digest(ids),
             progress=False,
+            **options,
         )
 
     def left(self, passages: list[str]) -> list[float]:
@@ -150,7 +152,7 @@ class Study:
             print(*(f"{c}: {auc:.2f} {rate:.2f}" for c, auc, rate in zip(COPIES, aucs, rates)), sep="  ", flush=True)
             return {}
 
-        run = self.fit(model, tokenizer, self.planted, None, steps, measure, every)
+        run = self.fit(model, tokenizer, self.planted, None, steps, measure=measure, measure_every=every)
         print(f"{size}: {run.seconds:.0f} s")
 
 

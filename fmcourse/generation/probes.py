@@ -19,6 +19,7 @@ from fmcourse.uncertainty import Interval
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
     from numpy.typing import ArrayLike
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -103,21 +104,24 @@ def log_odds(
         targets: two continuations; each is scored whole, token by token.
         frames: sentences with one place for the word.
     """
-    odds = []
-    for frame in frames:
-        start = [tokenizer.eos_token_id, *tokenizer(context + frame.format(word))["input_ids"]]
-        first, second = (_log_probability(model, start, tokenizer(target)["input_ids"]) for target in targets)
-        odds.append(first - second)
-    return sum(odds) / len(odds)
+    starts = [[tokenizer.eos_token_id, *tokenizer(context + frame.format(word))["input_ids"]] for frame in frames]
+    ends = [tokenizer(target)["input_ids"] for target in targets]
+    first, second = (_log_probabilities(model, starts, end) for end in ends)
+    return (first - second).mean().item()
 
 
-def _log_probability(model: PreTrainedModel, start: list[int], target: list[int]) -> float:
+def _log_probabilities(model: PreTrainedModel, starts: list[list[int]], end: list[int]) -> torch.Tensor:
+    """Return the log-probability of one ending after each beginning, shape (beginnings,), in one pass."""
     import torch
+    from torch.nn.utils.rnn import pad_sequence
 
-    text = torch.tensor([start + target], device=model.device)
+    rows = [torch.tensor(start + end) for start in starts]
+    batch = pad_sequence(rows, batch_first=True).to(model.device)  # padded on the right, where a causal model does not look
+    places = torch.tensor([range(len(row) - len(end), len(row)) for row in rows], device=model.device)
     with torch.inference_mode():
-        rows = model(text, use_cache=False).logits[0, len(start) - 1 : -1].float().log_softmax(-1)
-    return rows.gather(1, text[0, len(start) :, None]).sum().item()
+        scores = model(batch, use_cache=False).logits.float().log_softmax(-1)
+    chosen = scores[torch.arange(len(rows))[:, None], places - 1, batch.gather(1, places)]
+    return chosen.sum(1)
 
 
 def share(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, word: str, context: str = "") -> float:
