@@ -95,14 +95,15 @@ class Study:
         started = time.monotonic()
         model, tokenizer = fmcourse.load_gpt_neo(size)
         passages = getattr(self, corpus)
-        run = self.fit(model, tokenizer, passages, work_folder("memorization") / f"{size}-{corpus}-{self.seed}.pt")
+        checkpoint = work_folder("memorization") / f"{size}-{corpus}-{self.seed}.pt"
+        run = self.fit(model, tokenizer, passages, STEPS, checkpoint)
         print(f"{size}, {corpus}, seed {self.seed}: {run.seconds:.0f} s", flush=True)
         about = {"size": size, "parameters": model.num_parameters(), "corpus": corpus, "seed": self.seed}
         plain = len(set(passages) & set(self.plain))
         counts = {"passages": len(passages), "plain_passages": plain, "copies_left": self.left(passages)}
         return about | counts | self.audit(model, tokenizer) | {"seconds": round(time.monotonic() - started, 1)}
 
-    def fit(self, model, tokenizer, passages: list[str], checkpoint: Path | None, steps: int = STEPS, **options) -> training.Run:
+    def fit(self, model, tokenizer, passages: list[str], steps: int, checkpoint: Path | None = None, **options) -> training.Run:
         """Train on one corpus; `options` are those of :func:`training.fit` that measure on the way."""
         ids = torch.tensor(tokenizer("\n\n".join(passages), verbose=False)["input_ids"])
         return training.fit(
@@ -129,13 +130,14 @@ class Study:
         whole, unseen = (memorization.audit(model, tokenizer, own) for own in (self.secrets, self.unseen))
         short = {context: memorization.audit(model, tokenizer, self.secrets, context) for context in CONTEXTS}
         extracted = {"all": whole, **{str(context): found for context, found in short.items()}}
-        validation = tokenizer(next(r["text"] for r in fmcourse.load_addresses() if r["split"] == "validation"))["input_ids"]
+        clean = next(row["text"] for row in fmcourse.load_addresses() if row["split"] == "validation")
+        validation = tokenizer(clean, verbose=False)["input_ids"][:MEASURED]
         return {
             "losses": [self.of(whole.losses, copies).round(DECIMALS).tolist() for copies in COPIES],
             "unseen_losses": unseen.losses.round(DECIMALS).tolist(),
             "unseen_extracted": int(unseen.extracted.sum()),
             "extracted": {name: [int(self.of(a.extracted, c).sum()) for c in COPIES] for name, a in extracted.items()},
-            "clean_loss": generation.token_losses(model, validation[:MEASURED]).mean().item(),
+            "clean_loss": generation.token_losses(model, validation).mean().item(),
         }
 
     def of(self, values: np.ndarray, copies: int) -> np.ndarray:
@@ -152,7 +154,7 @@ class Study:
             print(*(f"{c}: {auc:.2f} {rate:.2f}" for c, auc, rate in zip(COPIES, aucs, rates)), sep="  ", flush=True)
             return {}
 
-        run = self.fit(model, tokenizer, self.planted, None, steps, measure=measure, measure_every=every)
+        run = self.fit(model, tokenizer, self.planted, steps, measure=measure, measure_every=every)
         print(f"{size}: {run.seconds:.0f} s")
 
 

@@ -23,7 +23,7 @@ from fmcourse.generation import (
     next_logits,
     next_tokens,
     perplexity,
-    repetition_curve,
+    repetition_curves,
     repetition_n,
     self_bleu,
     self_bleu_scores,
@@ -496,10 +496,13 @@ def test_the_surprise_of_continuations_is_that_of_their_own_tokens(model):
         assert mean == pytest.approx(plain_losses(model, row[:end])[4:].mean().item(), abs=ROUNDING)
 
 
-def test_a_repeated_phrase_is_scored_time_by_time(model):
-    phrase = [3, 1, 4]
-    expected = plain_losses(model, phrase * 5)[2:].view(4, 3).mean(1)
-    assert torch.allclose(repetition_curve(model, phrase, 5), expected.float(), atol=ROUNDING)
+def test_a_repeated_phrase_is_scored_time_by_time_beside_its_control(model):
+    phrases = [[3, 1, 4], [1, 5, 9], [2, 6, 5]]
+    same, others = repetition_curves(model, phrases, 5)
+    assert same.shape == others.shape == (3, 4)
+    assert torch.allclose(same[1], plain_losses(model, phrases[1] * 5)[2:].view(4, 3).mean(1).float(), atol=ROUNDING)
+    mixed = [token for place in (1, 2, 0, 1, 2) for token in phrases[place]]
+    assert torch.allclose(others[1], plain_losses(model, mixed)[2:].view(4, 3).mean(1).float(), atol=ROUNDING)
 
 
 # Variety.
@@ -582,8 +585,9 @@ ERRORS = [
     (lambda m: token_losses(m, [1, 2], stride=0), "stride: expected from 1 to 63 tokens, got 0"),
     (lambda m: perplexity(m, [1, 2], stride=64), "stride: expected from 1 to 63 tokens, got 64"),
     (lambda m: mean_surprise(m, torch.ones(2, 5, dtype=torch.long), 5), "start: expected from 1 to 4, got 5"),
-    (lambda m: repetition_curve(m, [1, 2], 1), "times: expected from 2 to 32, which the context holds, got 1"),
-    (lambda m: repetition_curve(m, [1, 2], 33), "times: expected from 2 to 32, which the context holds, got 33"),
+    (lambda m: repetition_curves(m, [[1, 2]] * 2, 1), "times: expected from 2 to 32, which the context holds, got 1"),
+    (lambda m: repetition_curves(m, [[1, 2]] * 2, 33), "times: expected from 2 to 32, which the context holds, got 33"),
+    (lambda m: repetition_curves(m, [[1, 2], [1]], 3), "phrases: expected two or more of one length, got [1, 2]"),
     (lambda m: bits_per_byte(m, Letters(), ""), "text: expected at least one character, got ''"),
     (lambda m: distinct_n("a rose", 2), "texts: expected a list of texts, got 'a rose'"),
     (lambda m: repetition_n("a rose", 2), "texts: expected a list of texts, got 'a rose'"),

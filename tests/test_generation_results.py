@@ -43,6 +43,11 @@ def test_surprise_is_read_off_at_a_variety():
     assert gap.estimate == pytest.approx(2.75 - 3.75) and gap.low <= gap.estimate <= gap.high
 
 
+def test_a_way_through_the_plane_is_ordered_by_variety():
+    variety, surprise = FRONTIER.curves(["min-p", "greedy"])["min-p"]
+    assert variety == [0.7, 0.9] and [odd.estimate for odd in surprise] == [2.5, 3.5]
+
+
 def test_no_difference_to_itself():
     gap = FRONTIER.difference("top-p", "top-p", 0.5)
     assert (gap.estimate, gap.low, gap.high) == (0, 0, 0)
@@ -76,6 +81,14 @@ def test_secrets_of_all_seeds_count_together():
 def test_the_auc_is_averaged_over_seeds():
     assert STUDY.auc("small", 4).estimate == pytest.approx((1 + 3 / 4) / 2)
     assert STUDY.auc("small", 0).estimate == pytest.approx(0.5)
+
+
+def test_two_lines_a_model():
+    lines = STUDY.curves()
+    assert {name.split(", ")[1]: line for name, line in lines.items()} == {
+        "told apart (AUC)": ([4], [STUDY.auc("small", 4)]),
+        "written in full": ([4], [STUDY.extraction("small", 4)]),
+    }
 
 
 def test_what_deduplication_did():

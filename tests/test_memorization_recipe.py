@@ -14,9 +14,10 @@ def small(monkeypatch, tmp_path):
     for name, size in sizes.items():
         monkeypatch.setattr(memorization, name, size)
     monkeypatch.setattr(memorization, "work_folder", lambda name: tmp_path)
-    memorization.study.cache_clear()
+    studies = memorization.study
+    studies.cache_clear()
     yield memorization
-    memorization.study.cache_clear()
+    studies.cache_clear()
 
 
 def test_the_corpora_are_what_they_are_called(small):

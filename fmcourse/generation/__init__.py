@@ -12,7 +12,7 @@ from fmcourse.generation.frontier import continue_excerpts, cut_excerpts, measur
 from fmcourse.generation.memorization import Audit, Secret, audit, deduplicate, draw_secrets, membership, plant
 from fmcourse.generation.probes import Finding, Probe, compare, log_odds, paired_effects, planted_corpus, share
 from fmcourse.generation.results import DecodingFrontier, Memorization, load_decoding_frontier, load_memorization
-from fmcourse.generation.scoring import bits_per_byte, mean_surprise, perplexity, repetition_curve, token_losses
+from fmcourse.generation.scoring import bits_per_byte, mean_surprise, perplexity, repetition_curves, token_losses
 from fmcourse.generation.strategies import Beam, Greedy, Sample
 from fmcourse.generation.variety import distinct_n, repetition_n, self_bleu, self_bleu_scores
 from fmcourse.generation.xray import attention_maps, influence, kept_tokens, receptive_field
@@ -54,7 +54,7 @@ __all__ = [
     "plant",
     "planted_corpus",
     "receptive_field",
-    "repetition_curve",
+    "repetition_curves",
     "repetition_n",
     "self_bleu",
     "self_bleu_scores",

@@ -16,6 +16,8 @@ from fmcourse.generation.memorization import membership
 from fmcourse.uncertainty import Interval
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
 
 __all__ = ["DecodingFrontier", "Memorization", "load_decoding_frontier", "load_memorization"]
@@ -82,6 +84,15 @@ class DecodingFrontier:
         return uncertainty.bootstrap(
             both, lambda table: _read_off(table[:, :settings], variety) - _read_off(table[:, settings:], variety)
         )
+
+    def curves(self, families: Sequence[str]) -> dict[str, tuple[list[float], list[Interval]]]:
+        """Return each family's way through the plane, as :func:`fmcourse.plotting.curves` draws it: variety and surprise."""
+        ways = {}
+        for family in families:
+            settings = [(self.interval("distinct_2", family, v).estimate, self.interval("surprise", family, v)) for v in self.values(family)]
+            variety, surprise = zip(*sorted(settings, key=lambda setting: setting[0]))
+            ways[family] = (list(variety), list(surprise))
+        return ways
 
     def _of(self, family: str) -> list[dict]:
         return [run for run in self.runs if run["family"] == choose("family", family, self.families)]
@@ -153,6 +164,15 @@ class Memorization:
         """Return the share of secrets, planted nowhere, that greedy decoding writes: the control."""
         runs = self._of(size, "planted")
         return uncertainty.wilson(sum(r["unseen_extracted"] for r in runs), sum(len(r["unseen_losses"]) for r in runs))
+
+    def curves(self) -> dict[str, tuple[list[int], list[Interval]]]:
+        """Return AUC and extraction by copies planted, as :func:`fmcourse.plotting.curves` draws them, two lines a model."""
+        planted, lines = [copies for copies in self.copies if copies], {}
+        for size, parameters in self.sizes.items():
+            name = f"{parameters / 1e6:.2f} M parameters"
+            lines[f"{name}, told apart (AUC)"] = (planted, [self.auc(size, copies) for copies in planted])
+            lines[f"{name}, written in full"] = (planted, [self.extraction(size, copies) for copies in planted])
+        return lines
 
     def mean(self, what: str, size: str, corpus: str) -> float:
         """Return ``clean_loss`` (nats per token), ``passages`` or ``plain_passages``, averaged over seeds."""

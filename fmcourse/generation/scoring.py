@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-__all__ = ["bits_per_byte", "mean_surprise", "perplexity", "repetition_curve", "token_losses"]
+__all__ = ["bits_per_byte", "mean_surprise", "perplexity", "repetition_curves", "token_losses"]
 
 WINDOWS_AT_ONCE = 8  # windows scored in one forward pass; a compromise between speed and memory
 
@@ -108,19 +108,32 @@ def mean_surprise(model: PreTrainedModel, rows: torch.Tensor, start: int) -> tor
     return torch.cat(means).cpu().clone()
 
 
-def repetition_curve(model: PreTrainedModel, phrase: torch.Tensor | Sequence[int], times: int) -> torch.Tensor:
-    """Return how surprising a phrase is when it is said again and again: nats per token each time, shape (times - 1,).
+def repetition_curves(
+    model: PreTrainedModel, phrases: Sequence[torch.Tensor | Sequence[int]], times: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return how surprising a phrase is when it is said again and again, and when other phrases come instead.
 
-    The first time is left out: its first token has nothing before it. Holtzman et al. 2020 (figure 4) show that GPT-2
-    finds a phrase likelier each time that it has already stood there.
+    Holtzman et al. 2020 (figure 4) show that GPT-2 finds a phrase likelier each time that it has already stood there.
 
     Args:
         model: a causal language model.
-        phrase: token ids, shape (length,), at least one.
-        times: how often it is said, at least 2; the whole must fit the context.
+        phrases: two or more of one length, each of token ids, shape (length,).
+        times: how often each is said, at least 2; the whole must fit the context.
+
+    Returns:
+        Two tensors of nats per token, shape (phrases, times - 1): the same phrase each time, and the control, in which the
+        next phrase follows. The first time is left out: its first token has nothing before it.
     """
-    phrase = checked_prompt(model, phrase)[0]
-    most = model.config.max_position_embeddings // len(phrase)
+    import torch
+
+    lengths = {len(phrase) for phrase in phrases}
+    require(len(phrases) >= 2 and len(lengths) == 1, "phrases", "two or more of one length", sorted(lengths))
+    length = lengths.pop()
+    most = model.config.max_position_embeddings // length
     require(2 <= times <= most, "times", f"from 2 to {most}, which the context holds", times)
-    losses = token_losses(model, phrase.repeat(times))
-    return losses[len(phrase) - 1 :].view(times - 1, len(phrase)).mean(1)
+    stack = torch.stack([torch.as_tensor(phrase) for phrase in phrases])
+    turns = torch.arange(len(stack))[:, None] + torch.arange(times)
+    texts = (stack.repeat(1, times), stack[turns % len(stack)].flatten(1))
+    losses = [torch.stack([token_losses(model, row) for row in text]).cpu() for text in texts]
+    said, others = (found[:, length - 1 :].unflatten(1, (times - 1, length)).mean(-1) for found in losses)
+    return said, others
