@@ -51,13 +51,14 @@ def main() -> None:
         Study(SEED_TO_CHOOSE).pilot(chosen.size, chosen.steps, chosen.every)
         return
     runs = [one_run(size, corpus, seed) for seed in SEEDS[: chosen.seeds] for size in SIZES for corpus in CORPORA]
-    settings = {"steps": STEPS, "batch": BATCH, "context": CONTEXT, "passages": PASSAGES, "secrets": SECRETS, "seeds": chosen.seeds}
+    settings = {"steps": STEPS, "batch": BATCH, "context": CONTEXT, "lr": SIZES}
+    settings |= {"passages": PASSAGES, "secrets": SECRETS, "seeds": chosen.seeds}
     ship(
         FILE,
         {"copies": COPIES, "contexts": CONTEXTS, "runs": runs},
         source="ladder-small and ladder-medium, addresses.parquet, secrets drawn by the recipe",
         recipe="memorization",
-        settings=settings | {"lr": SIZES},
+        settings=settings,
         seconds=sum(run["seconds"] for run in runs),
     )
 

@@ -10,7 +10,8 @@ from recipes import memorization
 
 @pytest.fixture
 def small(monkeypatch, tmp_path):
-    sizes = {"COPIES": (0, 4), "SECRETS": 3, "UNSEEN": 5, "CONTEXTS": (1,), "STEPS": 3, "BATCH": 1, "PASSAGES": 12, "MEASURED": 100}
+    sizes = {"COPIES": (0, 4), "SECRETS": 3, "UNSEEN": 5, "CONTEXTS": (1,), "PASSAGES": 12}
+    sizes |= {"STEPS": 3, "BATCH": 1, "MEASURED": 100}
     for name, size in sizes.items():
         monkeypatch.setattr(memorization, name, size)
     monkeypatch.setattr(memorization, "work_folder", lambda name: tmp_path)

@@ -173,7 +173,7 @@ def _check_room(model: PreTrainedModel | Decoder, length: int, new: int) -> None
 
 
 def checked_prompt(model: PreTrainedModel | Decoder, ids: torch.Tensor | Sequence[int]) -> torch.Tensor:
-    """Return one prompt as whole numbers on the model's device, shape (1, length), or raise a ValueError that says what is wrong."""
+    """Return one prompt as whole numbers on the model's device, shape (1, length), or raise a ValueError that names the fault."""
     import torch
 
     ids = torch.as_tensor(ids, device=model.device)

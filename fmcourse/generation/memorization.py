@@ -30,7 +30,16 @@ WORDS = tuple(
     horse island kettle ladder lamp lantern leather letter lumber marble mirror needle orchard paper pepper pillow plough
     pocket quarry ribbon river saddle shell silver stable table thread tower wagon window wool""".split()
 )
-LEADS = ("Entered today:", "On file:", "Seen and signed:", "Copied from the book:", "As before:", "Noted:", "To the clerk:", "Again:")
+LEADS = (
+    "Entered today:",
+    "On file:",
+    "Seen and signed:",
+    "Copied from the book:",
+    "As before:",
+    "Noted:",
+    "To the clerk:",
+    "Again:",
+)
 SHINGLE = 5  # characters that are compared at a time
 PERMUTATIONS = 128  # of a MinHash; the standard error of its similarity is then at most 0.045
 RESAMPLES = 1_000  # of an AUC's bootstrap

@@ -89,9 +89,10 @@ class DecodingFrontier:
         """Return each family's way through the plane, as :func:`fmcourse.plotting.curves` draws it: variety and surprise."""
         ways = {}
         for family in families:
-            settings = [(self.interval("distinct_2", family, v).estimate, self.interval("surprise", family, v)) for v in self.values(family)]
-            variety, surprise = zip(*sorted(settings, key=lambda setting: setting[0]))
-            ways[family] = (list(variety), list(surprise))
+            settings = self.values(family)
+            variety = [float(self.figures("distinct_2", family, value).mean()) for value in settings]
+            order = sorted(range(len(settings)), key=variety.__getitem__)
+            ways[family] = ([variety[i] for i in order], [self.interval("surprise", family, settings[i]) for i in order])
         return ways
 
     def _of(self, family: str) -> list[dict]:
