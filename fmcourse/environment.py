@@ -58,6 +58,7 @@ class Profile:
         clip_accumulate: in how many parts a batch of its fine-tuning is computed; see :func:`fmcourse.training.fit`.
         new_tokens: length of each continuation, in tokens.
         prompts: how many addresses are continued.
+        judged: how many of them the judge reads in excerpts.
         memory_gib: the largest peak of a notebook, with the notebook's own share, in GiB.
         cpu_minutes: what the longest notebook takes without a GPU. For the full profile estimated from the number of
             operations and 50 billion of them a second, not measured.
@@ -71,6 +72,7 @@ class Profile:
     clip_accumulate: int
     new_tokens: int
     prompts: int
+    judged: int
     memory_gib: float
     cpu_minutes: int
 
@@ -84,6 +86,7 @@ TINY = Profile(
     clip_accumulate=1,
     new_tokens=60,
     prompts=13,
+    judged=13,
     memory_gib=3.0,
     cpu_minutes=2,
 )
@@ -94,8 +97,9 @@ FULL = Profile(
     clip="openai/clip-vit-base-patch32",
     clip_lr=1e-5,
     clip_accumulate=2,
-    new_tokens=120,
+    new_tokens=60,
     prompts=13,
+    judged=2,
     memory_gib=7.5,
     cpu_minutes=40,
 )

@@ -93,6 +93,12 @@ QUESTIONS = {
         high=100_000,
         unit="tokens",
     ),
+    "copies": Question(
+        "A code of six digits stands in the training text. From how many copies on can half of such codes be drawn out?",
+        low=1,
+        high=1_000,
+        unit="copies",
+    ),
     "ladder": Question(
         "From 0.1 to 2 million parameters: what happens to the bits per byte on addresses never trained on?",
         choices=("fall", "stay", "rise"),

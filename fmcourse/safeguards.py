@@ -98,12 +98,8 @@ def membership_auc(seen: ArrayLike, unseen: ArrayLike) -> float:
     >>> membership_auc([1.0, 2.0], [2.0, 3.0])
     0.875
     """
-    import numpy as np
-    from sklearn.metrics import roc_auc_score
-
     require(len(seen) > 0 and len(unseen) > 0, "seen", "at least one loss on either side", (len(seen), len(unseen)))
-    labels = np.repeat([1, 0], [len(seen), len(unseen)])
-    return float(roc_auc_score(labels, -np.concatenate([seen, unseen])))
+    return uncertainty.auc(seen, unseen)
 
 
 def read_traces(path: Path) -> list[Trace]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import torch
     from accelerate import Accelerator
 
-__all__ = ["Run", "adamw", "constant", "cosine", "digest", "fit"]
+__all__ = ["Run", "adamw", "constant", "cosine", "crops", "digest", "fit"]
 
 SEED_STRIDE = 1_000_003  # a prime: seeds of neighbouring runs never share a step's generator in practice
 RANK_STRIDE = 7_368_787  # another: so that processes which train together draw differently
@@ -105,6 +105,24 @@ def cosine(warmup: float = 0.05, floor: float = 0.05) -> Callable[[int, int], fl
         return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * done))
 
     return factor
+
+
+def crops(ids: torch.Tensor, rows: int, length: int) -> dict[str, torch.Tensor]:
+    """Draw a batch for a language model from torch's global generator: windows of a long text, at random places.
+
+    Args:
+        ids: the text, shape (tokens,), longer than `length`.
+        rows, length: shape of the batch.
+
+    Returns:
+        ``input_ids`` and ``labels``, the same tensor, shape (rows, length), on the device of `ids`.
+    """
+    import torch
+
+    require(1 <= length < len(ids), "length", f"from 1 to {len(ids) - 1}", length)
+    starts = torch.randint(len(ids) - length, (rows, 1)).to(ids.device)
+    window = ids[starts + torch.arange(length, device=ids.device)]
+    return {"input_ids": window, "labels": window}
 
 
 def digest(*parts: torch.Tensor | str) -> str:

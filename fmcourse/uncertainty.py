@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike
 
-__all__ = ["Interval", "bootstrap", "holm", "mean_interval", "share_difference", "sign_flip", "wilson"]
+__all__ = ["Interval", "auc", "bootstrap", "holm", "mean_interval", "share_difference", "sign_flip", "wilson"]
 
 RESAMPLES = 5_000  # the Monte-Carlo error of a bootstrap end is then about a fiftieth of its width
 
@@ -140,6 +140,21 @@ def sign_flip(differences: ArrayLike, seed: int = 0) -> float:
         (differences,), np.mean, permutation_type="samples", n_resamples=9_999, rng=np.random.default_rng(seed)
     )
     return float(result.pvalue)
+
+
+def auc(lower: ArrayLike, higher: ArrayLike) -> float:
+    """Return the chance that a value of `lower` lies below one of `higher`, ties counting half: the area under the ROC curve.
+
+    Args:
+        lower, higher: finite values, shape (n,) and (m,), at least one each.
+
+    >>> auc([1.0, 2.0], [2.0, 3.0])
+    0.875
+    """
+    from scipy.stats import mannwhitneyu
+
+    lower, higher = _values(lower), _values(higher)
+    return float(mannwhitneyu(higher, lower, method="asymptotic").statistic / (len(lower) * len(higher)))
 
 
 def holm(p_values: ArrayLike) -> list[float]:

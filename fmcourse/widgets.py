@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from fmcourse.homogenization import World
 
-__all__ = ["answer_length_explorer", "next_token_explorer", "picture_search", "shared_omission"]
+__all__ = ["answer_length_explorer", "picture_search", "prompt_box", "shared_omission"]
 
 SHOWN_TOKENS = 12
 SHOWN_PICTURES = 12
@@ -54,26 +54,47 @@ def answer_length_explorer(steps: Sequence[float], accuracy: Sequence[float]) ->
     return ipywidgets.VBox([slider, chart])
 
 
-def next_token_explorer(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompt: str) -> ipywidgets.VBox:
-    """Return sliders for temperature, top-k and top-p above a bar chart of the next token's probabilities."""
+def prompt_box(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompt: str, new_tokens: int = 40) -> ipywidgets.VBox:
+    """Return a prompt that can be edited, sliders for the strategy, the next token's probabilities, and a button that writes.
+
+    What is written grows token by token; each press begins anew from the prompt, with other draws.
+
+    Args:
+        model, tokenizer: a causal language model, or a :class:`fmcourse.generation.Decoder` of one.
+        prompt: what to begin with; it comes back when the field is emptied.
+        new_tokens: how many are written at most.
+    """
     import ipywidgets
 
-    logits = generation.next_logits(model, tokenizer, prompt)
+    field = ipywidgets.Text(prompt, description="prompt", continuous_update=False)
     controls = {
         "temperature": ipywidgets.FloatSlider(1.0, min=0.1, max=3.0, step=0.1, description="temperature"),
         "top_k": ipywidgets.IntSlider(50, min=1, max=50, description="top-k"),
         "top_p": ipywidgets.FloatSlider(1.0, min=0.05, max=1.0, step=0.05, description="top-p"),
+        "min_p": ipywidgets.FloatSlider(0.0, min=0.0, max=1.0, step=0.01, description="min-p"),
     }
-    chart = ipywidgets.HTML()
+    button = ipywidgets.Button(description="write")
+    text, chart = ipywidgets.HTML(), ipywidgets.HTML()
+
+    def strategy() -> Sample:
+        return Sample(**{name: control.value or None for name, control in controls.items()})
 
     def redraw(change: object = None) -> None:
-        chosen = {name: control.value for name, control in controls.items()}
-        chart.value = _chart(tokenizer, Sample(**chosen).probabilities(logits)[0])
+        logits = generation.next_logits(model, tokenizer, field.value or prompt)
+        chart.value = _chart(tokenizer, strategy().probabilities(logits)[0])
 
-    for control in controls.values():
+    def write(pressed: object) -> None:
+        start = tokenizer(field.value or prompt)["input_ids"][-(model.config.max_position_embeddings - new_tokens) :]
+        written: list[int] = []
+        for token in generation.stream(model, start, strategy(), new_tokens):
+            written.append(token)
+            text.value = f"<b>{html.escape(field.value or prompt)}</b>{html.escape(tokenizer.decode(written))}"
+
+    button.on_click(write)
+    for control in (field, *controls.values()):
         control.observe(redraw, names="value")
     redraw()
-    return ipywidgets.VBox([ipywidgets.HTML(f"<b>{html.escape(prompt)}</b> ..."), *controls.values(), chart])
+    return ipywidgets.VBox([field, *controls.values(), button, text, chart])
 
 
 def _chart(tokenizer: PreTrainedTokenizerBase, probabilities: torch.Tensor) -> str:

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["BUNDLED", "kept_json", "npm_package", "pypi_package", "register", "work_folder"]
+__all__ = ["BUNDLED", "kept_json", "npm_package", "pypi_package", "register", "ship", "work_folder"]
 
 ROOT = Path(__file__).resolve().parent.parent
 BUNDLED = ROOT / "fmcourse" / "bundled"
@@ -110,3 +110,12 @@ def register(path: Path, *, licence: str, attribution: str, source: str, recipe:
     partial = manifest.with_suffix(".partial")
     partial.write_text(text + "\n", encoding="utf-8")
     os.replace(partial, manifest)
+
+
+def ship(file: str, content: Any, *, source: str, recipe: str, settings: dict, seconds: float) -> None:
+    """Write what a recipe measured to the bundle, as compact JSON, and enter the file in the manifest."""
+    path = BUNDLED / file
+    _partial(path).write_text(json.dumps(content, separators=(",", ":")) + "\n", encoding="utf-8")
+    os.replace(_partial(path), path)
+    about = {"licence": "CC-BY-4.0", "attribution": "fmcourse", "source": source, "recipe": f"recipes/{recipe}.py"}
+    register(path, settings=settings, seconds=seconds, **about)

@@ -112,9 +112,7 @@ def tokens(tokenizer: PreTrainedTokenizerFast, split: str) -> torch.Tensor:
 
 def crops(ids: torch.Tensor) -> dict[str, torch.Tensor]:
     """Draw a batch of random windows, shape (BATCH, CONTEXT); the loop has seeded the generator by the step."""
-    starts = torch.randint(len(ids) - CONTEXT, (BATCH, 1))
-    window = ids[starts + torch.arange(CONTEXT)]
-    return {"input_ids": window, "labels": window}
+    return training.crops(ids, BATCH, CONTEXT)
 
 
 def configuration(tokenizer: PreTrainedTokenizerFast, width: int, layers: int, heads: int) -> GPTNeoConfig:

@@ -19,11 +19,15 @@ from fmcourse.generation import (
     bits_per_byte,
     distinct_n,
     generate,
+    mean_surprise,
     next_logits,
     next_tokens,
     perplexity,
+    repetition_curves,
     repetition_n,
     self_bleu,
+    self_bleu_scores,
+    stream,
     token_losses,
 )
 
@@ -353,6 +357,27 @@ def test_the_next_token(model):
     assert [share for _, share in shown] == pytest.approx(best.values.tolist(), abs=ROUNDING)
 
 
+def test_a_long_text_keeps_its_end(model):
+    kept = "abcdefgh" * 8
+    assert torch.equal(next_logits(model, Letters(), "p" * 30 + kept), next_logits(model, Letters(), kept))
+
+
+@pytest.mark.parametrize("strategy", [Greedy(), Sample(temperature=3.0)], ids=str)
+def test_a_stream_hands_out_what_generate_returns(model, strategy):
+    ended = 0
+    for seed in range(12):
+        whole = generate(model, PROMPT, strategy, 30, seed=seed)[0, len(PROMPT) :].tolist()
+        assert list(stream(model, PROMPT, strategy, 30, seed=seed)) == whole
+        ended += len(whole) < 30
+    assert ended or isinstance(strategy, Greedy)  # so the comparison saw texts that ended early
+    assert list(stream(model, PROMPT, strategy, 0)) == []
+
+
+def test_a_stream_chooses_when_asked_and_leaves_gradients_on(model):
+    entered = tokens_through(model, lambda: next(stream(model, PROMPT, Greedy(), 9)))
+    assert entered <= len(PROMPT) + 1 and torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
+
+
 # Scoring.
 
 
@@ -461,6 +486,25 @@ def test_scoring_leaves_no_gradients_and_can_be_used_in_a_loss(model):
     assert torch.equal(weight.grad, losses)
 
 
+def test_the_surprise_of_continuations_is_that_of_their_own_tokens(model):
+    rows = torch.tensor([random_text(20, seed) for seed in range(11)]).clamp(min=1)
+    rows[0, 9], rows[1, 19] = END, END
+    found = mean_surprise(model, rows, 5)
+    assert found.shape == (11,) and not found.requires_grad
+    for row, mean in zip(rows.tolist(), found.tolist()):
+        end = row.index(END) + 1 if END in row else 20  # the end counts, what fills the row behind it does not
+        assert mean == pytest.approx(plain_losses(model, row[:end])[4:].mean().item(), abs=ROUNDING)
+
+
+def test_a_repeated_phrase_is_scored_time_by_time_beside_its_control(model):
+    phrases = [[3, 1, 4], [1, 5, 9], [2, 6, 5]]
+    same, others = repetition_curves(model, phrases, 5)
+    assert same.shape == others.shape == (3, 4)
+    assert torch.allclose(same[1], plain_losses(model, phrases[1] * 5)[2:].view(4, 3).mean(1).float(), atol=ROUNDING)
+    mixed = [token for place in (1, 2, 0, 1, 2) for token in phrases[place]]
+    assert torch.allclose(others[1], plain_losses(model, mixed)[2:].view(4, 3).mean(1).float(), atol=ROUNDING)
+
+
 # Variety.
 
 ROSES = "a rose is a rose is a rose"  # seven pairs: three times "a rose", twice "rose is", twice "is a"
@@ -490,6 +534,12 @@ def test_self_bleu_on_paper():
     # One against the other: of 4 words 3 are shared, of 3 pairs 2, of 2 triples 1, of the one quadruple none, which
     # counts as half a match; equal lengths, so no brevity penalty.
     assert self_bleu(["a b c d", "a b c e"]) == pytest.approx((3 / 4 * 2 / 3 * 1 / 2 * 1 / 2) ** (1 / 4), abs=1e-6)
+
+
+def test_self_bleu_is_the_mean_of_each_text_against_the_others():
+    scores = self_bleu_scores(["a b c d", "a b c e", "f g h i"])
+    assert scores[2] == 0 and scores[0] == pytest.approx(self_bleu(["a b c d", "a b c e"]), abs=1e-9)  # the third adds no match
+    assert self_bleu(["a b c d", "a b c e", "f g h i"]) == pytest.approx(sum(scores) / 3)
 
 
 def test_self_bleu_at_its_endpoints():
@@ -527,11 +577,17 @@ ERRORS = [
         lambda m: generate(m, [1] * 60, Greedy(), 5),
         "max_new_tokens: expected at most 4 (the context holds 64 tokens, the prompt has 60; shorten it), got 5",
     ),
+    (lambda m: stream(m, [1], Greedy(), -1), "max_new_tokens: expected 0 or more, got -1"),
+    (lambda m: stream(m, [1], Beam(2), 1), "strategy: expected Greedy() or Sample(...), got Beam(width=2, length_penalty=1.0)"),
     (lambda m: generate(m, [1], Greedy(), 1, num_samples=0), "num_samples: expected at least 1, got 0"),
     (lambda m: generate(m, [1], Beam(2), 1, num_samples=3), "num_samples: expected at most the beam's width, 2, got 3"),
     (lambda m: token_losses(m, [1]), "ids: expected at least two tokens, got [1]"),
     (lambda m: token_losses(m, [1, 2], stride=0), "stride: expected from 1 to 63 tokens, got 0"),
     (lambda m: perplexity(m, [1, 2], stride=64), "stride: expected from 1 to 63 tokens, got 64"),
+    (lambda m: mean_surprise(m, torch.ones(2, 5, dtype=torch.long), 5), "start: expected from 1 to 4, got 5"),
+    (lambda m: repetition_curves(m, [[1, 2]] * 2, 1), "times: expected from 2 to 32, which the context holds, got 1"),
+    (lambda m: repetition_curves(m, [[1, 2]] * 2, 33), "times: expected from 2 to 32, which the context holds, got 33"),
+    (lambda m: repetition_curves(m, [[1, 2], [1]], 3), "phrases: expected two or more of one length, got [1, 2]"),
     (lambda m: bits_per_byte(m, Letters(), ""), "text: expected at least one character, got ''"),
     (lambda m: distinct_n("a rose", 2), "texts: expected a list of texts, got 'a rose'"),
     (lambda m: repetition_n("a rose", 2), "texts: expected a list of texts, got 'a rose'"),

@@ -17,7 +17,7 @@ import torch
 from doubles import VOCABULARY, says, tiny_gpt_neo
 
 from fmcourse import training
-from fmcourse.training import adamw, constant, cosine, digest, fit
+from fmcourse.training import adamw, constant, cosine, crops, digest, fit
 
 STEPS = 24
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="only POSIX has fork and SIGKILL")
@@ -579,6 +579,17 @@ def other_run(tmp_path):
     """Leave the checkpoint of a short run, and return its file."""
     fit(tiny_gpt_neo(), random_batch, 2, checkpoint=tmp_path / "run.pt", progress=False)
     return tmp_path / "run.pt"
+
+
+def test_crops_are_windows_from_anywhere_in_the_text():
+    torch.manual_seed(0)
+    batches = [crops(torch.arange(100, 110), 50, 4) for _ in range(4)]
+    rows = torch.cat([batch["input_ids"] for batch in batches])
+    assert rows.shape == (200, 4) and (rows.diff(dim=1) == 1).all()
+    assert set(rows[:, 0].tolist()) == set(range(100, 106))
+    assert batches[0]["labels"] is batches[0]["input_ids"]
+    with says(ValueError, "length: expected from 1 to 9, got 10"):
+        crops(torch.arange(10), 1, 10)
 
 
 def test_a_digest_tells_numbers_shapes_kinds_and_words_apart():

@@ -10,7 +10,7 @@ import pytest
 from doubles import says
 from scipy import stats
 
-from fmcourse.uncertainty import Interval, bootstrap, holm, mean_interval, share_difference, sign_flip, wilson
+from fmcourse.uncertainty import Interval, auc, bootstrap, holm, mean_interval, share_difference, sign_flip, wilson
 
 Z_95 = 1.959963984540054  # the normal quantile of 97.5%, from a table
 ROUNDING = 1e-12  # a few operations in double precision
@@ -184,6 +184,19 @@ def test_holm_keeps_the_family_wise_error():
     assert alarms / 4_000 < 0.065 and plain / 4_000 > 0.35  # 0.05 with an error of 0.0034, and 1 - 0.95**10 = 0.40
 
 
+def test_auc_on_paper():
+    assert auc([1.0, 2.0], [2.0, 3.0]) == 3.5 / 4  # of four pairs three are in order, one is a tie
+    assert auc([0.0], [1.0, 2.0]) == 1 and auc([3.0], [1.0, 2.0]) == 0
+
+
+def test_auc_is_the_share_of_pairs_in_order():
+    draw = np.random.default_rng(0)
+    lower, higher = draw.integers(0, 9, 20), draw.integers(2, 11, 30)
+    pairs = [(a < b) + 0.5 * (a == b) for a, b in itertools.product(lower, higher)]
+    assert auc(lower, higher) == pytest.approx(np.mean(pairs), abs=ROUNDING)
+    assert auc(higher, lower) == pytest.approx(1 - np.mean(pairs), abs=ROUNDING)
+
+
 def test_numpys_global_generator_is_untouched():
     before = np.random.get_state()[1].tolist()
     bootstrap(VALUES)
@@ -205,6 +218,7 @@ ERRORS = [
     (lambda: bootstrap([1.0, math.inf]), "values: expected finite numbers, got [1.0, inf]"),
     (lambda: sign_flip([1.0, math.nan]), "values: expected finite numbers, got [1.0, nan]"),
     (lambda: sign_flip([1.0]), "values: expected at least two pairs, got 1"),
+    (lambda: auc([], [1.0]), "values: expected at least one value, got []"),
     (lambda: holm([]), "values: expected at least one value, got []"),
     (lambda: holm([0.2, 1.2]), "p_values: expected probabilities from 0 to 1, got [0.2, 1.2]"),
     (lambda: sign_flip([]), "values: expected at least one value, got []"),

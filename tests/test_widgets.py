@@ -10,23 +10,24 @@ import pytest
 from doubles import Letters, drawings, says, tiny_clip, tiny_gpt_neo
 
 from fmcourse import clip
-from fmcourse.generation import Sample, next_logits
+from fmcourse.generation import Greedy, Sample, generate, next_logits
 from fmcourse.homogenization import World
 from fmcourse.widgets import (
     SHOWN_PICTURES,
     SHOWN_TOKENS,
     answer_length_explorer,
-    next_token_explorer,
     picture_search,
+    prompt_box,
     shared_omission,
 )
 
 PROMPT = "abc"
+CONTROLS = (ipywidgets.FloatSlider, ipywidgets.IntSlider, ipywidgets.Text, ipywidgets.Button)
 
 
 @pytest.fixture
 def explorer():
-    return next_token_explorer(tiny_gpt_neo(), Letters(), PROMPT)
+    return prompt_box(tiny_gpt_neo(), Letters(), PROMPT)
 
 
 def below(widget):
@@ -57,7 +58,7 @@ def test_the_chart_shows_the_models_probabilities(explorer):
     assert "17 tokens can be drawn." in chart(explorer)
 
 
-@pytest.mark.parametrize(("name", "value"), [("temperature", 0.3), ("top-k", 3), ("top-p", 0.5)])
+@pytest.mark.parametrize(("name", "value"), [("temperature", 0.3), ("top-k", 3), ("top-p", 0.5), ("min-p", 0.5)])
 def test_moving_a_slider_changes_the_chart(explorer, name, value):
     before, control = chart(explorer), slider(explorer, name)
     control.value, start = value, control.value
@@ -87,18 +88,51 @@ def test_one_token_is_not_some_tokens(explorer):
 def test_no_output_area_is_used(explorer):
     kinds = {type(widget) for widget in below(explorer)}
     assert ipywidgets.Output not in kinds
-    assert kinds == {ipywidgets.VBox, ipywidgets.HTML, ipywidgets.FloatSlider, ipywidgets.IntSlider}
+    assert kinds == {ipywidgets.VBox, ipywidgets.HTML, *CONTROLS}
 
 
 def test_what_the_model_writes_is_shown_as_text():
     class Marks(Letters):
         letters = "<>&defghijklmnop"
 
-    explorer = next_token_explorer(tiny_gpt_neo(), Marks(), "<>&")
-    texts = [widget.value for widget in below(explorer) if isinstance(widget, ipywidgets.HTML)]
-    assert texts[0] == "<b>&lt;&gt;&amp;</b> ..."
-    assert not re.search(r"<code>[<>&](?!(lt|gt|amp|#))", texts[1])
-    assert {"&lt;", "&gt;", "&amp;"} & {token for token, _ in shown(explorer)}
+    box = prompt_box(tiny_gpt_neo(), Marks(), "<>&", new_tokens=20)
+    press(box)
+    text, bars = [widget.value for widget in below(box) if isinstance(widget, ipywidgets.HTML)]
+    assert text.startswith("<b>&lt;&gt;&amp;</b>") and not re.search(r"<(?!/?b>)", text)
+    assert not re.search(r"<code>[<>&](?!(lt|gt|amp|#))", bars)
+    assert {"&lt;", "&gt;", "&amp;"} & {token for token, _ in shown(box)}
+
+
+def press(box):
+    slider(box, "write").click()
+
+
+def test_writing_grows_token_by_token():
+    box = prompt_box(tiny_gpt_neo(end=None), Letters(), PROMPT, new_tokens=7)
+    text = [widget for widget in below(box) if isinstance(widget, ipywidgets.HTML)][0]
+    seen = []
+    text.observe(lambda change: seen.append(change["new"].split("</b>")[1]), names="value")
+    press(box)
+    assert [len(written) for written in seen] == [1, 2, 3, 4, 5, 6, 7]
+    assert all(later.startswith(earlier) for earlier, later in zip(seen, seen[1:]))
+
+
+def test_the_sliders_decide_what_is_written():
+    box = prompt_box(tiny_gpt_neo(end=None), Letters(), PROMPT, new_tokens=12)
+    slider(box, "top-k").value = 1
+    press(box)
+    greedy = generate(tiny_gpt_neo(end=None), [1, 2, 3], Greedy(), 12)[0, 3:]
+    text = [widget.value for widget in below(box) if isinstance(widget, ipywidgets.HTML)][0]
+    assert text == f"<b>abc</b>{Letters().decode(greedy.tolist())}"
+
+
+def test_another_prompt_has_other_probabilities_and_an_empty_one_is_the_first(explorer):
+    before, field = shown(explorer), slider(explorer, "prompt")
+    field.value = "a" * 80  # longer than the context: its end counts
+    press(explorer)
+    assert shown(explorer) != before
+    field.value = ""
+    assert shown(explorer) == before
 
 
 # The picture search.

@@ -1,10 +1,10 @@
-"""The exercises of notebook 04: temperature, top-k, repetition and the price of a cache."""
+"""The exercises of notebook 04: temperature, top-k, the nucleus, repetition, the price of a cache, and membership."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fmcourse import generation
+from fmcourse import generation, uncertainty
 from fmcourse.exercises import Exercise, Misconception
 
 if TYPE_CHECKING:
@@ -57,6 +57,29 @@ def _top_k_short(logits: torch.Tensor, k: int) -> torch.Tensor:
     return logits.topk(k).values
 
 
+def _nucleus_cases() -> list[tuple]:
+    import torch
+
+    probabilities = torch.tensor([0.1, 0.5, 0.15, 0.25])
+    return [(probabilities, 0.65), (probabilities, 0.4), (probabilities, 0.95), (torch.tensor([0.7, 0.2, 0.1]), 0.8)]
+
+
+def _nucleus(probabilities: torch.Tensor, p: float) -> int:
+    return int((probabilities.sort(descending=True).values.cumsum(-1) < p).sum()) + 1
+
+
+def _nucleus_short(probabilities: torch.Tensor, p: float) -> int:
+    return int((probabilities.sort(descending=True).values.cumsum(-1) <= p).sum())
+
+
+def _nucleus_unsorted(probabilities: torch.Tensor, p: float) -> int:
+    return int((probabilities.cumsum(-1) < p).sum()) + 1
+
+
+def _nucleus_as_threshold(probabilities: torch.Tensor, p: float) -> int:
+    return int((probabilities >= p).sum())
+
+
 def _repetition_cases() -> list[tuple]:
     return [("a rose is a rose is a rose", 2), ("to be or not to be", 1), ("one two three four", 2)]
 
@@ -78,6 +101,27 @@ def _repetition_by_kind(text: str, n: int) -> float:
     words = text.split()
     grams = [tuple(words[i : i + n]) for i in range(len(words) - n + 1)]
     return sum(grams.count(gram) > 1 for gram in set(grams)) / len(set(grams))
+
+
+def _membership_cases() -> list[tuple]:
+    return [([1.0, 2.0], [2.0, 3.0]), ([0.5], [1.0, 2.0]), ([3.0, 1.0, 2.0], [2.5, 0.5])]
+
+
+def _membership(seen: list[float], unseen: list[float]) -> float:
+    return uncertainty.auc(seen, unseen)
+
+
+def _membership_upside_down(seen: list[float], unseen: list[float]) -> float:
+    return 1 - _membership(seen, unseen)
+
+
+def _membership_without_ties(seen: list[float], unseen: list[float]) -> float:
+    return sum(a < b for a in seen for b in unseen) / (len(seen) * len(unseen))
+
+
+def _membership_by_rank(seen: list[float], unseen: list[float]) -> float:
+    pairs = list(zip(sorted(seen), sorted(unseen)))
+    return sum((a < b) + 0.5 * (a == b) for a, b in pairs) / len(pairs)
 
 
 EXERCISES = {
@@ -112,6 +156,22 @@ EXERCISES = {
             ),
         ),
     ),
+    "nucleus": Exercise(
+        reference=_nucleus,
+        cases=_nucleus_cases,
+        confirm="Where the model is sure the nucleus is one token, where it is not it may be hundreds: top-k can't do that.",
+        misconceptions=(
+            Misconception(
+                _nucleus_short,
+                "You stop before the sum has reached p. The token with which it does belongs to the nucleus.",
+            ),
+            Misconception(_nucleus_unsorted, "You add up in the order of the vocabulary. Sort first, likeliest token first."),
+            Misconception(
+                _nucleus_as_threshold,
+                "You ask each token alone for a probability of p. The nucleus is a set whose probabilities sum to p.",
+            ),
+        ),
+    ),
     "repetition": Exercise(
         reference=_repetition,
         cases=_repetition_cases,
@@ -135,6 +195,22 @@ EXERCISES = {
             ),
             Misconception(CACHE_BYTES // 4, "These are numbers, not bytes: in fp32 each takes 4 bytes."),
             Misconception(CACHE_BYTES // 24, "This is one layer. Each of the 24 layers keeps keys and values of its own."),
+        ),
+    ),
+    "membership": Exercise(
+        reference=_membership,
+        cases=_membership_cases,
+        confirm="It asks how the two groups lie to each other and needs no threshold; 0.5 is a coin.",
+        misconceptions=(
+            Misconception(
+                _membership_upside_down,
+                "What was seen has the LOWER loss. You count the pairs in which it has the higher one.",
+            ),
+            Misconception(_membership_without_ties, "Two equal losses tell nothing: count such a pair as a half."),
+            Misconception(
+                _membership_by_rank,
+                "You compare the best with the best. Compare every seen loss with every unseen one: all pairs.",
+            ),
         ),
     ),
 }

@@ -5,7 +5,7 @@ Serves notebook 04. A prompt is (length,) or (1, length) token ids; logits are (
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from fmcourse.arguments import require
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import GPTNeoForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
-__all__ = ["checked_prompt", "generate", "generate_batch", "next_logits", "next_tokens"]
+__all__ = ["checked_prompt", "generate", "generate_batch", "next_logits", "next_tokens", "stream"]
 
 
 def generate(
@@ -110,6 +110,47 @@ def generate_batch(
     return [row.clone() for row in whole]
 
 
+def stream(
+    model: PreTrainedModel | Decoder,
+    ids: torch.Tensor | Sequence[int],
+    strategy: Greedy | Sample,
+    max_new_tokens: int,
+    seed: int | None = None,
+) -> Iterator[int]:
+    """Continue a prompt and hand out each token as soon as it is chosen; the tokens are those of :func:`generate`.
+
+    Args:
+        model, ids, strategy, max_new_tokens, seed: as in :func:`generate`; beams know their text only at the end.
+
+    Returns:
+        An iterator over the new tokens; an end token is the last.
+
+    Raises:
+        ValueError: at once, as :func:`generate` does, or a beam.
+    """
+    import torch
+
+    prompt = checked_prompt(model, ids)
+    require(isinstance(strategy, (Greedy, Sample)), "strategy", "Greedy() or Sample(...)", strategy)
+    _check_room(model, prompt.shape[1], max_new_tokens)
+    draw = None if seed is None else torch.Generator(prompt.device).manual_seed(seed)
+    return _one_by_one(model, prompt, strategy, max_new_tokens, draw)
+
+
+def _one_by_one(model, prompt, strategy, left: int, draw) -> Iterator[int]:
+    import torch
+
+    session = None
+    while left:
+        with torch.inference_mode():  # closed before each token is handed out: the reader may train meanwhile
+            session = session or _begin(model, prompt, 1, left)
+            chosen = strategy.choose(session.logits, draw)
+            left = 0 if chosen.item() == model.config.eos_token_id else left - 1
+            if left:
+                session.step(chosen)
+        yield chosen.item()
+
+
 def _padded_left(rows: list[torch.Tensor]) -> torch.Tensor:
     from torch.nn.utils.rnn import pad_sequence
 
@@ -132,7 +173,7 @@ def _check_room(model: PreTrainedModel | Decoder, length: int, new: int) -> None
 
 
 def checked_prompt(model: PreTrainedModel | Decoder, ids: torch.Tensor | Sequence[int]) -> torch.Tensor:
-    """Return one prompt as whole numbers on the model's device, shape (1, length), or raise a ValueError that says what is wrong."""
+    """Return one prompt as whole numbers on the model's device, shape (1, length), or raise a ValueError that names the fault."""
     import torch
 
     ids = torch.as_tensor(ids, device=model.device)
@@ -235,10 +276,10 @@ def _padded(texts: list[torch.Tensor], end: int | None) -> torch.Tensor:
 
 
 def next_logits(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str) -> torch.Tensor:
-    """Return the logits of the token after `text`, shape (1, vocabulary), in fp32 on the CPU."""
+    """Return the logits of the token after `text`, shape (1, vocabulary), in fp32 on the CPU; a long text loses its beginning."""
     import torch
 
-    prompt = checked_prompt(model, tokenizer(text)["input_ids"])
+    prompt = checked_prompt(model, tokenizer(text)["input_ids"])[:, -(model.config.max_position_embeddings - 1) :]
     with torch.inference_mode():
         logits = _begin(model, prompt, 1, 1).logits
     return logits.cpu().clone()

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from fmcourse.arguments import require
 
-__all__ = ["distinct_n", "repetition_n", "self_bleu"]
+__all__ = ["distinct_n", "repetition_n", "self_bleu", "self_bleu_scores"]
 
 
 def distinct_n(texts: Sequence[str], n: int) -> float:
@@ -43,13 +43,18 @@ def self_bleu(texts: Sequence[str]) -> float:
     >>> round(self_bleu(["the cat sat on the mat"] * 2), 3)
     1.0
     """
+    scores = self_bleu_scores(texts)
+    return sum(scores) / len(scores)
+
+
+def self_bleu_scores(texts: Sequence[str]) -> list[float]:
+    """Return the BLEU-4 of each text against all others, from 0 to 1, one per text; see :func:`self_bleu`."""
     from sacrebleu.metrics import BLEU
 
     texts = _texts(texts)
     require(len(texts) >= 2, "texts", "at least two texts", len(texts))
     bleu = BLEU(effective_order=True)
-    scores = [bleu.sentence_score(text, texts[:i] + texts[i + 1 :]).score for i, text in enumerate(texts)]
-    return sum(scores) / len(scores) / 100
+    return [bleu.sentence_score(text, texts[:i] + texts[i + 1 :]).score / 100 for i, text in enumerate(texts)]
 
 
 def _texts(texts: Sequence[str]) -> list[str]:

@@ -1,0 +1,134 @@
+"""Secrets are planted as often as asked, and what is given away is what greedy decoding writes and the loss tells."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from doubles import says
+
+import fmcourse
+from fmcourse.generation import Greedy, generate, token_losses
+from fmcourse.generation.memorization import LEADS, Audit, Secret, audit, deduplicate, draw_secrets, membership, plant
+
+ROUNDING = 2e-5  # fp32: logits below 100, sums of a few dozen terms in another order
+PASSAGES = [f"passage number {place}" for place in range(10)]
+
+
+@pytest.fixture(scope="module")
+def ladder():
+    return fmcourse.load_gpt_neo("ladder-small")
+
+
+def test_secrets_reproduce_and_are_all_different():
+    drawn = draw_secrets(200, 1)
+    assert drawn == draw_secrets(200, 1) != draw_secrets(200, 2)
+    assert len({secret.before for secret in drawn}) == 200 and len({secret.code for secret in drawn}) > 195
+    assert all(len(secret.code) == 6 and secret.code.isdigit() for secret in drawn)
+
+
+@pytest.mark.parametrize("copies", [3, [0, 1, 7]])
+def test_each_secret_is_planted_as_often_as_asked(copies):
+    secrets = draw_secrets(3)
+    planted = plant(PASSAGES, secrets, copies, seed=5)
+    assert [text for text in planted if text in PASSAGES] == PASSAGES  # all there, in their order
+    for secret, times in zip(secrets, [3] * 3 if copies == 3 else copies):
+        own = [text for text in planted if str(secret) in text]
+        assert len(own) == times and all(text.removesuffix(str(secret)).strip() in LEADS for text in own)
+    assert planted == plant(PASSAGES, secrets, copies, seed=5) != plant(PASSAGES, secrets, copies, seed=6)
+
+
+def test_places_are_drawn_from_the_beginning_to_the_end():
+    secrets = draw_secrets(1)
+    first = {plant(["a", "b"], secrets, 1, seed).index(text) for seed in range(40) for text in plant(["a", "b"], secrets, 1, seed)
+             if "." in text}  # fmt: skip
+    assert first == {0, 1, 2}
+
+
+@pytest.mark.parametrize("context", [None, 1, 4])
+def test_an_audit_says_what_greedy_decoding_writes(ladder, context):
+    model, tokenizer = ladder
+    before = "in the year one thousand eight hundred and"
+    start = [tokenizer.eos_token_id, *tokenizer(before).input_ids][-(context or 100) :]
+    made = tokenizer.decode(generate(model, start, Greedy(), 3)[0, len(start) :])
+    found = audit(model, tokenizer, [Secret(before, made.removeprefix(" ")), Secret(before, "493817")], context)
+    assert found.extracted.tolist() == [True, False]
+    text = [*start, *tokenizer(" 493817").input_ids]
+    assert found.losses[1] == pytest.approx(token_losses(model, text)[len(start) - 1 :].mean().item(), abs=ROUNDING)
+
+
+def test_a_model_that_has_learnt_a_secret_gives_it_away(ladder):
+    from fmcourse import training
+
+    tokenizer, secrets = ladder[1], draw_secrets(6)
+    model = fmcourse.load_gpt_neo("ladder-small")[0]
+    ids = torch.tensor(tokenizer("\n\n".join(plant(PASSAGES, secrets[:3], 8))).input_ids)
+    optimizer = training.adamw(lr=3e-3)
+    training.fit(model, lambda step: training.crops(ids, 4, 48), 120, optimizer=optimizer, progress=False)
+    planted, others = audit(model, tokenizer, secrets[:3]), audit(model, tokenizer, secrets[3:])
+    assert planted.rate.estimate == 1 and others.rate.estimate == 0
+    assert membership(planted.losses, others.losses).estimate == 1
+    untouched = audit(*ladder, secrets[:3])
+    assert untouched.rate.estimate == 0 and untouched.losses.min() > planted.losses.max()
+
+
+def test_the_rate_has_wilsons_interval():
+    rate = Audit(np.zeros(30), np.zeros(30, bool)).rate
+    assert rate.estimate == 0 and rate.high == pytest.approx(0.1135, abs=1e-4)  # 3.8415 / 33.8415
+
+
+def test_membership_at_its_endpoints_and_by_chance():
+    assert membership([0, 1], [2, 3]).estimate == 1 and membership([2, 3], [0, 1]).estimate == 0
+    draw = np.random.default_rng(0)
+    chance = membership(draw.normal(size=30), draw.normal(size=100))
+    assert chance.low < 0.5 < chance.high and chance == membership(*[np.random.default_rng(0).normal(size=130)[p] for p in
+                                                                    (slice(30), slice(30, None))])  # fmt: skip
+
+
+# Deduplication.
+
+
+def test_near_duplicates_go_and_the_first_stays():
+    pytest.importorskip("datasketch", reason="deduplication needs datasketch")
+    secrets = draw_secrets(40)
+    planted = plant(PASSAGES, secrets, 8, seed=1)
+    kept = [planted[place] for place in deduplicate(planted)]
+    left = [sum(str(secret) in text for text in kept) for secret in secrets]
+    assert min(left) == 1 and np.mean(left) < 1.5  # copies differ in how they begin; a few of them too much
+    assert planted[0] == kept[0] and deduplicate(planted) == sorted(deduplicate(planted))
+
+
+def test_what_is_not_alike_stays():
+    pytest.importorskip("datasketch", reason="deduplication needs datasketch")
+    draw = random.Random(0)
+    texts = ["".join(draw.choice("abcdefgh") for _ in range(60)) for _ in range(50)]
+    assert deduplicate(texts) == list(range(50))
+    assert deduplicate([*texts, *texts]) == list(range(50))
+
+
+def test_the_threshold_decides():
+    pytest.importorskip("datasketch", reason="deduplication needs datasketch")
+    texts = ["the land office of the united states", "the land office of the united kingdom"]
+    assert deduplicate(texts, 0.3) == [0] and deduplicate(texts, 0.95) == [0, 1]
+
+
+ERRORS = [
+    (lambda m, t: draw_secrets(0), "count: expected at least 1, got 0"),
+    (lambda m, t: plant(PASSAGES, draw_secrets(2), [1]), "copies: expected 2 counts of 0 or more, got [1]"),
+    (lambda m, t: plant(PASSAGES, draw_secrets(1), -1), "copies: expected 1 counts of 0 or more, got [-1]"),
+    (lambda m, t: audit(m, t, draw_secrets(1), 0), "context: expected at least 1 token, or None, got 0"),
+]
+
+
+@pytest.mark.parametrize(("call", "words"), ERRORS, ids=[words for _, words in ERRORS])
+def test_the_words_of_each_error(ladder, call, words):
+    with says(ValueError, words):
+        call(*ladder)
+
+
+def test_a_threshold_out_of_range():
+    pytest.importorskip("datasketch", reason="deduplication needs datasketch")
+    with says(ValueError, "threshold: expected a share above 0 and at most 1, got 0"):
+        deduplicate(["a"], 0)
