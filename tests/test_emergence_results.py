@@ -1,4 +1,4 @@
-"""A sweep's table on paper, and the bundled sweeps, once they are there, complete."""
+"""A sweep's table on paper, and the bundled sweeps complete."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from fmcourse import bundle, emergence, uncertainty
-from fmcourse.emergence import Sweep
+from fmcourse import emergence, uncertainty
+from fmcourse.emergence import Sweep, addition
 
 
 def run(width, seed, exact, **more):
@@ -64,34 +64,33 @@ def test_the_words_of_each_error(call, words):
     assert str(caught.value) == words
 
 
-def bundled(file, load):
-    """Load a bundled sweep, or skip while its recipe has not been run."""
-    if file not in bundle.manifest():
-        pytest.skip(f"{file} is not made yet; its recipe, recipes/emergence_*.py, makes it")
-    return load()
-
-
 def test_the_bundled_autopsy_is_complete():
-    sweep = bundled("emergence-autopsy.json", emergence.load_autopsy)
+    sweep = emergence.load_autopsy()
     assert sweep.values("width") == [8, 12, 16, 24, 32, 48, 64] and sweep.values("seed") == list(range(5))
     assert len(sweep.runs) == 7 * 2 * 5 and sweep.places().shape[2] == 4
     assert (np.abs(sweep.places().mean(-1) - sweep.curves("digits")) < 1e-4).all()
 
 
 def test_the_bundled_dose_response_is_complete():
-    sweep = bundled("emergence-dose.json", emergence.load_dose)
+    sweep = emergence.load_dose()
     assert len(sweep.runs) == 3 * (5 * 3 + 1) and sweep.values("layers") == [1, 2]
 
 
 def test_the_bundled_quanta_are_complete():
-    parity = bundled("emergence-parity.json", emergence.load_parity)
+    parity = emergence.load_parity()
     assert len(parity.runs) == 5
-    grokking = bundled("emergence-grokking.json", emergence.load_grokking)
+    grokking = emergence.load_grokking()
     assert len(grokking.runs) == 6 and grokking.values("weight_decay") == [0.0, 1.0]
 
 
 def test_the_bundled_forecast_is_older_than_its_target_and_knows_smaller_widths_only():
-    said = bundled("emergence-forecast.json", emergence.load_forecast)
+    said = emergence.load_forecast()
     target = emergence.load_target()
     assert max(said["widths"]) < said["target"] == target.values("width")[0] and len(target.runs) == 5
     assert said["low"] <= said["estimate"] <= said["high"]
+
+
+def test_the_inquest_trains_the_targets_width_at_a_lower_rate():
+    found = emergence.load_inquest()
+    assert found.values("width") == emergence.load_target().values("width") and len(found.runs) == 3
+    assert 0 < found.values("lr")[0] < addition.LR
