@@ -1,4 +1,4 @@
-"""The exercises of notebook 04: temperature, top-k, the nucleus, repetition, the price of a cache, and membership."""
+"""The exercises of notebook 04: temperature, top-k, repetition, the price of a cache, and membership."""
 
 from __future__ import annotations
 
@@ -55,29 +55,6 @@ def _top_k_bottom(logits: torch.Tensor, k: int) -> torch.Tensor:
 
 def _top_k_short(logits: torch.Tensor, k: int) -> torch.Tensor:
     return logits.topk(k).values
-
-
-def _nucleus_cases() -> list[tuple]:
-    import torch
-
-    probabilities = torch.tensor([0.1, 0.5, 0.15, 0.25])
-    return [(probabilities, 0.65), (probabilities, 0.4), (probabilities, 0.95), (torch.tensor([0.7, 0.2, 0.1]), 0.8)]
-
-
-def _nucleus(probabilities: torch.Tensor, p: float) -> int:
-    return int((probabilities.sort(descending=True).values.cumsum(-1) < p).sum()) + 1
-
-
-def _nucleus_short(probabilities: torch.Tensor, p: float) -> int:
-    return int((probabilities.sort(descending=True).values.cumsum(-1) <= p).sum())
-
-
-def _nucleus_unsorted(probabilities: torch.Tensor, p: float) -> int:
-    return int((probabilities.cumsum(-1) < p).sum()) + 1
-
-
-def _nucleus_as_threshold(probabilities: torch.Tensor, p: float) -> int:
-    return int((probabilities >= p).sum())
 
 
 def _repetition_cases() -> list[tuple]:
@@ -153,22 +130,6 @@ EXERCISES = {
             Misconception(
                 _top_k_short,
                 "You return the k best logits and lose which tokens they belong to. Keep the shape, and fill the rest.",
-            ),
-        ),
-    ),
-    "nucleus": Exercise(
-        reference=_nucleus,
-        cases=_nucleus_cases,
-        confirm="Where the model is sure the nucleus is one token, where it is not it may be hundreds: top-k can't do that.",
-        misconceptions=(
-            Misconception(
-                _nucleus_short,
-                "You stop before the sum has reached p. The token with which it does belongs to the nucleus.",
-            ),
-            Misconception(_nucleus_unsorted, "You add up in the order of the vocabulary. Sort first, likeliest token first."),
-            Misconception(
-                _nucleus_as_threshold,
-                "You ask each token alone for a probability of p. The nucleus is a set whose probabilities sum to p.",
             ),
         ),
     ),
