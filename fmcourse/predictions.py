@@ -93,11 +93,11 @@ QUESTIONS = {
         high=100_000,
         unit="tokens",
     ),
-    "copies": Question(
-        "A code of six digits stands in the training text. From how many copies on can half of such codes be drawn out?",
-        low=1,
-        high=1_000,
-        unit="copies",
+    "codes": Question(
+        "Eight codes of six digits stand in the training text, twelve times each. How many does the model then write in full?",
+        low=0,
+        high=8,
+        unit="codes",
     ),
     "ladder": Question(
         "From 0.1 to 2 million parameters: what happens to the bits per byte on addresses never trained on?",
