@@ -60,8 +60,8 @@ class Profile:
         prompts: how many addresses are continued.
         judged: how many of them the judge reads in excerpts.
         memory_gib: the largest peak of a notebook, with the notebook's own share, in GiB.
-        cpu_minutes: what the longest notebook takes without a GPU. For the full profile estimated from the number of
-            operations and 50 billion of them a second, not measured.
+        cpu_minutes: what the longest notebook takes without a GPU. For the full profile measured on one thread of a two-core
+            machine, with random weights of the real sizes, and rounded up.
     """
 
     name: str
