@@ -167,6 +167,13 @@ def test_a_kernel_of_another_interpreter(notebooks, tmp_path):
     assert trace.exists()
 
 
+def test_another_interpreters_kernel_is_not_asked_for_encryption(tmp_path):
+    """Colab's kernel does not know it, and would wait for ever."""
+    assert course.OwnKernel().transport_encryption == "auto"
+    other = type("Kernel", (course.OwnKernel,), {"interpreter": tmp_path / "python"})
+    assert other().transport_encryption == "disabled"
+
+
 def test_a_simulated_colab_is_taken_for_one(tmp_path):
     """In an environment without packages, which costs nothing to make."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "venv")], check=True)

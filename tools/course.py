@@ -75,8 +75,8 @@ class OwnKernel(AsyncKernelManager):
         return [str(self.interpreter), *super().format_kernel_cmd(extra_arguments)[1:]]
 
     @default("transport_encryption")
-    def _encrypted_where_possible(self) -> str:
-        return "auto"
+    def _encrypted_where_understood(self) -> str:
+        return "auto" if str(self.interpreter) == sys.executable else "disabled"  # an older kernel would wait for ever
 
 
 def run(
