@@ -100,7 +100,7 @@ FULL = Profile(
     new_tokens=60,
     prompts=13,
     judged=2,
-    memory_gib=7.5,
+    memory_gib=8.5,
     cpu_minutes=40,
 )
 PROFILES = {"tiny": TINY, "full": FULL}
