@@ -29,7 +29,7 @@ CHOICES = "FMCOURSE_PROFILE: expected one of 'tiny', 'full', got "
 @pytest.fixture
 def healthy(monkeypatch, server):
     """A machine with memory and disk to spare and a hub that answers, whatever the one is that runs the tests."""
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: types.SimpleNamespace(available=8 * GIB, total=16 * GIB))
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: types.SimpleNamespace(available=12 * GIB, total=16 * GIB))
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: types.SimpleNamespace(free=50 * GIB))
     return monkeypatch
 
@@ -255,7 +255,7 @@ def full(patch):
 def test_the_full_profile_needs_more_memory(healthy):
     full(healthy)
     healthy.setattr(psutil, "virtual_memory", lambda: types.SimpleNamespace(available=5 * GIB, total=12.7 * GIB))
-    assert the_only_finding().problem == "Only 5.0 GiB of memory are free; a notebook may need 7.5"
+    assert the_only_finding().problem == "Only 5.0 GiB of memory are free; a notebook may need 8.5"
 
 
 def test_a_major_version_that_came_after_the_course(healthy):
