@@ -129,7 +129,6 @@ def test_the_words_of_each_error(call, words):
         call()
 
 
-@pytest.mark.skipif("decoding-frontier.json" not in bundle.manifest(), reason="the sweep is not bundled yet")
 def test_the_bundled_frontier_is_complete():
     frontier = load_decoding_frontier()
     assert len(frontier.families) == 9 and len(frontier.runs) == 60 and len(frontier.years) == 13
