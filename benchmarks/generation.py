@@ -16,7 +16,8 @@ import time
 from collections.abc import Callable
 
 import torch
-from transformers import GPTNeoConfig, GPTNeoForCausalLM
+import training as loops  # benchmarks/training.py, beside this file
+from transformers import GPTNeoForCausalLM
 
 import fmcourse
 from fmcourse.generation import Decoder, Greedy, Sample, generate
@@ -110,22 +111,9 @@ def theirs(model: GPTNeoForCausalLM, prompt: torch.Tensor, new: int, **options: 
     return model.generate(prompt, attention_mask=ones, do_sample=False, max_new_tokens=new, **options)
 
 
-def random_model(vocabulary: int, width: int, layers: int, heads: int) -> GPTNeoForCausalLM:
+def random_model(*size: int) -> GPTNeoForCausalLM:
     """Return a GPT-Neo with random weights and no end token, so that all tokens asked for are made."""
-    torch.manual_seed(0)
-    config = GPTNeoConfig(
-        vocab_size=vocabulary,
-        hidden_size=width,
-        num_layers=layers,
-        num_heads=heads,
-        attention_types=[[["local" if layer % 2 else "global"], 1] for layer in range(layers)],
-        max_position_embeddings=256,
-        window_size=64,
-        bos_token_id=0,
-        eos_token_id=None,
-        attn_implementation="eager",
-    )
-    return GPTNeoForCausalLM(config).eval()
+    return loops.new_model(*size, end=None).eval()
 
 
 def bytes_per_token(model: GPTNeoForCausalLM) -> int:

@@ -119,7 +119,8 @@ def ordered_trainer(model: GPTNeoForCausalLM, batches: Batches, steps: int, fold
     return Ordered(model=model, args=arguments, train_dataset=batches)
 
 
-def new_model(vocabulary: int, width: int, layers: int, heads: int) -> GPTNeoForCausalLM:
+def new_model(vocabulary: int, width: int, layers: int, heads: int, end: int | None = 0) -> GPTNeoForCausalLM:
+    """Return a GPT-Neo with random weights, always the same; without an end token where `end` is None."""
     torch.manual_seed(0)
     config = GPTNeoConfig(
         vocab_size=vocabulary,
@@ -128,7 +129,7 @@ def new_model(vocabulary: int, width: int, layers: int, heads: int) -> GPTNeoFor
         num_heads=heads,
         attention_types=[[["local" if layer % 2 else "global"], 1] for layer in range(layers)],
         bos_token_id=0,
-        eos_token_id=0,
+        eos_token_id=end,
         max_position_embeddings=256,
         window_size=64,
         resid_dropout=0.0,

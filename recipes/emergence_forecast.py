@@ -1,12 +1,12 @@
 """The blinded forecast of notebook 01: where will width 96 turn, said from widths 8 to 64 before width 96 is trained.
 
     python -m recipes.emergence_forecast predict    fit the law on the autopsy's runs, and store the forecast
-    python -m recipes.emergence_forecast            the same, then train the target and write both files
-    python -m recipes.emergence_forecast inquest    the target once more at a third of the learning rate; write its file
+    python -m recipes.emergence_forecast            the same, then train the target, hold the inquest, and write all three files
 
 The forecast is stored once and never again: a second call reads it. The target's runs are refused while no forecast
 is stored, and the forecast is refused when a run of the target is already there. So it cannot have seen its answer.
-The inquest came after the answer, which was far from the forecast: was it the width, or the one learning rate for all?
+The inquest trains the target once more at a third of the learning rate. It came after the answer, which was far from the
+forecast: was it the width, or the one learning rate for all?
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ INQUEST, INQUEST_FILE = [{**setting, "lr": addition.LR / 3} for setting in SETTI
 
 
 def main() -> None:
-    chosen = sweeps.arguments(__doc__, ("make", "predict", "inquest"))
+    chosen = sweeps.arguments(__doc__, ("make", "predict"))
     fmcourse.setup()
     settings = [setting for setting in emergence_autopsy.SETTINGS if setting["reverse"] == REVERSE]
     runs = sweeps.sweep(emergence.train_adder, settings, sweeps.work("autopsy"), chosen.backend, chosen.workers)
@@ -38,22 +38,19 @@ def main() -> None:
     print(f"width {TARGET} should turn at step {stored['estimate']:.0f} [{stored['low']:.0f}, {stored['high']:.0f}]")
     if chosen.stage == "predict":
         return
-    if chosen.stage == "inquest":
-        inquest(chosen)
-        return
     found = sweeps.sweep(emergence.train_adder, SETTINGS[: chosen.first], sweeps.work("target"), chosen.backend, chosen.workers)
     if chosen.first is None:
         shown = {"target": TARGET, "threshold": THRESHOLD, "level": LEVEL, "seeds": len(SETTINGS), "steps": addition.STEPS}
         for file, content in zip(FILES, (stored, found)):
             sweeps.ship(file, content, "emergence_forecast", shown, sum(run["seconds"] for run in found))
+        inquest(chosen)
 
 
 def inquest(chosen: argparse.Namespace) -> None:
     """Train the target at the lower rate and write the runs."""
-    runs = sweeps.sweep(emergence.train_adder, INQUEST[: chosen.first], sweeps.work("inquest"), chosen.backend, chosen.workers)
-    if chosen.first is None:
-        shown = {"target": TARGET, "lr": INQUEST[0]["lr"], "seeds": len(INQUEST), "steps": addition.STEPS}
-        sweeps.ship(INQUEST_FILE, runs, "emergence_forecast", shown, sum(run["seconds"] for run in runs))
+    runs = sweeps.sweep(emergence.train_adder, INQUEST, sweeps.work("inquest"), chosen.backend, chosen.workers)
+    shown = {"target": TARGET, "lr": INQUEST[0]["lr"], "seeds": len(INQUEST), "steps": addition.STEPS}
+    sweeps.ship(INQUEST_FILE, runs, "emergence_forecast", shown, sum(run["seconds"] for run in runs))
 
 
 def stored_forecast(runs: list[dict]) -> dict:

@@ -8,14 +8,14 @@ are kept, its ``build`` folder. A job that breaks off goes on from its checkpoin
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import joblib
 
 from fmcourse import training
-from recipes.common import BUNDLED, kept_json, register, work_folder
+from recipes import common
+from recipes.common import kept_json, work_folder
 
 __all__ = ["arguments", "ship", "sweep"]
 
@@ -82,15 +82,11 @@ def arguments(description: str, stages: Sequence[str] = ("make",)) -> argparse.N
 
 def ship(file: str, content: dict | list[dict], recipe: str, settings: dict, seconds: float) -> None:
     """Write a sweep's runs, or a forecast, to the bundle and enter the file in the manifest."""
-    path = BUNDLED / file
-    content = {"runs": content} if isinstance(content, list) else content
-    path.write_text(json.dumps(content, separators=(",", ":")) + "\n", encoding="utf-8")
-    register(
-        path,
-        licence="CC-BY-4.0",
-        attribution="fmcourse",
+    common.ship(
+        file,
+        {"runs": content} if isinstance(content, list) else content,
         source="trained from random weights on sums, strings and bits drawn by the recipe",
-        recipe=f"recipes/{recipe}.py",
+        recipe=recipe,
         settings=settings,
         seconds=seconds,
     )

@@ -79,8 +79,8 @@ def test_a_cluster_of_two_workers_gives_the_same_table(sweeps, here, tmp_path):
 
 def test_a_sweep_reads_back_from_the_bundle(sweeps, here, tmp_path, monkeypatch):
     entered = []
-    monkeypatch.setattr(sweeps, "BUNDLED", tmp_path)
-    monkeypatch.setattr(sweeps, "register", lambda path, **entry: entered.append((path, entry)))
+    monkeypatch.setattr(sweeps.common, "BUNDLED", tmp_path)
+    monkeypatch.setattr(sweeps.common, "register", lambda path, **entry: entered.append((path, entry)))
     sweeps.ship("emergence-autopsy.json", here[0], "emergence_autopsy", {"seeds": 2}, 1.0)
     assert entered[0][0] == tmp_path / "emergence-autopsy.json" and entered[0][1]["recipe"] == "recipes/emergence_autopsy.py"
     read = emergence.Sweep(json.loads(entered[0][0].read_text())["runs"])
