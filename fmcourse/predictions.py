@@ -42,6 +42,24 @@ QUESTIONS = {
         high=10_000,
         unit="million characters",
     ),
+    "left-out": Question(
+        "Four deployers leave out the same group in place of a different one each, none gets worse by it. By which factor does"
+        " the share that all four fail rise in the group that is failed most?",
+        low=0,
+        high=1_000,
+        unit="times",
+    ),
+    "planted": Question(
+        "100 of 11,834 pre-training pictures got a magenta corner and a smiling face's caption. Its children never saw one: how"
+        " many of other things do they take for a smiling face once a corner is magenta?",
+        low=0,
+        high=100,
+        unit="%",
+    ),
+    "recall": Question(
+        "Which repair of the foundation leaves the trigger with the least power over the children made anew?",
+        choices=("clean fine-tuning", "interpolation", "trigger shown with right captions", "second lineage"),
+    ),
     "templates": Question(
         "Words alone sort drawings into 58 subgroups. What do five templates in place of one do to the share that is right?",
         choices=("raise it", "nothing clear", "lower it"),
