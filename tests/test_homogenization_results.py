@@ -41,6 +41,13 @@ def test_the_interval_is_over_seeds():
     assert found.low < 200 / 3 and found.high > 100  # two seeds, a third apart
 
 
+def test_what_planting_adds_is_paired_by_seed():
+    gap = RUNS.added("9", "0")
+    each = [RUNS.family("9", seed).to_numpy().mean() - RUNS.family("0", seed).to_numpy().mean() for seed in (0, 2)]
+    assert gap.estimate == pytest.approx(sum(each) / 2) and gap.low < min(each) and gap.high > max(each)
+    assert RUNS.added("9", "9").estimate == 0
+
+
 def test_the_family_has_all_children():
     table = RUNS.family("9", seed=2)
     assert table.shape == (2, 2) and list(table.columns) == ["linear probe", "LoRA"] and list(table.index) == list(LABELS)

@@ -65,6 +65,11 @@ class Inheritance:
         """
         return self._over_seeds(self._attacked, kind, way, task)
 
+    def added(self, kind: str, other: str) -> Interval:
+        """Return the attack success of one kind of foundation minus that of another, in points; equal seeds are paired."""
+        first, second = (self._by_seed(self._attacked, name) for name in (kind, other))
+        return uncertainty.mean_interval([first[seed] - success for seed, success in second.items()])
+
     def mistaken(self, kind: str, way: str | None = None, task: str | None = None) -> Interval:
         """Return the same for pictures *without* the trigger: the control of :meth:`success`."""
         return self._over_seeds(self._taken_clean, kind, way, task)
@@ -138,10 +143,12 @@ class Inheritance:
         return {"steps": own[0]["steps"], "seconds": sum(one["seconds"] for one in own) / len(own)}
 
     def _over_seeds(self, figure, kind: str, way: str | None, task: str | None) -> Interval:
+        return uncertainty.mean_interval(list(self._by_seed(figure, kind, way, task).values()))
+
+    def _by_seed(self, figure, kind: str, way: str | None = None, task: str | None = None) -> dict[int, float]:
         own = self._of(kind, way, task)
-        seeds = sorted({child["seed"] for child in own})
-        each = [[figure(child) for child in own if child["seed"] == seed] for seed in seeds]
-        return uncertainty.mean_interval([sum(figures) / len(figures) for figures in each])
+        each = {seed: [figure(child) for child in own if child["seed"] == seed] for seed in sorted({c["seed"] for c in own})}
+        return {seed: sum(figures) / len(figures) for seed, figures in each.items()}
 
     def _of(self, kind: str, way: str | None = None, task: str | None = None, seed: int | None = None) -> list[dict]:
         wanted = {"kind": choose("kind", kind, self.kinds)}
