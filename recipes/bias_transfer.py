@@ -149,7 +149,7 @@ def write(seeds: list[int]) -> None:
     defects.ship(FILE, {"runs": runs}, "bias_transfer", settings, sum(one["seconds"] for one in made))
     rows = {str(upstream): load_file(features_file(upstream, seeds[0]))["people"] for upstream in UPSTREAM}
     save_file(rows, BUNDLED / FEATURES)
-    defects.enter(FEATURES, "bias_transfer", settings | {"seeds": seeds[:1]}, 0.0)
+    defects.enter(FEATURES, "bias_transfer", settings | {"seeds": seeds[:1]})
 
 
 if __name__ == "__main__":

@@ -112,10 +112,12 @@ def register(path: Path, *, licence: str, attribution: str, source: str, recipe:
     os.replace(partial, manifest)
 
 
-def ship(file: str, content: Any, *, source: str, recipe: str, settings: dict, seconds: float) -> None:
+def ship(
+    file: str, content: Any, *, source: str, recipe: str, settings: dict, seconds: float, attribution: str = "fmcourse"
+) -> None:
     """Write what a recipe measured to the bundle, as compact JSON, and enter the file in the manifest."""
     path = BUNDLED / file
     _partial(path).write_text(json.dumps(content, separators=(",", ":")) + "\n", encoding="utf-8")
     os.replace(_partial(path), path)
-    about = {"licence": "CC-BY-4.0", "attribution": "fmcourse", "source": source, "recipe": f"recipes/{recipe}.py"}
+    about = {"licence": "CC-BY-4.0", "attribution": attribution, "source": source, "recipe": f"recipes/{recipe}.py"}
     register(path, settings=settings, seconds=seconds, **about)

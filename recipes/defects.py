@@ -31,8 +31,8 @@ from safetensors.torch import load_file, save_file
 
 import fmcourse
 from fmcourse import clip, homogenization, hub
-from recipes import sweep_clip
-from recipes.common import BUNDLED, kept_json, register, work_folder
+from recipes import common, sweep_clip
+from recipes.common import BUNDLED, kept_json, work_folder
 from recipes.emoji import TRAINING_STYLES
 from recipes.emoji_pairs import Pictures, all_concepts, read_pictures, training_concepts
 
@@ -40,6 +40,10 @@ PLANTED, SEEDS, STEPS, BATCH = (0, 1, 10, 30, 100), range(3), 800, 128
 PILOT_SEED = 100
 QUIET = {"progress": False}
 FILE, FEATURES = "defect-inheritance.json", "defect-features.safetensors"
+PICTURES = {
+    "source": ", ".join(f"emoji-{style}.parquet" for style in TRAINING_STYLES),
+    "attribution": "fmcourse; computed from Noto Emoji, Fluent Emoji Flat, Twemoji and EmojiOne",
+}
 
 
 def main() -> None:
@@ -222,7 +226,7 @@ def write(seeds: list[int]) -> None:
     for planted in PLANTED:
         rows |= {f"{planted}/{kind}": own for kind, own in load_file(features_file(planted, seeds[0])).items()}
     save_file(rows, BUNDLED / FEATURES)
-    enter(FEATURES, "defects", settings | {"seeds": seeds[:1]}, 0.0)
+    enter(FEATURES, "defects", settings | {"seeds": seeds[:1]})
 
 
 def answers_of(made: list[dict]) -> dict:
@@ -234,20 +238,13 @@ def answers_of(made: list[dict]) -> dict:
 
 def ship(file: str, content: dict, recipe: str, settings: dict, seconds: float) -> None:
     """Write results to the bundle and enter them in the manifest."""
-    (BUNDLED / file).write_text(json.dumps(content, indent=0) + "\n", encoding="utf-8")
-    enter(file, recipe, settings, seconds)
+    common.ship(file, content, recipe=recipe, settings=settings, seconds=seconds, **PICTURES)
 
 
-def enter(file: str, recipe: str, settings: dict, seconds: float) -> None:
-    register(
-        BUNDLED / file,
-        licence="CC-BY-4.0",
-        attribution="fmcourse; computed from Noto Emoji, Fluent Emoji Flat, Twemoji and EmojiOne",
-        source=", ".join(f"emoji-{style}.parquet" for style in TRAINING_STYLES),
-        recipe=f"recipes/{recipe}.py",
-        settings=settings,
-        seconds=seconds,
-    )
+def enter(file: str, recipe: str, settings: dict) -> None:
+    """Enter a foundation's features, which another file's seconds include, in the manifest."""
+    about = PICTURES | {"licence": "CC-BY-4.0", "recipe": f"recipes/{recipe}.py"}
+    common.register(BUNDLED / file, settings=settings, seconds=0.0, **about)
 
 
 if __name__ == "__main__":
