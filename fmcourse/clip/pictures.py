@@ -9,17 +9,15 @@ from __future__ import annotations
 import hashlib
 import io
 import random
-import unicodedata
 import warnings
-import zipfile
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from fmcourse.arguments import require
+from fmcourse.clip.files import Entry, in_folder, in_zip, open_zip, visible
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -31,7 +29,6 @@ LONGEST = 512  # pixels on the longer side; CLIP itself looks at 224 or 336
 DOUBTFUL, TOO_SMALL = 16, 4  # pixels on the shorter side: below the first a warning, below the second left out
 LARGEST_FILE = 100 * 2**20  # bytes
 SENTENCES, COPIES = 10, 3  # problems, and copies of one file, that are listed; the rest are counted
-SYSTEM_FILES = {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini"}
 PARTS = {"train", "training", "test", "testing", "val", "valid", "validation"}  # of a data set: no labels, as a rule
 ORIENTATION = 0x0112  # the EXIF tag
 
@@ -125,9 +122,9 @@ def read_pictures(source: str | Path) -> Pictures:
     place = Path(source).expanduser()
     require(place.exists(), "source", "the path of a folder or of a zip file", str(source))
     if place.is_dir():
-        return _pictures(_in_folder(place))
-    with _zip(place) as archive:
-        return _pictures(_in_zip(archive))
+        return _pictures(in_folder(place))
+    with open_zip(place) as archive:
+        return _pictures(in_zip(archive))
 
 
 class _LeftOut(Exception):
@@ -135,88 +132,17 @@ class _LeftOut(Exception):
 
 
 @dataclass(frozen=True)
-class _Entry:
-    """A file, or a folder when `open` is None, by the parts of its path below the source."""
-
-    parts: tuple[str, ...]
-    open: Callable[[], BinaryIO] | None = None
-
-    @property
-    def path(self) -> str:
-        return "/".join(self.parts)
-
-    @property
-    def label(self) -> str:
-        return " ".join(self.parts[0].replace("_", " ").replace("-", " ").split()) or self.parts[0]
-
-    @property
-    def in_a_label_folder(self) -> bool:
-        return len(self.parts) > 1 or self.open is None
-
-
-@dataclass(frozen=True)
 class _Read:
     """A picture that was read, with its width and height in the file and the digest of the file's bytes."""
 
-    entry: _Entry
+    entry: Entry
     image: Image.Image
     size: tuple[int, int]
     digest: bytes
 
 
-def _in_folder(folder: Path, above: tuple[str, ...] = ()) -> list[_Entry]:
-    """Return all that lies below a folder; what cannot be entered counts as a file."""
-    if above and folder.is_symlink():
-        raise NotADirectoryError(folder)  # a circle of links would never end
-    entries = []
-    for item in folder.iterdir():
-        parts = (*above, _printable(item.name))
-        try:
-            entries += [_Entry(parts), *_in_folder(item, parts)]
-        except OSError:
-            entries.append(_Entry(parts, partial(open, item, "rb")))
-    return entries
-
-
-def _printable(name: str) -> str:
-    """Return a name that can be printed, in the composed form: a Mac writes an accent apart from its letter."""
-    return unicodedata.normalize("NFC", name.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
-
-
-def _zip(place: Path) -> zipfile.ZipFile:
-    try:
-        return zipfile.ZipFile(place)
-    except PermissionError:
-        raise
-    except Exception:  # BadZipFile as a rule; a damaged directory also gives ValueError, struct.error and others
-        raise ValueError(f"source: expected a folder, or a zip file that is whole, got {str(place)!r}") from None
-
-
-def _in_zip(archive: zipfile.ZipFile) -> list[_Entry]:
-    """Return all that a zip holds; a path that leads upwards counts as a file outside every folder."""
-    locked = any(info.flag_bits & 1 for info in archive.infolist())
-    require(not locked, "source", "a zip file without a password", archive.filename)
-    entries = []
-    for info in archive.infolist():
-        name = _zip_name(info)
-        parts = tuple(_printable(part) for part in name.split("/") if part not in ("", "."))
-        parts = ("/".join(parts),) if ".." in parts else parts
-        entries.append(_Entry(parts, None if name.endswith("/") else partial(archive.open, info)))
-    return [entry for entry in entries if entry.parts]
-
-
-def _zip_name(info: zipfile.ZipInfo) -> str:
-    """Return a member's path with forward slashes; a Mac writes UTF-8 without the flag that says so."""
-    name = info.filename.replace("\\", "/")
-    try:
-        return name if info.flag_bits & 0x800 else name.encode("cp437").decode("utf-8")
-    except UnicodeError:
-        return name
-
-
-def _pictures(entries: list[_Entry]) -> Pictures:
-    entries = _unwrapped([entry for entry in entries if not any(map(_hidden, entry.parts))])
-    entries = sorted(entries, key=lambda entry: (entry.label, entry.parts))
+def _pictures(entries: list[Entry]) -> Pictures:
+    entries = visible(entries)
     read, problems = _read_all([entry for entry in entries if entry.open])
     names = sorted({one.entry.label for one in read})
     labels = [names.index(one.entry.label) for one in read]
@@ -227,21 +153,7 @@ def _pictures(entries: list[_Entry]) -> Pictures:
     return Pictures([one.image for one in read], labels, names, problems)
 
 
-def _hidden(part: str) -> bool:
-    return part.lower() in SYSTEM_FILES or (part.startswith(".") and not part.startswith(".."))
-
-
-def _unwrapped(entries: list[_Entry]) -> list[_Entry]:
-    """Return the entries as seen from the lone folder around the label folders, however deep it lies."""
-    while True:
-        tops = {entry.parts[0] for entry in entries if entry.in_a_label_folder}
-        below = [replace(entry, parts=entry.parts[1:]) for entry in entries if len(entry.parts) > 1]
-        if len(tops) != 1 or not any(entry.in_a_label_folder for entry in below):
-            return entries
-        entries = below + [entry for entry in entries if not entry.in_a_label_folder]
-
-
-def _read_all(entries: list[_Entry]) -> tuple[list[_Read], list[str]]:
+def _read_all(entries: list[Entry]) -> tuple[list[_Read], list[str]]:
     read, problems = [], []
     for entry in entries:
         try:
@@ -251,7 +163,7 @@ def _read_all(entries: list[_Entry]) -> tuple[list[_Read], list[str]]:
     return read, problems
 
 
-def _read(entry: _Entry) -> _Read:
+def _read(entry: Entry) -> _Read:
     if not entry.in_a_label_folder:
         raise _LeftOut("it lies in no label folder")
     content = _content(entry)
@@ -261,7 +173,7 @@ def _read(entry: _Entry) -> _Read:
     return _Read(entry, image, size, hashlib.sha256(content).digest())
 
 
-def _content(entry: _Entry) -> bytes:
+def _content(entry: Entry) -> bytes:
     try:
         with entry.open() as file:
             content = file.read(LARGEST_FILE + 1)
@@ -335,7 +247,7 @@ def _copies(read: list[_Read]) -> Iterator[str]:
             yield f"{', '.join(_shortened([entry.path for entry in same], COPIES))} are doubtful: {why}"
 
 
-def _folders(entries: list[_Entry], names: list[str]) -> Iterator[str]:
+def _folders(entries: list[Entry], names: list[str]) -> Iterator[str]:
     """Yield what is wrong with whole folders: those without a picture, those of one label, those that are no labels."""
     folders = defaultdict(dict)
     for entry in entries:
