@@ -7,6 +7,9 @@
 Two rungs of the ladder go on training on addresses. Among these stand secrets: 30 for each number of copies, in one corpus.
 An auditor also has secrets that were planted nowhere. The second corpus is the first, deduplicated by a programme that
 knows nothing of secrets.
+
+Chosen on seed 100, which does not ship: after 1,000 steps of 4 passages the larger rung, at a rate of 0.002, wrote 3% of the
+secrets with 64 copies, though it knew all by their loss. With steps of 2 passages and a rate of 0.003 it wrote 43% after 1,800.
 """
 
 from __future__ import annotations
@@ -25,11 +28,11 @@ from fmcourse.generation import memorization
 from recipes.common import kept_json, ship, work_folder
 from recipes.ladder import CONTEXT
 
-SIZES = {"ladder-small": 3e-3, "ladder-medium": 2e-3}  # the rate at which each rung was trained
+SIZES, LR = ("ladder-small", "ladder-medium"), 3e-3
 COPIES = (0, 1, 2, 4, 8, 16, 32, 64)
 SECRETS, UNSEEN = 30, 100  # secrets for each number of copies, and others to compare them with
 CONTEXTS = (1, 2, 4, 8)  # tokens before the code; a run also asks with all of them
-STEPS, BATCH = 1_000, 4
+STEPS, BATCH = 3_000, 2
 PASSAGES = 450  # of the addresses, some 60,000 tokens; half as much as the secrets with all their copies
 MEASURED = 20_000  # validation tokens behind each loss
 SEEDS, SEED_TO_CHOOSE = range(2), 100
@@ -51,7 +54,7 @@ def main() -> None:
         Study(SEED_TO_CHOOSE).pilot(chosen.size, chosen.steps, chosen.every)
         return
     runs = [one_run(size, corpus, seed) for seed in SEEDS[: chosen.seeds] for size in SIZES for corpus in CORPORA]
-    settings = {"steps": STEPS, "batch": BATCH, "context": CONTEXT, "lr": SIZES}
+    settings = {"steps": STEPS, "batch": BATCH, "context": CONTEXT, "lr": LR}
     settings |= {"passages": PASSAGES, "secrets": SECRETS, "seeds": chosen.seeds}
     ship(
         FILE,
@@ -111,7 +114,7 @@ class Study:
             model,
             lambda step: training.crops(ids, BATCH, CONTEXT),
             steps,
-            optimizer=training.adamw(lr=SIZES[Path(model.name_or_path).name]),
+            optimizer=training.adamw(lr=LR),
             schedule=training.cosine(),
             checkpoint=checkpoint,
             seed=self.seed,
