@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from doubles import says
 
-from fmcourse import bundle
 from fmcourse.generation.results import DecodingFrontier, Memorization, load_decoding_frontier, load_memorization
 from fmcourse.uncertainty import wilson
 
@@ -138,7 +137,6 @@ def test_the_bundled_frontier_is_complete():
     assert greedy > plain
 
 
-@pytest.mark.skipif("memorization.json" not in bundle.manifest(), reason="the study is not bundled yet")
 def test_the_bundled_study_is_complete():
     study = load_memorization()
     made = {(run["size"], run["corpus"]) for run in study.runs}
@@ -146,3 +144,4 @@ def test_the_bundled_study_is_complete():
     assert len(study.runs) % len(made) == 0  # as many seeds of each
     assert all(len(losses) == 30 for r in study.runs for losses in r["losses"])
     assert study.never_planted("ladder-medium").estimate == 0
+    assert study.copies_left(64) < 0.1 * study.copies_left(64, "planted")
