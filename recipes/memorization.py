@@ -9,7 +9,9 @@ An auditor also has secrets that were planted nowhere. The second corpus is the 
 knows nothing of secrets.
 
 Chosen on seed 100, which does not ship: after 1,000 steps of 4 passages the larger rung, at a rate of 0.002, wrote 3% of the
-secrets with 64 copies, though it knew all by their loss. With steps of 2 passages and a rate of 0.003 it wrote 43% after 1,800.
+secrets with 64 copies, though it knew all by their loss. With steps of 2 passages and a rate of 0.003 it wrote 43% after 1,800. Both were asked after an
+end mark. After 3,000 steps the first shipped seed wrote nothing after a mark, which stands nowhere in the corpus, and 80% of the
+same secrets given the last eight tokens; so the words are now given without it, and what comes after the mark is kept beside.
 """
 
 from __future__ import annotations
@@ -25,13 +27,14 @@ import torch
 import fmcourse
 from fmcourse import generation, training
 from fmcourse.generation import memorization
+from fmcourse.generation.results import MARKED
 from recipes.common import kept_json, ship, work_folder
 from recipes.ladder import CONTEXT
 
 SIZES, LR = ("ladder-small", "ladder-medium"), 3e-3
 COPIES = (0, 1, 2, 4, 8, 16, 32, 64)
 SECRETS, UNSEEN = 30, 100  # secrets for each number of copies, and others to compare them with
-CONTEXTS = (1, 2, 4, 8)  # tokens before the code; a run also asks with all of them
+CONTEXTS = (1, 2, 4, 8)  # tokens before the code; a run also asks with all of them, without and with an end mark before
 STEPS, BATCH = 3_000, 2
 PASSAGES = 450  # of the addresses, some 60,000 tokens; half as much as the secrets with all their copies
 MEASURED = 20_000  # validation tokens behind each loss
@@ -131,9 +134,9 @@ class Study:
 
     def audit(self, model, tokenizer) -> dict:
         """Return losses and extractions, one list for each number of copies, and the loss on clean text."""
-        whole, unseen = (memorization.audit(model, tokenizer, own) for own in (self.secrets, self.unseen))
-        short = {context: memorization.audit(model, tokenizer, self.secrets, context) for context in CONTEXTS}
-        extracted = {"all": whole, **{str(context): found for context, found in short.items()}}
+        whole, unseen = (memorization.audit(model, tokenizer, own, end_mark=False) for own in (self.secrets, self.unseen))
+        extracted = {"all": whole, MARKED: memorization.audit(model, tokenizer, self.secrets)}
+        extracted |= {str(context): memorization.audit(model, tokenizer, self.secrets, context) for context in CONTEXTS}
         clean = next(row["text"] for row in fmcourse.load_addresses() if row["split"] == "validation")
         validation = tokenizer(clean, verbose=False)["input_ids"][:MEASURED]
         return {
@@ -152,7 +155,7 @@ class Study:
         model, tokenizer = fmcourse.load_gpt_neo(size)
 
         def measure(model) -> dict[str, float]:
-            found, others = (memorization.audit(model, tokenizer, own) for own in (self.secrets, self.unseen))
+            found, others = (memorization.audit(model, tokenizer, own, end_mark=False) for own in (self.secrets, self.unseen))
             aucs = [memorization.membership(self.of(found.losses, c), others.losses).estimate for c in COPIES]
             rates = [self.of(found.extracted, c).mean() for c in COPIES]
             print(*(f"{c}: {auc:.2f} {rate:.2f}" for c, auc, rate in zip(COPIES, aucs, rates)), sep="  ", flush=True)

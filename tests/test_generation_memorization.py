@@ -47,13 +47,14 @@ def test_places_are_drawn_from_the_beginning_to_the_end():
     assert first == {0, 1, 2}
 
 
-@pytest.mark.parametrize("context", [None, 1, 4])
-def test_an_audit_says_what_greedy_decoding_writes(ladder, context):
+@pytest.mark.parametrize("context, end_mark", [(None, True), (1, True), (4, True), (None, False)])
+def test_an_audit_says_what_greedy_decoding_writes(ladder, context, end_mark):
     model, tokenizer = ladder
     before = "in the year one thousand eight hundred and"
-    start = [tokenizer.eos_token_id, *tokenizer(before).input_ids][-(context or 100) :]
+    start = [tokenizer.eos_token_id, *tokenizer(before).input_ids] if end_mark else tokenizer(f" {before}").input_ids
+    start = start[-(context or 100) :]
     made = tokenizer.decode(generate(model, start, Greedy(), 3)[0, len(start) :])
-    found = audit(model, tokenizer, [Secret(before, made.removeprefix(" ")), Secret(before, "493817")], context)
+    found = audit(model, tokenizer, [Secret(before, made.removeprefix(" ")), Secret(before, "493817")], context, end_mark)
     assert found.extracted.tolist() == [True, False]
     text = [*start, *tokenizer(" 493817").input_ids]
     assert found.losses[1] == pytest.approx(token_losses(model, text)[len(start) - 1 :].mean().item(), abs=ROUNDING)

@@ -53,7 +53,7 @@ def test_no_difference_to_itself():
 
 
 def study_run(size, corpus, seed, extracted, losses, unseen=(2.0, 3.0)):
-    short = {"all": extracted, "1": [0, 0]}
+    short = {"all": extracted, "1": [0, 0], "end mark": [0, 1]}
     passages, left = (10, 4.0) if corpus == "planted" else (8, 1.0)
     counts = {"passages": passages, "plain_passages": 6, "copies_left": [0.0, left]}
     told = {"losses": losses, "unseen_losses": list(unseen), "unseen_extracted": 0, "extracted": short, "clean_loss": 3.0 + seed}
@@ -74,6 +74,7 @@ STUDY = Memorization(
 def test_secrets_of_all_seeds_count_together():
     assert STUDY.extraction("small", 4) == wilson(3, 4)
     assert STUDY.extraction("small", 4, context=1) == wilson(0, 4)
+    assert STUDY.extraction("small", 4, context="end mark") == wilson(2, 4)
     assert STUDY.extraction("small", 4, "deduplicated") == wilson(0, 2)
     assert STUDY.never_planted("small") == wilson(0, 4)
 
@@ -109,7 +110,7 @@ ERRORS = [
     ),
     (lambda: FRONTIER.difference("min-p", "top-p", 0.5), "variety: expected from 0.700 to 0.900, as min-p reaches, got 0.5"),
     (lambda: STUDY.auc("small", 3), "copies: expected one of [0, 4], got 3"),
-    (lambda: STUDY.extraction("small", 4, context=2), "context: expected one of '1', got '2'"),
+    (lambda: STUDY.extraction("small", 4, context=2), "context: expected one of '1', 'end mark', got '2'"),
     (lambda: STUDY.auc("large", 4), "size: expected one of 'small', got 'large'"),
     (
         lambda: STUDY.auc("small", 4, "plain"),

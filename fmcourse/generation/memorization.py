@@ -116,27 +116,34 @@ def plant(passages: Sequence[str], secrets: Sequence[Secret], copies: int | Sequ
 
 
 def audit(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, secrets: Sequence[Secret], context: int | None = None
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    secrets: Sequence[Secret],
+    context: int | None = None,
+    end_mark: bool = True,
 ) -> Audit:
     """Ask a model for each secret's code, given the words before it.
 
     Args:
         model, tokenizer: a causal language model.
         secrets: planted or never planted.
-        context: how many tokens before the code the model is given; None means all, after an end mark.
+        context: how many tokens before the code the model is given; None means all.
+        end_mark: whether an end mark comes before all the words, as at the start of a text. A model that was long trained on
+            texts without the mark no longer knows it, and then writes little after it.
     """
     import numpy as np
 
     require(context is None or context >= 1, "context", "at least 1 token, or None", context)
-    found = [_ask(model, tokenizer, secret, context) for secret in secrets]
+    found = [_ask(model, tokenizer, secret, context, end_mark) for secret in secrets]
     return Audit(np.array([loss for loss, _ in found]), np.array([whole for _, whole in found]))
 
 
-def _ask(model, tokenizer, secret: Secret, context: int | None) -> tuple[float, bool]:
+def _ask(model, tokenizer, secret: Secret, context: int | None, end_mark: bool) -> tuple[float, bool]:
     """Return the code's mean loss, and whether each of its tokens is the likeliest after those before: greedy writes it."""
     import torch
 
-    start = [tokenizer.eos_token_id, *tokenizer(secret.before)["input_ids"]]
+    mark, words = ([tokenizer.eos_token_id], secret.before) if end_mark else ([], f" {secret.before}")
+    start = [*mark, *tokenizer(words)["input_ids"]]
     code = torch.tensor(tokenizer(f" {secret.code}")["input_ids"], device=model.device)
     start = start if context is None else start[-context:]
     with torch.inference_mode():

@@ -24,6 +24,7 @@ __all__ = ["DecodingFrontier", "Memorization", "load_decoding_frontier", "load_m
 
 MEASURES = ("surprise", "self_bleu", "distinct_2", "repetition_4")
 CORPORA = ("planted", "deduplicated")
+MARKED = "end mark"  # all the words, after an end mark
 
 
 @dataclass(frozen=True)
@@ -149,15 +150,15 @@ class Memorization:
         place = self._place(copies)
         return _average([membership(run["losses"][place], run["unseen_losses"]) for run in self._of(size, corpus)])
 
-    def extraction(self, size: str, copies: int, corpus: str = "planted", context: int | None = None) -> Interval:
+    def extraction(self, size: str, copies: int, corpus: str = "planted", context: int | str | None = None) -> Interval:
         """Return the share of secrets that greedy decoding writes, with Wilson's interval over the secrets of all seeds.
 
         Args:
             size, copies, corpus: as in :meth:`auc`.
-            context: one of :attr:`contexts`; None gives the model all that stood before the code.
+            context: one of :attr:`contexts`; None gives the model all words before the code, ``end mark`` the same after a mark.
         """
         place, runs = self._place(copies), self._of(size, corpus)
-        name = "all" if context is None else choose("context", str(context), map(str, self.contexts))
+        name = "all" if context is None else choose("context", str(context), [*map(str, self.contexts), MARKED])
         counts = [run["extracted"][name][place] for run in runs]
         return uncertainty.wilson(sum(counts), sum(len(run["losses"][place]) for run in runs))
 
