@@ -109,7 +109,7 @@ def test_the_rows_of_notebooks_that_did_not_run_are_kept(house):
     path.write_text(json.dumps(old))
     course.keep([row("00_two", 3.0)], ["00_two"], 1.0, root)
     assert json.loads(path.read_text()) == [row("00_two", 3.0) | {"cell": "said"}, old[1]]
-    assert "| [00](notebooks/00_two.ipynb#cell-id=said) | above 0: as expected | 3 [3, 3] |" in (root / "README.md").read_text()
+    assert "| [00](notebooks/00_two.ipynb#cell-id=said) | above 0: held | 3 [3, 3] |" in (root / "README.md").read_text()
 
 
 def row(notebook, estimate):

@@ -1,4 +1,4 @@
-"""A number in prose that no longer agrees with what was shown is found: by each rule on paper, and in the notebooks by altering them."""
+"""A number in prose that agrees with nothing shown is found: by each rule on paper, and in the notebooks by altering them."""
 
 from __future__ import annotations
 
@@ -162,6 +162,13 @@ def test_a_number_that_was_worked_out_says_how(text, words):
     assert len(list(prose.problems(new_notebook(cells=cells)))) == len(words), "a comment is honoured in any paragraph"
 
 
+@pytest.mark.parametrize("text", ["two<!-- 1 + 1 --> of them", "0.91 nats<!-- exp(2) -->", "as in [0.91](x.md)<!-- exp(2) -->"])
+def test_a_comment_that_no_number_has_is_found(text):
+    comment = text.partition("<!-- ")[2].partition(" -->")[0]
+    notebook = new_notebook(cells=[cell(printed="0.91"), new_markdown_cell(f"It is {text}.")])
+    assert list(prose.problems(notebook)) == [f"cell 2: the comment {comment!r} does not stand right behind a number"]
+
+
 @pytest.mark.parametrize("arithmetic, value", [
     ("1 + 2 * 3", 7), ("-(4 - 1) / 2", -1.5), ("round(2.46, 1)", 2.5), ("exp(log(3))", pytest.approx(3)),
 ])  # fmt: skip
@@ -195,7 +202,7 @@ def altered(number):
 
 
 def alterations():
-    """Yield each sentence of the notebooks that is looked up, with one of its numbers altered; those of COMPUTED are not among them."""
+    """Yield each sentence of the notebooks that is looked up, with one of its numbers altered; none of those in COMPUTED."""
     for sentence in itertools.chain.from_iterable(map(prose.sentences, NOTEBOOKS.values())):
         reads = sentence.reads and not prose.CITES.search(sentence.text) and not any(prose.wrong(sentence))
         for number in prose.cited(sentence.text):

@@ -29,7 +29,7 @@ from traitlets import default
 from tools.form import read, write
 from tools.pages import index, page
 from tools.retarget import ROOT
-from tools.rows import outcome, recording_cell
+from tools.rows import recording_cell
 from tools.tables import markdown, with_table
 
 __all__ = ["CellFailure", "OwnKernel", "choose", "evidence_table", "keep", "main", "run"]
@@ -161,8 +161,11 @@ def evidence_table(rows: list[dict[str, Any]]) -> str:
 
 
 def _entries(row: dict[str, Any]) -> list[str]:
+    from fmcourse import evidence
+
     cell = f"[{row['notebook'].partition('_')[0]}](notebooks/{row['notebook']}.ipynb#cell-id={row['cell']})"
-    expected = ": ".join(filter(None, (row["expected"], outcome(row))))
+    verdict = evidence.verdict(row)
+    expected = row["expected"] if verdict == "in words" else f"{row['expected']}: {verdict}"
     figure = f"{row['estimate']:.3g} [{row['low']:.3g}, {row['high']:.3g}]"
     return [row["claim"], row["section"], cell, expected, figure, row["paper"], row["carries_over"]]
 

@@ -16,6 +16,7 @@ import ast
 import math
 import operator
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -27,10 +28,10 @@ from tools.form import texts
 __all__ = ["Cited", "Sentence", "Shown", "cited", "evaluate", "problems", "sentences", "wrong"]
 
 NUMBER = re.compile(r"(?<![\w.])(?<![A-Za-z]-)-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:e-?\d+)?(?!\w|\.\d|,\d{3})")
-PERCENT = re.compile(  # behind one number, or behind a list; a comment has become zeros
+PERCENT = re.compile(  # behind one number, or behind a list; comments have become NULs
     r"\0*(?:(?:,|,?\s(?:and|or|to|against)|-)\s?-?\d+(?:\.\d+)?%?\0*)*(?:%|\s(?:percentage )?points?\b)"
 )
-MARK = re.compile(r"%?<!--(.*?)-->", re.DOTALL)
+COMMENT = re.compile(r"<!--(.*?)-->", re.DOTALL)
 INTERVAL = re.compile(r"(?<=[\d%]) \[ *-?[\d.]+, +-?[\d.]+\]")
 SAYS_ENDS = re.compile(r"\b(?:intervals?|allows?|between|up to|at (?:least|most)|above|below)\b")  # then it may cite an end
 NAMED = r"(?:sections?|notebooks?|exercises?|figures?|tables?|equations?) \d+(?:\.\d+)*(?:(?:,|,? and| to) \d+(?:\.\d+)*)*"
@@ -45,6 +46,7 @@ SENTENCE = re.compile(r"(?<=[.!?;])[)*\"]*\s+")
 READ = re.compile(r"(^\*\*Read it.*?(?=^#{1,6} |\Z))", re.DOTALL | re.MULTILINE)
 SECTION = re.compile(r"^(?=##? )", re.MULTILINE)
 
+NOTHING, NO_RESULT = "nothing that its section showed rounds to it", "its section stores no result; execute it"
 UNITS = {1, 2, 100}  # what arithmetic may hold without having been shown: shares to percent, halves and doubles
 FUNCTIONS = {"exp": math.exp, "log": math.log, "round": round}
 OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
@@ -115,19 +117,22 @@ def sentences(notebook: NotebookNode) -> Iterator[Sentence]:
     for place, cell in enumerate(notebook.cells, 1):
         if cell.cell_type == "code":
             sections[current] += _shown_by(cell)
-            continue
-        for part in SECTION.split(cell.source):
-            if heading := re.match(r"##? (.*)", part):
+        for text in _pieces(cell):
+            if heading := re.match(r"##? (.*)", text):
                 current = heading[1].partition(" · ")[0]
                 sections[current] = Shown()
-            for text in READ.split(part):
-                reads = text.startswith("**Read it")
-                for one in SENTENCE.split(NO_END.sub("", text)):
-                    named = [sections[name] for name in _sections_in(one) if name in sections]
-                    yield Sentence(place, one, sum(named, sections[current]), reads)
-                if not reads:
-                    stated = frozenset(abs(number.value) for number in cited(text))
-                    sections[current] += Shown(settings=stated)
+            reads = text.startswith("**Read it")
+            for one in SENTENCE.split(NO_END.sub("", text)):
+                named = [sections[name] for name in _sections_in(one) if name in sections]
+                yield Sentence(place, one, sum(named, sections[current]), reads)
+            if not reads:
+                sections[current] += Shown(settings=frozenset(abs(number.value) for number in cited(text)))
+
+
+def _pieces(cell: NotebookNode) -> list[str]:
+    """Return a markdown cell's text in pieces: each begins with a section, reads a result, or does neither."""
+    parts = SECTION.split(cell.source) if cell.cell_type == "markdown" else []
+    return [piece for part in parts for piece in READ.split(part)]
 
 
 def _sections_in(sentence: str) -> list[str]:
@@ -162,10 +167,10 @@ def cited(sentence: str) -> Iterator[Cited]:
     ['24', '1,644']
     """
     plain = UNREAD.sub(lambda match: " " * len(match[0]), sentence)
-    bare = re.sub("<!--.*?-->", lambda match: "\0" * len(match[0]), plain, flags=re.DOTALL)
+    bare = COMMENT.sub(lambda match: "\0" * len(match[0]), plain)
     intervals = [match.span() for match in INTERVAL.finditer(bare)]
     for match in NUMBER.finditer(bare):
-        value, mark = Decimal(match[0].replace(",", "")), MARK.match(sentence, match.end())
+        value, mark = Decimal(match[0].replace(",", "")), COMMENT.match(sentence, match.end() + (bare[match.end() :][:1] == "%"))
         percent = bool(PERCENT.match(bare, match.end()))
         ends = bool(SAYS_ENDS.search(bare)) or any(start < match.start() < end for start, end in intervals)
         if mark or percent or value not in (0, 1) or "." in match[0]:
@@ -174,17 +179,18 @@ def cited(sentence: str) -> Iterator[Cited]:
 
 
 def wrong(sentence: Sentence) -> Iterator[str]:
-    """Yield what is wrong with the numbers of a sentence: of each that reads a result or is marked."""
-    looked_up = sentence.reads and not CITES.search(sentence.text)
-    for number in cited(sentence.text):
+    """Yield what is wrong with the numbers of a sentence: of each that reads a result or has a comment; and comments without one."""
+    looked_up, numbers = sentence.reads and not CITES.search(sentence.text), list(cited(sentence.text))
+    loose = Counter(map(str.strip, COMMENT.findall(sentence.text))) - Counter(number.mark for number in numbers)
+    yield from (f"the comment {comment!r} does not stand right behind a number" for comment in loose)
+    for number in numbers:
         worked_out = re.sub(r"(?:^|, )sections? [\d, and]+$", "", number.mark)
         if worked_out.startswith("test: "):
             continue
         if worked_out:
             yield from (f"{number.text}: {words}" for words in _worked_out(number, worked_out, sentence.shown))
         elif (looked_up or number.mark) and not sentence.shown.has(number):
-            found = "nothing that its section showed rounds to it" if sentence.shown.results else "its section stores no result; execute it"
-            yield f"{number.text}: {found}, in {_around(number, sentence.text)!r}"
+            yield f"{number.text}: {NOTHING if sentence.shown.results else NO_RESULT}, in {_around(number, sentence.text)!r}"
 
 
 def _worked_out(number: Cited, arithmetic: str, shown: Shown) -> Iterator[str]:
