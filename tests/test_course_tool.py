@@ -17,9 +17,10 @@ folder = pathlib.Path(os.environ["FMCOURSE_STATE"], "evidence")
 folder.mkdir()
 text = dict(section="2.1", notebook="00_two", expected="more", seeds="3", control="0", paper="none", carries_over="yes")
 row = dict(claim="it | works", estimate=1.25, low=1.0, high=1.5, band=[{low}, 2.0]) | text
-_ = (folder / "00_two.json").write_text(json.dumps([row]))"""
+_ = (folder / "00_two.json").write_text(json.dumps([row]))
+print("Recorded: it | works: 1.25 [1, 1.5]; expected: more.")"""
 README = "# x\n<!-- evidence -->\nold\n<!-- /evidence -->\nend\n"
-TABLE = "| it \\| works | 2.1 | 00_two | 1.25 [1, 1.5] | none | yes |"
+TABLE = "| it \\| works | 2.1 | [00](notebooks/00_two.ipynb#cell-id={}) | more | 1.25 [1, 1.5] | none | yes |"
 
 
 @pytest.fixture
@@ -92,25 +93,39 @@ def test_save_keeps_outputs_evidence_manifest_and_table(house):
     assert executed.cells[1].outputs[0].text == "2\n" and executed.cells[2].execution_count == 2
     assert executed == form.normalize(executed)
     rows = json.loads((root / "fmcourse" / "bundled" / "evidence.json").read_text())
-    assert [row["estimate"] for row in rows] == [1.25]
+    assert [(row["estimate"], row["cell"]) for row in rows] == [(1.25, executed.cells[2].id)]
     entries = json.loads((root / "fmcourse" / "bundled" / "manifest.json").read_text())["files"]
     assert [entry["file"] for entry in entries] == ["evidence.json"]
     assert (root / "README.md").read_text() == README.replace("old", course.evidence_table(rows))
-    assert course.evidence_table(rows).splitlines()[2] == TABLE
+    assert course.evidence_table(rows).splitlines()[2] == TABLE.format(executed.cells[2].id)
 
 
 def test_the_rows_of_notebooks_that_did_not_run_are_kept(house):
-    root = house("0")
+    root = house()
+    says = [new_output("stream", name="stdout", text="Recorded: c: 3 [3, 3]; expected: above 0.\n")]
+    form.write(new_notebook(cells=[new_code_cell("0", id="said", outputs=says)]), root / "notebooks" / "00_two.ipynb")
     path = root / "fmcourse" / "bundled" / "evidence.json"
-    old = [row("00_two", 1.0), row("04_other", 2.0)]
+    old = [row("00_two", 1.0) | {"cell": "once"}, row("04_other", 2.0) | {"cell": "its"}]
     path.write_text(json.dumps(old))
     course.keep([row("00_two", 3.0)], ["00_two"], 1.0, root)
-    assert json.loads(path.read_text()) == [row("00_two", 3.0), row("04_other", 2.0)]
+    assert json.loads(path.read_text()) == [row("00_two", 3.0) | {"cell": "said"}, old[1]]
+    assert "| [00](notebooks/00_two.ipynb#cell-id=said) | above 0: held | 3 [3, 3] |" in (root / "README.md").read_text()
 
 
 def row(notebook, estimate):
-    texts = dict(claim="c", section="2", notebook=notebook, paper="p", carries_over="yes")
+    texts = dict(claim="c", section="2", notebook=notebook, expected="above 0", paper="p", carries_over="yes")
     return texts | dict(estimate=estimate, low=estimate, high=estimate)
+
+
+@pytest.mark.parametrize("notebook, words", [
+    ("00_two", "00_two: no cell printed that it recorded 'c'; execute the notebook, and let evidence.record speak"),
+    ("00_tow", "00_tow: .*No such file"),
+])
+def test_a_row_that_no_cell_recorded_is_refused_and_nothing_is_stored(house, notebook, words):
+    root = house("0")
+    with pytest.raises(ValueError, match=words):
+        course.keep([row(notebook, 3.0)], [notebook], 1.0, root)
+    assert not (root / "fmcourse" / "bundled" / "evidence.json").exists() and (root / "README.md").read_text() == README
 
 
 def test_a_readme_without_marks_is_refused_and_nothing_is_stored(house, capsys):

@@ -138,6 +138,7 @@ FAULTS = {
     "paths: cell 4: names a path of one machine": printed(f"read {HOME}\n"),
     "run all: cell 4: a shell or magic line": change(3, source="!false\nprint(0)"),
     "run all: cell 4: waits for an answer": change(3, source="answer = input('?')\nprint(0)"),
+    "numbers: cell 5: 25: nothing that its section showed": change(4, source=f"**Read it.** It is 25. {PROSE}"),
 }
 
 

@@ -29,12 +29,13 @@ from traitlets import default
 from tools.form import read, write
 from tools.pages import index, page
 from tools.retarget import ROOT
+from tools.rows import recording_cell
 from tools.tables import markdown, with_table
 
 __all__ = ["CellFailure", "OwnKernel", "choose", "evidence_table", "keep", "main", "run"]
 
 CELL_SECONDS = 1800  # a cell that takes longer hangs
-COLUMNS = ("claim", "report", "notebook", "estimate and interval", "paper", "carries over?")
+COLUMNS = ("claim", "report", "notebook", "expected", "estimate and interval", "paper", "carries over?")
 PRINTED = ("claim", "notebook", "estimate", "low", "high", "expected", "seeds")  # what fits a terminal; the README has more
 
 
@@ -160,25 +161,37 @@ def evidence_table(rows: list[dict[str, Any]]) -> str:
 
 
 def _entries(row: dict[str, Any]) -> list[str]:
+    from fmcourse import evidence
+
+    cell = f"[{row['notebook'].partition('_')[0]}](notebooks/{row['notebook']}.ipynb#cell-id={row['cell']})"
+    verdict = evidence.verdict(row)
+    expected = row["expected"] if verdict == "in words" else f"{row['expected']}: {verdict}"
     figure = f"{row['estimate']:.3g} [{row['low']:.3g}, {row['high']:.3g}]"
-    return [row["claim"], row["section"], row["notebook"], figure, row["paper"], row["carries_over"]]
+    return [row["claim"], row["section"], cell, expected, figure, row["paper"], row["carries_over"]]
 
 
 def keep(rows: list[dict[str, Any]], notebooks: list[str], seconds: float, root: Path = ROOT) -> None:
-    """Store the rows of the notebooks that ran, leave those of the others, and renew the README's table.
+    """Store the rows of the notebooks that ran, each with its cell, leave those of the others, and renew the README's table.
 
     Raises:
-        ValueError: the README has no place for the table; nothing is stored then.
+        ValueError: no cell of its notebook recorded a row, or the README has no place for the table; nothing is stored then.
     """
     path, readme = root / "fmcourse" / "bundled" / "evidence.json", root / "README.md"
     old = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
     others = [row for row in old if row["notebook"] not in notebooks]
-    merged = sorted([*others, *rows], key=lambda row: row["notebook"])
+    merged = sorted([*others, *(row | {"cell": _cell(row, root)} for row in rows)], key=lambda row: row["notebook"])
     text = with_table(readme.read_text(encoding="utf-8"), "evidence", evidence_table(merged))
     if merged != old:
         path.write_text(json.dumps(merged, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         _register(path, seconds)
     readme.write_text(text, encoding="utf-8")
+
+
+def _cell(row: dict[str, Any], root: Path) -> str:
+    try:
+        return recording_cell(read(root / "notebooks" / f"{row['notebook']}.ipynb"), row["claim"])
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{row['notebook']}: {error}") from error
 
 
 def _register(path: Path, seconds: float) -> None:

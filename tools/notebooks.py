@@ -22,6 +22,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
+from tools import prose
 from tools.form import CHECKED, WIDGET_VIEW, read, serialize, texts, write
 from tools.retarget import ROOT, Target, read_target
 
@@ -273,6 +274,10 @@ def _runs_through(page: Page) -> Iterator[str]:
             yield f"cell {number}: waits for an answer or stops the kernel, so Run all does not reach the end"
 
 
+def _numbers(page: Page) -> Iterator[str]:
+    yield from prose.problems(page.notebook)
+
+
 def _between(number: int, bounds: tuple[int, int], what: str) -> Iterator[str]:
     if not bounds[0] <= number <= bounds[1]:
         yield f"{number} {what}, expected {bounds[0]} to {bounds[1]}"
@@ -296,6 +301,7 @@ RULES: dict[str, Callable[[Page], Iterator[str]]] = {
     "words": _words,
     "paths": _paths,
     "run all": _runs_through,
+    "numbers": _numbers,
 }
 
 
