@@ -14,11 +14,13 @@ from fmcourse.uncertainty import Interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 __all__ = ["bars", "curves", "forest", "plane", "runs"]
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", "*", "p", ">", "h")
+FEW = 3  # lines that a legend among them does not hide
 LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), "-")
 
 
@@ -77,7 +79,8 @@ def curves(
         digits: decimals in the alt text.
     """
     require(len(series) > 0, "series", "at least one line", series)
-    figure, axes = new_axes()
+    crowded = len(series) > FEW
+    figure, axes = new_axes(width=9.2) if crowded else new_axes()
     said = []
     for place, (label, (x, y)) in enumerate(series.items()):
         require(len(x) == len(y) > 0, f"series[{label!r}]", "as many x values as y values, at least one", (len(x), len(y)))
@@ -88,7 +91,7 @@ def curves(
     if log_x:
         axes.set_xscale("log")
     if len(series) > 1:
-        axes.legend()
+        _legend(figure, axes, crowded)
     return finish(figure, axes, title, x_label, y_label, f"{title}. {y_label} against {x_label}: {'; '.join(said)}.")
 
 
@@ -203,8 +206,16 @@ def plane(
         axes.plot(*zip(*trail[1]), color="#777777", linewidth=1, marker=".", markersize=4, zorder=1, label=trail[0])
         ends = " to ".join(f"{x:.{digits}f} and {y:.{digits}f}" for x, y in (trail[1][0], trail[1][-1]))
         said.append(f"a line, {trail[0]}, from {ends}")
-    figure.legend(loc="outside right center", fontsize=9)
+    _legend(figure, axes, crowded=True)
     return finish(figure, axes, title, x_label, y_label, f"{title}. {x_label} and {y_label}: {'; '.join(said)}.")
+
+
+def _legend(figure: Figure, axes: Axes, crowded: bool) -> None:
+    """Explain the lines where they leave room, or beside a crowded plot."""
+    if crowded:
+        figure.legend(loc="outside right center", fontsize=9)
+    else:
+        axes.legend()
 
 
 def _of(palette: Sequence, place: int):
