@@ -94,7 +94,8 @@ def write() -> None:
     about = {column: table[column].tolist() for column in ("codepoints", "name", "subgroup", "part")} | {"versions": names()}
     said = {column: json.dumps(values) for column, values in about.items()}
     save_file({name: rows for name, (rows, _) in made.items()}, BUNDLED / FILE, metadata=said)
-    settings = {"seeds": list(SEEDS), "less": LESS, "steps": defects.STEPS, "batch": defects.BATCH, "style": STYLE, "tasks": TASKS}
+    settings = {"pairs": len(defects.clean_pairs()[1]), "seeds": list(SEEDS), "less": LESS, "style": STYLE, "tasks": TASKS}
+    settings |= {"steps": defects.STEPS, "batch": defects.BATCH}
     defects.enter(FILE, "versions", settings, sum(seconds for _, seconds in made.values()))
 
 

@@ -11,7 +11,9 @@ from scipy.stats import binom
 
 from fmcourse import bundle, embeddings
 from fmcourse.embeddings import (
+    alike,
     check_version,
+    cut_passages,
     drift_detector,
     duplicate_groups,
     fingerprint,
@@ -22,6 +24,7 @@ from fmcourse.embeddings import (
     mutual_nearest,
     nearest,
     precision_at,
+    ring_rate,
     runs,
 )
 
@@ -142,6 +145,14 @@ def test_a_row_that_is_not_chosen_back_has_no_partner():
     assert mutual_nearest([[1, 0], [1, 0.1]], [[1, 0.09]]).tolist() == [[1, 0]]
 
 
+def test_the_control_has_the_same_classes_and_each_item_once():
+    labels = np.random.default_rng(0).integers(0, 4, 80)
+    places = np.flatnonzero(labels < 3)[::2]
+    drawn = alike(labels, places, seed=1)
+    assert (np.bincount(labels[drawn]) == np.bincount(labels[places])).all() and len(set(drawn.tolist())) == len(places)
+    assert (drawn == alike(labels, places, seed=1)).all() and set(drawn.tolist()) != set(alike(labels, places).tolist())
+
+
 def test_links_chain_and_length_does_not_count():
     angles = np.radians([0, 5, 10, 80])
     rows = np.column_stack([np.cos(angles), np.sin(angles)]) * np.array([[1], [9], [2], [1]])
@@ -185,6 +196,23 @@ def test_a_threshold_from_random_windows_lies_about_runs_and_one_from_runs_does_
 def test_a_run_is_compared_with_the_other_series():
     rows, series = np.array([[0.0], [0.0], [1.0], [1.0]]), ["a", "a", "b", "b"]
     assert drift_detector(rows, size=2, level=0.5, series=series).threshold == 1.0  # and not 0.5, from the mean of all
+
+
+def test_passages_are_whole_and_know_their_text():
+    passages, texts = cut_passages(["a b c d e", "f", "g h"], words=2)
+    assert passages == ["a b", "c d", "g h"] and texts.tolist() == [0, 0, 2]
+
+
+def test_windows_of_one_series_count_as_one():
+    rings, series = np.repeat([True, False], 50), np.repeat([0, 1], 50)
+    clustered, scattered = ring_rate(rings, series), ring_rate(rings, np.arange(100))
+    assert clustered.estimate == scattered.estimate == 0.5
+    assert (clustered.low, clustered.high) == (0, 1)  # both from one series in a quarter of the resamples each
+    assert scattered.high - scattered.low == pytest.approx(4 * 0.05, abs=0.02)  # two standard errors on each side
+
+
+def test_a_rate_is_over_windows_not_over_series():
+    assert ring_rate([True, False, False, False], ["a", "b", "b", "b"]).estimate == 0.25
 
 
 def test_runs_may_be_scattered_and_stay_in_order():
@@ -248,6 +276,8 @@ def test_every_bundled_file_has_licences():
     (lambda: drift_detector([[1.0], [2.0]], 1, level=1), "level: expected a rate between 0 and 1, got 1"),
     (lambda: drift_detector([[1.0], [2.0]], 1, series=[0]), "series: expected shape (2,), one per row, got (1,)"),
     (lambda: drift_detector([[1.0], [2.0]], 1, series=[0, 0]), "series: expected at least two with 1 rows, got 1"),
+    (lambda: cut_passages(["a"], 0), "words: expected at least 1, got 0"),
+    (lambda: ring_rate([True], [0, 1]), "series: expected shape (1,), one per window, got (2,)"),
     (lambda: runs([0], 0), "size: expected at least 1, got 0"),
     (lambda: lineage("a", {"b": {"source": "x"}}), "file: expected one of 'b', got 'a'"),
 ])  # fmt: skip

@@ -7,9 +7,9 @@ course's own reading of what belongs to them.
 
 from __future__ import annotations
 
-from fmcourse.embeddings.drift import DriftDetector, drift_detector, runs
+from fmcourse.embeddings.drift import DriftDetector, cut_passages, drift_detector, ring_rate, runs
 from fmcourse.embeddings.provenance import licences, lineage
-from fmcourse.embeddings.relatives import accuracy_by_count, duplicate_groups, mutual_nearest, nearest
+from fmcourse.embeddings.relatives import accuracy_by_count, alike, duplicate_groups, mutual_nearest, nearest
 from fmcourse.embeddings.slices import cluster_slices, error_slices, precision_at, random_slices
 from fmcourse.embeddings.versions import Flips, Versions, check_version, fingerprint, flips, load_versions
 
@@ -18,8 +18,10 @@ __all__ = [
     "Flips",
     "Versions",
     "accuracy_by_count",
+    "alike",
     "check_version",
     "cluster_slices",
+    "cut_passages",
     "drift_detector",
     "duplicate_groups",
     "error_slices",
@@ -32,5 +34,6 @@ __all__ = [
     "nearest",
     "precision_at",
     "random_slices",
+    "ring_rate",
     "runs",
 ]

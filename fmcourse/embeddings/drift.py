@@ -10,14 +10,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fmcourse import uncertainty
 from fmcourse.arguments import require
 from fmcourse.embeddings.rows import as_rows
+from fmcourse.uncertainty import Interval
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike
 
-__all__ = ["DriftDetector", "drift_detector", "runs"]
+__all__ = ["DriftDetector", "cut_passages", "drift_detector", "ring_rate", "runs"]
 
 
 @dataclass(frozen=True)
@@ -123,3 +125,37 @@ def runs(series: ArrayLike, size: int) -> np.ndarray:
         places.setdefault(name, []).append(place)
     whole = [own[start : start + size] for own in places.values() for start in range(0, len(own) - size + 1, size)]
     return np.array(whole, int).reshape(-1, size)
+
+
+def cut_passages(texts: Sequence[str], words: int = 100) -> tuple[list[str], np.ndarray]:
+    """Cut texts into passages of equal length, and return them with the place of the text that each is from, shape (passages,).
+
+    A rest that is shorter is left out.
+
+    >>> cut_passages(["a b c", "d e"], words=2)
+    (['a b', 'd e'], array([0, 1]))
+    """
+    import numpy as np
+
+    require(words >= 1, "words", "at least 1", words)
+    split = [text.split() for text in texts]
+    whole = [(place, own[at : at + words]) for place, own in enumerate(split) for at in range(0, len(own) - words + 1, words)]
+    return [" ".join(passage) for _, passage in whole], np.array([place for place, _ in whole], int)
+
+
+def ring_rate(rings: ArrayLike, series: ArrayLike) -> Interval:
+    """Return the share of windows in which an alarm rings, with a bootstrap interval over series: windows of one are no strangers.
+
+    Args:
+        rings: whether the alarm rings in each window, shape (windows,).
+        series: the series that each window is from, shape (windows,).
+
+    >>> ring_rate([True, True, False, False], ["a", "a", "b", "b"])
+    Interval(estimate=0.5, low=0.0, high=1.0)
+    """
+    import numpy as np
+
+    rings, series = np.asarray(rings, bool), np.asarray(series)
+    require(rings.shape == series.shape and rings.size > 0, "series", f"shape {rings.shape}, one per window", series.shape)
+    counts = np.array([(rings[series == one].sum(), (series == one).sum()) for one in np.unique(series)])
+    return uncertainty.bootstrap(counts, lambda drawn: drawn[:, 0].sum() / drawn[:, 1].sum())

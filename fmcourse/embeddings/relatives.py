@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike
 
-__all__ = ["accuracy_by_count", "duplicate_groups", "mutual_nearest", "nearest"]
+__all__ = ["accuracy_by_count", "alike", "duplicate_groups", "mutual_nearest", "nearest"]
 
 
 def nearest(rows: ArrayLike, others: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
@@ -44,6 +44,24 @@ def mutual_nearest(rows: ArrayLike, others: ArrayLike) -> np.ndarray:
     places = np.arange(len(there))
     agreed = back[there] == places
     return np.column_stack([places[agreed], there[agreed]])
+
+
+def alike(labels: ArrayLike, places: ArrayLike, seed: int = 0) -> np.ndarray:
+    """Draw as many items of the same classes at random, shape of `places`: the control for taking those items away.
+
+    Args:
+        labels: each item's class, shape (n,).
+        places: which items are to be matched, each once; they may be drawn themselves.
+        seed: of the draw.
+
+    >>> sorted(alike([0, 0, 1, 1, 2], [1, 4]).tolist())[1]
+    4
+    """
+    import numpy as np
+
+    labels, draw = np.asarray(labels), np.random.default_rng(seed)
+    wanted = zip(*np.unique(labels[np.asarray(places)], return_counts=True))
+    return np.concatenate([draw.choice(np.flatnonzero(labels == label), count, replace=False) for label, count in wanted])
 
 
 def duplicate_groups(rows: ArrayLike, threshold: float) -> np.ndarray:
