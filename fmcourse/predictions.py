@@ -99,6 +99,26 @@ QUESTIONS = {
             "step picked on the test set",
         ),
     ),
+    "flips": Question(
+        "An encoder is trained anew, from other first weights, and is as good. Which share of the drawings gets another class?",
+        low=0,
+        high=100,
+        unit="%",
+    ),
+    "slices": Question(
+        "Which way of looking shows the most of a planted slice among ten drawings?",
+        choices=("rows and errors", "k-means", "errors alone", "random"),
+    ),
+    "patch": Question(
+        "A slice is mended. Does that break more drawings elsewhere than training once more on a tenth fewer rows, without a patch?",
+        choices=("more", "no clear difference", "fewer"),
+    ),
+    "false-alarms": Question(
+        "A drift alarm is fixed so that 5% of random windows set it off. In which share of real windows without drift does it ring?",
+        low=0,
+        high=100,
+        unit="%",
+    ),
     "greedy-repeats": Question(
         "Of the four-word sequences in a greedy continuation, which share stood there before?",
         low=0,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import html
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from fmcourse import clip, generation, homogenization
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from fmcourse.homogenization import World
 
-__all__ = ["answer_length_explorer", "picture_search", "prompt_box", "shared_omission"]
+__all__ = ["alarm_explorer", "answer_length_explorer", "picture_search", "prompt_box", "shared_omission"]
 
 SHOWN_TOKENS = 12
 SHOWN_PICTURES = 12
@@ -48,6 +48,29 @@ def answer_length_explorer(steps: Sequence[float], accuracy: Sequence[float]) ->
         shown = range(0, len(steps), -(-len(steps) // SHOWN_STEPS))
         bars = _bars([(f"{steps[place]:g}", float(accuracy[place]) ** slider.value) for place in shown])
         chart.value = f"{bars}<p>Step, and the chance that all {slider.value} digits are right.</p>"
+
+    slider.observe(redraw, names="value")
+    redraw()
+    return ipywidgets.VBox([slider, chart])
+
+
+def alarm_explorer(scores: Mapping[str, Sequence[float]], threshold: float) -> ipywidgets.VBox:
+    """Return a slider for an alarm's threshold above bars: in which share of each era's windows the alarm then rings.
+
+    Args:
+        scores: era to the distances of its windows; begin with the era in which nothing moved, whose bar is the false alarms.
+        threshold: where the slider starts; the alarm rings above it.
+    """
+    import ipywidgets
+
+    require(len(scores) > 0 and all(len(own) for own in scores.values()), "scores", "at least one window in each era", list(scores))
+    largest = max(max(own) for own in scores.values())
+    slider = ipywidgets.FloatSlider(threshold, min=0.0, max=largest, step=largest / 100, description="threshold")
+    chart = ipywidgets.HTML()
+
+    def redraw(change: object = None) -> None:
+        rings = [(era, sum(score > slider.value for score in own) / len(own)) for era, own in scores.items()]
+        chart.value = f"{_bars(rings)}<p>The share of each era's windows in which the alarm rings.</p>"
 
     slider.observe(redraw, names="value")
     redraw()

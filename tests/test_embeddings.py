@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import pytest
 from doubles import says
 from scipy.stats import binom
 
-from fmcourse import embeddings
-from fmcourse.embeddings import drift_detector, duplicate_groups, flips, lineage, nearest, precision_at
+from fmcourse import bundle, embeddings
+from fmcourse.embeddings import (
+    alike,
+    check_version,
+    cut_passages,
+    drift_detector,
+    duplicate_groups,
+    fingerprint,
+    flips,
+    licences,
+    lineage,
+    load_versions,
+    mutual_nearest,
+    nearest,
+    precision_at,
+    ring_rate,
+    runs,
+)
 
 
 def test_flips_on_paper():
@@ -30,6 +48,33 @@ def test_a_slice_and_the_rest_make_the_whole():
     inside, outside = flips(old, new, labels, where), flips(old, new, labels, ~where)
     whole = flips(old, new, labels)
     assert 3 * inside.lost.estimate + outside.lost.estimate == pytest.approx(4 * whole.lost.estimate)
+
+
+def test_the_bundled_versions_show_the_same_drawings_and_differ():
+    versions = load_versions()
+    assert list(versions.rows) == ["seed 0", "seed 1", "seed 2", "1% less", "one pair less"]
+    for rows in versions.rows.values():
+        assert rows.shape == (len(versions.names), 128) and rows.dtype == np.float32
+        assert np.linalg.norm(rows, axis=1) == pytest.approx(1, abs=2e-3)  # half precision keeps 11 bits
+    assert len({fingerprint(rows) for rows in versions.rows.values()}) == 5
+    learnt = {code for code, own in zip(versions.codepoints, versions.train) if own}
+    assert learnt and not learnt & {code for code, own in zip(versions.codepoints, versions.train) if not own}
+    assert set(versions.subgroups[versions.train]) == set(versions.subgroups[~versions.train])
+
+
+def test_a_fingerprint_stands_for_numbers_as_stored_and_for_their_shape():
+    rows = np.random.default_rng(0).normal(size=(6, 4))
+    assert fingerprint(rows) == fingerprint(rows.astype(np.float16)) == fingerprint(rows.astype(np.float16).astype(np.float32))
+    assert len({fingerprint(rows), fingerprint(rows[::-1]), fingerprint(rows.reshape(4, 6)), fingerprint(rows * 1.01)}) == 4
+    halves = b"\x00\x3c\x00\x00"  # 1 and 0 in half precision, the lower byte first
+    assert fingerprint([[1.0, 0.0]]) == hashlib.sha256(b"(1, 2)" + halves).hexdigest()[:12]
+
+
+def test_rows_of_another_version_are_refused():
+    ours, theirs = fingerprint([[1.0]]), fingerprint([[2.0]])
+    check_version([[1.0]], ours)
+    with says(ValueError, f"rows: expected version {ours}, on which this was fitted, got 'version {theirs}; fit anew'"):
+        check_version([[2.0]], ours)
 
 
 def planted(seed=0, inside=25, count=400, d=32):
@@ -88,6 +133,26 @@ def test_nearest_is_the_largest_cosine():
     assert near == pytest.approx(cosine.max(1)) and (place == cosine.argmax(1)).all()
 
 
+def test_a_join_without_a_key_finds_the_turned_and_noisy_copies():
+    draw = np.random.default_rng(0)
+    rows = draw.normal(size=(40, 16))
+    order = draw.permutation(40)
+    pairs = mutual_nearest(rows, 3 * rows[order] + 0.3 * draw.normal(size=(40, 16)))
+    assert len(pairs) >= 38 and (order[pairs[:, 1]] == pairs[:, 0]).all()
+
+
+def test_a_row_that_is_not_chosen_back_has_no_partner():
+    assert mutual_nearest([[1, 0], [1, 0.1]], [[1, 0.09]]).tolist() == [[1, 0]]
+
+
+def test_the_control_has_the_same_classes_and_each_item_once():
+    labels = np.random.default_rng(0).integers(0, 4, 80)
+    places = np.flatnonzero(labels < 3)[::2]
+    drawn = alike(labels, places, seed=1)
+    assert (np.bincount(labels[drawn]) == np.bincount(labels[places])).all() and len(set(drawn.tolist())) == len(places)
+    assert (drawn == alike(labels, places, seed=1)).all() and set(drawn.tolist()) != set(alike(labels, places).tolist())
+
+
 def test_links_chain_and_length_does_not_count():
     angles = np.radians([0, 5, 10, 80])
     rows = np.column_stack([np.cos(angles), np.sin(angles)]) * np.array([[1], [9], [2], [1]])
@@ -108,6 +173,51 @@ def test_the_false_alarm_rate_is_the_one_asked_for():
         detector = drift_detector(draw.normal(size=(100, 8)), size=10, level=0.1)
         rates.append(np.mean([detector.alarm(window) for window in draw.normal(size=(200, 10, 8))]))
     assert np.mean(rates) == pytest.approx(0.1, abs=0.03)  # between references the rate has a deviation of about 0.03
+
+
+def waves(seed, count=60, length=40, d=4):
+    """Series whose level wanders: within one, neighbours are alike."""
+    draw = np.random.default_rng(seed)
+    level = draw.normal(size=(count, 1, d))
+    return (level + draw.normal(size=(count, length, d))).reshape(-1, d), np.repeat(np.arange(count), length)
+
+
+def test_a_threshold_from_random_windows_lies_about_runs_and_one_from_runs_does_not():
+    rates = {"random": [], "runs": []}
+    for seed in range(5):
+        (rows, series), (new, new_series) = waves(seed), waves(seed + 100)
+        for name, own in {"random": None, "runs": series}.items():
+            detector = drift_detector(rows, size=10, level=0.1, series=own)
+            rates[name].append(np.mean([detector.alarm(new[run]) for run in runs(new_series, 10)]))
+    assert np.mean(rates["random"]) > 0.8
+    assert np.mean(rates["runs"]) == pytest.approx(0.1, abs=0.06)  # 60 levels in four directions: a deviation of about 0.04 each
+
+
+def test_a_run_is_compared_with_the_other_series():
+    rows, series = np.array([[0.0], [0.0], [1.0], [1.0]]), ["a", "a", "b", "b"]
+    assert drift_detector(rows, size=2, level=0.5, series=series).threshold == 1.0  # and not 0.5, from the mean of all
+
+
+def test_passages_are_whole_and_know_their_text():
+    passages, texts = cut_passages(["a b c d e", "f", "g h"], words=2)
+    assert passages == ["a b", "c d", "g h"] and texts.tolist() == [0, 0, 2]
+
+
+def test_windows_of_one_series_count_as_one():
+    rings, series = np.repeat([True, False], 50), np.repeat([0, 1], 50)
+    clustered, scattered = ring_rate(rings, series), ring_rate(rings, np.arange(100))
+    assert clustered.estimate == scattered.estimate == 0.5
+    assert (clustered.low, clustered.high) == (0, 1)  # both from one series in a quarter of the resamples each
+    assert scattered.high - scattered.low == pytest.approx(4 * 0.05, abs=0.02)  # two standard errors on each side
+
+
+def test_a_rate_is_over_windows_not_over_series():
+    assert ring_rate([True, False, False, False], ["a", "b", "b", "b"]).estimate == 0.25
+
+
+def test_runs_may_be_scattered_and_stay_in_order():
+    assert runs([1, 2, 1, 2, 1, 1], 2).tolist() == [[0, 2], [4, 5], [1, 3]]
+    assert runs([1, 2], 2).shape == (0, 2)
 
 
 def test_a_large_drift_is_seen():
@@ -135,6 +245,18 @@ def test_a_circle_ends():
     assert lineage("a.bin", manifest) == ["a.bin", "b.bin"]
 
 
+def test_the_licences_of_a_row_are_those_of_everything_behind_it():
+    entry = {"a.bin": ("b.bin", "CC-BY-4.0"), "b.bin": ("a package", "MIT"), "c.bin": ("b.bin", "")}
+    manifest = {file: {"source": source, "licence": licence} for file, (source, licence) in entry.items()}
+    assert licences(["a.bin"], manifest) == {"a.bin": "CC-BY-4.0", "b.bin": "MIT"}
+    with says(ValueError, "files: expected files with a licence, got 'c.bin'"):
+        licences(["a.bin", "c.bin"], manifest)
+
+
+def test_every_bundled_file_has_licences():
+    assert all(all(licences([file]).values()) for file in bundle.manifest())
+
+
 @pytest.mark.parametrize("call, words", [
     (lambda: flips([0], [0, 1], [0, 1]), "old: expected shape (2,), that of labels, got (1,)"),
     (lambda: flips([0], [0], [0], [False]), "where: expected at least one item that counts, got 'none'"),
@@ -152,6 +274,11 @@ def test_a_circle_ends():
     (lambda: embeddings.accuracy_by_count([1], [1, 0], [1]), "right: expected shape (1,), that of counts, got (2,)"),
     (lambda: drift_detector([[1.0], [2.0]], 2), "size: expected a whole number from 1 to 1, got 2"),
     (lambda: drift_detector([[1.0], [2.0]], 1, level=1), "level: expected a rate between 0 and 1, got 1"),
+    (lambda: drift_detector([[1.0], [2.0]], 1, series=[0]), "series: expected shape (2,), one per row, got (1,)"),
+    (lambda: drift_detector([[1.0], [2.0]], 1, series=[0, 0]), "series: expected at least two with 1 rows, got 1"),
+    (lambda: cut_passages(["a"], 0), "words: expected at least 1, got 0"),
+    (lambda: ring_rate([True], [0, 1]), "series: expected shape (1,), one per window, got (2,)"),
+    (lambda: runs([0], 0), "size: expected at least 1, got 0"),
     (lambda: lineage("a", {"b": {"source": "x"}}), "file: expected one of 'b', got 'a'"),
 ])  # fmt: skip
 def test_errors(call, words):

@@ -15,6 +15,7 @@ from fmcourse.homogenization import World
 from fmcourse.widgets import (
     SHOWN_PICTURES,
     SHOWN_TOKENS,
+    alarm_explorer,
     answer_length_explorer,
     picture_search,
     prompt_box,
@@ -217,3 +218,19 @@ def test_many_steps_are_thinned_out():
 def test_an_accuracy_for_each_step(steps, accuracy):
     with says(ValueError, f"accuracy: expected one for each of the {len(steps)} steps, got {len(accuracy)}"):
         answer_length_explorer(steps, accuracy)
+
+
+def test_a_higher_threshold_rings_less_in_every_era():
+    explorer = alarm_explorer({"quiet": [1.0, 2.0], "<later>": [2.0, 4.0, 4.0, 4.0]}, threshold=3.0)
+    assert shown(explorer) == [("quiet", "0.0"), ("&lt;later&gt;", "75.0")]
+    control = slider(explorer, "threshold")
+    control.value = 1.52
+    assert shown(explorer) == [("quiet", "50.0"), ("&lt;later&gt;", "100.0")]
+    control.value = control.max
+    assert [share for _, share in shown(explorer)] == ["0.0", "0.0"]
+
+
+@pytest.mark.parametrize("scores", [{}, {"quiet": []}])
+def test_an_alarm_needs_windows_in_each_era(scores):
+    with says(ValueError, f"scores: expected at least one window in each era, got {list(scores)}"):
+        alarm_explorer(scores, 1.0)

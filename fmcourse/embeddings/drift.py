@@ -1,0 +1,161 @@
+"""Did the data move? An alarm on the mean of a window, whose threshold is fixed before the window is seen.
+
+Windows in time hold neighbours, and neighbours are alike: :func:`drift_detector` can be fixed on random windows, which is usual,
+or on runs of neighbours, which is what it will meet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fmcourse import uncertainty
+from fmcourse.arguments import require
+from fmcourse.embeddings.rows import as_rows
+from fmcourse.uncertainty import Interval
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import ArrayLike
+
+__all__ = ["DriftDetector", "cut_passages", "drift_detector", "ring_rate", "runs"]
+
+
+@dataclass(frozen=True)
+class DriftDetector:
+    """An alarm on the mean of a window of rows; everything in it was fixed before the window was seen.
+
+    Attributes:
+        centre: the mean of the reference rows, shape (d,).
+        size: how many rows a window has; the threshold holds for that size.
+        threshold: the distance of means above which the alarm sounds.
+    """
+
+    centre: np.ndarray
+    size: int
+    threshold: float
+
+    def score(self, window: ArrayLike) -> float:
+        """Return the Euclidean distance of the window's mean from the reference's."""
+        import numpy as np
+
+        window = as_rows(window)
+        require(len(window) == self.size, "window", f"{self.size} rows, for which the threshold was fixed", len(window))
+        return float(np.linalg.norm(window.mean(0) - self.centre))
+
+    def alarm(self, window: ArrayLike) -> bool:
+        """Return whether the window lies farther away than the threshold."""
+        return self.score(window) > self.threshold
+
+
+def drift_detector(
+    reference: ArrayLike,
+    size: int,
+    level: float = 0.05,
+    series: ArrayLike | None = None,
+    draws: int = 1_000,
+    seed: int = 0,
+) -> DriftDetector:
+    """Fix a detector on reference rows alone: its threshold is what `level` of their windows exceed.
+
+    A window is compared with the rows left, as a new one will be, or the threshold would be too low. Without `series` the
+    windows are random rows, which have no neighbours in time, and real windows do. With it they are runs of neighbours, each
+    compared with the rows of the *other* series.
+
+    Args:
+        reference: rows of the time before, shape (n, d), more than `size`.
+        size: rows of a window.
+        level: the false-alarm rate aimed at, between 0 and 1.
+        series: which series, such as a text, each row belongs to, shape (n,), rows of a series in their order; None means that
+            rows have no order.
+        draws: random windows behind the threshold; with `series` all its runs are.
+        seed: of their drawing.
+
+    Raises:
+        ValueError: arguments that do not fit together, or `series` with fewer than two that hold a window.
+    """
+    import numpy as np
+
+    reference = as_rows(reference)
+    require(1 <= size < len(reference), "size", f"a whole number from 1 to {len(reference) - 1}", size)
+    require(0 < level < 1, "level", "a rate between 0 and 1", level)
+    distances = _random_distances(reference, size, draws, seed) if series is None else _run_distances(reference, size, series)
+    return DriftDetector(reference.mean(0), size, float(np.quantile(distances, 1 - level)))
+
+
+def _random_distances(reference: np.ndarray, size: int, draws: int, seed: int) -> list[float]:
+    import numpy as np
+
+    draw, centre = np.random.default_rng(seed), reference.mean(0)
+    apart = len(reference) / (len(reference) - size)  # from the distance to all rows to that to the rows left
+    windows = (reference[draw.choice(len(reference), size, replace=False)].mean(0) for _ in range(draws))
+    return [apart * float(np.linalg.norm(window - centre)) for window in windows]
+
+
+def _run_distances(reference: np.ndarray, size: int, series: ArrayLike) -> list[float]:
+    import numpy as np
+
+    series = np.asarray(series)
+    require(series.shape == reference.shape[:1], "series", f"shape {reference.shape[:1]}, one per row", series.shape)
+    places = runs(series, size)
+    own = series[places[:, 0]]
+    require(len(set(own.tolist())) >= 2, "series", f"at least two with {size} rows", len(set(own.tolist())))
+    others = {name: reference[series != name].mean(0) for name in set(own.tolist())}
+    return [float(np.linalg.norm(reference[run].mean(0) - others[name])) for run, name in zip(places, own.tolist())]
+
+
+def runs(series: ArrayLike, size: int) -> np.ndarray:
+    """Return the places of windows of neighbours, shape (windows, size): none spans two series, none overlaps another.
+
+    What is left at the end of a series and is shorter than a window is left out.
+
+    Args:
+        series: which series each row belongs to, shape (n,), rows of a series in their order.
+        size: rows of a window, at least 1.
+
+    >>> runs(["a", "a", "a", "b", "b"], 2).tolist()
+    [[0, 1], [3, 4]]
+    """
+    import numpy as np
+
+    require(size >= 1, "size", "at least 1", size)
+    places: dict = {}
+    for place, name in enumerate(np.asarray(series).tolist()):
+        places.setdefault(name, []).append(place)
+    whole = [own[start : start + size] for own in places.values() for start in range(0, len(own) - size + 1, size)]
+    return np.array(whole, int).reshape(-1, size)
+
+
+def cut_passages(texts: Sequence[str], words: int = 100) -> tuple[list[str], np.ndarray]:
+    """Cut texts into passages of equal length, and return them with the place of the text that each is from, shape (passages,).
+
+    A rest that is shorter is left out.
+
+    >>> cut_passages(["a b c", "d e"], words=2)
+    (['a b', 'd e'], array([0, 1]))
+    """
+    import numpy as np
+
+    require(words >= 1, "words", "at least 1", words)
+    split = [text.split() for text in texts]
+    whole = [(place, own[at : at + words]) for place, own in enumerate(split) for at in range(0, len(own) - words + 1, words)]
+    return [" ".join(passage) for _, passage in whole], np.array([place for place, _ in whole], int)
+
+
+def ring_rate(rings: ArrayLike, series: ArrayLike) -> Interval:
+    """Return the share of windows in which an alarm rings, with a bootstrap interval over series: windows of one are no strangers.
+
+    Args:
+        rings: whether the alarm rings in each window, shape (windows,).
+        series: the series that each window is from, shape (windows,).
+
+    >>> ring_rate([True, True, False, False], ["a", "a", "b", "b"])
+    Interval(estimate=0.5, low=0.0, high=1.0)
+    """
+    import numpy as np
+
+    rings, series = np.asarray(rings, bool), np.asarray(series)
+    require(rings.shape == series.shape and rings.size > 0, "series", f"shape {rings.shape}, one per window", series.shape)
+    counts = np.array([(rings[series == one].sum(), (series == one).sum()) for one in np.unique(series)])
+    return uncertainty.bootstrap(counts, lambda drawn: drawn[:, 0].sum() / drawn[:, 1].sum())

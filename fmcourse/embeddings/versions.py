@@ -1,0 +1,125 @@
+"""Which version is it, and whom did the last one serve better? Flips between versions, and rows that know what they are.
+
+Sources: Yan et al. 2021 (negative flips), Milani Fard et al. 2016 (churn), Leszczynski et al. 2020 (embeddings retrained on 1% more
+data). The bundled versions were made by ``recipes/versions.py``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fmcourse import bundle, uncertainty
+from fmcourse.arguments import require
+from fmcourse.embeddings.rows import as_rows
+from fmcourse.uncertainty import Interval
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import ArrayLike
+
+__all__ = ["Flips", "Versions", "check_version", "fingerprint", "flips", "load_versions"]
+
+FILE = "encoder-versions.safetensors"
+LETTERS = 12  # of a fingerprint: 48 bits, so that a chance match among millions of versions is unlikely
+
+
+@dataclass(frozen=True)
+class Flips:
+    """What happened to single items between two versions, each as a share of all items.
+
+    Attributes:
+        changed: the prediction is another one.
+        lost: right before and wrong now, a negative flip.
+        gained: wrong before and right now.
+    """
+
+    changed: Interval
+    lost: Interval
+    gained: Interval
+
+
+def flips(old: ArrayLike, new: ArrayLike, labels: ArrayLike, where: ArrayLike | None = None) -> Flips:
+    """Compare two versions item by item; their accuracies differ by gained minus lost only.
+
+    Args:
+        old, new: predicted classes, shape (n,).
+        labels: right classes, shape (n,).
+        where: which items count, shape (n,), True or False; None means all. A patch is judged by two calls: on the slice, and
+            on everything else.
+
+    Raises:
+        ValueError: another shape than that of `labels`, or no item that counts.
+
+    >>> found = flips([0, 1, 1, 0], [0, 1, 0, 1], [0, 1, 1, 1])
+    >>> found.changed.estimate, found.lost.estimate, found.gained.estimate
+    (0.5, 0.25, 0.25)
+    """
+    import numpy as np
+
+    old, new, labels = np.asarray(old), np.asarray(new), np.asarray(labels)
+    counted = np.ones(len(labels), bool) if where is None else np.asarray(where, bool)
+    for name, values in (("old", old), ("new", new), ("where", counted)):
+        require(values.shape == labels.shape, name, f"shape {labels.shape}, that of labels", values.shape)
+    require(bool(counted.any()), "where", "at least one item that counts", "none")
+    kinds = (old != new, (old == labels) & (new != labels), (old != labels) & (new == labels))
+    return Flips(*(uncertainty.wilson(int(kind[counted].sum()), int(counted.sum())) for kind in kinds))
+
+
+@dataclass(frozen=True)
+class Versions:
+    """Some drawings as several versions of one encoder embed them; the file says itself what each row shows.
+
+    Attributes:
+        rows: version to unit rows, shape (n, 128): *seed 0*, *seed 1* and *seed 2* differ in first weights and batches alone;
+            *1% less* and *one pair less* have seed 0's and went without that much of its pre-training pairs.
+        codepoints, names: what each row shows, n each.
+        subgroups: the Unicode subgroup of each row, shape (n,).
+        train: whether a row is for learning, shape (n,); the others are for testing, and no concept is in both.
+    """
+
+    rows: dict[str, np.ndarray]
+    codepoints: list[str]
+    names: list[str]
+    subgroups: np.ndarray
+    train: np.ndarray
+
+
+def load_versions() -> Versions:
+    """Return the bundled versions, in float32, in the order in which they are described above."""
+    import numpy as np
+    from safetensors import safe_open
+
+    with safe_open(bundle.path(FILE), "np") as file:
+        about = {column: json.loads(text) for column, text in file.metadata().items()}
+        rows = {name: file.get_tensor(name).astype(np.float32) for name in about["versions"]}
+    learnt = np.array([part == "train" for part in about["part"]])
+    return Versions(rows, about["codepoints"], about["name"], np.array(about["subgroup"]), learnt)
+
+
+def fingerprint(rows: ArrayLike) -> str:
+    """Return 12 letters that stand for a table of embeddings, as stored: its shape and its numbers in half precision.
+
+    Embedding anew on another machine may round otherwise and give other letters; reading the stored file does not.
+
+    >>> fingerprint([[1.0, 0.0]]) == fingerprint([[1.0, 0.0]]) != fingerprint([[0.0, 1.0]])
+    True
+    """
+    rows = as_rows(rows)
+    return hashlib.sha256(repr(rows.shape).encode() + rows.astype("<f2").tobytes()).hexdigest()[:LETTERS]
+
+
+def check_version(rows: ArrayLike, expected: str) -> None:
+    """Do nothing when rows are of the version that something was fitted on.
+
+    Args:
+        rows: embeddings, shape (n, d).
+        expected: the :func:`fingerprint` that was written down when it was fitted.
+
+    Raises:
+        ValueError: they are of another.
+    """
+    found = fingerprint(rows)
+    require(found == expected, "rows", f"version {expected}, on which this was fitted", f"version {found}; fit anew")
