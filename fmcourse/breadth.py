@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ACROSS",
+    "EXAMPLES",
     "GROUPS",
+    "NAMES",
     "UNSEEN",
     "Breadth",
     "FewShotTask",
@@ -47,6 +49,7 @@ GROUPS = (
     "symbols",
 )  # of Unicode; flags are left out
 ACROSS = "which group"  # the task that asks for the group; all others ask for a subgroup within one
+EXAMPLES, NAMES = "from examples", "by names"  # two ways of adapting to the groups' tasks
 SHOTS, DRAWS = 4, 20  # pictures of a class to learn from, and how often they are drawn anew
 SMALLEST, MOST = 7, 5  # concepts of a class, classes of a task
 FILE, FEATURES = "breadth.json", "breadth-features.safetensors"
@@ -70,7 +73,7 @@ class FewShotTask:
 @functools.cache
 def _drawings() -> pd.DataFrame:
     """Return all drawings without skin tone and flags, with their place in their own style's table."""
-    table = hub.load_emoji().select_columns(["codepoints", "group", "subgroup", "style", "skin_tone"]).to_pandas()
+    table = hub.load_emoji().select_columns(["codepoints", "name", "group", "subgroup", "style", "skin_tone"]).to_pandas()
     table["place"] = table.groupby("style").cumcount()
     return table[(table["skin_tone"] == "none") & table["group"].isin(GROUPS)].drop(columns="skin_tone")
 
@@ -90,28 +93,25 @@ def shared_concepts() -> dict[str, tuple[str, ...]]:
 
 @functools.cache
 def task_drawings(name: str, style: str = UNSEEN) -> pd.DataFrame:
-    """Return the drawings of a task, sorted by code points, with columns codepoints, group, subgroup, style and place.
-
-    No foundation of the sweep was trained on any of these concepts, in any style.
+    """Return the drawings of a task, sorted by code points: codepoints, name, group, subgroup, style and place.
 
     Args:
-        name: one of :data:`GROUPS`, for the group's subgroups with 7 concepts or more, at most the 5 largest; or
-            :data:`ACROSS`, for all eight groups: concepts that no bundled model was trained on, drawn in all six styles.
+        name: one of :data:`GROUPS`: the group's :func:`shared_concepts`, in the subgroups that have 7 or more, at most the 5
+            largest; or :data:`ACROSS`, for all eight groups: concepts that no bundled model was trained on, drawn in all six styles.
         style: one of :data:`fmcourse.hub.STYLES`.
 
     Raises:
         ValueError: an unknown name or style.
     """
     table = _drawings()
+    own = table[table["style"] == choose("style", style, hub.STYLES)]
     if choose("name", name, (*GROUPS, ACROSS)) == ACROSS:
         counts = table.groupby("codepoints")["style"].nunique()
-        kept = set(counts.index[counts == len(hub.STYLES)]) & hub.held_out()[0]
+        own = own[own["codepoints"].isin(set(counts.index[counts == len(hub.STYLES)]) & hub.held_out()[0])]
     else:
-        known = {code for own in shared_concepts().values() for code in own}
-        free = table[(table["style"] == UNSEEN) & (table["group"] == name) & ~table["codepoints"].isin(known)]
-        counts = free["subgroup"].value_counts().sort_index().sort_values(ascending=False, kind="stable")
-        kept = set(free["codepoints"][free["subgroup"].isin(counts.index[counts >= SMALLEST][:MOST])])
-    own = table[(table["style"] == choose("style", style, hub.STYLES)) & table["codepoints"].isin(kept)]
+        own = own[own["codepoints"].isin(shared_concepts()[name])]
+        counts = own["subgroup"].value_counts().sort_index().sort_values(ascending=False, kind="stable")
+        own = own[own["subgroup"].isin(counts.index[counts >= SMALLEST][:MOST])]
     return own.sort_values("codepoints").reset_index(drop=True)
 
 
@@ -179,13 +179,14 @@ def _balanced(answers: np.ndarray, labels: np.ndarray) -> float:
 
 @dataclass(frozen=True)
 class Breadth:
-    """What few-shot probes on the foundations of the sweep got right.
+    """How well the foundations of the sweep were adapted.
 
     Attributes:
-        runs: one mapping per foundation: axis (*styles*, *groups*, *half* or *untrained*), breadth, seed, trained (the styles,
-            or the groups), pairs, and *tasks*: accuracy by task, a share. The task :data:`ACROSS` is there three times:
-            ``ACROSS`` itself in the unseen style, with ``/seen`` in a style that the foundation was trained on, and with
-            ``/shifted`` learnt in that style and tested in the unseen one.
+        runs: one mapping per foundation: axis (*styles*, *groups*, *all* or *untrained*), breadth, seed, trained (the styles,
+            or the groups), pairs, and *tasks*, each with a share that is right. A group's task is there twice: by its name for
+            few-shot probes, with ``/named`` for drawings that lie nearest to their own name among all names of the task. The task
+            :data:`ACROSS` is there three times: as it is in the unseen style, with ``/seen`` in a style that the foundation was
+            trained on, and with ``/shifted`` learnt in that style and tested in the unseen one.
     """
 
     runs: list[dict]
@@ -195,14 +196,13 @@ class Breadth:
         axes = sorted({run["axis"] for run in self.runs})
         return sorted({run["breadth"] for run in self.runs if run["axis"] == choose("axis", axis, axes)})
 
-    def accuracy(self, axis: str, breadth: int, task: str | None = None, part: str | None = None) -> Interval:
-        """Return the accuracy of few-shot probes in percent.
+    def accuracy(self, axis: str, breadth: int, task: str = EXAMPLES, part: str | None = None) -> Interval:
+        """Return what is right, in percent.
 
         Args:
             axis, breadth: which foundations.
-            task: one task; None means the mean over the eight groups' tasks in the unseen style.
-            part: ``inside`` or ``outside``: of those eight, only the tasks of groups that the foundation was, or was not, trained
-                on.
+            task: a task as in :attr:`runs`; :data:`EXAMPLES` or :data:`NAMES` for the mean over the groups' tasks in one of both ways.
+            part: ``inside`` or ``outside``: of those eight only the tasks of groups that the foundation was, or was not, trained on.
 
         Returns:
             The mean over foundations, with Student's t interval over their seeds.
@@ -212,12 +212,12 @@ class Breadth:
         """
         return uncertainty.mean_interval(list(self._by_seed(axis, breadth, task, part).values()))
 
-    def curve(self, axis: str, task: str | None = None, part: str | None = None) -> tuple[list[int], list[Interval]]:
+    def curve(self, axis: str, task: str = EXAMPLES, part: str | None = None) -> tuple[list[int], list[Interval]]:
         """Return the breadths of an axis and the accuracy at each; breadths without such a task are left out."""
         tried = [breadth for breadth in self.breadths(axis) if self._by_seed(axis, breadth, task, part)]
         return tried, [self.accuracy(axis, breadth, task, part) for breadth in tried]
 
-    def change(self, before: tuple[str, int], after: tuple[str, int], task: str | None = None, part: str | None = None) -> Interval:
+    def change(self, before: tuple[str, int], after: tuple[str, int], task: str = EXAMPLES, part: str | None = None) -> Interval:
         """Return by how many points accuracy changes from some foundations to others, those of equal seed being paired.
 
         Args:
@@ -227,18 +227,20 @@ class Breadth:
         first, second = (self._by_seed(*which, task, part) for which in (before, after))
         return uncertainty.mean_interval([second[seed] - value for seed, value in first.items() if seed in second])
 
-    def _by_seed(self, axis: str, breadth: int, task: str | None, part: str | None) -> dict[int, float]:
+    def _by_seed(self, axis: str, breadth: int, task: str, part: str | None) -> dict[int, float]:
         require(breadth in self.breadths(axis), "breadth", f"one of {self.breadths(axis)}", breadth)
         own = [run for run in self.runs if (run["axis"], run["breadth"]) == (axis, breadth)]
         each = {run["seed"]: [run["tasks"][name] for name in self._tasks(run, task, part)] for run in own}
         return {seed: 100 * sum(shares) / len(shares) for seed, shares in sorted(each.items()) if shares}
 
-    def _tasks(self, run: dict, task: str | None, part: str | None) -> list[str]:
-        if task is not None:
-            return [choose("task", task, run["tasks"])]
-        inside = set(run["trained"])
-        wanted = {None: GROUPS, "inside": inside & set(GROUPS), "outside": set(GROUPS) - inside}
-        return [group for group in GROUPS if group in wanted[part]]
+    def _tasks(self, run: dict, task: str, part: str | None) -> list[str]:
+        if choose("task", task, (EXAMPLES, NAMES, *run["tasks"])) in run["tasks"]:
+            return [task]
+        kept = GROUPS
+        if part is not None:
+            inside = choose("part", part, ("inside", "outside")) == "inside"
+            kept = tuple(group for group in GROUPS if (group in run["trained"]) == inside)
+        return [group + ("/named" if task == NAMES else "") for group in kept]
 
 
 def load_breadth() -> Breadth:
