@@ -97,7 +97,7 @@ def task_drawings(name: str, style: str = UNSEEN) -> pd.DataFrame:
 
     Args:
         name: one of :data:`GROUPS`: the group's :func:`shared_concepts`, in the subgroups that have 7 or more, at most the 5
-            largest; or :data:`ACROSS`, for all eight groups: concepts that no bundled model was trained on, drawn in all six styles.
+            largest; or :data:`ACROSS`, for all eight groups: concepts that no bundled model saw, drawn in all six styles.
         style: one of :data:`fmcourse.hub.STYLES`.
 
     Raises:
@@ -201,8 +201,8 @@ class Breadth:
 
         Args:
             axis, breadth: which foundations.
-            task: a task as in :attr:`runs`; :data:`EXAMPLES` or :data:`NAMES` for the mean over the groups' tasks in one of both ways.
-            part: ``inside`` or ``outside``: of those eight only the tasks of groups that the foundation was, or was not, trained on.
+            task: a task as in :attr:`runs`; :data:`EXAMPLES` or :data:`NAMES` for the mean over the groups' tasks in that way.
+            part: ``inside`` or ``outside``: of those eight only the tasks of groups that the foundation was trained on, or not.
 
         Returns:
             The mean over foundations, with Student's t interval over their seeds.

@@ -111,8 +111,8 @@ NUMBERED = re.compile(r"^## ((\d+) · .+)$", re.MULTILINE)
 def rows(text):
     """Return for each notebook of the guide's tables its rows: section, minutes, restart at."""
     parts = re.split(r"^### (\d\d) .+$", text, flags=re.MULTILINE)[1:]
-    lines = {name: [line for line in body.splitlines() if line.startswith("|")][2:] for name, body in zip(parts[::2], parts[1::2])}
-    return {name: [tuple(cell.strip() for cell in line.strip("|").split("|")) for line in own] for name, own in lines.items()}
+    lines = {name: re.findall(r"^\|(.*)\|$", body, re.MULTILINE)[2:] for name, body in zip(parts[::2], parts[1::2])}
+    return {name: [tuple(map(str.strip, line.split("|"))) for line in own] for name, own in lines.items()}
 
 
 def needs(notebook):
@@ -127,7 +127,7 @@ def needs(notebook):
             code = "\n".join(line for line in cell.source.splitlines() if not line.lstrip().startswith(("%", "if \"google")))
             names = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name)]
             own = {node.id for node in names if isinstance(node.ctx, ast.Store)} | set(re.findall(r"def (\w+)", code))
-            own |= {arg.arg for node in ast.walk(ast.parse(code)) if isinstance(node, (ast.FunctionDef, ast.Lambda)) for arg in node.args.args}
+            own |= {node.arg for node in ast.walk(ast.parse(code)) if isinstance(node, ast.arg)}
             used = {defined[node.id] for node in names if node.id in defined and node.id not in own}
             found.setdefault(section, set()).update(used - {0, section})
             defined |= dict.fromkeys(own, section)

@@ -92,7 +92,7 @@ EXERCISES = {
         cases=_answer_cases,
         confirm="Whoever always names the largest class gets 1 in 3 with three classes, however many drawings it has.",
         misconceptions=(
-            Misconception(_each_drawing_alike, "Here every drawing counts the same, so a large class counts more. Average over classes."),
+            Misconception(_each_drawing_alike, "Here every drawing counts the same, so large classes count more. Average over classes."),
             Misconception(_each_answer_alike, "You grouped by what was answered. Group by what is right."),
             Misconception(_worst_class, "This is the class that fares worst: worth knowing, but asked is the mean over classes."),
         ),
@@ -112,9 +112,9 @@ EXERCISES = {
         cases=_size_cases,
         confirm="For GPT-3's 175 billion parameters and 300 billion tokens that is 3.15e23; its paper counts 3.14e23.",
         misconceptions=(
-            Misconception(_forward_only, "This is the way forward alone. Training also goes back, which costs twice as much again."),
+            Misconception(_forward_only, "This is the way forward alone. The way back costs twice as much again."),
             Misconception(_backward_only, "This is the way back alone. Add the way forward."),
-            Misconception(_products, "Each parameter costs a multiplication and an addition, and the way back costs twice the way forward."),
+            Misconception(_products, "Forward, each parameter costs a multiplication and an addition; the way back costs twice that."),
         ),
     ),
 }
