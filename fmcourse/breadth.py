@@ -196,13 +196,17 @@ class Breadth:
         axes = sorted({run["axis"] for run in self.runs})
         return sorted({run["breadth"] for run in self.runs if run["axis"] == choose("axis", axis, axes)})
 
-    def accuracy(self, axis: str, breadth: int, task: str = EXAMPLES, part: str | None = None) -> Interval:
+    def accuracy(
+        self, axis: str, breadth: int, task: str = EXAMPLES, part: str | None = None, above_untrained: bool = False
+    ) -> Interval:
         """Return what is right, in percent.
 
         Args:
             axis, breadth: which foundations.
             task: a task as in :attr:`runs`; :data:`EXAMPLES` or :data:`NAMES` for the mean over the groups' tasks in that way.
             part: ``inside`` or ``outside``: of those eight only the tasks of groups that the foundation was trained on, or not.
+            above_untrained: subtract from each task what foundations with random weights get right in it, on average; so tasks
+                of unequal difficulty can be compared.
 
         Returns:
             The mean over foundations, with Student's t interval over their seeds.
@@ -210,27 +214,40 @@ class Breadth:
         Raises:
             ValueError: an unknown name, or settings that were not tried together.
         """
-        return uncertainty.mean_interval(list(self._by_seed(axis, breadth, task, part).values()))
+        return uncertainty.mean_interval(list(self._by_seed(axis, breadth, task, part, above_untrained).values()))
 
-    def curve(self, axis: str, task: str = EXAMPLES, part: str | None = None) -> tuple[list[int], list[Interval]]:
+    def curve(
+        self, axis: str, task: str = EXAMPLES, part: str | None = None, above_untrained: bool = False
+    ) -> tuple[list[int], list[Interval]]:
         """Return the breadths of an axis and the accuracy at each; breadths without such a task are left out."""
         tried = [breadth for breadth in self.breadths(axis) if self._by_seed(axis, breadth, task, part)]
-        return tried, [self.accuracy(axis, breadth, task, part) for breadth in tried]
+        return tried, [self.accuracy(axis, breadth, task, part, above_untrained) for breadth in tried]
 
-    def change(self, before: tuple[str, int], after: tuple[str, int], task: str = EXAMPLES, part: str | None = None) -> Interval:
+    def change(
+        self,
+        before: tuple[str, int],
+        after: tuple[str, int],
+        task: str = EXAMPLES,
+        part: str | None = None,
+        above_untrained: bool = False,
+    ) -> Interval:
         """Return by how many points accuracy changes from some foundations to others, those of equal seed being paired.
 
         Args:
             before, after: axis and breadth of each.
-            task, part: as in :meth:`accuracy`.
+            task, part, above_untrained: as in :meth:`accuracy`.
         """
-        first, second = (self._by_seed(*which, task, part) for which in (before, after))
+        first, second = (self._by_seed(*which, task, part, above_untrained) for which in (before, after))
         return uncertainty.mean_interval([second[seed] - value for seed, value in first.items() if seed in second])
 
-    def _by_seed(self, axis: str, breadth: int, task: str, part: str | None) -> dict[int, float]:
+    def _by_seed(
+        self, axis: str, breadth: int, task: str, part: str | None, above_untrained: bool = False
+    ) -> dict[int, float]:
         require(breadth in self.breadths(axis), "breadth", f"one of {self.breadths(axis)}", breadth)
         own = [run for run in self.runs if (run["axis"], run["breadth"]) == (axis, breadth)]
-        each = {run["seed"]: [run["tasks"][name] for name in self._tasks(run, task, part)] for run in own}
+        blank = [run["tasks"] for run in self.runs if run["axis"] == "untrained"] if above_untrained else []
+        base = {name: sum(tasks[name] for tasks in blank) / len(blank) if blank else 0.0 for name in own[0]["tasks"]}
+        each = {run["seed"]: [run["tasks"][name] - base[name] for name in self._tasks(run, task, part)] for run in own}
         return {seed: 100 * sum(shares) / len(shares) for seed, shares in sorted(each.items()) if shares}
 
     def _tasks(self, run: dict, task: str, part: str | None) -> list[str]:

@@ -136,6 +136,14 @@ def test_means_on_paper():
     assert SMALL.accuracy("groups", 1, breadth.NAMES, "inside").estimate == pytest.approx(35)
 
 
+def test_above_untrained_a_hard_task_and_an_easy_one_can_be_compared():
+    blank = run("untrained", 0, 0, [], 0, 0.1)
+    blank["tasks"]["objects"] = 0.5
+    both = Breadth([*SMALL.runs[:2], blank])
+    assert both.accuracy("groups", 1, part="inside", above_untrained=True).estimate == pytest.approx((30 + 50) / 2)
+    assert both.accuracy("groups", 1, part="outside", above_untrained=True).estimate == pytest.approx((30 + (6 * 10 - 30) / 7) / 2)
+
+
 def test_a_change_pairs_equal_seeds():
     change = SMALL.change(("groups", 1), ("groups", 8))
     assert change.estimate == pytest.approx(((50 - 45) + (70 - 25)) / 2)
