@@ -9,6 +9,7 @@ from doubles import says
 
 from fmcourse import breadth, hub
 from fmcourse.breadth import ACROSS, GROUPS, Breadth, few_shot, few_shot_task, shared_concepts, task_drawings
+from fmcourse.clip import linear_probe
 
 KNOWN = {code for own in shared_concepts().values() for code in own}
 
@@ -164,3 +165,31 @@ def test_unknown_settings_are_named():
         SMALL.accuracy("groups", 1, task="flags")
     with says(ValueError, "part: expected one of 'inside', 'outside', got 'in'"):
         SMALL.accuracy("groups", 1, part="in")
+
+
+# What ships.
+
+
+def test_the_bundled_sweep_holds_the_amount_fixed_and_has_its_controls():
+    sweep = breadth.load_breadth()
+    assert sweep.breadths("styles") == [1, 2, 4, 5] and sweep.breadths("groups") == [1, 2, 4, 8]
+    pairs = {axis: {run["pairs"] for run in sweep.runs if run["axis"] == axis} for axis in ("styles", "groups", "all", "untrained")}
+    assert pairs == {"styles": {808}, "groups": {240}, "all": {4040}, "untrained": {0}}
+    assert all(len(run["trained"]) == run["breadth"] for run in sweep.runs if run["axis"] in ("styles", "groups"))
+    assert sweep.accuracy("untrained", 0, breadth.NAMES).estimate < 5  # chance is 1 to 3% in these tasks
+
+
+@pytest.mark.parametrize("key", ["1", "5"])
+def test_the_cached_rows_give_the_figure_that_ships(key):
+    sweep, task = breadth.load_breadth(), few_shot_task("food-drink")
+    rows = breadth.foundation_rows(key, "food-drink")
+    assert rows.shape == (len(task.labels), 128) and torch.allclose(rows.norm(dim=1), torch.ones(len(rows)), atol=2e-3)
+    wanted = ("styles", int(key), 0)
+    shipped, = (run["tasks"]["food-drink"] for run in sweep.runs if (run["axis"], run["breadth"], run["seed"]) == wanted)
+    again = few_shot(rows, task.labels, linear_probe).mean()
+    assert again == pytest.approx(shipped, abs=0.02)  # the rows were rounded to half precision
+
+
+def test_unknown_rows_are_named():
+    with says(ValueError, "key: expected one of '1', '5', got '4'"):
+        breadth.foundation_rows("4", "objects")
