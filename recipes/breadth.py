@@ -14,6 +14,9 @@ Pilots (seed 100, Twemoji in the unseen style's place): with outlines and colour
 examples (37% with four styles and 39% with one, against 40%); without them they gave 42% and 44%. So 700 steps without them were
 chosen. Fixed before the run, from examples, in points: five styles minus one above 0 (band 0 to 15), eight
 groups minus one above 0 (0 to 10), *all* minus five styles above 0 (0 to 20).
+
+*longer*, with three times as many steps, was planned after the first three axes had shown no effect of breadth: five styles minus one
+above 0 (0 to 15).
 """
 
 from __future__ import annotations
@@ -36,7 +39,8 @@ from recipes.emoji_clip import model_texts
 from recipes.emoji_pairs import Pictures, read_pictures
 
 STEPS, BATCH, PILOT_SEED, PILOT_STYLE = 700, 64, 100, "twemoji"
-BREADTHS = {"styles": (5, 1, 2, 4), "groups": (8, 1, 2, 4), "all": (5,), "untrained": (0,)}
+BREADTHS = {"styles": (5, 1, 2, 4), "groups": (8, 1, 2, 4), "all": (5,), "untrained": (0,), "longer": (1, 5)}
+LONGER = 3  # times as many steps
 SEEDS = range(3)
 CACHED = (1, 5)  # numbers of styles whose foundation's features ship
 
@@ -65,8 +69,12 @@ def settings() -> list[tuple[str, int, int]]:
 
 def kept_run(axis: str, width: int, seed: int) -> dict:
     """Return one foundation's row, now or from an earlier call."""
-    path = work_folder("breadth") / f"{axis}-{width}-{seed}-{STEPS}.json"
+    path = work_folder("breadth") / f"{axis}-{width}-{seed}-{steps_of(axis)}.json"
     return kept_json(path, functools.partial(one_foundation, axis, width, seed))
+
+
+def steps_of(axis: str) -> int:
+    return STEPS * (LONGER if axis == "longer" else 1)
 
 
 def one_foundation(axis: str, width: int, seed: int) -> dict:
@@ -89,9 +97,10 @@ def foundation(axis: str, width: int, seed: int) -> tuple:
     if axis == "untrained":
         return *untrained(seed), [], 0
     pictures, trained = chosen_pairs(axis, width, seed)
-    checkpoint = work_folder("breadth") / f"{axis}-{width}-{seed}-{STEPS}.pt"
+    steps = steps_of(axis)
+    checkpoint = work_folder("breadth") / f"{axis}-{width}-{seed}-{steps}.pt"
     captions = sweep_clip.own_captions(pictures)
-    model, tokenizer, _ = sweep_clip.train(pictures, captions, STEPS, seed, checkpoint, batch=BATCH, varied=False)
+    model, tokenizer, _ = sweep_clip.train(pictures, captions, steps, seed, checkpoint, batch=BATCH, varied=False)
     return model, tokenizer, trained, len(pictures.label)
 
 
