@@ -182,8 +182,8 @@ class Breadth:
     """How well the foundations of the sweep were adapted.
 
     Attributes:
-        runs: one mapping per foundation: axis (*styles*, *groups*, *all* or *untrained*), breadth, seed, trained (the styles,
-            or the groups), pairs, and *tasks*, each with a share that is right. A group's task is there twice: by its name for
+        runs: one mapping per foundation: axis (*styles*, *groups*, *all*, *longer* or *untrained*), breadth, seed, trained (the
+            styles, or the groups), pairs, and *tasks*, each with a share that is right. A group's task is there twice: by its name for
             few-shot probes, with ``/named`` for drawings that lie nearest to their own name among all names of the task. The task
             :data:`ACROSS` is there three times: as it is in the unseen style, with ``/seen`` in a style that the foundation was
             trained on, and with ``/shifted`` learnt in that style and tested in the unseen one.
