@@ -23,6 +23,7 @@ _FUNCTIONS = {
     "load_smollm2": "smollm2",
 }
 _MODULES = (
+    "breadth",
     "bundle",
     "clip",
     "embeddings",

@@ -42,6 +42,22 @@ QUESTIONS = {
         high=10_000,
         unit="million characters",
     ),
+    "years": Question(
+        "Our largest language model took about an hour of one core. How many years of that core would GPT-3 have taken?",
+        low=1,
+        high=1e12,
+        unit="years",
+    ),
+    "breadth": Question(
+        "808 drawings to learn from, of five styles in place of one. By how much does few-shot accuracy in a sixth style change?",
+        low=-100,
+        high=100,
+        unit="percentage points",
+    ),
+    "groups": Question(
+        "48 concepts to learn from, of eight groups in place of one. On which tasks does that help?",
+        choices=("all", "only those of other groups", "only those of the same group", "none clearly"),
+    ),
     "left-out": Question(
         "Four deployers leave out the same group in place of a different one each, none gets worse by it. By which factor does"
         " the share that all four fail rise in the group that is failed most?",

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from fmcourse.homogenization import World
 
-__all__ = ["alarm_explorer", "answer_length_explorer", "picture_search", "prompt_box", "shared_omission"]
+__all__ = ["alarm_explorer", "answer_length_explorer", "picture_search", "prompt_box", "shared_omission", "shots_explorer"]
 
 SHOWN_TOKENS = 12
 SHOWN_PICTURES = 12
@@ -204,3 +204,25 @@ def _groups_chart(worlds: Sequence[World]) -> str:
     bars = [(f"{place}.", sum(column) / len(worlds)) for place, column in enumerate(zip(*rates), 1)]
     said = f"<p>mean error {error:.1%}, H {ratio:.2f}; groups by the share of their people whom all deployers fail:</p>"
     return said + _bars(bars, pixels=3_000)
+
+
+def shots_explorer(accuracy: Mapping[str, Sequence[float]]) -> ipywidgets.VBox:
+    """Return a slider for the number of examples of a class, above bars: how well each foundation is adapted with so many.
+
+    Args:
+        accuracy: foundation to its accuracies with 1, 2, ... examples of a class, shares; equally many for each foundation.
+    """
+    import ipywidgets
+
+    counts = {name: len(values) for name, values in accuracy.items()}
+    require(len(set(counts.values())) == 1 and 0 not in counts.values(), "accuracy", "equally many for each foundation", counts)
+    slider = ipywidgets.IntSlider(1, min=1, max=min(counts.values()), description="examples")
+    chart = ipywidgets.HTML()
+
+    def redraw(change: object = None) -> None:
+        bars = _bars([(name, float(values[slider.value - 1])) for name, values in accuracy.items()])
+        chart.value = f"{bars}<p>Accuracy after {slider.value} of each class.</p>"
+
+    slider.observe(redraw, names="value")
+    redraw()
+    return ipywidgets.VBox([slider, chart])

@@ -99,6 +99,7 @@ def train(
     checkpoint: Path | None = None,
     lr: float = LR,
     batch: int = BATCH,
+    varied: bool = True,
 ) -> tuple[VisionTextDualEncoderModel, PreTrainedTokenizerFast, training.Run]:
     """Train a sweep CLIP from nothing; equal arguments give equal weights (on one machine with one number of threads).
 
@@ -110,12 +111,13 @@ def train(
         checkpoint: a file to go on from when it exists, of this run alone: it does not know the pictures and captions.
         lr: the largest learning rate.
         batch: pairs in a step, at most; no concept is in a batch twice.
+        varied: whether some pictures get outlines, other colours, paper or noise; else all stay in the style that they have.
 
     Returns:
         The model in evaluation mode, its tokenizer, which was trained on the captions, and what the loop did.
     """
     tokenizer = make_tokenizer(sorted({text for own in captions for text in own}))
-    sampler = Sampler(pictures, captions, tokenizer, seed, batch)
+    sampler = Sampler(pictures, captions, tokenizer, seed, batch, varied)
     torch.manual_seed(seed)
     model = make_model(len(tokenizer))
     run = training.fit(
@@ -146,9 +148,16 @@ class Sampler:
     """Draws batches: concepts without repetition, for each a style, at times a tone, and one of the picture's captions."""
 
     def __init__(
-        self, pictures: Pictures, captions: list[list[str]], tokenizer: PreTrainedTokenizerFast, seed: int, batch: int = BATCH
+        self,
+        pictures: Pictures,
+        captions: list[list[str]],
+        tokenizer: PreTrainedTokenizerFast,
+        seed: int,
+        batch: int = BATCH,
+        varied: bool = True,
     ) -> None:
         self.draws = Draws(pictures)
+        self.lined_share, self.painted_share = (LINE_ART, PAINTED) if varied else (0.0, 0.0)
         self.count = min(batch, int((self.draws.weights > 0).sum()))
         torch.manual_seed(seed)
         self.plain = reduced_bytes(pictures.pixels, lined=False)
@@ -163,17 +172,18 @@ class Sampler:
         concepts, chosen = self.draws.draw(self.count)
         texts = [own[torch.randint(len(own), ()).item()] for own in (self.choices[index] for index in chosen.tolist())]
         tokens = nn.utils.rnn.pad_sequence([self.ids[index] for index in texts], batch_first=True)  # [PAD] is 0
-        lined = torch.rand(self.count, 1, 1, 1) < LINE_ART
+        lined = torch.rand(self.count, 1, 1, 1) < self.lined_share
         x = move(torch.where(lined, self.lined[chosen], self.plain[chosen]).float() / 255, self.draws.may_flip[concepts])
-        pixels = some_painted(x).contiguous(memory_format=torch.channels_last)
+        pixels = some_painted(x, self.painted_share).contiguous(memory_format=torch.channels_last)
         return {"pixels": pixels, "input_ids": tokens, "attention_mask": (tokens != 0).long(), "text": torch.tensor(texts)}
 
 
-def some_painted(x: torch.Tensor) -> torch.Tensor:
-    """Lay pictures on white and normalize them; a share of PAINTED is distorted: more than that slows the learning down."""
+def some_painted(x: torch.Tensor, share: float = PAINTED) -> torch.Tensor:
+    """Lay pictures on white and normalize them; a share is distorted: more than PAINTED slows the learning down."""
     pixels = (x[:, :3] + 1 - x[:, 3:] - MEAN) / STD
-    chosen = (torch.rand(len(x)) < PAINTED).nonzero()[:, 0]
-    pixels[chosen] = painted(x[chosen])
+    chosen = (torch.rand(len(x)) < share).nonzero()[:, 0]
+    if len(chosen):
+        pixels[chosen] = painted(x[chosen])
     return pixels
 
 

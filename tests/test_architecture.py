@@ -24,7 +24,7 @@ IMPORT_SECONDS = 0.2
 LAYERS = {
     "ground": [{"arguments"}, {"progress", "bundle"}, {"environment", "uncertainty"}, {"plotting", "health"}],
     "workshop": [{"download", "smollm2", "batches", "checkpoints"}, {"hub", "training", "evidence"}],
-    "topics": [{"emergence", "homogenization", "clip", "generation", "embeddings", "safeguards"}],
+    "topics": [{"emergence", "homogenization", "clip", "generation", "embeddings", "safeguards", "breadth"}],
     "classroom": [{"predictions", "exercises", "widgets"}],
 }
 ROW = {module: row for row, modules in enumerate(sum(LAYERS.values(), [])) for module in modules}

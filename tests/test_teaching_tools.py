@@ -1,8 +1,10 @@
-"""The answer key holds every folded solution of the notebooks; the check before class says what is missing."""
+"""The answer key holds every folded solution; the check before class says what is missing; the guide's tables hold."""
 
 from __future__ import annotations
 
+import ast
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -98,3 +100,60 @@ def test_an_old_page_is_noticed_and_a_new_one_is_ready(house, capsys, monkeypatc
     assert capsys.readouterr().out == "Ready: environment, notebooks, pages and answer key are in place.\n"
     os.utime(root / "build" / "00_two.html", (0, 0))
     assert list(ready.missing(root)) == ["build/00_two.html: older than its notebook; run `make course`"]
+
+
+# The guide's tables: minutes and restart points.
+
+TABLES = (ROOT / "TEACHING.md").read_text(encoding="utf-8").partition("## Minutes and restart points")[2].partition("\n## ")[0]
+NUMBERED = re.compile(r"^## ((\d+) · .+)$", re.MULTILINE)
+
+
+def rows(text):
+    """Return for each notebook of the guide's tables its rows: section, minutes, restart at."""
+    parts = re.split(r"^### (\d\d) .+$", text, flags=re.MULTILINE)[1:]
+    lines = {name: re.findall(r"^\|(.*)\|$", body, re.MULTILINE)[2:] for name, body in zip(parts[::2], parts[1::2])}
+    return {name: [tuple(map(str.strip, line.split("|"))) for line in own] for name, own in lines.items()}
+
+
+def needs(notebook):
+    """Return for each numbered section the numbers of the earlier sections that defined, last, a name that it uses."""
+    section, defined, found = 0, {}, {}
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            for heading in re.findall(r"^##? .+$", cell.source, re.MULTILINE):
+                numbered = NUMBERED.match(heading)
+                section = int(numbered[2]) if numbered else None if section else 0
+        elif section is not None:
+            code = "\n".join(line for line in cell.source.splitlines() if not line.lstrip().startswith(("%", "if \"google")))
+            names = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name)]
+            own = {node.id for node in names if isinstance(node.ctx, ast.Store)} | set(re.findall(r"def (\w+)", code))
+            own |= {node.arg for node in ast.walk(ast.parse(code)) if isinstance(node, ast.arg)}
+            used = {defined[node.id] for node in names if node.id in defined and node.id not in own}
+            found.setdefault(section, set()).update(used - {0, section})
+            defined |= dict.fromkeys(own, section)
+    return found
+
+
+def test_the_needs_of_a_section_on_paper():
+    cells = [new_code_cell("import a"), new_markdown_cell("## 1 · One"), new_code_cell("x = a.b\ny = 2")]
+    cells += [new_markdown_cell("Words.\n\n## 2 · Two"), new_code_cell("print(x, [y for y in range(3)])")]
+    cells += [new_markdown_cell("## 3 · Three"), new_code_cell("def f(x):\n    return a\n\nf(1)"), new_markdown_cell("## Evidence")]
+    assert needs(new_notebook(cells=[*cells, new_code_cell("print(x)")])) == {0: set(), 1: set(), 2: {1}, 3: set()}
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_the_guide_lists_every_section_with_its_minutes(path):
+    named = rows(TABLES)[path.stem[:2]]
+    text = "\n".join(cell.source for cell in form.read(path).cells if cell.cell_type == "markdown")
+    assert [section for section, _, _ in named] == [heading for heading, _ in NUMBERED.findall(text)]
+    assert all(1 <= int(minutes) <= 20 for _, minutes, _ in named)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_section_runs_from_its_restart_point(path):
+    wanted = needs(form.read(path))
+    for section, _, restart in rows(TABLES)[path.stem[:2]]:
+        number, first = int(section.split()[0]), {int(part) for part in re.findall(r"\d+", restart)}
+        assert restart == "itself" if not first else max(first) < number, section
+        lacking = set().union(*(wanted.get(part, set()) for part in (number, *first))) - first - {number}
+        assert not lacking, f"{section}: needs section {sorted(lacking)} as well"

@@ -20,6 +20,7 @@ from fmcourse.widgets import (
     picture_search,
     prompt_box,
     shared_omission,
+    shots_explorer,
 )
 
 PROMPT = "abc"
@@ -234,3 +235,19 @@ def test_a_higher_threshold_rings_less_in_every_era():
 def test_an_alarm_needs_windows_in_each_era(scores):
     with says(ValueError, f"scores: expected at least one window in each era, got {list(scores)}"):
         alarm_explorer(scores, 1.0)
+
+
+# Few examples.
+
+
+def test_the_bars_are_those_of_the_chosen_number_of_examples():
+    explorer = shots_explorer({"narrow": [0.25, 0.5], "broad": [0.375, 0.75]})
+    assert shown(explorer) == [("narrow", "25.0"), ("broad", "37.5")]
+    slider(explorer, "examples").value = 2
+    assert shown(explorer) == [("narrow", "50.0"), ("broad", "75.0")] and "after 2 of each class" in chart(explorer)
+
+
+@pytest.mark.parametrize("accuracy, got", [({}, "{}"), ({"a": []}, "{'a': 0}"), ({"a": [1], "b": [1, 1]}, "{'a': 1, 'b': 2}")])
+def test_foundations_with_other_numbers_of_accuracies_are_named(accuracy, got):
+    with says(ValueError, f"accuracy: expected equally many for each foundation, got {got}"):
+        shots_explorer(accuracy)
