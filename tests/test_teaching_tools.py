@@ -128,6 +128,8 @@ def needs(notebook):
             names = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name)]
             own = {node.id for node in names if isinstance(node.ctx, ast.Store)} | set(re.findall(r"def (\w+)", code))
             own |= {node.arg for node in ast.walk(ast.parse(code)) if isinstance(node, ast.arg)}
+            imports = [node for node in ast.walk(ast.parse(code)) if isinstance(node, (ast.Import, ast.ImportFrom))]
+            own |= {alias.asname or alias.name.partition(".")[0] for node in imports for alias in node.names}
             used = {defined[node.id] for node in names if node.id in defined and node.id not in own}
             found.setdefault(section, set()).update(used - {0, section})
             defined |= dict.fromkeys(own, section)
@@ -137,8 +139,9 @@ def needs(notebook):
 def test_the_needs_of_a_section_on_paper():
     cells = [new_code_cell("import a"), new_markdown_cell("## 1 · One"), new_code_cell("x = a.b\ny = 2")]
     cells += [new_markdown_cell("Words.\n\n## 2 · Two"), new_code_cell("print(x, [y for y in range(3)])")]
-    cells += [new_markdown_cell("## 3 · Three"), new_code_cell("def f(x):\n    return a\n\nf(1)"), new_markdown_cell("## Evidence")]
-    assert needs(new_notebook(cells=[*cells, new_code_cell("print(x)")])) == {0: set(), 1: set(), 2: {1}, 3: set()}
+    cells += [new_markdown_cell("## 3 · Three"), new_code_cell("def f(x):\n    return a\n\nf(1)\nimport b.c")]
+    cells += [new_markdown_cell("## 4 · Four"), new_code_cell("b.c"), new_markdown_cell("## Evidence")]
+    assert needs(new_notebook(cells=[*cells, new_code_cell("print(x)")])) == {0: set(), 1: set(), 2: {1}, 3: set(), 4: {3}}
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
