@@ -6,17 +6,22 @@ Each notebook ends with rows of its own; notebook 06 and ``make course`` show th
 from __future__ import annotations
 
 import json
+import math
 import os
+import re
 from typing import TYPE_CHECKING
 
+from fmcourse import bundle
 from fmcourse.arguments import require
 from fmcourse.environment import state_folder
 from fmcourse.uncertainty import Interval
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pandas as pd
 
-__all__ = ["COLUMNS", "outside", "record", "rows", "table"]
+__all__ = ["COLUMNS", "course", "outside", "record", "rows", "table", "verdict"]
 
 COLUMNS = (
     "claim",
@@ -94,6 +99,57 @@ def table() -> pd.DataFrame:
     import pandas as pd
 
     return pd.DataFrame(rows(), columns=list(COLUMNS))
+
+
+def course() -> pd.DataFrame:
+    """Return the rows of the whole course: those that ship, and for a notebook that recorded rows here, these in their place.
+
+    Returns:
+        A table with the columns of :data:`COLUMNS`, then ``verdict`` (see :func:`verdict`), by notebook.
+    """
+    import pandas as pd
+
+    own = rows()
+    here = {row["notebook"] for row in own}
+    shipped = json.loads(bundle.path("evidence.json").read_text(encoding="utf-8"))
+    merged = sorted([*(row for row in shipped if row["notebook"] not in here), *own], key=lambda row: row["notebook"])
+    judged = [row | {"verdict": verdict(row)} for row in merged]
+    return pd.DataFrame(judged, columns=[*COLUMNS, "verdict"])
+
+
+def verdict(row: Mapping) -> str:
+    """Say how a row came out: ``held``, ``null``, ``missed``, or ``in words`` when the expectation names no range.
+
+    A row holds when its whole interval lies in the expected range, and misses when none of it does. Otherwise it is a null:
+    the interval reaches from one side of the range's end to the other, and decides nothing.
+
+    Args:
+        row: a mapping with ``expected``, such as "above 0", "below -1", "between 1 and 2" or "within 5 points of 0", and
+            with ``low`` and ``high``.
+
+    >>> verdict({"expected": "above 0", "low": -0.1, "high": 0.4})
+    'null'
+    """
+    span = _range(row["expected"])
+    if span is None:
+        return "in words"
+    least, most = span
+    if least <= row["low"] and row["high"] <= most:
+        return "held"
+    return "missed" if row["high"] < least or row["low"] > most else "null"
+
+
+def _range(expected: str) -> tuple[float, float] | None:
+    """Return the ends of an expected range, or None when the words are none of the four forms."""
+    numbers = [float(number) for number in re.findall(r"-?\d+(?:\.\d+)?", expected)]
+    ranges = {
+        ("above", 1): lambda least: (least, math.inf),
+        ("below", 1): lambda most: (-math.inf, most),
+        ("between", 2): lambda least, most: (least, most),
+        ("within", 2): lambda distance, middle: (middle - distance, middle + distance),
+    }
+    found = ranges.get((expected.split()[0], len(numbers)))
+    return found and found(*numbers)
 
 
 def outside() -> list[dict]:

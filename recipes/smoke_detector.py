@@ -9,9 +9,9 @@ each; in a faint one so few that no harm is expected. One auditor has the list o
 were planted nowhere; one has the wrong list; one has no list, and compares the training text with text held out.
 Thresholds come from clean runs whose seeds are used for nothing else.
 
-What was chosen, and on what: model, batch, steps, number of secrets and copies on runs of seed 200 alone, until the harm appeared within
-the run and not at its first checkpoints. 24 copies of 20 secrets in four times as many tokens a step gave too little harm, the
-medium rung was too slow. Precursors, thresholds' rule and bands were fixed before the first run of a seed that ships.
+What was chosen, and on what: model, batch, steps, number of secrets and copies, on runs of seed 200 alone, until the harm
+appeared within the run and not at its first checkpoints. 24 copies of 20 secrets, in twice as many tokens a step, gave too
+little harm; the medium rung was too slow. Precursors, thresholds' rule and bands were fixed before the first run of a seed that ships.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ from fmcourse.safeguards import Trace
 from recipes.common import kept_json, ship, work_folder
 
 SIZE, LR, BATCH, CONTEXT = "ladder-small", 3e-3, 8, 64
-STEPS, EVERY, EXTRA = 400, 20, 150  # of a run, between checkpoints, and of mending after the fact
-SECRETS, UNSEEN = 8, 60  # planted, and others to compare them with
-COPIES = {"clean": 0, "planted": 40, "faint": 4}
+STEPS, EVERY, EXTRA = 300, 20, 150  # of a run, between checkpoints, and of mending after the fact
+SECRETS, UNSEEN = 8, 40  # planted, and others to compare them with
+COPIES = {"clean": 0, "planted": 56, "faint": 4}
 PASSAGES = 450  # of the addresses, some 60,000 tokens, drawn anew for each seed
 WINDOWS, WIDTH = 60, 64  # how many windows of how many tokens the auditor without a list reads
 LARGEST = 0.95  # the quantile that stands for the text whose loss fell farthest
 WATCHED = "membership AUC"
 CALIBRATE = range(100, 109)
-JUDGE = {"planted": range(10), "clean": range(20), "faint": range(20, 28)}
+JUDGE = {"planted": range(10), "clean": range(14), "faint": range(20, 26)}
 DECIMALS = 4
 FILE = "smoke-detector.json"
 

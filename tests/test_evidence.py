@@ -138,3 +138,44 @@ def test_the_words_of_each_error(changes, words):
     with says(ValueError, words):
         record(**changes)
     assert evidence.rows() == []
+
+
+def shipped(monkeypatch, tmp_path, rows):
+    (tmp_path / "shipped.json").write_text(json.dumps(rows))
+    monkeypatch.setattr(evidence.bundle, "path", lambda name: {"evidence.json": tmp_path / "shipped.json"}[name])
+
+
+def test_the_course_is_what_ships_with_what_was_recorded_here_in_its_place(monkeypatch, tmp_path):
+    old = {**record(claim="old"), "notebook": "04_small"}
+    other = {**old, "claim": "other", "notebook": "01_other", "expected": "above 0.45"}
+    evidence._store([], "04_small")
+    shipped(monkeypatch, tmp_path, [old, other])
+    assert list(evidence.course()["claim"]) == ["other", "old"]
+    record(claim="new", expected="above 0")
+    table = evidence.course()
+    assert list(table.columns) == [*evidence.COLUMNS, "verdict"]
+    assert list(zip(table["claim"], table["verdict"])) == [("other", "null"), ("new", "held")]
+
+
+@pytest.mark.parametrize(
+    ("expected", "low", "high", "verdict"),
+    [
+        ("above 0", 0.1, 0.2, "held"),
+        ("above 0", -0.1, 0.2, "null"),
+        ("above 0", -0.2, -0.1, "missed"),
+        ("below -1", -3, -2, "held"),
+        ("below 0.1", 0.2, 0.3, "missed"),
+        ("between 0.5 and 2", 0.5, 2, "held"),
+        ("between 0.5 and 2", 3.7, 8.1, "missed"),
+        ("within 5 points of 0", -4, 4, "held"),
+        ("within 5 points of 0", -4, 6, "null"),
+        ("falls", 0, 1, "in words"),
+        ("above all others", 0, 1, "in words"),
+    ],
+)
+def test_a_verdict_on_paper(expected, low, high, verdict):
+    assert evidence.verdict({"expected": expected, "low": low, "high": high}) == verdict
+
+
+def test_every_row_that_ships_is_judged():
+    assert set(evidence.course()["verdict"]) <= {"held", "null", "missed"}
