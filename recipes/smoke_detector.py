@@ -11,7 +11,8 @@ Thresholds come from clean runs whose seeds are used for nothing else.
 
 What was chosen, and on what: model, batch, steps, number of secrets and copies, on runs of seed 200 alone, until the harm
 appeared within the run and not at its first checkpoints. 24 copies of 20 secrets, in twice as many tokens a step, gave too
-little harm; the medium rung was too slow. Precursors, thresholds' rule and bands were fixed before the first run of a seed that ships.
+little harm; the medium rung was too slow. A first start with 400 steps and 40 copies was broken off after its first clean
+calibration run, for lack of time. Precursors, the thresholds' rule and the bands were fixed before the first run that ships.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ WINDOWS, WIDTH = 60, 64  # how many windows of how many tokens the auditor witho
 LARGEST = 0.95  # the quantile that stands for the text whose loss fell farthest
 WATCHED = "membership AUC"
 CALIBRATE = range(100, 109)
-JUDGE = {"planted": range(10), "clean": range(14), "faint": range(20, 26)}
+JUDGE = {"planted": range(10), "clean": range(20), "faint": range(20, 30)}
 DECIMALS = 4
 FILE = "smoke-detector.json"
 
@@ -118,8 +119,9 @@ class Study:
         del kept["step"]
         return Trace(self.copies > 0, role, steps, kept, harm, self.seed)
 
-    def fit(self, corpus: torch.Tensor, first: int = 0, last: int = STEPS, measure: Callable | None = None) -> training.Run:
-        """Train from step `first` to the end of a cosine that ends at `last`, with a new optimizer."""
+    def fit(self, corpus: torch.Tensor, first: int = 0, last: int | None = None, measure: Callable | None = None) -> training.Run:
+        """Train from step `first` to the end of a cosine that ends at `last` (None: that of a run), with a new optimizer."""
+        last = STEPS if last is None else last
         return training.fit(
             self.model,
             lambda step: training.crops(corpus, BATCH, CONTEXT),

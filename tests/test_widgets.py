@@ -12,9 +12,11 @@ from doubles import Letters, drawings, says, tiny_clip, tiny_gpt_neo
 from fmcourse import clip
 from fmcourse.generation import Greedy, Sample, generate, next_logits
 from fmcourse.homogenization import World
+from fmcourse.safeguards import Trace
 from fmcourse.widgets import (
     SHOWN_PICTURES,
     SHOWN_TOKENS,
+    alarm_explorer,
     answer_length_explorer,
     picture_search,
     prompt_box,
@@ -217,3 +219,19 @@ def test_many_steps_are_thinned_out():
 def test_an_accuracy_for_each_step(steps, accuracy):
     with says(ValueError, f"accuracy: expected one for each of the {len(steps)} steps, got {len(accuracy)}"):
         answer_length_explorer(steps, accuracy)
+
+
+def traced(values, harm=(0, 0, 0), role="judge"):
+    return Trace(any(harm), role, [0, 10, 20], {"auc": list(values)}, list(harm), 0)
+
+
+def test_the_slider_starts_at_the_calibrated_threshold_and_rings_more_when_it_is_lowered():
+    runs = [traced([0.4, 0.6, 0.5], role="calibrate"), traced([0.5, 0.55, 0.5]), traced([0.5, 0.7, 0.9], (0, 0, 0.5))]
+    explorer = alarm_explorer(runs, "auc")
+    assert slider(explorer, "threshold").value == 0.6
+    assert shown(explorer) == [("warned in time", "100.0"), ("false alarms", "0.0")]
+    assert "Median lead 10 steps, shortest 10; harmful runs that ring: 1." in chart(explorer)
+    slider(explorer, "threshold").value = 0.4
+    assert shown(explorer) == [("warned in time", "100.0"), ("false alarms", "100.0")] and "lead 20 steps" in chart(explorer)
+    slider(explorer, "threshold").value = 0.9
+    assert shown(explorer) == [("warned in time", "0.0"), ("false alarms", "0.0")] and "No harmful run rings." in chart(explorer)
