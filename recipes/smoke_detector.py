@@ -12,7 +12,8 @@ Thresholds come from clean runs whose seeds are used for nothing else.
 What was chosen, and on what: model, batch, steps, number of secrets and copies, on runs of seed 200 alone, until the harm
 appeared within the run and not at its first checkpoints. 24 copies of 20 secrets, in twice as many tokens a step, gave too
 little harm; the medium rung was too slow. A first start with 400 steps and 40 copies was broken off after its first clean
-calibration run, for lack of time. Precursors, the thresholds' rule and the bands were fixed before the first run that ships.
+calibration run, for lack of time. Precursors, the thresholds' rule and the bands were fixed before the first run that ships. The loss on the
+passages that the training was for was added after a first pass had shown that the loss on text held out pays for undoing it.
 """
 
 from __future__ import annotations
@@ -85,6 +86,7 @@ class Study:
         passages = [passage for text in texts("train") for passage in text.split("\n\n")]
         plain = random.Random(seed).sample(passages, PASSAGES)
         self.passages = memorization.plant(plain, self.secrets, copies, seed)
+        self.wanted = self.windows(self.ids(plain))
         self.held_out = self.windows(self.ids(texts("validation")))
         self.weights: list[dict] = []  # of the checkpoints, in their order
 
@@ -165,22 +167,27 @@ class Study:
         return np.array([generation.token_losses(self.model, window).mean().item() for window in windows])
 
     def mend(self, trace: Trace, threshold: float) -> list[dict]:
-        """Return what each way of mending leaves; the weights of all checkpoints are at hand."""
+        """Return what each way of mending leaves, beside never having trained; the weights of all checkpoints are at hand."""
         kept, end = dict(zip(trace.steps, self.weights)), self.weights[-1]
         rung = safeguards.alarm(trace, WATCHED, threshold)
-        ways = {"nothing": self.outcome(end), "halfway back to the start": self.outcome(clip.interpolate(self.start, end, 0.5))}
+        ways = {"nothing": self.outcome(end), "never trained": self.outcome(self.start)}
+        ways["halfway back to the start"] = self.outcome(clip.interpolate(self.start, end, 0.5))
         ways["deduplicated data after the end"] = self.outcome(end, 0, EXTRA) | {"extra_steps": EXTRA}
         if rung is not None and rung < STEPS:
             ways["deduplicated data from the alarm on"] = self.outcome(kept[rung], rung, STEPS)
         return [{"seed": self.seed, "way": way, "extra_steps": 0, **outcome} for way, outcome in ways.items()]
 
     def outcome(self, weights: dict, first: int = 0, last: int = 0) -> dict:
-        """Return harm, leak and loss of some weights, after training on deduplicated data from one step to another."""
+        """Return harm, leak and losses of some weights, after training on deduplicated data from one step to another.
+
+        One loss is on text held out, one on the passages that the training was for, without the secrets.
+        """
         self.model.load_state_dict(weights)
         if last > first:
             self.fit(self.deduplicated, first, last)
         found = self.audit()
         figures = {"harm": found["harm"], "leak": found[WATCHED], "loss": self.losses(self.held_out).mean()}
+        figures["wanted_loss"] = self.losses(self.wanted).mean()
         return {name: round(float(value), DECIMALS) for name, value in figures.items()}
 
     def pilot(self) -> None:

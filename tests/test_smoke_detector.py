@@ -24,7 +24,8 @@ def test_a_planted_run_is_followed_mended_and_kept(small, monkeypatch):
     assert list(trace.steps) == [0, 2, 3] and trace.planted and run["copies"] == 3
     assert {len(values) for values in trace.precursors.values()} == {3} == {len(trace.harm)}
     ways = {outcome["way"]: outcome for outcome in run["outcomes"]}
-    assert len(ways) == 4 and [way["extra_steps"] for way in ways.values()] == [0, 0, 1, 0]
+    assert len(ways) == 5 and [way["extra_steps"] for way in ways.values()] == [0, 0, 0, 1, 0]
+    assert ways["never trained"]["loss"] == trace.precursors["validation loss"][0]
     assert ways["nothing"]["loss"] == trace.precursors["validation loss"][-1]  # the last checkpoint, measured again
     assert ways["halfway back to the start"]["loss"] != ways["nothing"]["loss"]
     assert set(prices([{**o, "seed": seed} for seed in (0, 1) for o in run["outcomes"]])) == set(ways)
