@@ -118,10 +118,10 @@ QUESTIONS = {
         unit="codes",
     ),
     "lead": Question(
-        "A run of 400 steps, a checkpoint every 20. In the median run, how many steps before the first secret can be drawn out"
+        "A run of 300 steps, a checkpoint every 20. In the median run, how many steps before the first secret can be drawn out"
         " does the alarm of the auditor with the list ring?",
-        low=-400,
-        high=400,
+        low=-300,
+        high=300,
         unit="steps",
     ),
     "no-list": Question(

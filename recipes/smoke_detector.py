@@ -12,8 +12,9 @@ Thresholds come from clean runs whose seeds are used for nothing else.
 What was chosen, and on what: model, batch, steps, number of secrets and copies, on runs of seed 200 alone, until the harm
 appeared within the run and not at its first checkpoints. 24 copies of 20 secrets, in twice as many tokens a step, gave too
 little harm; the medium rung was too slow. A first start with 400 steps and 40 copies was broken off after its first clean
-calibration run, for lack of time. Precursors, the thresholds' rule and the bands were fixed before the first run that ships. The loss on the
-passages that the training was for was added after a first pass had shown that the loss on text held out pays for undoing it.
+calibration run, for lack of time. Precursors, the thresholds' rule and the bands were fixed before a run that ships was looked
+at. The loss on the passages that the training was for was added after a first pass, which had shown that the loss on text
+held out pays for undoing whatever was learnt.
 """
 
 from __future__ import annotations
