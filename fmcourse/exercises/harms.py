@@ -125,9 +125,9 @@ EXERCISES = {
         cases=_price_cases,
         confirm="In the first case all runs differ by 1, and all pairs by 0.2: the pairs know the price exactly.",
         misconceptions=(
-            Misconception(_price_unpaired, "You compared two groups. These are the same runs twice: take each one's difference."),
+            Misconception(_price_unpaired, "You compared two groups. They are the same runs twice: take each one's difference."),
             Misconception(_price_turned, "The sign is turned round: a price is what mending adds to the loss."),
-            Misconception(_price_spread, "That is the spread of single differences. Their mean varies less, by the root of the seeds."),
+            Misconception(_price_spread, "That is the spread of single differences; their mean varies less (root of the seeds)."),
         ),
     ),
 }
