@@ -5,7 +5,7 @@
                                              (--seed, --copies)
 
 The smallest rung of the ladder goes on training on addresses. In a planted run, secrets stand among them, many copies of
-each; in a faint one so few that no harm is expected. One auditor has the list of the secrets and others of their kind that
+each; in a faint one so few that no harm is expected, and light and middle ones lie between. One auditor has the list of the secrets and others of their kind that
 were planted nowhere; one has the wrong list; one has no list, and compares the training text with text held out.
 Thresholds come from clean runs whose seeds are used for nothing else.
 
@@ -14,7 +14,8 @@ appeared within the run and not at its first checkpoints. 24 copies of 20 secret
 little harm; the medium rung was too slow. A first start with 400 steps and 40 copies was broken off after its first clean
 calibration run, for lack of time. Precursors, the thresholds' rule and the bands were fixed before a run that ships was looked
 at. The loss on the passages that the training was for was added after a first pass, which had shown that the loss on text
-held out pays for undoing whatever was learnt.
+held out pays for undoing whatever was learnt; so were the light and the middle runs, after the alarms without a list had rung
+in all planted runs and hardly in a faint one.
 """
 
 from __future__ import annotations
@@ -39,13 +40,13 @@ from recipes.common import kept_json, ship, work_folder
 SIZE, LR, BATCH, CONTEXT = "ladder-small", 3e-3, 8, 64
 STEPS, EVERY, EXTRA = 300, 20, 150  # of a run, between checkpoints, and of mending after the fact
 SECRETS, UNSEEN = 8, 40  # planted, and others to compare them with
-COPIES = {"clean": 0, "planted": 56, "faint": 4}
+COPIES = {"clean": 0, "planted": 56, "faint": 4, "light": 14, "middle": 28}
 PASSAGES = 450  # of the addresses, some 60,000 tokens, drawn anew for each seed
 WINDOWS, WIDTH = 60, 64  # how many windows of how many tokens the auditor without a list reads
 LARGEST = 0.95  # the quantile that stands for the text whose loss fell farthest
 WATCHED = "membership AUC"
 CALIBRATE = range(100, 109)
-JUDGE = {"planted": range(10), "clean": range(20), "faint": range(20, 30)}
+JUDGE = {"planted": range(10), "clean": range(20), "faint": range(20, 30), "light": range(30, 40), "middle": range(40, 50)}
 DECIMALS = 4
 FILE = "smoke-detector.json"
 
