@@ -5,9 +5,9 @@
                                              (--seed, --copies)
 
 The smallest rung of the ladder goes on training on addresses. In a planted run, secrets stand among them, many copies of
-each; in a faint one so few that no harm is expected, and light and middle ones lie between. One auditor has the list of the secrets and others of their kind that
-were planted nowhere; one has the wrong list; one has no list, and compares the training text with text held out.
-Thresholds come from clean runs whose seeds are used for nothing else.
+each; in a faint one so few that no harm is expected, and light and middle ones lie between. One auditor has the list of the
+secrets and others of their kind that were planted nowhere; one has the wrong list; one has no list, and compares the training
+text with text held out. Thresholds come from clean runs whose seeds are used for nothing else.
 
 What was chosen, and on what: model, batch, steps, number of secrets and copies, on runs of seed 200 alone, until the harm
 appeared within the run and not at its first checkpoints. 24 copies of 20 secrets, in twice as many tokens a step, gave too
