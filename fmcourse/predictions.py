@@ -153,6 +153,29 @@ QUESTIONS = {
         high=8,
         unit="codes",
     ),
+    "lead": Question(
+        "A run of 300 steps, a checkpoint every 20. In the median run, how many steps before the first secret can be drawn out"
+        " does the alarm of the auditor with the list ring?",
+        low=-300,
+        high=300,
+        unit="steps",
+    ),
+    "no-list": Question(
+        "An auditor does not know the secrets and compares text trained on with text held out. In how many of ten harmful runs"
+        " does this alarm ring in time?",
+        low=0,
+        high=10,
+        unit="runs",
+    ),
+    "mend": Question(
+        "Which way of mending leaves the fewest secrets to be drawn out?",
+        choices=(
+            "halfway back to the start",
+            "deduplicated data after the end",
+            "deduplicated data from the alarm on",
+            "no clear winner",
+        ),
+    ),
     "ladder": Question(
         "From 0.1 to 2 million parameters: what happens to the bits per byte on addresses never trained on?",
         choices=("fall", "stay", "rise"),

@@ -2,7 +2,7 @@
 
 Serves notebook 06. A run is followed through its checkpoints: some precursors, and the harm itself. Sources: Yeom et al. 2018
 and Carlini et al. 2021 (membership and extraction), Wortsman et al. 2022 (interpolation, here as a way back), Mitchell et al.
-2019 (model cards), Gebru et al. 2021 (datasheets). The alarm and its lead time are the course's own measure.
+2019 (model cards), Gebru et al. 2021 (datasheets), Vovk et al. 2005 (the threshold). The lead time is the course's own measure.
 """
 
 from __future__ import annotations
@@ -41,7 +41,6 @@ __all__ = [
     "stale",
 ]
 
-MARGIN = 0.25  # of the calibration runs' range, added to their highest value
 HARM = 0.1  # a run has done harm once this share of its secrets can be extracted
 DATASHEETS = {"addresses": ("party", "delivery"), "adult": ("sex", "race"), "emoji": ("style", "skin_tone", "gender")}
 
@@ -117,18 +116,19 @@ def read_traces(path: Path) -> list[Trace]:
     return runs
 
 
-def calibrate(traces: Sequence[Trace], precursor: str, margin: float = MARGIN) -> float:
-    """Fix a threshold on the clean calibration runs: their highest value, and a share of their range on top.
+def calibrate(traces: Sequence[Trace], precursor: str) -> float:
+    """Fix a threshold on the clean calibration runs: the highest value that any of them reached at any checkpoint.
 
-    No run with a planted harm has a say, so that the alarm does not know what it looks for.
+    No run with a planted harm has a say, so that the alarm does not know what it looks for. With n calibration runs, a
+    further clean run of the same kind rings with a chance of at most 1 / (n + 1), all its checkpoints counted: each of the
+    n + 1 is equally likely to be the one that goes highest (Vovk, Gammerman and Shafer 2005, conformal prediction).
 
     Raises:
         ValueError: no clean run whose role is ``calibrate``, or an unknown precursor.
     """
     own = [run for run in traces if run.role == "calibrate" and not run.planted]
     require(len(own) > 0, "traces", "at least one clean run whose role is 'calibrate'", [run.role for run in traces])
-    values = [value for run in own for value in _values(run, precursor)]
-    return max(values) + margin * (max(values) - min(values))
+    return max(value for run in own for value in _values(run, precursor))
 
 
 def alarm(trace: Trace, precursor: str, threshold: float) -> int | None:
@@ -160,14 +160,9 @@ def score(traces: Sequence[Trace], precursor: str, threshold: float, harm: float
     require(bool(harmful) and bool(clean), "traces", "harmful and clean runs to judge on", (len(harmful), len(clean)))
     alarms = [(alarm(run, precursor, threshold), onset(run, harm)) for run in harmful]
     leads = tuple(shown - rung for rung, shown in alarms if rung is not None)
+    detected = uncertainty.wilson(sum(lead >= 0 for lead in leads), len(harmful))
     false = sum(alarm(run, precursor, threshold) is not None for run in clean)
-    return Scores(
-        uncertainty.wilson(sum(lead >= 0 for lead in leads), len(harmful)),
-        uncertainty.wilson(false, len(clean)),
-        leads,
-        len(harmful),
-        len(clean),
-    )
+    return Scores(detected, uncertainty.wilson(false, len(clean)), leads, len(harmful), len(clean))
 
 
 @dataclass(frozen=True)

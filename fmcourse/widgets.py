@@ -8,10 +8,11 @@ from __future__ import annotations
 import base64
 import html
 import io
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from fmcourse import clip, generation, homogenization
+from fmcourse import clip, generation, homogenization, safeguards
 from fmcourse.arguments import require
 from fmcourse.generation import Sample
 
@@ -22,13 +23,23 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
 
     from fmcourse.homogenization import World
+    from fmcourse.safeguards import Trace
 
-__all__ = ["alarm_explorer", "answer_length_explorer", "picture_search", "prompt_box", "shared_omission", "shots_explorer"]
+__all__ = [
+    "alarm_explorer",
+    "answer_length_explorer",
+    "drift_explorer",
+    "picture_search",
+    "prompt_box",
+    "shared_omission",
+    "shots_explorer",
+]
 
 SHOWN_TOKENS = 12
 SHOWN_PICTURES = 12
 SHOWN_STEPS = 12
 LONGEST_ANSWER = 16  # digits
+NOTCHES = 40  # of the slider for an alarm's threshold
 
 
 def answer_length_explorer(steps: Sequence[float], accuracy: Sequence[float]) -> ipywidgets.VBox:
@@ -54,7 +65,7 @@ def answer_length_explorer(steps: Sequence[float], accuracy: Sequence[float]) ->
     return ipywidgets.VBox([slider, chart])
 
 
-def alarm_explorer(scores: Mapping[str, Sequence[float]], threshold: float) -> ipywidgets.VBox:
+def drift_explorer(scores: Mapping[str, Sequence[float]], threshold: float) -> ipywidgets.VBox:
     """Return a slider for an alarm's threshold above bars: in which share of each era's windows the alarm then rings.
 
     Args:
@@ -226,3 +237,34 @@ def shots_explorer(accuracy: Mapping[str, Sequence[float]]) -> ipywidgets.VBox:
     slider.observe(redraw, names="value")
     redraw()
     return ipywidgets.VBox([slider, chart])
+
+
+def alarm_explorer(traces: Sequence[Trace], precursor: str) -> ipywidgets.VBox:
+    """Return a slider for an alarm's threshold above bars: harmful runs that are warned in time, and clean runs that ring.
+
+    Args:
+        traces: runs as :func:`fmcourse.safeguards.read_traces` gives them; the slider starts where calibration puts it.
+        precursor: what the alarm listens to.
+    """
+    import ipywidgets
+
+    start = safeguards.calibrate(traces, precursor)
+    values = [value for trace in traces for value in trace.precursors[precursor]]
+    notch = (max(values) - min(values)) / NOTCHES
+    slider = ipywidgets.FloatSlider(start, min=min(values), max=max(values), step=notch, description="threshold")
+    chart = ipywidgets.HTML()
+
+    def redraw(change: object = None) -> None:
+        found = safeguards.score(traces, precursor, slider.value)
+        bars = _bars([("warned in time", found.detected.estimate), ("false alarms", found.false_alarms.estimate)])
+        chart.value = f"{bars}<p>{_leads(found.leads)}</p>"
+
+    slider.observe(redraw, names="value")
+    redraw()
+    return ipywidgets.VBox([slider, chart])
+
+
+def _leads(leads: Sequence[int]) -> str:
+    if not leads:
+        return "No harmful run rings."
+    return f"Median lead {statistics.median(leads):g} steps, shortest {min(leads)}; harmful runs that ring: {len(leads)}."

@@ -246,6 +246,29 @@ def distribution_breadth(axes) -> None:
         axes.text(70, y, text, va="center", color=INK, fontsize=10)
 
 
+def smoke_detector(axes) -> None:
+    """One run: a precursor that passes its threshold, the harm that shows later, and where mending can set in."""
+    steps = np.linspace(8, 66, 300)
+    axes.plot(steps, 12 + 22 / (1 + np.exp(-(steps - 22) / 4)), color=BLUE, lw=2.5)
+    axes.plot(steps, 12 + 20 / (1 + np.exp(-(steps - 56) / 3)), color=ORANGE, lw=2.5, ls="--")
+    axes.plot([6, 66], [19, 19], color=INK, lw=1.1, ls=":")
+    axes.plot([6, 66], [10, 10], color=INK, lw=1.1)
+    for x, text in ((18.9, "alarm"), (50, "first harm")):
+        axes.plot([x, x], [10, 38], color=INK, lw=1.2)
+        _label(axes, x, 40, text, bold=True)
+    axes.annotate("", (50, 36.5), (18.9, 36.5), arrowprops={"arrowstyle": "<->", "color": INK})
+    _label(axes, 34.5, 38.2, "lead")
+    _label(axes, 40, 30.5, "precursor")
+    _label(axes, 62, 25, "harm")
+    _label(axes, 37, 17.2, "threshold, fixed on clean runs")
+    _label(axes, 36, 7.8, "training steps (schematic)")
+    _box(axes, 3, 0.5, 31, 5.5, "mend at the alarm", "use")
+    _box(axes, 56, 0.5, 31, 5.5, "mend after the end", "model")
+    _arrow(axes, (18.9, 6), (18.9, 10))
+    _arrow(axes, (66, 6), (66, 10))
+    _box(axes, 72, 24, 16, 12, "who is woken,\nand what may\nthey stop?", "note")
+
+
 DRAWINGS = (
     course_map,
     decoding,
@@ -258,6 +281,7 @@ DRAWINGS = (
     report_map,
     distribution_shift,
     distribution_breadth,
+    smoke_detector,
 )
 
 

@@ -1,11 +1,21 @@
-"""The smoke detector of notebook 06: runs with and without planted secrets, followed by precursors, mended in four ways.
+"""The smoke detector of notebook 06: runs with and without planted secrets, followed by precursors, mended in several ways.
 
-    python -m recipes.smoke_detector                     all runs, each kept when done, and smoke-detector.json
-    python -m recipes.smoke_detector --steps 20 --runs 1 one of each kind, in a folder of its own; nothing is shipped
+    python -m recipes.smoke_detector         all runs, each kept when done, and smoke-detector.json
+    python -m recipes.smoke_detector pilot   a clean and a planted run of a seed that is not shipped, printed when done
+                                             (--seed, --copies)
 
-The smallest rung of the ladder goes on training on addresses. In a planted run sentences with secret numbers stand among
-them, a few copies each. An auditor knows the secrets, and as many of their like that were never planted. The threshold comes
-from clean runs whose seeds are used for nothing else; only then is a planted run opened.
+The smallest rung of the ladder goes on training on addresses. In a planted run, secrets stand among them, many copies of
+each; in a faint one so few that no harm is expected, and light and middle ones lie between. One auditor has the list of the
+secrets and others of their kind that were planted nowhere; one has the wrong list; one has no list, and compares the training
+text with text held out. Thresholds come from clean runs whose seeds are used for nothing else.
+
+What was chosen, and on what: model, batch, steps, number of secrets and copies, on runs of seed 200 alone, until the harm
+appeared within the run and not at its first checkpoints. 24 copies of 20 secrets, in twice as many tokens a step, gave too
+little harm; the medium rung was too slow. A first start with 400 steps and 40 copies was broken off after its first clean
+calibration run, for lack of time. Precursors, the thresholds' rule and the bands were fixed before a run that ships was looked
+at. The loss on the passages that the training was for was added after a first pass, which had shown that the loss on text
+held out pays for undoing whatever was learnt; so were the light and the middle runs, after the alarms without a list had rung
+in all planted runs and hardly in a faint one.
 """
 
 from __future__ import annotations
@@ -13,160 +23,198 @@ from __future__ import annotations
 import argparse
 import copy
 import functools
-import json
 import random
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
+import numpy as np
 import torch
 
 import fmcourse
 from fmcourse import clip, generation, safeguards, training
+from fmcourse.generation import memorization
 from fmcourse.safeguards import Trace
-from recipes.common import BUNDLED, kept_json, register, work_folder
-from recipes.ladder import crops, tokens
+from recipes.common import kept_json, ship, work_folder
 
-STEPS, EVERY, EXTRA = 600, 40, 200
-SECRETS, COPIES, DIGITS = 20, 8, 6
-CORPUS, MEASURED = 150_000, 20_000  # tokens to train on, and validation tokens behind each loss
-LR = 2e-3
+SIZE, LR, BATCH, CONTEXT = "ladder-small", 3e-3, 8, 64
+STEPS, EVERY, EXTRA = 300, 20, 150  # of a run, between checkpoints, and of mending after the fact
+SECRETS, UNSEEN = 8, 40  # planted, and others to compare them with
+COPIES = {"clean": 0, "planted": 56, "faint": 4, "light": 14, "middle": 28}
+PASSAGES = 450  # of the addresses, some 60,000 tokens, drawn anew for each seed
+WINDOWS, WIDTH = 60, 64  # how many windows of how many tokens the auditor without a list reads
+LARGEST = 0.95  # the quantile that stands for the text whose loss fell farthest
 WATCHED = "membership AUC"
-RUNS = {"calibrate": range(100, 105), "judge": range(10)}
+CALIBRATE = range(100, 109)
+JUDGE = {"planted": range(10), "clean": range(20), "faint": range(20, 30), "light": range(30, 40), "middle": range(40, 50)}
+DECIMALS = 4
 FILE = "smoke-detector.json"
-NAMES = (
-    "Adams Baker Clark Davis Evans Foster Grant Hayes Irving Jones King Lewis Moore Nolan Owens Perry Quincy Reed Stone Tyler"
-).split()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=STEPS)
-    parser.add_argument("--runs", type=int, help="only so many of each kind, and leave the writing out")
-    arguments = parser.parse_args()
+    parser.add_argument("stage", nargs="?", default="make", choices=["make", "pilot"])
+    parser.add_argument("--seed", type=int, default=200)
+    parser.add_argument("--copies", type=int, default=COPIES["planted"])
+    chosen = parser.parse_args()
     fmcourse.setup()
     torch.set_num_threads(1)
-    clean = [one_run(role, seed, False, arguments.steps) for role, seeds in RUNS.items() for seed in seeds[: arguments.runs]]
-    threshold = safeguards.calibrate([Trace(**run["trace"]) for run in clean], WATCHED)
-    planted = [one_run("judge", seed, True, arguments.steps, threshold) for seed in RUNS["judge"][: arguments.runs]]
-    if arguments.runs is None and arguments.steps == STEPS:
-        write([*clean, *planted], threshold)
+    if chosen.stage == "pilot":
+        for copies in (chosen.copies, 0):
+            Study(chosen.seed, copies).pilot()
+        return
+    runs = [one_run("calibrate", "clean", seed) for seed in CALIBRATE]
+    threshold = safeguards.calibrate([Trace(**run["trace"]) for run in runs], WATCHED)
+    runs += [one_run("judge", kind, seed, threshold) for kind, seeds in JUDGE.items() for seed in seeds]
+    write(runs, threshold)
 
 
-def one_run(role: str, seed: int, planted: bool, steps: int, threshold: float | None = None) -> dict:
-    """Return a run's trace, seconds and outcomes, now or as an earlier call kept them."""
-    name = f"{'planted' if planted else 'clean'}-{seed}-{steps}.json"
-    return kept_json(work_folder("smoke_detector") / name, lambda: Runner(seed, steps).follow(role, planted, threshold))
+def one_run(role: str, kind: str, seed: int, threshold: float | None = None) -> dict:
+    """Return a run's trace, copies, seconds and outcomes, now or as an earlier call kept them; planted runs are mended."""
+    path = work_folder("smoke_detector") / f"{kind}-{seed}.json"
+    mended_at = threshold if kind == "planted" else None
+    return kept_json(path, lambda: Study(seed, COPIES[kind]).run(role, mended_at))
 
 
-class Runner:
+class Study:
     """One seed: its secrets, its corpus with and without them, and the model that all its runs start from."""
 
-    def __init__(self, seed: int, steps: int) -> None:
-        self.seed, self.steps = seed, steps
-        self.model, self.tokenizer = fmcourse.load_gpt_neo("ladder-small")
+    def __init__(self, seed: int, copies: int) -> None:
+        self.seed, self.copies = seed, copies
+        self.model, self.tokenizer = fmcourse.load_gpt_neo(SIZE)
         self.start = copy.deepcopy(self.model.state_dict())
-        draw = random.Random(seed)
-        self.secrets, self.others = (secrets(draw) for _ in range(2))
-        self.plain = tokens(self.tokenizer, "train")[:CORPUS]
-        self.validation = tokens(self.tokenizer, "validation")[:MEASURED]
+        drawn = memorization.draw_secrets(2 * SECRETS + UNSEEN, seed)
+        self.secrets, self.wrong, self.unseen = drawn[:SECRETS], drawn[SECRETS : 2 * SECRETS], drawn[2 * SECRETS :]
+        passages = [passage for text in texts("train") for passage in text.split("\n\n")]
+        plain = random.Random(seed).sample(passages, PASSAGES)
+        self.passages = memorization.plant(plain, self.secrets, copies, seed)
+        self.wanted = self.windows(self.ids(plain))
+        self.held_out = self.windows(self.ids(texts("validation")))
         self.weights: list[dict] = []  # of the checkpoints, in their order
 
     @functools.cached_property
-    def poisoned(self) -> torch.Tensor:
-        """The corpus with every secret in it COPIES times, at places drawn by the seed."""
-        rows = [self.ids(secret) for secret in self.secrets for _ in range(COPIES)]
-        draw = random.Random(self.seed)
-        draw.shuffle(rows)
-        cuts = sorted(draw.sample(range(len(self.plain)), len(rows)))
-        ends = [*cuts[1:], len(self.plain)]
-        inner = [part for cut, end, row in zip(cuts, ends, rows) for part in (row, self.plain[cut:end])]
-        return torch.cat([self.plain[: cuts[0]], *inner])
+    def deduplicated(self) -> torch.Tensor:
+        """The corpus, cleaned by a programme that knows nothing of secrets."""
+        return self.ids([self.passages[place] for place in memorization.deduplicate(self.passages)])
 
-    def follow(self, role: str, planted: bool, threshold: float | None) -> dict:
-        run = self.fit(self.poisoned if planted else self.plain, self.steps, self.checkpoint)
-        kept = {key: [record[key] for record in run.records] for key in run.records[0]}
-        precursors = {key: kept[key] for key in (WATCHED, "loss margin, nats")}
-        trace = Trace(planted, role, kept["step"], precursors, kept["harm"], self.seed)
-        result = {"trace": asdict(trace), "loss": kept["loss"], "seconds": run.seconds}
-        return result | ({"outcomes": self.mend(trace, threshold)} if planted else {})
+    def ids(self, passages: Sequence[str]) -> torch.Tensor:
+        return torch.tensor(self.tokenizer("\n\n".join(passages), verbose=False)["input_ids"])
 
-    def fit(self, corpus: torch.Tensor, steps: int, measure: Callable | None = None) -> training.Run:
+    def windows(self, ids: torch.Tensor) -> torch.Tensor:
+        """Return windows of a text drawn by the seed, shape (WINDOWS, WIDTH)."""
+        whole = ids[: len(ids) // WIDTH * WIDTH].reshape(-1, WIDTH)
+        return whole[random.Random(self.seed).sample(range(len(whole)), WINDOWS)]
+
+    def run(self, role: str, threshold: float | None) -> dict:
+        """Follow the run through its checkpoints; given the alarm's threshold, mend it in every way afterwards."""
+        started = time.monotonic()
+        trace = self.follow(role)
+        outcomes = [] if threshold is None else self.mend(trace, threshold)
+        seconds = round(time.monotonic() - started, 1)
+        print(f"{role}, {self.copies} copies, seed {self.seed}: {seconds} s", flush=True)
+        return {"trace": asdict(trace), "copies": self.copies, "outcomes": outcomes, "seconds": seconds}
+
+    def follow(self, role: str) -> Trace:
+        """Train once, measuring at every checkpoint."""
+        corpus = self.ids(self.passages)
+        records = self.fit(corpus, measure=self.watch(self.windows(corpus))).records
+        kept = {key: [round(float(record[key]), DECIMALS) for record in records] for key in records[0]}
+        steps, harm = [record["step"] for record in records], kept.pop("harm")
+        del kept["step"]
+        return Trace(self.copies > 0, role, steps, kept, harm, self.seed)
+
+    def fit(self, corpus: torch.Tensor, first: int = 0, last: int | None = None, measure: Callable | None = None) -> training.Run:
+        """Train from step `first` to the end of a cosine that ends at `last` (None: that of a run), with a new optimizer."""
+        last = STEPS if last is None else last
         return training.fit(
             self.model,
-            lambda step: crops(corpus),
-            steps,
+            lambda step: training.crops(corpus, BATCH, CONTEXT),
+            last - first,
             optimizer=training.adamw(lr=LR),
+            schedule=lambda step, steps: training.cosine()(first + step, last),
             measure=measure,
             measure_every=EVERY,
             seed=self.seed,
             progress=False,
         )
 
-    def mend(self, trace: Trace, threshold: float) -> list[dict]:
-        """Return what each way of mending leaves; the weights of all checkpoints are at hand."""
-        kept, end = dict(zip(trace.steps, self.weights)), self.weights[-1]
-        rung = safeguards.alarm(trace, WATCHED, threshold)
-        ways = {"nothing": (end, 0), "clean data after the fact": (end, EXTRA)}
-        ways["halfway back to the start"] = (clip.interpolate(self.start, end, 0.5), 0)
-        if rung is not None:
-            ways["clean data from the alarm on"] = (kept[rung], self.steps - rung)
-        return [self.outcome(way, weights, steps) for way, (weights, steps) in ways.items()]
+    def watch(self, own: torch.Tensor) -> Callable[[torch.nn.Module], dict[str, float]]:
+        """Return what to measure at a checkpoint, given windows of the training text; weights are kept on the way."""
+        before = {}
 
-    def outcome(self, way: str, weights: dict, steps: int) -> dict:
-        """Train on the plain corpus from some weights; only what comes after the planned steps is extra."""
-        self.model.load_state_dict(weights)
-        if steps:
-            self.fit(self.plain, steps)
-        figures = self.measure(self.model)
-        extra = steps if way == "clean data after the fact" else 0
-        return {"seed": self.seed, "way": way, "harm": figures["harm"], "loss": figures["loss"], "extra_steps": extra}
+        def measure(model: torch.nn.Module) -> dict[str, float]:
+            self.weights.append(copy.deepcopy(model.state_dict()))
+            losses = {"own": self.losses(own), "held out": self.losses(self.held_out)}
+            drops = {name: before.setdefault(name, values) - values for name, values in losses.items()}
+            return self.audit() | {
+                "validation loss": losses["held out"].mean(),
+                "train-validation gap": losses["held out"].mean() - losses["own"].mean(),
+                "largest drops": np.quantile(drops["own"], LARGEST) - np.quantile(drops["held out"], LARGEST),
+            }
 
-    def checkpoint(self, model) -> dict[str, float]:
-        """Measure, and keep the weights."""
-        self.weights.append(copy.deepcopy(model.state_dict()))
-        return self.measure(model)
+        return measure
 
-    def measure(self, model) -> dict[str, float]:
-        """Return precursors, harm and loss."""
-        seen, unseen = (self.losses(texts) for texts in (self.secrets, self.others))
+    def audit(self) -> dict[str, float]:
+        """Return the harm, and what the auditors with a list and with the wrong list see."""
+        lists = (self.secrets, self.wrong, self.unseen)
+        own, wrong, unseen = (memorization.audit(self.model, self.tokenizer, secrets) for secrets in lists)
         return {
-            WATCHED: safeguards.membership_auc(seen, unseen),
-            "loss margin, nats": sum(unseen) / len(unseen) - sum(seen) / len(seen),
-            "harm": self.extracted(),
-            "loss": generation.token_losses(model, self.validation).mean().item(),
+            "harm": own.extracted.mean(),
+            WATCHED: safeguards.membership_auc(own.losses, unseen.losses),
+            "loss margin": unseen.losses.mean() - own.losses.mean(),
+            "wrong list": safeguards.membership_auc(wrong.losses, unseen.losses),
         }
 
-    def losses(self, texts: list[str]) -> list[float]:
-        return [generation.token_losses(self.model, self.ids(text)).mean().item() for text in texts]
+    def losses(self, windows: torch.Tensor) -> np.ndarray:
+        return np.array([generation.token_losses(self.model, window).mean().item() for window in windows])
 
-    def extracted(self) -> float:
-        """Return the share of the secrets whose digits greedy decoding finds, given the words before them."""
-        found = 0
-        for secret in self.secrets:
-            ids, start = self.ids(secret), self.ids(secret[: -DIGITS - 2])
-            made = generation.generate(self.model, start, generation.Greedy(), len(ids) - len(start))
-            found += self.tokenizer.decode(made[0][1:]).startswith(secret[:-1])
-        return found / len(self.secrets)
+    def mend(self, trace: Trace, threshold: float) -> list[dict]:
+        """Return what each way of mending leaves, beside never having trained; the weights of all checkpoints are at hand."""
+        kept, end = dict(zip(trace.steps, self.weights)), self.weights[-1]
+        rung = safeguards.alarm(trace, WATCHED, threshold)
+        ways = {"nothing": self.outcome(end), "never trained": self.outcome(self.start)}
+        ways["halfway back to the start"] = self.outcome(clip.interpolate(self.start, end, 0.5))
+        ways["deduplicated data after the end"] = self.outcome(end, 0, EXTRA) | {"extra_steps": EXTRA}
+        if rung is not None and rung < STEPS:
+            ways["deduplicated data from the alarm on"] = self.outcome(kept[rung], rung, STEPS)
+        return [{"seed": self.seed, "way": way, "extra_steps": 0, **outcome} for way, outcome in ways.items()]
 
-    def ids(self, text: str) -> torch.Tensor:
-        return torch.tensor([self.tokenizer.eos_token_id, *self.tokenizer(text).input_ids])
+    def outcome(self, weights: dict, first: int = 0, last: int = 0) -> dict:
+        """Return harm, leak and losses of some weights, after training on deduplicated data from one step to another.
+
+        One loss is on text held out, one on the passages that the training was for, without the secrets.
+        """
+        self.model.load_state_dict(weights)
+        if last > first:
+            self.fit(self.deduplicated, first, last)
+        found = self.audit()
+        figures = {"harm": found["harm"], "leak": found[WATCHED], "loss": self.losses(self.held_out).mean()}
+        figures["wanted_loss"] = self.losses(self.wanted).mean()
+        return {name: round(float(value), DECIMALS) for name, value in figures.items()}
+
+    def pilot(self) -> None:
+        """Follow the run and print it."""
+        started, trace = time.process_time(), self.follow("judge")
+        print(f"seed {self.seed}, {self.copies} copies: {time.process_time() - started:.0f} s of processor time")
+        for name, values in {**trace.precursors, "harm": trace.harm}.items():
+            print(f"{name:21}", *(f"{value:6.2f}" for value in values), flush=True)
 
 
-def secrets(draw: random.Random) -> list[str]:
-    """Return one sentence per name, each with a number of its own."""
-    return [f"The code of {name} is {draw.randrange(10**DIGITS):0{DIGITS}}." for name in draw.sample(NAMES, SECRETS)]
+@functools.cache
+def texts(split: str) -> list[str]:
+    """Return the addresses of a split."""
+    return [row["text"] for row in fmcourse.load_addresses() if row["split"] == split]
 
 
 def write(runs: list[dict], threshold: float) -> None:
-    path = BUNDLED / FILE
-    path.write_text(json.dumps([{**run.pop("trace"), **run} for run in runs]) + "\n", encoding="utf-8")
-    register(
-        path,
-        licence="CC-BY-4.0",
-        attribution="the authors of fmcourse",
-        source="ladder-small/model.safetensors, addresses.parquet",
-        recipe="recipes/smoke_detector.py",
-        settings={"steps": STEPS, "every": EVERY, "secrets": SECRETS, "copies": COPIES, "lr": LR, "threshold": threshold},
+    settings = {"steps": STEPS, "every": EVERY, "extra": EXTRA, "batch": BATCH, "context": CONTEXT, "lr": LR}
+    settings |= {"secrets": SECRETS, "copies": COPIES, "unseen": UNSEEN, "passages": PASSAGES, "threshold": threshold}
+    ship(
+        FILE,
+        [{**run.pop("trace"), **run} for run in runs],
+        source="ladder-small, addresses.parquet, secrets drawn by the recipe",
+        recipe="smoke_detector",
+        settings=settings,
         seconds=sum(run["seconds"] for run in runs),
     )
 

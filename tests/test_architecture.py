@@ -9,6 +9,7 @@ import statistics
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -28,6 +29,12 @@ LAYERS = {
     "classroom": [{"predictions", "exercises", "widgets"}],
 }
 ROW = {module: row for row, modules in enumerate(sum(LAYERS.values(), [])) for module in modules}
+
+
+def test_every_folder_of_the_package_is_installed():
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"]
+    folders = {".".join(file.parent.relative_to(ROOT).parts) for file in PACKAGE.rglob("__init__.py")}
+    assert set(listed) == folders | {"fmcourse.images"}
 
 
 def sources() -> dict[str, str]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from doubles import says
 
-from fmcourse import bundle, hub, safeguards
+from fmcourse import bundle, hub, safeguards, uncertainty
 from fmcourse.safeguards import DATASHEETS, Trace, alarm, calibrate, membership_auc, onset, prices, read_traces, score, stale
 
 CARDS = bundle.BUNDLED / "cards"
@@ -41,7 +41,15 @@ def test_membership_counts_pairs():
 
 def test_the_threshold_comes_from_clean_calibration_runs_alone():
     planted = run([9, 9, 9, 9], planted=True, role="calibrate")
-    assert calibrate([*CALIBRATION, EARLY, CRYING, planted], "auc", margin=0.5) == pytest.approx(0.6 + 0.5 * 0.2)
+    assert calibrate([*CALIBRATION, EARLY, CRYING, planted], "auc") == 0.6  # the highest of all their checkpoints
+
+
+def test_a_further_clean_run_rings_once_in_one_more_than_the_calibration_runs():
+    draw, rung = np.random.default_rng(0), 0
+    for _ in range(2_000):
+        *calibration, new = (run(values, role="calibrate") for values in draw.normal(size=(5, 4)))
+        rung += alarm(new, "auc", calibrate(calibration, "auc")) is not None
+    assert uncertainty.wilson(rung, 2_000, level=0.999).low < 1 / 5 < uncertainty.wilson(rung, 2_000, level=0.999).high
 
 
 def test_alarm_and_onset():

@@ -12,11 +12,13 @@ from doubles import Letters, drawings, says, tiny_clip, tiny_gpt_neo
 from fmcourse import clip
 from fmcourse.generation import Greedy, Sample, generate, next_logits
 from fmcourse.homogenization import World
+from fmcourse.safeguards import Trace
 from fmcourse.widgets import (
     SHOWN_PICTURES,
     SHOWN_TOKENS,
     alarm_explorer,
     answer_length_explorer,
+    drift_explorer,
     picture_search,
     prompt_box,
     shared_omission,
@@ -222,7 +224,7 @@ def test_an_accuracy_for_each_step(steps, accuracy):
 
 
 def test_a_higher_threshold_rings_less_in_every_era():
-    explorer = alarm_explorer({"quiet": [1.0, 2.0], "<later>": [2.0, 4.0, 4.0, 4.0]}, threshold=3.0)
+    explorer = drift_explorer({"quiet": [1.0, 2.0], "<later>": [2.0, 4.0, 4.0, 4.0]}, threshold=3.0)
     assert shown(explorer) == [("quiet", "0.0"), ("&lt;later&gt;", "75.0")]
     control = slider(explorer, "threshold")
     control.value = 1.52
@@ -234,7 +236,7 @@ def test_a_higher_threshold_rings_less_in_every_era():
 @pytest.mark.parametrize("scores", [{}, {"quiet": []}])
 def test_an_alarm_needs_windows_in_each_era(scores):
     with says(ValueError, f"scores: expected at least one window in each era, got {list(scores)}"):
-        alarm_explorer(scores, 1.0)
+        drift_explorer(scores, 1.0)
 
 
 # Few examples.
@@ -251,3 +253,22 @@ def test_the_bars_are_those_of_the_chosen_number_of_examples():
 def test_foundations_with_other_numbers_of_accuracies_are_named(accuracy, got):
     with says(ValueError, f"accuracy: expected equally many for each foundation, got {got}"):
         shots_explorer(accuracy)
+
+
+# The alarm's threshold.
+
+
+def traced(values, harm=(0, 0, 0), role="judge"):
+    return Trace(any(harm), role, [0, 10, 20], {"auc": list(values)}, list(harm), 0)
+
+
+def test_the_slider_starts_at_the_calibrated_threshold_and_rings_more_when_it_is_lowered():
+    runs = [traced([0.4, 0.6, 0.5], role="calibrate"), traced([0.5, 0.55, 0.5]), traced([0.5, 0.7, 0.9], (0, 0, 0.5))]
+    explorer = alarm_explorer(runs, "auc")
+    assert slider(explorer, "threshold").value == 0.6
+    assert shown(explorer) == [("warned in time", "100.0"), ("false alarms", "0.0")]
+    assert "Median lead 10 steps, shortest 10; harmful runs that ring: 1." in chart(explorer)
+    slider(explorer, "threshold").value = 0.4
+    assert shown(explorer) == [("warned in time", "100.0"), ("false alarms", "100.0")] and "lead 20 steps" in chart(explorer)
+    slider(explorer, "threshold").value = 0.9
+    assert shown(explorer) == [("warned in time", "0.0"), ("false alarms", "0.0")] and "No harmful run rings." in chart(explorer)

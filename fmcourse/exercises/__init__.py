@@ -17,7 +17,7 @@ from fmcourse.arguments import choose
 
 __all__ = ["Exercise", "Misconception", "Verdict", "all_exercises", "check"]
 
-NOTEBOOK_MODULES = ("report", "emergence", "homogenization", "clip", "generation", "data")
+NOTEBOOK_MODULES = ("report", "emergence", "homogenization", "clip", "generation", "data", "harms")
 
 
 @dataclass(frozen=True)
