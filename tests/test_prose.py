@@ -13,12 +13,12 @@ from doubles import says
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 import fmcourse
-from fmcourse import bundle, clip, emergence, uncertainty
+from fmcourse import breadth, bundle, clip, emergence, evidence, homogenization, uncertainty
 from tools import form, prose
 from tools.retarget import ROOT
 
 NOTEBOOKS = {path.stem: form.read(path) for path in sorted((ROOT / "notebooks").glob("*.ipynb"))}
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = {name: (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "TEACHING.md")}
 MOST_MISSED = 0.2  # share of altered numbers that happen to agree with something else that the section shows
 
 
@@ -278,7 +278,25 @@ def clinic():
     return [settings["steps"], settings["batch"], settings["steps"], clip.Habits().lr]
 
 
+def repairs():
+    recall = homogenization.load_recall()
+    return [recall.success(kind).estimate for kind in ("clean fine-tuning", "as it was", "second lineage")]
+
+
+def breadth_change():
+    change = breadth.load_breadth().change(("styles", 1), ("styles", 5))
+    return [change.estimate, change.low, change.high]
+
+
+def verdicts():
+    found = [evidence.verdict(row) for row in json.loads(bundle.path("evidence.json").read_text(encoding="utf-8"))]
+    return [len(found), *map(found.count, ("held", "missed", "null"))]
+
+
 COMPUTED = {
+    "breadth": breadth_change,
+    "repairs": repairs,
+    "verdicts": verdicts,
     "half dose": lambda: half_way(0.5),
     "whole dose": lambda: half_way(1.0),
     "inquest": lambda: sorted(emergence.load_inquest().turning_points())[::2],
@@ -303,7 +321,7 @@ def marked():
     """Return the numbers that name a test, by text and name, in order."""
     numbers = defaultdict(list)
     pages = {name: [sentence.text for sentence in prose.sentences(notebook)] for name, notebook in NOTEBOOKS.items()}
-    for page, texts in (pages | {"README.md": README.splitlines()}).items():
+    for page, texts in (pages | {name: text.splitlines() for name, text in PAGES.items()}).items():
         for number in itertools.chain.from_iterable(map(prose.cited, texts)):
             if number.mark.startswith("test: "):
                 numbers[page, number.mark.removeprefix("test: ")].append(number)
