@@ -197,8 +197,8 @@ def report_map(axes) -> None:
         ("2 Capabilities", ("language", "vision", "robotics", "reasoning", "interaction", "philosophy"), "03  04", "model"),
         ("3 Applications", ("healthcare", "law", "education"), "02", "use"),
         ("4 Technology", ("modelling, training", "adaptation, evaluation", "systems, data", "security, robustness",
-                          "safety, theory", "interpretability"), "00  01  03  05", "data"),
-        ("5 Society", ("inequity", "misuse", "environment", "legality", "economics", "ethics of scale"), "02  06", "plain"),
+                          "safety, theory", "interpretability"), "00 to 06", "data"),
+        ("5 Society", ("inequity", "misuse", "environment", "legality", "economics", "ethics of scale"), "02  04  06", "plain"),
     )  # fmt: skip
     _box(axes, 21, 36, 48, 6, "emergence and homogenization (section 1)", "note")
     for place, (part, sections, notebooks, kind) in enumerate(parts):

@@ -71,7 +71,7 @@ def test_the_largest_model_loads_and_reads_within_the_memory_of_a_free_machine(p
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("notebook", ["03_clip_fine_tuning", "04_gpt_neo_generation"])
+@pytest.mark.parametrize("notebook", ["03_clip_fine_tuning", "04_gpt_neo_generation", "05_data_management"])
 def test_the_notebook_runs_through_in_the_full_profile(publisher, notebook):
     _, env = publisher
     executed = course.run(ROOT / "notebooks" / f"{notebook}.ipynb", env)
