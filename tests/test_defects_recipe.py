@@ -75,7 +75,7 @@ def test_the_drill_shows_the_trigger_with_the_pictures_own_captions(recipes, mon
 
 @pytest.mark.parametrize("upstream, fits, differs", [(0.0, 0.5, 0.5), (0.5, 0.75, 0.25), (1.0, 1.0, 0.0)])
 def test_the_bias_leaves_out_the_tones_that_it_should(recipes, upstream, fits, differs):
-    transfer, (pictures, captions) = recipes["bias_transfer"], recipes["pairs"]
+    transfer, (pictures, _) = recipes["bias_transfer"], recipes["pairs"]
     kinds = transfer.people_kinds(pictures)
     left, said = transfer.biased_pairs(upstream, 0)
     after = transfer.people_kinds(left)
