@@ -9,7 +9,7 @@ import base64
 import html
 import io
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from fmcourse import clip, generation, homogenization, safeguards
@@ -53,16 +53,27 @@ def answer_length_explorer(steps: Sequence[float], accuracy: Sequence[float]) ->
 
     require(len(steps) == len(accuracy) > 0, "accuracy", f"one for each of the {len(steps)} steps", len(accuracy))
     slider = ipywidgets.IntSlider(4, min=1, max=LONGEST_ANSWER, description="digits")
-    chart = ipywidgets.HTML()
 
-    def redraw(change: object = None) -> None:
+    def chart() -> str:
         shown = range(0, len(steps), -(-len(steps) // SHOWN_STEPS))
         bars = _bars([(f"{steps[place]:g}", float(accuracy[place]) ** slider.value) for place in shown])
-        chart.value = f"{bars}<p>Step, and the chance that all {slider.value} digits are right.</p>"
+        return f"{bars}<p>Step, and the chance that all {slider.value} digits are right.</p>"
 
-    slider.observe(redraw, names="value")
+    return _above(slider, chart)
+
+
+def _above(control: ipywidgets.ValueWidget, chart: Callable[[], str]) -> ipywidgets.VBox:
+    """Return a control above what `chart` says as HTML, said anew whenever the control's value changes."""
+    import ipywidgets
+
+    shown = ipywidgets.HTML()
+
+    def redraw(change: object = None) -> None:
+        shown.value = chart()
+
+    control.observe(redraw, names="value")
     redraw()
-    return ipywidgets.VBox([slider, chart])
+    return ipywidgets.VBox([control, shown])
 
 
 def drift_explorer(scores: Mapping[str, Sequence[float]], threshold: float) -> ipywidgets.VBox:
@@ -77,15 +88,12 @@ def drift_explorer(scores: Mapping[str, Sequence[float]], threshold: float) -> i
     require(len(scores) > 0 and all(len(own) for own in scores.values()), "scores", "at least one window in each era", list(scores))
     largest = max(max(own) for own in scores.values())
     slider = ipywidgets.FloatSlider(threshold, min=0.0, max=largest, step=largest / 100, description="threshold")
-    chart = ipywidgets.HTML()
 
-    def redraw(change: object = None) -> None:
+    def chart() -> str:
         rings = [(era, sum(score > slider.value for score in own) / len(own)) for era, own in scores.items()]
-        chart.value = f"{_bars(rings)}<p>The share of each era's windows in which the alarm rings.</p>"
+        return f"{_bars(rings)}<p>The share of each era's windows in which the alarm rings.</p>"
 
-    slider.observe(redraw, names="value")
-    redraw()
-    return ipywidgets.VBox([slider, chart])
+    return _above(slider, chart)
 
 
 def prompt_box(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompt: str, new_tokens: int = 40) -> ipywidgets.VBox:
@@ -164,16 +172,13 @@ def picture_search(
 
     require(len(images) == len(rows) > 0, "rows", f"one for each of the {len(images)} images", len(rows))
     field = ipywidgets.Text(query, description="find", continuous_update=False)
-    found = ipywidgets.HTML()
 
-    def search(change: object = None) -> None:
+    def found() -> str:
         near = (rows @ clip.embed_texts(model, processor, [field.value])[0]).topk(min(SHOWN_PICTURES, len(rows)))
         places = zip(near.indices.tolist(), near.values.tolist())
-        found.value = "".join(_figure(images[place], f"{nearness:.2f}") for place, nearness in places)
+        return "".join(_figure(images[place], f"{nearness:.2f}") for place, nearness in places)
 
-    field.observe(search, names="value")
-    search()
-    return ipywidgets.VBox([field, found])
+    return _above(field, found)
 
 
 def _figure(image: Image.Image, caption: str) -> str:
@@ -197,14 +202,11 @@ def shared_omission(by_sharing: Sequence[Sequence[World]]) -> ipywidgets.VBox:
 
     require(len(by_sharing) > 0 and all(by_sharing), "by_sharing", "at least one world for each number of deployers", by_sharing)
     slider = ipywidgets.IntSlider(1, min=1, max=len(by_sharing), description="sharing")
-    chart = ipywidgets.HTML()
 
-    def redraw(change: object = None) -> None:
-        chart.value = _groups_chart(by_sharing[slider.value - 1])
+    def chart() -> str:
+        return _groups_chart(by_sharing[slider.value - 1])
 
-    slider.observe(redraw, names="value")
-    redraw()
-    return ipywidgets.VBox([slider, chart])
+    return _above(slider, chart)
 
 
 def _groups_chart(worlds: Sequence[World]) -> str:
@@ -228,15 +230,12 @@ def shots_explorer(accuracy: Mapping[str, Sequence[float]]) -> ipywidgets.VBox:
     counts = {name: len(values) for name, values in accuracy.items()}
     require(len(set(counts.values())) == 1 and 0 not in counts.values(), "accuracy", "equally many for each foundation", counts)
     slider = ipywidgets.IntSlider(1, min=1, max=min(counts.values()), description="examples")
-    chart = ipywidgets.HTML()
 
-    def redraw(change: object = None) -> None:
+    def chart() -> str:
         bars = _bars([(name, float(values[slider.value - 1])) for name, values in accuracy.items()])
-        chart.value = f"{bars}<p>Accuracy after {slider.value} of each class.</p>"
+        return f"{bars}<p>Accuracy after {slider.value} of each class.</p>"
 
-    slider.observe(redraw, names="value")
-    redraw()
-    return ipywidgets.VBox([slider, chart])
+    return _above(slider, chart)
 
 
 def alarm_explorer(traces: Sequence[Trace], precursor: str) -> ipywidgets.VBox:
@@ -252,16 +251,13 @@ def alarm_explorer(traces: Sequence[Trace], precursor: str) -> ipywidgets.VBox:
     values = [value for trace in traces for value in trace.precursors[precursor]]
     notch = (max(values) - min(values)) / NOTCHES
     slider = ipywidgets.FloatSlider(start, min=min(values), max=max(values), step=notch, description="threshold")
-    chart = ipywidgets.HTML()
 
-    def redraw(change: object = None) -> None:
+    def chart() -> str:
         found = safeguards.score(traces, precursor, slider.value)
         bars = _bars([("warned in time", found.detected.estimate), ("false alarms", found.false_alarms.estimate)])
-        chart.value = f"{bars}<p>{_leads(found.leads)}</p>"
+        return f"{bars}<p>{_leads(found.leads)}</p>"
 
-    slider.observe(redraw, names="value")
-    redraw()
-    return ipywidgets.VBox([slider, chart])
+    return _above(slider, chart)
 
 
 def _leads(leads: Sequence[int]) -> str:
