@@ -16,6 +16,7 @@ import functools
 import random
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -75,10 +76,7 @@ def biased_pairs(upstream: float, seed: int) -> tuple[Pictures, list[list[str]]]
     kept = [place for place, kind in enumerate(kinds) if is_kept(kind, upstream, draw)]
     toned = pictures.toned.clone()
     toned[[place for place, kind in enumerate(kinds) if kind]] = False  # their tones are their plain form now
-    chosen = torch.tensor(kept)
-    labels = [pictures.label[place] for place in kept]
-    left = Pictures(pictures.pixels[chosen], pictures.concept[chosen], labels, toned[chosen], pictures.concepts)
-    return left, [captions[place] for place in kept]
+    return replace(pictures, toned=toned).only(kept), [captions[place] for place in kept]
 
 
 def people_kinds(pictures: Pictures) -> list[str]:

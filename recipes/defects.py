@@ -240,10 +240,10 @@ def ship(file: str, content: dict, recipe: str, settings: dict, seconds: float) 
     common.ship(file, content, recipe=recipe, settings=settings, seconds=seconds, **PICTURES)
 
 
-def enter(file: str, recipe: str, settings: dict) -> None:
-    """Enter a foundation's features, which another file's seconds include, in the manifest."""
+def enter(file: str, recipe: str, settings: dict, seconds: float = 0.0) -> None:
+    """Enter features of foundations in the manifest; no seconds where those of another file include them."""
     about = PICTURES | {"licence": "CC-BY-4.0", "recipe": f"recipes/{recipe}.py"}
-    common.register(BUNDLED / file, settings=settings, seconds=0.0, **about)
+    common.register(BUNDLED / file, settings=settings, seconds=seconds, **about)
 
 
 if __name__ == "__main__":

@@ -82,6 +82,11 @@ class Pictures:
     toned: torch.Tensor
     concepts: list[str]
 
+    def only(self, places: list[int]) -> Pictures:
+        """Return the pictures at some places; the concepts stay as they are."""
+        labels = [self.label[place] for place in places]
+        return Pictures(self.pixels[places], self.concept[places], labels, self.toned[places], self.concepts)
+
 
 def read_pictures(styles: list[str], concepts: list[str], tones: bool = True) -> Pictures:
     """Read the pictures of some styles and concepts."""

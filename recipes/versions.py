@@ -73,8 +73,7 @@ def fewer_pairs(share: float) -> tuple[Pictures, list[list[str]]]:
     order = list(range(len(captions)))
     random.Random(0).shuffle(order)
     kept = sorted(order[max(1, round(share * len(order))) :])
-    left = (pictures.pixels[kept], pictures.concept[kept], [pictures.label[place] for place in kept], pictures.toned[kept])
-    return Pictures(*left, pictures.concepts), [captions[place] for place in kept]
+    return pictures.only(kept), [captions[place] for place in kept]
 
 
 # ---------------------------------------------------------------- what ships

@@ -59,11 +59,13 @@ def test_the_file_says_what_its_rows_show(recipe, monkeypatch, tmp_path):
     monkeypatch.setitem(recipe.LESS, "1% less", 0.2)  # of so few pairs 1% is one
     monkeypatch.setattr(defects, "STEPS", 2)
     monkeypatch.setattr(defects, "BATCH", 16)
-    monkeypatch.setattr(defects, "enter", lambda *entry: None)
+    entered = {}
+    monkeypatch.setattr(defects.common, "register", lambda file, **entry: entered.update(entry))
     for module in (defects, recipe):
         monkeypatch.setattr(module, "work_folder", lambda name: tmp_path)
     monkeypatch.setattr(recipe, "BUNDLED", tmp_path)
     recipe.write()
+    assert entered["recipe"] == "recipes/versions.py" and entered["seconds"] > 0
     monkeypatch.setattr(bundle, "path", lambda name: tmp_path / name)
     found = embeddings.load_versions()
     assert list(found.rows) == recipe.names() and len({embeddings.fingerprint(rows) for rows in found.rows.values()}) == 5
