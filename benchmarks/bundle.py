@@ -1,6 +1,6 @@
 """How much ships with the course? The bundled files by kind, and their sum against the limit of 60 MB.
 
-    python benchmarks/bundle.py
+python benchmarks/bundle.py
 """
 
 from __future__ import annotations

@@ -31,8 +31,14 @@ def main() -> None:
     images, labels = task.train.images[:PICTURES], torch.tensor(task.train.labels[:PICTURES])
     words = clip.zero_shot_head(model, processor, task.names)
     pixels = clip.pixels_of(processor, images)
-    assert torch.allclose(clip.embed_images(model, processor, images), plain_embedding(model, processor, images), atol=1e-4)
-    print(f"one thread, {ROUNDS} rounds, ours and the plain loop alternating; medians of pictures per second")
+    assert torch.allclose(
+        clip.embed_images(model, processor, images),
+        plain_embedding(model, processor, images),
+        atol=1e-4,
+    )
+    print(
+        f"one thread, {ROUNDS} rounds, ours and the plain loop alternating; medians of pictures per second"
+    )
     print(f"{'':>12} {'ours':>7} {'plain':>7} {'ratio':>6}")
     compare(
         "embedding",
@@ -44,7 +50,15 @@ def main() -> None:
         "fine-tuning",
         STEPS * TRAIN_BATCH,
         lambda: clip.fine_tune(
-            model, processor, pixels, labels, words, steps=STEPS, batch_size=TRAIN_BATCH, lr=LR, progress=False
+            model,
+            processor,
+            pixels,
+            labels,
+            words,
+            steps=STEPS,
+            batch_size=TRAIN_BATCH,
+            lr=LR,
+            progress=False,
         ),
         lambda: plain_fine_tuning(model, pixels, labels, words),
     )
@@ -69,8 +83,15 @@ def compare(name: str, count: int, ours, plain) -> None:
 def plain_embedding(model, processor, images) -> torch.Tensor:
     rows = []
     for first in range(0, len(images), BATCH):
-        white = [image.convert("RGB") if image.mode != "RGBA" else on_white(image) for image in images[first : first + BATCH]]
-        rows.append(features(model, processor.image_processor(images=white, return_tensors="pt")["pixel_values"]))
+        white = [
+            image.convert("RGB") if image.mode != "RGBA" else on_white(image)
+            for image in images[first : first + BATCH]
+        ]
+        rows.append(
+            features(
+                model, processor.image_processor(images=white, return_tensors="pt")["pixel_values"]
+            )
+        )
     return torch.cat(rows)
 
 
@@ -82,10 +103,14 @@ def on_white(image):
 
 def features(model, pixels: torch.Tensor) -> torch.Tensor:
     found = model.get_image_features(pixel_values=pixels)
-    return functional.normalize(found if isinstance(found, torch.Tensor) else found.pooler_output, dim=1)
+    return functional.normalize(
+        found if isinstance(found, torch.Tensor) else found.pooler_output, dim=1
+    )
 
 
-def plain_fine_tuning(model, pixels: torch.Tensor, labels: torch.Tensor, words: torch.Tensor) -> None:
+def plain_fine_tuning(
+    model, pixels: torch.Tensor, labels: torch.Tensor, words: torch.Tensor
+) -> None:
     tuned = copy.deepcopy(model).train()
     optimizer = torch.optim.AdamW(tuned.parameters(), lr=LR, weight_decay=0.05)
     for step in range(STEPS):

@@ -34,7 +34,10 @@ class Rows(Dataset):
         return {name: values[index] for name, values in self.rows.items()}
 
     def batch(self, step: int) -> dict[str, torch.Tensor]:
-        return {name: values[step * self.size : (step + 1) * self.size] for name, values in self.rows.items()}
+        return {
+            name: values[step * self.size : (step + 1) * self.size]
+            for name, values in self.rows.items()
+        }
 
 
 def adder() -> tuple[torch.nn.Module, Rows]:
@@ -44,7 +47,9 @@ def adder() -> tuple[torch.nn.Module, Rows]:
 
 def copier() -> tuple[torch.nn.Module, Rows]:
     model = emergence.attention_only(induction.TOKENS, induction.WIDTH, 2, induction.LENGTH)
-    return model, Rows(emergence.draw_strings(STEPS * induction.BATCH, seed=0).batch, induction.BATCH)
+    return model, Rows(
+        emergence.draw_strings(STEPS * induction.BATCH, seed=0).batch, induction.BATCH
+    )
 
 
 def main() -> None:
@@ -63,7 +68,9 @@ def main() -> None:
 def one_round(make, first: int) -> dict[str, float]:
     """Train the same model with each loop, `first` telling which begins, and return steps per second and final losses."""
     measured = {}
-    for name, train in sorted({"fit": loops.with_fit, "Trainer": loops.with_trainer}.items(), reverse=bool(first)):
+    for name, train in sorted(
+        {"fit": loops.with_fit, "Trainer": loops.with_trainer}.items(), reverse=bool(first)
+    ):
         model, rows = make()
         measured[name] = STEPS / train(model, rows, STEPS)
         with torch.no_grad():

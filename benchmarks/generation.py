@@ -33,7 +33,9 @@ SAMPLES = 16
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--sizes", nargs="*", default=list(SIZES), choices=SIZES)
@@ -54,11 +56,16 @@ def compare(size: str, rounds: int, bandwidth: float) -> None:
     *shape, new = SIZES[size]
     model = random_model(*shape)
     decoder, prompt = Decoder(model), torch.randint(1, shape[0], (1, PROMPT))
-    seconds, rows = alternate(rounds, lambda: generate(decoder, prompt, Greedy(), new), lambda: theirs(model, prompt, new))
+    seconds, rows = alternate(
+        rounds, lambda: generate(decoder, prompt, Greedy(), new), lambda: theirs(model, prompt, new)
+    )
     assert torch.equal(*rows), "the decoders disagree"
     share = new / statistics.median(seconds[0]) * bytes_per_token(model) / bandwidth
     speeds = [new / statistics.median(times) for times in seconds]
-    print(f"{size:>5} {speeds[0]:14,.1f} {speeds[1]:9,.1f} {ratio(seconds):6.2f} {share:13.0%}", flush=True)
+    print(
+        f"{size:>5} {speeds[0]:14,.1f} {speeds[1]:9,.1f} {ratio(seconds):6.2f} {share:13.0%}",
+        flush=True,
+    )
 
 
 def samples(rounds: int) -> None:
@@ -68,8 +75,12 @@ def samples(rounds: int) -> None:
     def one_by_one() -> list[torch.Tensor]:
         return [generate(decoder, prompt, Sample(), 40, seed=seed) for seed in range(SAMPLES)]
 
-    seconds, _ = alternate(rounds, lambda: generate(decoder, prompt, Sample(), 40, SAMPLES, seed=0), one_by_one)
-    print(f"{SAMPLES} samples of one prompt of 150 tokens: together {ratio(seconds):.1f} times as fast as one by one")
+    seconds, _ = alternate(
+        rounds, lambda: generate(decoder, prompt, Sample(), 40, SAMPLES, seed=0), one_by_one
+    )
+    print(
+        f"{SAMPLES} samples of one prompt of 150 tokens: together {ratio(seconds):.1f} times as fast as one by one"
+    )
 
 
 def assisted(rounds: int) -> None:
@@ -106,9 +117,13 @@ def ratio(seconds: list[list[float]]) -> float:
     return statistics.median(second / first for first, second in zip(*seconds))
 
 
-def theirs(model: GPTNeoForCausalLM, prompt: torch.Tensor, new: int, **options: object) -> torch.Tensor:
+def theirs(
+    model: GPTNeoForCausalLM, prompt: torch.Tensor, new: int, **options: object
+) -> torch.Tensor:
     ones = torch.ones_like(prompt)
-    return model.generate(prompt, attention_mask=ones, do_sample=False, max_new_tokens=new, **options)
+    return model.generate(
+        prompt, attention_mask=ones, do_sample=False, max_new_tokens=new, **options
+    )
 
 
 def random_model(*size: int) -> GPTNeoForCausalLM:

@@ -19,7 +19,9 @@ from fmcourse import generation, uncertainty
 def main() -> None:
     texts = [row["text"] for row in fmcourse.load_addresses() if row["split"] == "test"]
     sizes = np.array([len(text.encode()) for text in texts])
-    print(f"{len(texts)} test addresses, {sizes.sum():,} bytes; bits per byte [95% interval over addresses]")
+    print(
+        f"{len(texts)} test addresses, {sizes.sum():,} bytes; bits per byte [95% interval over addresses]"
+    )
     for name in fmcourse.hub.LADDER:
         model, tokenizer = fmcourse.load_gpt_neo(name)
         bits = sizes * [generation.bits_per_byte(model, tokenizer, text) for text in texts]

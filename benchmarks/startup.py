@@ -1,6 +1,6 @@
 """Is `import fmcourse` instant? Its time in fresh interpreters, beside that of an empty program, alternating.
 
-    python benchmarks/startup.py
+python benchmarks/startup.py
 """
 
 from __future__ import annotations

@@ -17,7 +17,13 @@ import time
 import torch
 import transformers
 from torch.utils.data import Dataset, SequentialSampler
-from transformers import GPTNeoConfig, GPTNeoForCausalLM, PrinterCallback, Trainer, TrainingArguments
+from transformers import (
+    GPTNeoConfig,
+    GPTNeoForCausalLM,
+    PrinterCallback,
+    Trainer,
+    TrainingArguments,
+)
 
 from fmcourse import training
 
@@ -27,7 +33,10 @@ SIZES = {  # vocabulary, width, layers, heads
     "2M": (2048, 192, 4, 6),
 }
 STEPS = {"0.1M": 60, "0.5M": 30, "2M": 20}
-BATCHES = {"8 x 64": (8, 64), "4 x 256": (4, 256)}  # rows and tokens: an experiment in class, and the ladder's recipe
+BATCHES = {
+    "8 x 64": (8, 64),
+    "4 x 256": (4, 256),
+}  # rows and tokens: an experiment in class, and the ladder's recipe
 ROUNDS = 5
 LR = 1e-3
 
@@ -36,21 +45,35 @@ def main() -> None:
     torch.set_num_threads(1)
     peak = matmul_peak()
     transformers.logging.set_verbosity_error()
-    print(f"one thread, {ROUNDS} rounds, the two loops alternating; matrix-multiply peak {peak / 1e9:.0f} GFLOP/s")
-    print(f"{'size':>5} {'batch':>8} {'fit, tokens/s':>14} {'Trainer':>8} {'ratio':>6} {'of peak':>8} {'final losses':>15}")
+    print(
+        f"one thread, {ROUNDS} rounds, the two loops alternating; matrix-multiply peak {peak / 1e9:.0f} GFLOP/s"
+    )
+    print(
+        f"{'size':>5} {'batch':>8} {'fit, tokens/s':>14} {'Trainer':>8} {'ratio':>6} {'of peak':>8} {'final losses':>15}"
+    )
     for size, shape in itertools.product(SIZES, BATCHES):
-        rounds = [one_round(SIZES[size], STEPS[size], *BATCHES[shape], first=number % 2) for number in range(ROUNDS)]
+        rounds = [
+            one_round(SIZES[size], STEPS[size], *BATCHES[shape], first=number % 2)
+            for number in range(ROUNDS)
+        ]
         ours, theirs = (statistics.median(r[k] for r in rounds) for k in ("fit", "Trainer"))
         ratio = statistics.median(r["fit"] / r["Trainer"] for r in rounds)
         share = ours * 6 * weights(SIZES[size]) / peak
         losses = f"{rounds[0]['loss of fit']:.4f} {rounds[0]['loss of Trainer']:.4f}"
-        print(f"{size:>5} {shape:>8} {ours:14,.0f} {theirs:8,.0f} {ratio:6.2f} {share:8.0%} {losses:>15}", flush=True)
+        print(
+            f"{size:>5} {shape:>8} {ours:14,.0f} {theirs:8,.0f} {ratio:6.2f} {share:8.0%} {losses:>15}",
+            flush=True,
+        )
 
 
-def one_round(size: tuple[int, ...], steps: int, rows: int, length: int, first: int) -> dict[str, float]:
+def one_round(
+    size: tuple[int, ...], steps: int, rows: int, length: int, first: int
+) -> dict[str, float]:
     """Train the same model with each loop, `first` telling which begins, and return tokens per second and final losses."""
     batches, measured = Batches(size[0], steps, rows, length), {}
-    for name, train in sorted({"fit": with_fit, "Trainer": with_trainer}.items(), reverse=bool(first)):
+    for name, train in sorted(
+        {"fit": with_fit, "Trainer": with_trainer}.items(), reverse=bool(first)
+    ):
         model = new_model(*size)
         measured[name] = steps * rows * length / train(model, batches, steps)
         with torch.no_grad():
@@ -81,7 +104,9 @@ class Batches(Dataset):
 
     def __init__(self, vocabulary: int, steps: int, rows: int, length: int) -> None:
         self.size = rows
-        self.rows = torch.randint(vocabulary, (steps * rows, length), generator=torch.Generator().manual_seed(0))
+        self.rows = torch.randint(
+            vocabulary, (steps * rows, length), generator=torch.Generator().manual_seed(0)
+        )
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -119,7 +144,9 @@ def ordered_trainer(model: GPTNeoForCausalLM, batches: Batches, steps: int, fold
     return Ordered(model=model, args=arguments, train_dataset=batches)
 
 
-def new_model(vocabulary: int, width: int, layers: int, heads: int, end: int | None = 0) -> GPTNeoForCausalLM:
+def new_model(
+    vocabulary: int, width: int, layers: int, heads: int, end: int | None = 0
+) -> GPTNeoForCausalLM:
     """Return a GPT-Neo with random weights, always the same; without an end token where `end` is None."""
     torch.manual_seed(0)
     config = GPTNeoConfig(

@@ -7,6 +7,11 @@ transformers are loaded when they are first used, so that ``import fmcourse`` is
 from __future__ import annotations
 
 import importlib
+import importlib.abc
+import importlib.machinery
+import sys
+import types
+from collections.abc import Sequence
 from typing import Any
 
 __version__ = "0.1.0"
@@ -43,15 +48,44 @@ _MODULES = (
     "widgets",
 )
 
+# Module names of the first edition, and where each is found now: importing the old name gives the new module.
+_MOVED: dict[str, str] = {}
+
 __all__ = sorted([*_FUNCTIONS, *_MODULES])
+
+
+class _OldNames(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds a module by its name of the first edition."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: types.ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        package, _, name = fullname.partition(".")
+        if package == __name__ and name in _MOVED:
+            return importlib.machinery.ModuleSpec(fullname, self)
+        return None
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
+        module = importlib.import_module(f"{__name__}.{_MOVED[spec.name.partition('.')[2]]}")
+        self._spec = module.__spec__
+        return module
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        # The import system has put the old name's spec on the module; give it back its own.
+        module.__spec__ = self._spec
+
+
+sys.meta_path.append(_OldNames())
 
 
 def __getattr__(name: str) -> Any:
     if name in _FUNCTIONS:
         return getattr(importlib.import_module(f"fmcourse.{_FUNCTIONS[name]}"), name)
-    if name in _MODULES:
+    if name in _MODULES or name in _MOVED:
         return importlib.import_module(f"fmcourse.{name}")
-    raise AttributeError(f"module 'fmcourse' has no attribute {name!r}; it has {', '.join(__all__)}")
+    raise AttributeError(
+        f"module 'fmcourse' has no attribute {name!r}; it has {', '.join(__all__)}"
+    )
 
 
 def __dir__() -> list[str]:

@@ -35,7 +35,9 @@ def choose(name: str, got: Any, choices: Iterable[str]) -> str:
     if got not in choices:
         near = difflib.get_close_matches(str(got), choices, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"{name}: expected one of {', '.join(map(repr, choices))}, got {_shown(got)}{hint}")
+        raise ValueError(
+            f"{name}: expected one of {', '.join(map(repr, choices))}, got {_shown(got)}{hint}"
+        )
     return got
 
 

@@ -64,28 +64,48 @@ def parts(batch: Any, count: int) -> list[tuple[Any, float]]:
     if count == 1:
         return [(batch, 1.0)]
     rows = {len(tensor) for tensor in _tensors(batch)}
-    require(len(rows) == 1, "batches", "tensors with equally many rows in each batch, to be cut into parts", sorted(rows))
+    require(
+        len(rows) == 1,
+        "batches",
+        "tensors with equally many rows in each batch, to be cut into parts",
+        sorted(rows),
+    )
     found = rows.pop()
-    require(found >= count, "batches", f"at least {count} rows in each batch, one for each part", found)
+    require(
+        found >= count, "batches", f"at least {count} rows in each batch, one for each part", found
+    )
     ends = [found * place // count for place in range(count + 1)]
-    return [(_cut(batch, slice(*pair)), (pair[1] - pair[0]) / found) for pair in itertools.pairwise(ends)]
+    return [
+        (_cut(batch, slice(*pair)), (pair[1] - pair[0]) / found)
+        for pair in itertools.pairwise(ends)
+    ]
 
 
 def _tensors(batch: Any) -> Iterator[Any]:
     import torch
 
-    values = batch.values() if isinstance(batch, Mapping) else batch if isinstance(batch, (tuple, list)) else [batch]
+    values = (
+        batch.values()
+        if isinstance(batch, Mapping)
+        else batch
+        if isinstance(batch, (tuple, list))
+        else [batch]
+    )
     for value in values:
         if not isinstance(value, torch.Tensor) or not value.ndim:
             kind = type(value).__name__
-            raise TypeError(f"batches: expected tensors with rows, or mappings or tuples of them, to be cut into parts, got {kind}")
+            raise TypeError(
+                f"batches: expected tensors with rows, or mappings or tuples of them, to be cut into parts, got {kind}"
+            )
         yield value
 
 
 def _cut(batch: Any, rows: slice) -> Any:
     if isinstance(batch, Mapping):
         return {name: tensor[rows] for name, tensor in batch.items()}
-    return tuple(tensor[rows] for tensor in batch) if isinstance(batch, (tuple, list)) else batch[rows]
+    return (
+        tuple(tensor[rows] for tensor in batch) if isinstance(batch, (tuple, list)) else batch[rows]
+    )
 
 
 @dataclass(frozen=True)
@@ -119,14 +139,20 @@ class Parted:
         if self.accelerator is None or self.accelerator.num_processes == 1:
             return number
         gradients = [p.grad for p in model.parameters() if p.grad is not None]
-        flat = torch.cat([gradient.flatten() for gradient in gradients] + [gradients[0].new_tensor([number])])
-        pieces = self.accelerator.reduce(flat, "sum").split([gradient.numel() for gradient in gradients] + [1])
+        flat = torch.cat(
+            [gradient.flatten() for gradient in gradients] + [gradients[0].new_tensor([number])]
+        )
+        pieces = self.accelerator.reduce(flat, "sum").split(
+            [gradient.numel() for gradient in gradients] + [1]
+        )
         for gradient, piece in zip(gradients, pieces):
             gradient.copy_(piece.view(gradient.shape))
         return pieces[-1].item()
 
 
-def autocast(model: torch.nn.Module, precision: str | None) -> Callable[[], contextlib.AbstractContextManager]:
+def autocast(
+    model: torch.nn.Module, precision: str | None
+) -> Callable[[], contextlib.AbstractContextManager]:
     """Return a function to a block whose products are computed in this precision; None leaves them as they are.
 
     Raises:
@@ -138,5 +164,10 @@ def autocast(model: torch.nn.Module, precision: str | None) -> Callable[[], cont
         return contextlib.nullcontext
     dtype = getattr(torch, PRECISIONS[choose("precision", precision, PRECISIONS)])
     kinds = {str(p.dtype) for p in model.parameters() if p.requires_grad}
-    require(kinds == {"torch.float32"}, "precision", "a model whose trained weights are all fp32", ", ".join(sorted(kinds)))
+    require(
+        kinds == {"torch.float32"},
+        "precision",
+        "a model whose trained weights are all fp32",
+        ", ".join(sorted(kinds)),
+    )
     return lambda: torch.autocast(next(model.parameters()).device.type, dtype)

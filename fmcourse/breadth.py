@@ -73,9 +73,15 @@ class FewShotTask:
 @functools.cache
 def _drawings() -> pd.DataFrame:
     """Return all drawings without skin tone and flags, with their place in their own style's table."""
-    table = hub.load_emoji().select_columns(["codepoints", "name", "group", "subgroup", "style", "skin_tone"]).to_pandas()
+    table = (
+        hub.load_emoji()
+        .select_columns(["codepoints", "name", "group", "subgroup", "style", "skin_tone"])
+        .to_pandas()
+    )
     table["place"] = table.groupby("style").cumcount()
-    return table[(table["skin_tone"] == "none") & table["group"].isin(GROUPS)].drop(columns="skin_tone")
+    return table[(table["skin_tone"] == "none") & table["group"].isin(GROUPS)].drop(
+        columns="skin_tone"
+    )
 
 
 @functools.cache
@@ -107,10 +113,14 @@ def task_drawings(name: str, style: str = UNSEEN) -> pd.DataFrame:
     own = table[table["style"] == choose("style", style, hub.STYLES)]
     if choose("name", name, (*GROUPS, ACROSS)) == ACROSS:
         counts = table.groupby("codepoints")["style"].nunique()
-        own = own[own["codepoints"].isin(set(counts.index[counts == len(hub.STYLES)]) & hub.held_out()[0])]
+        own = own[
+            own["codepoints"].isin(set(counts.index[counts == len(hub.STYLES)]) & hub.held_out()[0])
+        ]
     else:
         own = own[own["codepoints"].isin(shared_concepts()[name])]
-        counts = own["subgroup"].value_counts().sort_index().sort_values(ascending=False, kind="stable")
+        counts = (
+            own["subgroup"].value_counts().sort_index().sort_values(ascending=False, kind="stable")
+        )
         own = own[own["subgroup"].isin(counts.index[counts >= SMALLEST][:MOST])]
     return own.sort_values("codepoints").reset_index(drop=True)
 
@@ -154,13 +164,22 @@ def few_shot(
 
     tested, labels = rows if tested is None else tested, np.asarray(labels)
     alike = len(rows) == len(tested) == len(labels)
-    require(alike, "tested", f"a row for each of the {len(labels)} labels", (len(rows), len(tested)))
+    require(
+        alike, "tested", f"a row for each of the {len(labels)} labels", (len(rows), len(tested))
+    )
     fewest = int(np.bincount(labels).min())
-    require(0 < shots < fewest, "shots", f"1 to {fewest - 1}, so that every class has something left", shots)
+    require(
+        0 < shots < fewest,
+        "shots",
+        f"1 to {fewest - 1}, so that every class has something left",
+        shots,
+    )
     draw, found = np.random.default_rng(seed), []
     for _ in range(draws):
         order = draw.permutation(len(labels))
-        shown = np.concatenate([order[labels[order] == label][:shots] for label in range(labels.max() + 1)])
+        shown = np.concatenate(
+            [order[labels[order] == label][:shots] for label in range(labels.max() + 1)]
+        )
         rest = np.setdiff1d(order, shown)
         answers = fit(rows[shown], torch.tensor(labels[shown]))(tested[rest]).argmax(1).numpy()
         found.append(_balanced(answers, labels[rest]))
@@ -171,7 +190,9 @@ def _balanced(answers: np.ndarray, labels: np.ndarray) -> float:
     """Return the mean over classes of the share that is right."""
     import numpy as np
 
-    return float(np.mean([(answers[labels == label] == label).mean() for label in np.unique(labels)]))
+    return float(
+        np.mean([(answers[labels == label] == label).mean() for label in np.unique(labels)])
+    )
 
 
 # ---------------------------------------------------------------- the bundled sweep
@@ -194,10 +215,17 @@ class Breadth:
     def breadths(self, axis: str) -> list[int]:
         """Return the breadths that were tried along an axis, the narrowest first."""
         axes = sorted({run["axis"] for run in self.runs})
-        return sorted({run["breadth"] for run in self.runs if run["axis"] == choose("axis", axis, axes)})
+        return sorted(
+            {run["breadth"] for run in self.runs if run["axis"] == choose("axis", axis, axes)}
+        )
 
     def accuracy(
-        self, axis: str, breadth: int, task: str = EXAMPLES, part: str | None = None, above_untrained: bool = False
+        self,
+        axis: str,
+        breadth: int,
+        task: str = EXAMPLES,
+        part: str | None = None,
+        above_untrained: bool = False,
     ) -> Interval:
         """Return what is right, in percent.
 
@@ -214,14 +242,24 @@ class Breadth:
         Raises:
             ValueError: an unknown name, or settings that were not tried together.
         """
-        return uncertainty.mean_interval(list(self._by_seed(axis, breadth, task, part, above_untrained).values()))
+        return uncertainty.mean_interval(
+            list(self._by_seed(axis, breadth, task, part, above_untrained).values())
+        )
 
     def curve(
-        self, axis: str, task: str = EXAMPLES, part: str | None = None, above_untrained: bool = False
+        self,
+        axis: str,
+        task: str = EXAMPLES,
+        part: str | None = None,
+        above_untrained: bool = False,
     ) -> tuple[list[int], list[Interval]]:
         """Return the breadths of an axis and the accuracy at each; breadths without such a task are left out."""
-        tried = [breadth for breadth in self.breadths(axis) if self._by_seed(axis, breadth, task, part)]
-        return tried, [self.accuracy(axis, breadth, task, part, above_untrained) for breadth in tried]
+        tried = [
+            breadth for breadth in self.breadths(axis) if self._by_seed(axis, breadth, task, part)
+        ]
+        return tried, [
+            self.accuracy(axis, breadth, task, part, above_untrained) for breadth in tried
+        ]
 
     def change(
         self,
@@ -237,18 +275,34 @@ class Breadth:
             before, after: axis and breadth of each.
             task, part, above_untrained: as in :meth:`accuracy`.
         """
-        first, second = (self._by_seed(*which, task, part, above_untrained) for which in (before, after))
-        return uncertainty.mean_interval([second[seed] - value for seed, value in first.items() if seed in second])
+        first, second = (
+            self._by_seed(*which, task, part, above_untrained) for which in (before, after)
+        )
+        return uncertainty.mean_interval(
+            [second[seed] - value for seed, value in first.items() if seed in second]
+        )
 
     def _by_seed(
         self, axis: str, breadth: int, task: str, part: str | None, above_untrained: bool = False
     ) -> dict[int, float]:
         require(breadth in self.breadths(axis), "breadth", f"one of {self.breadths(axis)}", breadth)
         own = [run for run in self.runs if (run["axis"], run["breadth"]) == (axis, breadth)]
-        blank = [run["tasks"] for run in self.runs if run["axis"] == "untrained"] if above_untrained else []
-        base = {name: sum(tasks[name] for tasks in blank) / len(blank) if blank else 0.0 for name in own[0]["tasks"]}
-        each = {run["seed"]: [run["tasks"][name] - base[name] for name in self._tasks(run, task, part)] for run in own}
-        return {seed: 100 * sum(shares) / len(shares) for seed, shares in sorted(each.items()) if shares}
+        blank = (
+            [run["tasks"] for run in self.runs if run["axis"] == "untrained"]
+            if above_untrained
+            else []
+        )
+        base = {
+            name: sum(tasks[name] for tasks in blank) / len(blank) if blank else 0.0
+            for name in own[0]["tasks"]
+        }
+        each = {
+            run["seed"]: [run["tasks"][name] - base[name] for name in self._tasks(run, task, part)]
+            for run in own
+        }
+        return {
+            seed: 100 * sum(shares) / len(shares) for seed, shares in sorted(each.items()) if shares
+        }
 
     def _tasks(self, run: dict, task: str, part: str | None) -> list[str]:
         if choose("task", task, (EXAMPLES, NAMES, *run["tasks"])) in run["tasks"]:

@@ -95,7 +95,11 @@ class State:
         self.optimizer.load_state_dict(content["optimizer"])
         if self.scaler.is_enabled():
             self.scaler.load_state_dict(content["scaler"])
-        self.step, self.losses, self.records = content["step"], content["losses"], content["records"]
+        self.step, self.losses, self.records = (
+            content["step"],
+            content["losses"],
+            content["records"],
+        )
         self.earlier_seconds = content["seconds"]
 
     def _read(self) -> dict[str, Any]:
@@ -106,7 +110,9 @@ class State:
             theirs, ours = content["fingerprint"], self.fingerprint
             changed = [name for name in {**ours, **theirs} if theirs.get(name) != ours.get(name)]
         except Exception as error:  # a damaged file can fail in any way
-            raise ValueError(f"checkpoint: {self.path} cannot be read ({error}); delete it to start afresh") from error
+            raise ValueError(
+                f"checkpoint: {self.path} cannot be read ({error}); delete it to start afresh"
+            ) from error
         if changed:
             raise ValueError(
                 f"checkpoint: {self.path} belongs to a run with other {' and '.join(changed)}; "
@@ -116,10 +122,24 @@ class State:
 
 
 def fingerprint(
-    model: torch.nn.Module, optimizer: torch.optim.Optimizer, steps: int, seed: int, data: str, **special: Any
+    model: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    steps: int,
+    seed: int,
+    data: str,
+    **special: Any,
 ) -> dict[str, Any]:
     """Return what tells a run from others; `special` settings that are None count as absent, as in older checkpoints."""
     shapes = {name: list(p.shape) for name, p in model.named_parameters()}
-    chosen = [{k: v for k, v in group.items() if k not in ("params", "initial_lr")} for group in optimizer.param_groups]
-    plain = {"steps": steps, "seed": seed, "data": data, "weights": shapes, "optimizer": f"{type(optimizer).__name__} {chosen}"}
+    chosen = [
+        {k: v for k, v in group.items() if k not in ("params", "initial_lr")}
+        for group in optimizer.param_groups
+    ]
+    plain = {
+        "steps": steps,
+        "seed": seed,
+        "data": data,
+        "weights": shapes,
+        "optimizer": f"{type(optimizer).__name__} {chosen}",
+    }
     return plain | {name: value for name, value in special.items() if value is not None}

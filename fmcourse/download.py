@@ -18,12 +18,18 @@ from pathlib import Path
 
 __all__ = ["HubError", "Snapshot", "fetch"]
 
-WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # in the order of preference; each may come in shards, with an index
+WEIGHTS = (
+    "model.safetensors",
+    "pytorch_model.bin",
+)  # in the order of preference; each may come in shards, with an index
 DATA = (".json", ".txt", ".model")  # configurations and vocabularies
 ASK_SECONDS = 10.0  # the longest wait for the hub to say what it has
 SPARE_BYTES = 500e6  # of disk, beside the download
 NOT_SHOWN = "the hub has no such model, or does not show it to you"
-CHECKSUMS = {64: "sha256", 40: "git"}  # by their number of hexadecimal digits: the hub's two kinds of ETag
+CHECKSUMS = {
+    64: "sha256",
+    40: "git",
+}  # by their number of hexadecimal digits: the hub's two kinds of ETag
 _found_whole: set[Path] = set()
 
 
@@ -89,7 +95,9 @@ def _ask(name: str, revision: str) -> tuple[str, dict[str, int]]:
 
     try:
         info = HfApi().model_info(name, revision=revision, files_metadata=True, timeout=ASK_SECONDS)
-    except Exception as error:  # the client lets errors of its HTTP library through, which share no base class
+    except (
+        Exception
+    ) as error:  # the client lets errors of its HTTP library through, which share no base class
         raise _Unasked(_reason(error)) from error
     return info.sha, {file.rfilename: file.size or 0 for file in info.siblings}
 
@@ -99,14 +107,24 @@ def _download(name: str, revision: str, commit: str, sizes: dict[str, int]) -> S
     single = next((file for file in WEIGHTS if {file, f"{file}.index.json"} & sizes.keys()), None)
     if single is None:
         raise HubError("it has no weights in safetensors or in torch's format")
-    data = [file for file in sizes if "/" not in file and file.endswith(DATA) and not file.endswith(".index.json")]
+    data = [
+        file
+        for file in sizes
+        if "/" not in file and file.endswith(DATA) and not file.endswith(".index.json")
+    ]
     try:
-        folder = Path(_file(name, "config.json", revision)).parent  # by the revision's own name, so that the cache knows it
+        folder = Path(
+            _file(name, "config.json", revision)
+        ).parent  # by the revision's own name, so that the cache knows it
         for file in [*data, *([] if single in sizes else [f"{single}.index.json"])]:
             _file(name, file, commit)
         _check(folder)
         weights = [single] if single in sizes else _shards(folder / f"{single}.index.json")
-        _announce(name, commit, sum(sizes.get(file, 0) for file in weights if not (folder / file).exists()))
+        _announce(
+            name,
+            commit,
+            sum(sizes.get(file, 0) for file in weights if not (folder / file).exists()),
+        )
         for file in weights:
             _file(name, file, commit)
     except HubError:
@@ -132,9 +150,13 @@ def _announce(name: str, commit: str, missing: int) -> None:
 
     if missing:
         cache = Path(constants.HF_HUB_CACHE)
-        free = shutil.disk_usage(next(folder for folder in (cache, *cache.parents) if folder.exists())).free
+        free = shutil.disk_usage(
+            next(folder for folder in (cache, *cache.parents) if folder.exists())
+        ).free
         if free < missing + SPARE_BYTES:
-            raise HubError(f"it needs {_gigabytes(missing + SPARE_BYTES)} of disk, and {_gigabytes(free)} are free; make room")
+            raise HubError(
+                f"it needs {_gigabytes(missing + SPARE_BYTES)} of disk, and {_gigabytes(free)} are free; make room"
+            )
         print(f"{name}: fetching {_gigabytes(missing)} from the hub, commit {commit}.")
 
 
@@ -162,7 +184,9 @@ def _kept(name: str, revision: str) -> tuple[Path, list[str]] | None:
 
 def _whole(folder: Path, weights: list[str]) -> Snapshot:
     _check(folder)
-    return Snapshot(folder, folder.name, tuple(weights), sum((folder / file).stat().st_size for file in weights))
+    return Snapshot(
+        folder, folder.name, tuple(weights), sum((folder / file).stat().st_size for file in weights)
+    )
 
 
 def _check(folder: Path) -> None:
@@ -172,7 +196,9 @@ def _check(folder: Path) -> None:
         file.resolve().unlink()
         file.unlink(missing_ok=True)
     if altered:
-        raise HubError(f"its file {altered[0].name} was altered on the way and has been deleted; run the cell again")
+        raise HubError(
+            f"its file {altered[0].name} was altered on the way and has been deleted; run the cell again"
+        )
 
 
 def _is_whole(file: Path) -> bool:
@@ -193,7 +219,11 @@ def _reason(error: BaseException) -> str:
     """Return one clause for what the client raised: that of the first error in the chain of causes that says enough."""
     chain = list(_causes(error))
     clauses = (clause for each in chain if (clause := _clause(each)))
-    return next(clauses, None) or next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+    return (
+        next(clauses, None)
+        or next(iter(str(error).strip().splitlines()), "")
+        or type(error).__name__
+    )
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -224,7 +254,11 @@ def _status(error: BaseException) -> str | None:
         404: "the hub does not have all of its files (404)",
         429: "the hub asks for a pause (429); try again in some minutes",
     }
-    other = f"the hub is out of order ({status}); try again later" if status >= 500 else f"the hub refuses ({status})"
+    other = (
+        f"the hub is out of order ({status}); try again later"
+        if status >= 500
+        else f"the hub refuses ({status})"
+    )
     return clauses.get(status, other)
 
 
@@ -233,8 +267,16 @@ def _transport(error: BaseException) -> str | None:
     kind, text = type(error).__name__, str(error)
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return "the disk is full; make room"
-    if "Consistency check failed" in text or kind in ("RemoteProtocolError", "IncompleteRead", "ChunkedEncodingError"):
+    if "Consistency check failed" in text or kind in (
+        "RemoteProtocolError",
+        "IncompleteRead",
+        "ChunkedEncodingError",
+    ):
         return "a file came incomplete; run the cell again"
     if "Timeout" in kind:
         return "the hub is too slow to answer; try again later"
-    return "the hub cannot be reached" if kind in ("ConnectError", "ConnectionError", "ConnectionRefusedError") else None
+    return (
+        "the hub cannot be reached"
+        if kind in ("ConnectError", "ConnectionError", "ConnectionRefusedError")
+        else None
+    )

@@ -130,7 +130,9 @@ class Environment:
             f"{place}, {self.cores} cores, {self.memory_gib:.0f} GiB of memory",
         ]
         if self.profile is FULL and self.device == "cpu":
-            lines += [f"No GPU: a notebook may take {FULL.cpu_minutes} minutes; {GPU_ADVICE}, or choose the tiny profile"]
+            lines += [
+                f"No GPU: a notebook may take {FULL.cpu_minutes} minutes; {GPU_ADVICE}, or choose the tiny profile"
+            ]
         return "\n".join(lines)
 
 
@@ -149,7 +151,12 @@ def setup(seed: int = 0, profile: str | None = None) -> Environment:
     Raises:
         ValueError: a seed out of range, or an unknown profile.
     """
-    require(isinstance(seed, int) and 0 <= seed < 2**32, "seed", "a whole number from 0 to 2**32 - 1", seed)
+    require(
+        isinstance(seed, int) and 0 <= seed < 2**32,
+        "seed",
+        "a whole number from 0 to 2**32 - 1",
+        seed,
+    )
     if profile is not None:
         os.environ["FMCOURSE_PROFILE"] = choose("profile", profile, PROFILES)
     chosen = _profile()
@@ -163,7 +170,9 @@ def setup(seed: int = 0, profile: str | None = None) -> Environment:
     torch.manual_seed(seed)
     datasets.disable_progress_bars()
     if chosen is TINY:
-        torch.set_num_threads(1)  # small models lose by a second thread, and sums keep one order on every machine
+        torch.set_num_threads(
+            1
+        )  # small models lose by a second thread, and sums keep one order on every machine
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     return Environment(
@@ -189,7 +198,9 @@ def profile() -> Profile:
 
 
 def _profile() -> Profile:
-    return PROFILES[choose("FMCOURSE_PROFILE", os.environ.get("FMCOURSE_PROFILE") or "tiny", PROFILES)]
+    return PROFILES[
+        choose("FMCOURSE_PROFILE", os.environ.get("FMCOURSE_PROFILE") or "tiny", PROFILES)
+    ]
 
 
 def device() -> str:
@@ -229,7 +240,9 @@ def placed(model: torch.nn.Module) -> torch.nn.Module:
     except RuntimeError as error:  # torch's, for a GPU that is full, lost, or of another kind than torch was built for
         if device() == "cpu":
             raise
-        print(f"The GPU cannot take this model ({first_line(error)}); going on with it on the CPU, where it takes longer.")
+        print(
+            f"The GPU cannot take this model ({first_line(error)}); going on with it on the CPU, where it takes longer."
+        )
         return model.to("cpu")
 
 
@@ -264,9 +277,13 @@ def work_folder(on_drive: bool = False) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except ImportError:
         print(f"Drive can be mounted in Google Colab only; your work is kept in {state_folder()}.")
-    except Exception as error:  # access that was not given, or a Drive that is full, can fail in any way
+    except (
+        Exception
+    ) as error:  # access that was not given, or a Drive that is full, can fail in any way
         problem = first_line(error)
-        print(f"Drive could not be mounted ({problem}); your work is kept in {state_folder()}, which goes with this machine.")
+        print(
+            f"Drive could not be mounted ({problem}); your work is kept in {state_folder()}, which goes with this machine."
+        )
     else:
         return folder
     return state_folder()

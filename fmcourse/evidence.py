@@ -78,7 +78,12 @@ def record(
     texts |= dict(seeds=seeds, control=control, paper=paper, carries_over=carries_over)
     for name, text in texts.items():
         require(isinstance(text, str) and text.strip() != "", name, "a text", text)
-    require(low <= estimate <= high, "interval", f"two ends around the estimate {estimate:.4g}", (low, high))
+    require(
+        low <= estimate <= high,
+        "interval",
+        f"two ends around the estimate {estimate:.4g}",
+        (low, high),
+    )
     require(band[0] < band[1], "band", "a lower end and a higher end", band)
     row = {name: texts.get(name) for name in COLUMNS} | {"band": [float(end) for end in band]}
     row |= {"estimate": float(estimate), "low": float(low), "high": float(high)}
@@ -91,7 +96,11 @@ def record(
 def rows() -> list[dict]:
     """Return all rows kept so far, by notebook and in the order in which they were first recorded."""
     folder = state_folder() / "evidence"
-    return [row for file in sorted(folder.glob("*.json")) for row in json.loads(file.read_text(encoding="utf-8"))]
+    return [
+        row
+        for file in sorted(folder.glob("*.json"))
+        for row in json.loads(file.read_text(encoding="utf-8"))
+    ]
 
 
 def table() -> pd.DataFrame:
@@ -112,7 +121,10 @@ def course() -> pd.DataFrame:
     own = rows()
     here = {row["notebook"] for row in own}
     shipped = json.loads(bundle.path("evidence.json").read_text(encoding="utf-8"))
-    merged = sorted([*(row for row in shipped if row["notebook"] not in here), *own], key=lambda row: row["notebook"])
+    merged = sorted(
+        [*(row for row in shipped if row["notebook"] not in here), *own],
+        key=lambda row: row["notebook"],
+    )
     judged = [row | {"verdict": verdict(row)} for row in merged]
     return pd.DataFrame(judged, columns=[*COLUMNS, "verdict"])
 

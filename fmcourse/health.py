@@ -25,11 +25,20 @@ from fmcourse.environment import DRIVE, GIB, GPU_ADVICE, TINY
 __all__ = ["Finding", "doctor"]
 
 PYTHONS = ((3, 11), (3, 13))  # oldest and newest that the course is tested on
-TESTED = {"transformers": 5, "datasets": 5, "numpy": 2, "pandas": 3, "torch": 2, "ipywidgets": 8}  # newest major versions
+TESTED = {
+    "transformers": 5,
+    "datasets": 5,
+    "numpy": 2,
+    "pandas": 3,
+    "torch": 2,
+    "ipywidgets": 8,
+}  # newest major versions
 DISK_GIB = 1.0  # room for checkpoints and caches
 COMPILED = ("numpy", "scipy", "pandas", "pyarrow", "torch")
 HUB_SECONDS = 5.0  # the longest wait for the hub to answer
-NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"  # there in a clone, not where pip installed the course
+NOTEBOOKS = (
+    Path(__file__).resolve().parent.parent / "notebooks"
+)  # there in a clone, not where pip installed the course
 
 
 @dataclass(frozen=True)
@@ -62,7 +71,10 @@ def _python() -> Iterator[Finding]:
 def _packages() -> Iterator[Finding]:
     """Compare what is installed with the floors in the package's own metadata."""
     if _installed("fmcourse") is None:
-        yield Finding("fmcourse is not installed in this environment", "From a clone: pip install --editable .")
+        yield Finding(
+            "fmcourse is not installed in this environment",
+            "From a clone: pip install --editable .",
+        )
         return
     try:
         from packaging.requirements import Requirement
@@ -125,7 +137,11 @@ def _broken_imports() -> Iterator[Finding]:
 def _bundle() -> Iterator[Finding]:
     try:
         broken = bundle.damaged()
-    except (OSError, ValueError, KeyError) as error:  # a manifest that is missing, cut off or of another form
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+    ) as error:  # a manifest that is missing, cut off or of another form
         yield Finding(f"The bundled data cannot be read ({error})", bundle.REMEDY.capitalize())
         return
     if broken:

@@ -20,7 +20,12 @@ from fmcourse.environment import PROFILES, first_line
 if TYPE_CHECKING:
     import datasets
     import torch
-    from transformers import GPTNeoForCausalLM, PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
+    from transformers import (
+        GPTNeoForCausalLM,
+        PreTrainedModel,
+        PreTrainedTokenizerBase,
+        ProcessorMixin,
+    )
 
 __all__ = [
     "CLIPS",
@@ -39,7 +44,9 @@ CLIPS = ("emoji-clip", "sweep-clip")
 LADDER = ("ladder-small", "ladder-medium", "ladder-large")
 CLIP_KINDS = ("clip", "vision-text-dual-encoder")  # of transformers, as config.json names them
 GPT_NEO_KINDS = ("gpt_neo",)
-LARGE_BYTES = 2e9  # weights of half a billion parameters in fp32: from here on half the memory matters
+LARGE_BYTES = (
+    2e9  # weights of half a billion parameters in fp32: from here on half the memory matters
+)
 STYLES = ("noto", "noto-v1", "fluent-emoji-flat", "twemoji", "emojione", "openmoji")
 
 
@@ -87,7 +94,9 @@ def load_judge(writer: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> P
     judge, reads = load_gpt_neo(environment.profile().judge)
     if reads.get_vocab() == tokenizer.get_vocab():
         return judge
-    print("The judge reads other tokens than the writer, so the writer judges itself; do not compare these figures.")
+    print(
+        "The judge reads other tokens than the writer, so the writer judges itself; do not compare these figures."
+    )
     return writer
 
 
@@ -123,7 +132,9 @@ def load_emoji(styles: str | list[str] | None = None) -> datasets.Dataset:
     """
     import datasets
 
-    wanted = list(STYLES) if styles is None else [styles] if isinstance(styles, str) else list(styles)
+    wanted = (
+        list(STYLES) if styles is None else [styles] if isinstance(styles, str) else list(styles)
+    )
     require(len(wanted) > 0, "styles", "at least one style", wanted)
     tables = [_table(f"emoji-{choose('styles', style, STYLES)}.parquet") for style in wanted]
     return datasets.concatenate_datasets(tables)
@@ -136,10 +147,18 @@ def held_out() -> tuple[frozenset[str], frozenset[str]]:
         Those to test on, 300, and their near-twins, which are kept out of training and of testing.
     """
     content = json.loads(bundle.path("emoji-held-out.json").read_text(encoding="utf-8"))
-    return tuple(frozenset(entry["codepoints"] for entry in content[part]) for part in ("concepts", "twins"))
+    return tuple(
+        frozenset(entry["codepoints"] for entry in content[part]) for part in ("concepts", "twins")
+    )
 
 
-def _load(name: str, bundled: tuple[str, ...], fallback: str, kinds: tuple[str, ...], load: Callable[..., tuple]) -> tuple:
+def _load(
+    name: str,
+    bundled: tuple[str, ...],
+    fallback: str,
+    kinds: tuple[str, ...],
+    load: Callable[..., tuple],
+) -> tuple:
     """Load a bundled model, or one of the hub; a hub that cannot serve it costs one sentence, and gives a bundled one."""
     if "/" not in name:
         return load(bundle.path(choose("name", name, bundled)))
@@ -147,7 +166,9 @@ def _load(name: str, bundled: tuple[str, ...], fallback: str, kinds: tuple[str, 
         return _from_hub(name, kinds, load)
     except HubError as error:
         instead = _stand_in(name, fallback)
-        print(f"{name} could not be loaded from the hub ({error}); going on with the bundled {instead}.")
+        print(
+            f"{name} could not be loaded from the hub ({error}); going on with the bundled {instead}."
+        )
         return load(bundle.path(instead))
 
 
@@ -163,7 +184,9 @@ def _from_hub(name: str, kinds: tuple[str, ...], load: Callable[..., tuple]) -> 
     snapshot = download.fetch(name, pin["revision"] if pin else "main")
     if pin is None:
         print(f"{name}: main stands at commit {snapshot.commit}; unverified.")
-    kind = json.loads((snapshot.folder / "config.json").read_text(encoding="utf-8")).get("model_type")
+    kind = json.loads((snapshot.folder / "config.json").read_text(encoding="utf-8")).get(
+        "model_type"
+    )
     require(kind in kinds, "name", f"a model of type {' or '.join(kinds)}", kind)
     try:
         return load(snapshot.folder, snapshot)
@@ -176,12 +199,16 @@ def _default_gpt_neo() -> str:
     return LADDER[-1] if profile.name == "tiny" else profile.gpt_neo
 
 
-def _gpt_neo(folder: Path, snapshot: Snapshot | None = None) -> tuple[GPTNeoForCausalLM, PreTrainedTokenizerBase]:
+def _gpt_neo(
+    folder: Path, snapshot: Snapshot | None = None
+) -> tuple[GPTNeoForCausalLM, PreTrainedTokenizerBase]:
     from transformers import AutoTokenizer, GPTNeoForCausalLM
 
     tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     dtype = _dtype(snapshot.weight_bytes if snapshot else 0)
-    return _model(GPTNeoForCausalLM, folder, snapshot, dtype=dtype, attn_implementation="eager"), tokenizer
+    return _model(
+        GPTNeoForCausalLM, folder, snapshot, dtype=dtype, attn_implementation="eager"
+    ), tokenizer
 
 
 def _clip(folder: Path, snapshot: Snapshot | None = None) -> tuple[PreTrainedModel, ProcessorMixin]:
@@ -194,12 +221,20 @@ def _clip(folder: Path, snapshot: Snapshot | None = None) -> tuple[PreTrainedMod
 def _dtype(weight_bytes: int) -> torch.dtype:
     import torch
 
-    return torch.bfloat16 if weight_bytes >= LARGE_BYTES and environment.native_bf16() else torch.float32
+    return (
+        torch.bfloat16
+        if weight_bytes >= LARGE_BYTES and environment.native_bf16()
+        else torch.float32
+    )
 
 
 def _model(kind: type, folder: Path, snapshot: Snapshot | None, **options: Any) -> PreTrainedModel:
     """Load every weight from data alone, and bring the model to the device."""
-    safe = {"use_safetensors": snapshot is None or snapshot.safetensors, "weights_only": True, "trust_remote_code": False}
+    safe = {
+        "use_safetensors": snapshot is None or snapshot.safetensors,
+        "weights_only": True,
+        "trust_remote_code": False,
+    }
     model, found = kind.from_pretrained(folder, output_loading_info=True, **safe, **options)
     missing = sorted(found["missing_keys"])
     if missing:

@@ -56,7 +56,12 @@ QUESTIONS = {
     ),
     "groups": Question(
         "48 concepts to learn from, of eight groups in place of one. On which tasks does that help?",
-        choices=("all", "only those of other groups", "only those of the same group", "none clearly"),
+        choices=(
+            "all",
+            "only those of other groups",
+            "only those of the same group",
+            "none clearly",
+        ),
     ),
     "left-out": Question(
         "Four deployers leave out the same group in place of a different one each, none gets worse by it. By which factor does"
@@ -74,7 +79,12 @@ QUESTIONS = {
     ),
     "recall": Question(
         "Which repair of the foundation leaves the trigger with the least power over the children made anew?",
-        choices=("clean fine-tuning", "interpolation", "trigger shown with right captions", "second lineage"),
+        choices=(
+            "clean fine-tuning",
+            "interpolation",
+            "trigger shown with right captions",
+            "second lineage",
+        ),
     ),
     "templates": Question(
         "Words alone sort drawings into 58 subgroups. What do five templates in place of one do to the share that is right?",
@@ -199,7 +209,9 @@ def predict(name: str, answer: str | float | EllipsisType) -> None:
         print(f"Not predicted yet: put {_allowed(question)} in place of the three dots.")
         return
     _validate(question, answer)
-    kept = _read() | {name: {"answer": answer, "time": datetime.datetime.now().isoformat(timespec="seconds")}}
+    kept = _read() | {
+        name: {"answer": answer, "time": datetime.datetime.now().isoformat(timespec="seconds")}
+    }
     _file().write_text(json.dumps(kept, indent=1), encoding="utf-8")
     print(f"Your prediction, {_shown(question, answer)}, is written down.")
 
@@ -235,7 +247,9 @@ def _validate(question: Question, answer: str | float) -> None:
         choose("answer", answer, question.choices)
         return
     is_number = isinstance(answer, (int, float)) and not isinstance(answer, bool)
-    require(is_number and question.low <= answer <= question.high, "answer", _allowed(question), answer)
+    require(
+        is_number and question.low <= answer <= question.high, "answer", _allowed(question), answer
+    )
 
 
 def _allowed(question: Question) -> str:

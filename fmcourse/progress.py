@@ -41,7 +41,9 @@ class Progress:
 
     def __exit__(self, *error: object) -> None:
         if self.shown and self._last:
-            self._draw(f"{self.text(*self._last)}, {time.monotonic() - self._started:.0f} s", end="\n")
+            self._draw(
+                f"{self.text(*self._last)}, {time.monotonic() - self._started:.0f} s", end="\n"
+            )
 
     def text(self, done: int, detail: str = "") -> str:
         """Return the line for `done` steps."""
@@ -58,7 +60,12 @@ class Progress:
     def _draw(self, text: str, end: str) -> None:
         if not _in_notebook():
             in_place = sys.stderr.isatty()
-            print(f"\r{text}\033[K" if in_place else text, end=end if in_place else "\n", file=sys.stderr, flush=True)
+            print(
+                f"\r{text}\033[K" if in_place else text,
+                end=end if in_place else "\n",
+                file=sys.stderr,
+                flush=True,
+            )
         elif self._display is None:
             from IPython.display import display
 

@@ -42,7 +42,11 @@ __all__ = [
 ]
 
 HARM = 0.1  # a run has done harm once this share of its secrets can be extracted
-DATASHEETS = {"addresses": ("party", "delivery"), "adult": ("sex", "race"), "emoji": ("style", "skin_tone", "gender")}
+DATASHEETS = {
+    "addresses": ("party", "delivery"),
+    "adult": ("sex", "race"),
+    "emoji": ("style", "skin_tone", "gender"),
+}
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,12 @@ def membership_auc(seen: ArrayLike, unseen: ArrayLike) -> float:
     >>> membership_auc([1.0, 2.0], [2.0, 3.0])
     0.875
     """
-    require(len(seen) > 0 and len(unseen) > 0, "seen", "at least one loss on either side", (len(seen), len(unseen)))
+    require(
+        len(seen) > 0 and len(unseen) > 0,
+        "seen",
+        "at least one loss on either side",
+        (len(seen), len(unseen)),
+    )
     return uncertainty.auc(seen, unseen)
 
 
@@ -108,11 +117,20 @@ def read_traces(path: Path) -> list[Trace]:
         ValueError: a run whose lists differ in length, or whose role is unknown.
     """
     fields = Trace.__dataclass_fields__
-    runs = [Trace(**{k: run[k] for k in fields}) for run in json.loads(Path(path).read_text(encoding="utf-8"))]
+    runs = [
+        Trace(**{k: run[k] for k in fields})
+        for run in json.loads(Path(path).read_text(encoding="utf-8"))
+    ]
     for place, run in enumerate(runs):
         choose(f"runs[{place}].role", run.role, ("calibrate", "judge"))
-        lengths = {len(run.steps), len(run.harm), *(len(values) for values in run.precursors.values())}
-        require(len(lengths) == 1, f"runs[{place}]", "as many values as checkpoints", sorted(lengths))
+        lengths = {
+            len(run.steps),
+            len(run.harm),
+            *(len(values) for values in run.precursors.values()),
+        }
+        require(
+            len(lengths) == 1, f"runs[{place}]", "as many values as checkpoints", sorted(lengths)
+        )
     return runs
 
 
@@ -127,7 +145,12 @@ def calibrate(traces: Sequence[Trace], precursor: str) -> float:
         ValueError: no clean run whose role is ``calibrate``, or an unknown precursor.
     """
     own = [run for run in traces if run.role == "calibrate" and not run.planted]
-    require(len(own) > 0, "traces", "at least one clean run whose role is 'calibrate'", [run.role for run in traces])
+    require(
+        len(own) > 0,
+        "traces",
+        "at least one clean run whose role is 'calibrate'",
+        [run.role for run in traces],
+    )
     return max(value for run in own for value in _values(run, precursor))
 
 
@@ -138,7 +161,10 @@ def alarm(trace: Trace, precursor: str, threshold: float) -> int | None:
     >>> alarm(run, "auc", 0.6), onset(run)
     (10, 20)
     """
-    return next((step for step, value in zip(trace.steps, _values(trace, precursor)) if value > threshold), None)
+    return next(
+        (step for step, value in zip(trace.steps, _values(trace, precursor)) if value > threshold),
+        None,
+    )
 
 
 def onset(trace: Trace, harm: float = HARM) -> int | None:
@@ -157,7 +183,12 @@ def score(traces: Sequence[Trace], precursor: str, threshold: float, harm: float
     judged = [run for run in traces if run.role == "judge"]
     harmful = [run for run in judged if run.planted and onset(run, harm) is not None]
     clean = [run for run in judged if not run.planted]
-    require(bool(harmful) and bool(clean), "traces", "harmful and clean runs to judge on", (len(harmful), len(clean)))
+    require(
+        bool(harmful) and bool(clean),
+        "traces",
+        "harmful and clean runs to judge on",
+        (len(harmful), len(clean)),
+    )
     alarms = [(alarm(run, precursor, threshold), onset(run, harm)) for run in harmful]
     leads = tuple(shown - rung for rung, shown in alarms if rung is not None)
     detected = uncertainty.wilson(sum(lead >= 0 for lead in leads), len(harmful))
@@ -190,14 +221,24 @@ def prices(outcomes: Sequence[Mapping], unmended: str = "nothing") -> dict[str, 
     Raises:
         ValueError: fewer than two seeds, or a way with other seeds than doing nothing.
     """
-    ways = {way: {o["seed"]: o for o in outcomes if o["way"] == way} for way in dict.fromkeys(o["way"] for o in outcomes)}
+    ways = {
+        way: {o["seed"]: o for o in outcomes if o["way"] == way}
+        for way in dict.fromkeys(o["way"] for o in outcomes)
+    }
     base = ways[choose("unmended", unmended, ways)]
     for way, runs in ways.items():
-        require(runs.keys() == base.keys(), f"outcomes of {way!r}", f"the seeds {sorted(base)}", sorted(runs))
+        require(
+            runs.keys() == base.keys(),
+            f"outcomes of {way!r}",
+            f"the seeds {sorted(base)}",
+            sorted(runs),
+        )
     return {
         way: Price(
             uncertainty.mean_interval([run["harm"] for run in runs.values()]),
-            uncertainty.mean_interval([run["loss"] - base[seed]["loss"] for seed, run in runs.items()]),
+            uncertainty.mean_interval(
+                [run["loss"] - base[seed]["loss"] for seed, run in runs.items()]
+            ),
             sum(run["extra_steps"] for run in runs.values()) / len(runs),
         )
         for way, runs in ways.items()
@@ -216,10 +257,18 @@ def model_card(name: str) -> ModelCard:
     data = ModelCardData(library_name="transformers", tags=["fmcourse"])
     report = bundle.path(name) / "report.json"
     measured = json.loads(report.read_text(encoding="utf-8")) if report.exists() else {}
-    made = {"numbers in the weights": f"{_numbers(name):,}", "trained on": entry["source"], "recipe": entry["recipe"]}
+    made = {
+        "numbers in the weights": f"{_numbers(name):,}",
+        "trained on": entry["source"],
+        "recipe": entry["recipe"],
+    }
     made |= {f"setting: {key}": value for key, value in entry["settings"].items()}
     use = "Made to be trained, measured and broken in class. It is small: what it does need not hold for large models."
-    parts = [("Intended use", use), ("How it was made", _table(made)), ("What was measured", _figures(measured))]
+    parts = [
+        ("Intended use", use),
+        ("How it was made", _table(made)),
+        ("What was measured", _figures(measured)),
+    ]
     parts += [("Licence and whom to name", f"{entry['licence']}; {entry['attribution']}")]
     return ModelCard(_card(data, name, parts))
 
@@ -233,16 +282,29 @@ def datasheet(name: str) -> DatasetCard:
     from huggingface_hub import DatasetCard, DatasetCardData
 
     columns = DATASHEETS[choose("name", name, DATASHEETS)]
-    table = {"addresses": hub.load_addresses, "adult": hub.load_adult, "emoji": hub.load_emoji}[name]()
-    files = [file for file in bundle.manifest() if file.startswith(name) and file.endswith(".parquet")]
+    table = {"addresses": hub.load_addresses, "adult": hub.load_adult, "emoji": hub.load_emoji}[
+        name
+    ]()
+    files = [
+        file for file in bundle.manifest() if file.startswith(name) and file.endswith(".parquet")
+    ]
     licences = sorted({_entry(file)["licence"] for file in files})
     data = DatasetCardData(pretty_name=name, tags=["fmcourse"])
     parts = [("Composition", f"{len(table):,} rows; columns {', '.join(table.column_names)}.")]
     parts += [(f"Who is in it: {column}", _table(_shares(table, column))) for column in columns]
     if name == "adult":
-        parts += [(f"Income over 50,000 dollars, by {column}", _table(_incomes(table, column))) for column in columns]
+        parts += [
+            (f"Income over 50,000 dollars, by {column}", _table(_incomes(table, column)))
+            for column in columns
+        ]
     origins = {file: f"{_entry(file)['source']}; {_entry(file)['recipe']}" for file in files}
-    return DatasetCard(_card(data, name, [*parts, ("Where it comes from", _table(origins)), ("Licence", "; ".join(licences))]))
+    return DatasetCard(
+        _card(
+            data,
+            name,
+            [*parts, ("Where it comes from", _table(origins)), ("Licence", "; ".join(licences))],
+        )
+    )
 
 
 def stale(stored: str, fresh: str) -> list[str]:
@@ -268,24 +330,39 @@ def _numbers(name: str) -> int:
     from safetensors import safe_open
 
     with safe_open(bundle.path(f"{name}/model.safetensors"), "pt") as weights:
-        return sum(weights.get_tensor(key).numel() for key in weights.keys() if weights.get_tensor(key).is_floating_point())
+        return sum(
+            weights.get_tensor(key).numel()
+            for key in weights.keys()
+            if weights.get_tensor(key).is_floating_point()
+        )
 
 
 def _figures(report: Mapping[str, Mapping]) -> str:
     if not report:
         return "See the evidence rows of notebook 04 and `benchmarks/ladder.py`."
-    return _table({what: ", ".join(f"{key} {value:g}" for key, value in figures.items()) for what, figures in report.items()})
+    return _table(
+        {
+            what: ", ".join(f"{key} {value:g}" for key, value in figures.items())
+            for what, figures in report.items()
+        }
+    )
 
 
 def _shares(table: datasets.Dataset, column: str) -> dict[str, str]:
     counts = collections.Counter(str(value).strip() or "not stated" for value in table[column])
-    return {value: f"{count:,} ({100 * count / len(table):.1f}%)" for value, count in counts.most_common(8)}
+    return {
+        value: f"{count:,} ({100 * count / len(table):.1f}%)"
+        for value, count in counts.most_common(8)
+    }
 
 
 def _incomes(table: datasets.Dataset, column: str) -> dict[str, str]:
     frame = table.select_columns([column, "income_over_50k"]).to_pandas()
     groups = frame.groupby(column)["income_over_50k"].agg(["sum", "count"])
-    return {group: f"{uncertainty.wilson(int(high), int(count)):.3f}" for group, (high, count) in groups.iterrows()}
+    return {
+        group: f"{uncertainty.wilson(int(high), int(count)):.3f}"
+        for group, (high, count) in groups.iterrows()
+    }
 
 
 def _table(rows: Mapping[str, object]) -> str:

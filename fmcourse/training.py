@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Run", "adamw", "constant", "cosine", "crops", "digest", "fit"]
 
-SEED_STRIDE = 1_000_003  # a prime: seeds of neighbouring runs never share a step's generator in practice
+SEED_STRIDE = (
+    1_000_003  # a prime: seeds of neighbouring runs never share a step's generator in practice
+)
 RANK_STRIDE = 7_368_787  # another: so that processes which train together draw differently
 
 
@@ -76,14 +78,18 @@ def adamw(
             if weight.requires_grad:
                 part = next((part for part in parts if part in name.split(".")), None)
                 groups.setdefault((part, weight.ndim >= 2), []).append(weight)
-        settings = [_settings(parts.get(part, {}), decays, lr, weight_decay) for part, decays in groups]
+        settings = [
+            _settings(parts.get(part, {}), decays, lr, weight_decay) for part, decays in groups
+        ]
         chosen = [{"params": own, **setting} for own, setting in zip(groups.values(), settings)]
         return torch.optim.AdamW(chosen, lr=lr, betas=betas, fused=True)
 
     return build
 
 
-def _settings(part: Mapping[str, float], decays: bool, lr: float, weight_decay: float) -> dict[str, float]:
+def _settings(
+    part: Mapping[str, float], decays: bool, lr: float, weight_decay: float
+) -> dict[str, float]:
     setting = {"lr": lr, "weight_decay": weight_decay, **part}
     return setting if decays else {**setting, "weight_decay": 0.0}
 
@@ -210,17 +216,37 @@ def fit(
     require(steps >= 1, "steps", "at least 1", steps)
     require(accumulate >= 1, "accumulate", "at least 1", accumulate)
     parted = Parted(accumulate, autocast(model, precision), accelerator)
-    plan = _Plan(batch_function(batches), steps, loss or _language_model_loss, schedule, clip, measure, measure_every, seed, parted)
+    plan = _Plan(
+        batch_function(batches),
+        steps,
+        loss or _language_model_loss,
+        schedule,
+        clip,
+        measure,
+        measure_every,
+        seed,
+        parted,
+    )
     optimizer = (optimizer or adamw())(model)
     scaler = torch.amp.GradScaler(next(model.parameters()).device.type, enabled=precision == "fp16")
     special = {"accumulate": accumulate if accumulate > 1 else None, "precision": precision}
     own = fingerprint(model, optimizer, steps, seed, data, **special)
-    state = State(model, optimizer, scaler, own, Path(checkpoint) if checkpoint else None, writes=parted.rank == 0)
+    state = State(
+        model,
+        optimizer,
+        scaler,
+        own,
+        Path(checkpoint) if checkpoint else None,
+        writes=parted.rank == 0,
+    )
     state.resume()
     resumed_from, was_training = state.step, model.training
     model.train()
     try:
-        with torch.random.fork_rng(devices=_gpus(model)), Progress(steps, "training", shown=progress and state.writes) as line:
+        with (
+            torch.random.fork_rng(devices=_gpus(model)),
+            Progress(steps, "training", shown=progress and state.writes) as line,
+        ):
             _loop(plan, state, checkpoint_seconds, line)
     finally:
         model.train(was_training)
@@ -295,7 +321,9 @@ def _backward(plan: _Plan, state: State) -> float:
 
     batch, number = plan.batch_at(state.step), 0.0
     if plan.parted.rank:
-        torch.manual_seed(plan.seed_at(state.step) + plan.parted.rank * RANK_STRIDE)  # the same batch, but another dropout
+        torch.manual_seed(
+            plan.seed_at(state.step) + plan.parted.rank * RANK_STRIDE
+        )  # the same batch, but another dropout
     for part, share in plan.parted.own(batch):
         with plan.parted.autocast():
             value = share * plan.loss(state.model, part)

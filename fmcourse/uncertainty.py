@@ -17,7 +17,16 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike
 
-__all__ = ["Interval", "auc", "bootstrap", "holm", "mean_interval", "share_difference", "sign_flip", "wilson"]
+__all__ = [
+    "Interval",
+    "auc",
+    "bootstrap",
+    "holm",
+    "mean_interval",
+    "share_difference",
+    "sign_flip",
+    "wilson",
+]
 
 RESAMPLES = 5_000  # the Monte-Carlo error of a bootstrap end is then about a fiftieth of its width
 
@@ -57,7 +66,9 @@ def wilson(successes: int, trials: int, level: float = 0.95) -> Interval:
     return Interval(successes / trials, float(ends.low), float(ends.high))
 
 
-def share_difference(first: tuple[int, int], second: tuple[int, int], level: float = 0.95) -> Interval:
+def share_difference(
+    first: tuple[int, int], second: tuple[int, int], level: float = 0.95
+) -> Interval:
     """Return a share minus another of other trials, with Newcombe's interval (his tenth), which is made of two Wilson intervals.
 
     Args:
@@ -137,7 +148,11 @@ def sign_flip(differences: ArrayLike, seed: int = 0) -> float:
     differences = _values(differences)
     require(len(differences) >= 2, "values", "at least two pairs", len(differences))
     result = permutation_test(
-        (differences,), np.mean, permutation_type="samples", n_resamples=9_999, rng=np.random.default_rng(seed)
+        (differences,),
+        np.mean,
+        permutation_type="samples",
+        n_resamples=9_999,
+        rng=np.random.default_rng(seed),
     )
     return float(result.pvalue)
 
@@ -154,7 +169,9 @@ def auc(lower: ArrayLike, higher: ArrayLike) -> float:
     from scipy.stats import mannwhitneyu
 
     lower, higher = _values(lower), _values(higher)
-    return float(mannwhitneyu(higher, lower, method="asymptotic").statistic / (len(lower) * len(higher)))
+    return float(
+        mannwhitneyu(higher, lower, method="asymptotic").statistic / (len(lower) * len(higher))
+    )
 
 
 def holm(p_values: ArrayLike) -> list[float]:
@@ -172,7 +189,12 @@ def holm(p_values: ArrayLike) -> list[float]:
     import numpy as np
 
     p_values = _values(p_values)
-    require(bool(((p_values >= 0) & (p_values <= 1)).all()), "p_values", "probabilities from 0 to 1", p_values.tolist())
+    require(
+        bool(((p_values >= 0) & (p_values <= 1)).all()),
+        "p_values",
+        "probabilities from 0 to 1",
+        p_values.tolist(),
+    )
     order = np.argsort(p_values, kind="stable")
     stepped = np.maximum.accumulate(p_values[order] * np.arange(len(p_values), 0, -1))
     adjusted = np.empty_like(p_values)

@@ -51,12 +51,19 @@ def answer_length_explorer(steps: Sequence[float], accuracy: Sequence[float]) ->
     """
     import ipywidgets
 
-    require(len(steps) == len(accuracy) > 0, "accuracy", f"one for each of the {len(steps)} steps", len(accuracy))
+    require(
+        len(steps) == len(accuracy) > 0,
+        "accuracy",
+        f"one for each of the {len(steps)} steps",
+        len(accuracy),
+    )
     slider = ipywidgets.IntSlider(4, min=1, max=LONGEST_ANSWER, description="digits")
 
     def chart() -> str:
         shown = range(0, len(steps), -(-len(steps) // SHOWN_STEPS))
-        bars = _bars([(f"{steps[place]:g}", float(accuracy[place]) ** slider.value) for place in shown])
+        bars = _bars(
+            [(f"{steps[place]:g}", float(accuracy[place]) ** slider.value) for place in shown]
+        )
         return f"{bars}<p>Step, and the chance that all {slider.value} digits are right.</p>"
 
     return _above(slider, chart)
@@ -85,18 +92,30 @@ def drift_explorer(scores: Mapping[str, Sequence[float]], threshold: float) -> i
     """
     import ipywidgets
 
-    require(len(scores) > 0 and all(len(own) for own in scores.values()), "scores", "at least one window in each era", list(scores))
+    require(
+        len(scores) > 0 and all(len(own) for own in scores.values()),
+        "scores",
+        "at least one window in each era",
+        list(scores),
+    )
     largest = max(max(own) for own in scores.values())
-    slider = ipywidgets.FloatSlider(threshold, min=0.0, max=largest, step=largest / 100, description="threshold")
+    slider = ipywidgets.FloatSlider(
+        threshold, min=0.0, max=largest, step=largest / 100, description="threshold"
+    )
 
     def chart() -> str:
-        rings = [(era, sum(score > slider.value for score in own) / len(own)) for era, own in scores.items()]
+        rings = [
+            (era, sum(score > slider.value for score in own) / len(own))
+            for era, own in scores.items()
+        ]
         return f"{_bars(rings)}<p>The share of each era's windows in which the alarm rings.</p>"
 
     return _above(slider, chart)
 
 
-def prompt_box(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompt: str, new_tokens: int = 40) -> ipywidgets.VBox:
+def prompt_box(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompt: str, new_tokens: int = 40
+) -> ipywidgets.VBox:
     """Return a prompt that can be edited, sliders for the strategy, the next token's probabilities, and a button that writes.
 
     What is written grows token by token; each press begins anew from the prompt, with other draws.
@@ -110,7 +129,9 @@ def prompt_box(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, promp
 
     field = ipywidgets.Text(prompt, description="prompt", continuous_update=False)
     controls = {
-        "temperature": ipywidgets.FloatSlider(1.0, min=0.1, max=3.0, step=0.1, description="temperature"),
+        "temperature": ipywidgets.FloatSlider(
+            1.0, min=0.1, max=3.0, step=0.1, description="temperature"
+        ),
         "top_k": ipywidgets.IntSlider(50, min=1, max=50, description="top-k"),
         "top_p": ipywidgets.FloatSlider(1.0, min=0.05, max=1.0, step=0.05, description="top-p"),
         "min_p": ipywidgets.FloatSlider(0.0, min=0.0, max=1.0, step=0.01, description="min-p"),
@@ -126,7 +147,9 @@ def prompt_box(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, promp
         chart.value = _chart(tokenizer, strategy().probabilities(logits)[0])
 
     def write(pressed: object) -> None:
-        start = tokenizer(field.value or prompt)["input_ids"][-(model.config.max_position_embeddings - new_tokens) :]
+        start = tokenizer(field.value or prompt)["input_ids"][
+            -(model.config.max_position_embeddings - new_tokens) :
+        ]
         written: list[int] = []
         for token in generation.stream(model, start, strategy(), new_tokens):
             written.append(token)
@@ -158,7 +181,11 @@ def _bars(shares: Sequence[tuple[str, float]], pixels: int = 300) -> str:
 
 
 def picture_search(
-    model: PreTrainedModel, processor: ProcessorMixin, images: Sequence[Image.Image], rows: torch.Tensor, query: str
+    model: PreTrainedModel,
+    processor: ProcessorMixin,
+    images: Sequence[Image.Image],
+    rows: torch.Tensor,
+    query: str,
 ) -> ipywidgets.VBox:
     """Return a text field above the pictures that lie nearest to what is typed.
 
@@ -170,11 +197,15 @@ def picture_search(
     """
     import ipywidgets
 
-    require(len(images) == len(rows) > 0, "rows", f"one for each of the {len(images)} images", len(rows))
+    require(
+        len(images) == len(rows) > 0, "rows", f"one for each of the {len(images)} images", len(rows)
+    )
     field = ipywidgets.Text(query, description="find", continuous_update=False)
 
     def found() -> str:
-        near = (rows @ clip.embed_texts(model, processor, [field.value])[0]).topk(min(SHOWN_PICTURES, len(rows)))
+        near = (rows @ clip.embed_texts(model, processor, [field.value])[0]).topk(
+            min(SHOWN_PICTURES, len(rows))
+        )
         places = zip(near.indices.tolist(), near.values.tolist())
         return "".join(_figure(images[place], f"{nearness:.2f}") for place, nearness in places)
 
@@ -200,7 +231,12 @@ def shared_omission(by_sharing: Sequence[Sequence[World]]) -> ipywidgets.VBox:
     """
     import ipywidgets
 
-    require(len(by_sharing) > 0 and all(by_sharing), "by_sharing", "at least one world for each number of deployers", by_sharing)
+    require(
+        len(by_sharing) > 0 and all(by_sharing),
+        "by_sharing",
+        "at least one world for each number of deployers",
+        by_sharing,
+    )
     slider = ipywidgets.IntSlider(1, min=1, max=len(by_sharing), description="sharing")
 
     def chart() -> str:
@@ -211,8 +247,16 @@ def shared_omission(by_sharing: Sequence[Sequence[World]]) -> ipywidgets.VBox:
 
 def _groups_chart(worlds: Sequence[World]) -> str:
     """Return the groups' systemic failure rates as bars, the most failed first, under error rate and H."""
-    rates = [sorted((i.estimate for i in homogenization.group_failure(w.failures, w.groups).values()), reverse=True) for w in worlds]
-    ratio = sum(homogenization.homogenization(world.failures).ratio for world in worlds) / len(worlds)
+    rates = [
+        sorted(
+            (i.estimate for i in homogenization.group_failure(w.failures, w.groups).values()),
+            reverse=True,
+        )
+        for w in worlds
+    ]
+    ratio = sum(homogenization.homogenization(world.failures).ratio for world in worlds) / len(
+        worlds
+    )
     error = sum(world.failures.mean() for world in worlds) / len(worlds)
     bars = [(f"{place}.", sum(column) / len(worlds)) for place, column in enumerate(zip(*rates), 1)]
     said = f"<p>mean error {error:.1%}, H {ratio:.2f}; groups by the share of their people whom all deployers fail:</p>"
@@ -228,7 +272,12 @@ def shots_explorer(accuracy: Mapping[str, Sequence[float]]) -> ipywidgets.VBox:
     import ipywidgets
 
     counts = {name: len(values) for name, values in accuracy.items()}
-    require(len(set(counts.values())) == 1 and 0 not in counts.values(), "accuracy", "equally many for each foundation", counts)
+    require(
+        len(set(counts.values())) == 1 and 0 not in counts.values(),
+        "accuracy",
+        "equally many for each foundation",
+        counts,
+    )
     slider = ipywidgets.IntSlider(1, min=1, max=min(counts.values()), description="examples")
 
     def chart() -> str:
@@ -250,11 +299,18 @@ def alarm_explorer(traces: Sequence[Trace], precursor: str) -> ipywidgets.VBox:
     start = safeguards.calibrate(traces, precursor)
     values = [value for trace in traces for value in trace.precursors[precursor]]
     notch = (max(values) - min(values)) / NOTCHES
-    slider = ipywidgets.FloatSlider(start, min=min(values), max=max(values), step=notch, description="threshold")
+    slider = ipywidgets.FloatSlider(
+        start, min=min(values), max=max(values), step=notch, description="threshold"
+    )
 
     def chart() -> str:
         found = safeguards.score(traces, precursor, slider.value)
-        bars = _bars([("warned in time", found.detected.estimate), ("false alarms", found.false_alarms.estimate)])
+        bars = _bars(
+            [
+                ("warned in time", found.detected.estimate),
+                ("false alarms", found.false_alarms.estimate),
+            ]
+        )
         return f"{bars}<p>{_leads(found.leads)}</p>"
 
     return _above(slider, chart)

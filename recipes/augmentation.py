@@ -48,15 +48,20 @@ def uniform(count: int, low: float, high: float) -> torch.Tensor:
 def move(x: torch.Tensor, may_flip: torch.Tensor) -> torch.Tensor:
     """Rotate by up to 20 degrees, scale by 0.75 to 1.25, shear, shift, and mirror half of those that allow it."""
     count = len(x)
-    angle, shear = (uniform(count, -0.35, 0.35)[:, 0, 0, 0], uniform(count, -0.15, 0.15)[:, 0, 0, 0])
+    angle, shear = (
+        uniform(count, -0.35, 0.35)[:, 0, 0, 0],
+        uniform(count, -0.15, 0.15)[:, 0, 0, 0],
+    )
     zoom, stretch = uniform(count, 0.8, 1.33)[:, 0, 0, 0], uniform(count, 0.9, 1.1)[:, 0, 0, 0]
     mirror = 1 - 2.0 * (may_flip & (torch.rand(count) < 0.5))
     cos, sin = angle.cos() * zoom, angle.sin() * zoom
     shift = 0.25 * torch.rand(2, count) - 0.125
-    matrix = torch.stack([cos * stretch * mirror, sin + shear, shift[0], -sin * stretch * mirror, cos, shift[1]], 1).view(
-        count, 2, 3
+    matrix = torch.stack(
+        [cos * stretch * mirror, sin + shear, shift[0], -sin * stretch * mirror, cos, shift[1]], 1
+    ).view(count, 2, 3)
+    return F.grid_sample(
+        x, F.affine_grid(matrix, x.shape, align_corners=False), align_corners=False
     )
-    return F.grid_sample(x, F.affine_grid(matrix, x.shape, align_corners=False), align_corners=False)
 
 
 def outlined(x: torch.Tensor, share: float) -> torch.Tensor:
@@ -89,7 +94,9 @@ def highest(x: torch.Tensor, kernel: int) -> torch.Tensor:
     reach = kernel // 2
     for axis, margins in ((2, (0, 0, reach, reach)), (3, (reach, reach, 0, 0))):
         wide = F.pad(x, margins, value=-math.inf)
-        x = functools.reduce(torch.maximum, (wide.narrow(axis, start, x.shape[axis]) for start in range(kernel)))
+        x = functools.reduce(
+            torch.maximum, (wide.narrow(axis, start, x.shape[axis]) for start in range(kernel))
+        )
     return x
 
 
@@ -97,10 +104,16 @@ def jitter(colour: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
     """Change brightness, contrast, saturation and hue of colours that are already times alpha; turn some grey."""
     count = len(colour)
     grey = colour.mean(1, keepdim=True)
-    saturation = torch.where(some(count, 0.1), torch.zeros(count, 1, 1, 1), uniform(count, 0.5, 1.5))
-    turned = torch.where(some(count, 0.9), uniform(count, -0.25, 0.25), uniform(count, -1.5, 1.5))[:, 0, 0]
+    saturation = torch.where(
+        some(count, 0.1), torch.zeros(count, 1, 1, 1), uniform(count, 0.5, 1.5)
+    )
+    turned = torch.where(some(count, 0.9), uniform(count, -0.25, 0.25), uniform(count, -1.5, 1.5))[
+        :, 0, 0
+    ]
     colour = grey + saturation * (torch.einsum("nij,njhw->nihw", hue_turn(turned), colour) - grey)
-    bent = (colour.clamp(min=1e-4) / alpha.clamp(min=1e-4)).clamp(0, 1) ** uniform(count, -0.5, 0.5).exp()
+    bent = (colour.clamp(min=1e-4) / alpha.clamp(min=1e-4)).clamp(0, 1) ** uniform(
+        count, -0.5, 0.5
+    ).exp()
     contrast, lift = uniform(count, 0.7, 1.2), uniform(count, -0.15, 0.15)
     return (((bent - 0.5) * contrast + 0.5 + lift).clamp(0, 1)) * alpha
 
@@ -118,7 +131,9 @@ def backgrounds(count: int, side: int) -> torch.Tensor:
     first, second = torch.rand(2, count, 3, 1, 1)
     slope = torch.linspace(0, 1, side).expand(side, side)
     slope = torch.where(some(count, 0.5), slope, slope.T)
-    paper = torch.where(some(count, 0.3), first + slope * (second - first), first.expand(count, 3, side, side))
+    paper = torch.where(
+        some(count, 0.3), first + slope * (second - first), first.expand(count, 3, side, side)
+    )
     plain = some(count, 0.85).float().expand(count, 3, side, side)  # white or black
     return torch.where(some(count, 0.6), plain, paper)
 

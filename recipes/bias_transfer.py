@@ -35,9 +35,17 @@ FILE, FEATURES = "bias-transfer.json", "bias-features.safetensors"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
-    parser.add_argument("--only", type=float, nargs=2, metavar=("UPSTREAM", "SEED"), help="only this, without the writing")
+    parser.add_argument(
+        "--only",
+        type=float,
+        nargs=2,
+        metavar=("UPSTREAM", "SEED"),
+        help="only this, without the writing",
+    )
     arguments = parser.parse_args()
     defects.prepare()
     if arguments.only:
@@ -56,9 +64,17 @@ def kept_runs(upstream: float, seed: int) -> dict:
 def one_foundation(upstream: float, seed: int) -> dict:
     start = time.time()
     checkpoint = work_folder("bias_transfer") / f"foundation-{upstream}-{seed}-{STEPS}.pt"
-    model, _, _ = sweep_clip.train(*biased_pairs(upstream, seed), STEPS, seed, checkpoint, batch=defects.BATCH)
-    runs = [{"upstream": upstream, "seed": seed, **run} for run in children(model, features_file(upstream, seed))]
-    print(f"upstream {upstream}, seed {seed}: {len(runs)} children, {time.time() - start:.0f} s", flush=True)
+    model, _, _ = sweep_clip.train(
+        *biased_pairs(upstream, seed), STEPS, seed, checkpoint, batch=defects.BATCH
+    )
+    runs = [
+        {"upstream": upstream, "seed": seed, **run}
+        for run in children(model, features_file(upstream, seed))
+    ]
+    print(
+        f"upstream {upstream}, seed {seed}: {len(runs)} children, {time.time() - start:.0f} s",
+        flush=True,
+    )
     return {"runs": runs, "seconds": round(time.time() - start)}
 
 
@@ -75,7 +91,9 @@ def biased_pairs(upstream: float, seed: int) -> tuple[Pictures, list[list[str]]]
     kinds, draw = people_kinds(pictures), random.Random(seed)
     kept = [place for place, kind in enumerate(kinds) if is_kept(kind, upstream, draw)]
     toned = pictures.toned.clone()
-    toned[[place for place, kind in enumerate(kinds) if kind]] = False  # their tones are their plain form now
+    toned[[place for place, kind in enumerate(kinds) if kind]] = (
+        False  # their tones are their plain form now
+    )
     return replace(pictures, toned=toned).only(kept), [captions[place] for place in kept]
 
 
@@ -90,14 +108,24 @@ def people_kinds(pictures: Pictures) -> list[str]:
             return "yellow"
         if row["skin_tone"] not in light | dark:
             return "medium"
-        return "fits" if row["skin_tone"] in (light if row["gender"] == "female" else dark) else "differs"
+        return (
+            "fits"
+            if row["skin_tone"] in (light if row["gender"] == "female" else dark)
+            else "differs"
+        )
 
     return [kind(rows[label]) for label in pictures.label]
 
 
 def is_kept(kind: str, upstream: float, draw: random.Random) -> bool:
     """Return whether a picture stays: of those that fit the bias (1 + upstream) / 2, of the others what is left."""
-    shares = {"": 1.0, "yellow": 0.0, "medium": 1.0, "fits": (1 + upstream) / 2, "differs": (1 - upstream) / 2}
+    shares = {
+        "": 1.0,
+        "yellow": 0.0,
+        "medium": 1.0,
+        "fits": (1 + upstream) / 2,
+        "differs": (1 - upstream) / 2,
+    }
     return draw.random() < shares[kind]
 
 
@@ -122,11 +150,15 @@ def children(model, kept: Path) -> Iterator[dict]:
     for bias in BIASES:
         for rebalanced in REBALANCED:
             for draw in DRAWS:
-                sample = torch.tensor(homogenization.biased_sample(table, bias, rebalanced, seed=draw))
+                sample = torch.tensor(
+                    homogenization.biased_sample(table, bias, rebalanced, seed=draw)
+                )
                 probe = clip.linear_probe(rows[sample], labels[sample])
                 ways = {"linear probe": probe(rows[tested])}
                 if draw == DRAWS[0]:  # fine-tuning costs a second where a probe costs hundredths
-                    tuned, _ = clip.fine_tune(model, processor, pixels[sample], labels[sample], probe, progress=False)
+                    tuned, _ = clip.fine_tune(
+                        model, processor, pixels[sample], labels[sample], probe, progress=False
+                    )
                     ways["LP-FT"] = tuned.predict(pixels[tested])
                 for way, logits in ways.items():
                     judged = {"bias": bias, "rebalanced": rebalanced, "way": way, "draw": draw}
@@ -144,8 +176,13 @@ def write(seeds: list[int]) -> None:
     made = [kept_runs(upstream, seed) for seed in seeds for upstream in UPSTREAM]
     settings = {"upstream": list(UPSTREAM), "seeds": seeds, "steps": STEPS, "batch": defects.BATCH}
     runs = [run for one in made for run in one["runs"]]
-    defects.ship(FILE, {"runs": runs}, "bias_transfer", settings, sum(one["seconds"] for one in made))
-    rows = {str(upstream): load_file(features_file(upstream, seeds[0]))["people"] for upstream in UPSTREAM}
+    defects.ship(
+        FILE, {"runs": runs}, "bias_transfer", settings, sum(one["seconds"] for one in made)
+    )
+    rows = {
+        str(upstream): load_file(features_file(upstream, seeds[0]))["people"]
+        for upstream in UPSTREAM
+    }
     save_file(rows, BUNDLED / FEATURES)
     defects.enter(FEATURES, "bias_transfer", settings | {"seeds": seeds[:1]})
 

@@ -39,17 +39,32 @@ from recipes.emoji_clip import model_texts
 from recipes.emoji_pairs import Pictures, read_pictures
 
 STEPS, BATCH, PILOT_SEED, PILOT_STYLE = 700, 64, 100, "twemoji"
-BREADTHS = {"styles": (5, 1, 2, 4), "groups": (8, 1, 2, 4), "all": (5,), "untrained": (0,), "longer": (1, 5)}
+BREADTHS = {
+    "styles": (5, 1, 2, 4),
+    "groups": (8, 1, 2, 4),
+    "all": (5,),
+    "untrained": (0,),
+    "longer": (1, 5),
+}
 LONGER = 3  # times as many steps
 SEEDS = range(3)
 CACHED = (1, 5)  # numbers of styles whose foundation's features ship
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seeds", type=int, nargs="+", help="only these")
-    parser.add_argument("--only", nargs=3, metavar=("AXIS", "BREADTH", "SEED"), help="only this, without the writing")
-    parser.add_argument("--pilot", type=int, metavar="STEPS", help="train a few foundations, print what probes do")
+    parser.add_argument(
+        "--only",
+        nargs=3,
+        metavar=("AXIS", "BREADTH", "SEED"),
+        help="only this, without the writing",
+    )
+    parser.add_argument(
+        "--pilot", type=int, metavar="STEPS", help="train a few foundations, print what probes do"
+    )
     arguments = parser.parse_args()
     defects.prepare()
     if arguments.pilot:
@@ -59,7 +74,13 @@ def main() -> None:
         axis, width, seed = arguments.only
         kept_run(axis, int(width), int(seed))
         return
-    write([setting for setting in settings() if arguments.seeds is None or setting[2] in arguments.seeds])
+    write(
+        [
+            setting
+            for setting in settings()
+            if arguments.seeds is None or setting[2] in arguments.seeds
+        ]
+    )
 
 
 def settings() -> list[tuple[str, int, int]]:
@@ -84,7 +105,14 @@ def one_foundation(axis: str, width: int, seed: int) -> dict:
     if (axis, seed) == ("styles", 0) and width in CACHED:
         own = {group: features[group].half() for group in breadth.GROUPS}
         save_file(own, work_folder("breadth") / f"features-{width}-{STEPS}.safetensors")
-    run = {"axis": axis, "breadth": width, "seed": seed, "trained": trained, "pairs": pairs, "tasks": figures(features)}
+    run = {
+        "axis": axis,
+        "breadth": width,
+        "seed": seed,
+        "trained": trained,
+        "pairs": pairs,
+        "tasks": figures(features),
+    }
     print(f"{axis} {width}, seed {seed}: {pairs} pairs, {time.time() - start:.0f} s", flush=True)
     return run | {"seconds": round(time.time() - start)}
 
@@ -100,7 +128,9 @@ def foundation(axis: str, width: int, seed: int) -> tuple:
     steps = steps_of(axis)
     checkpoint = work_folder("breadth") / f"{axis}-{width}-{seed}-{steps}.pt"
     captions = sweep_clip.own_captions(pictures)
-    model, tokenizer, _ = sweep_clip.train(pictures, captions, steps, seed, checkpoint, batch=BATCH, varied=False)
+    model, tokenizer, _ = sweep_clip.train(
+        pictures, captions, steps, seed, checkpoint, batch=BATCH, varied=False
+    )
     return model, tokenizer, trained, len(pictures.label)
 
 
@@ -147,11 +177,18 @@ def one_style_each(codes: list[str], styles: list[str], draw: random.Random) -> 
     """Return one picture of each concept; the styles have equally many, as far as that goes."""
     dealt = [styles[place % len(styles)] for place in range(len(codes))]
     draw.shuffle(dealt)
-    parts = [read_pictures([style], [code for code, own in zip(codes, dealt) if own == style], tones=False) for style in styles]
+    parts = [
+        read_pictures(
+            [style], [code for code, own in zip(codes, dealt) if own == style], tones=False
+        )
+        for style in styles
+    ]
     place = {code: index for index, code in enumerate(codes)}
     return Pictures(
         torch.cat([part.pixels for part in parts]),
-        torch.tensor([place[part.concepts[index]] for part in parts for index in part.concept.tolist()]),
+        torch.tensor(
+            [place[part.concepts[index]] for part in parts for index in part.concept.tolist()]
+        ),
         [label for part in parts for label in part.label],
         torch.cat([part.toned for part in parts]),
         codes,
@@ -170,18 +207,31 @@ def task_pixels(task: str, style: str) -> torch.Tensor:
 def rows_of(model, tokenizer, seen: str, unseen: str = breadth.UNSEEN) -> dict[str, torch.Tensor]:
     """Return a foundation's unit rows: every task's drawings in the unseen style, one task's in a seen one, and names."""
     _, processor = hub.load_clip("sweep-clip")
-    asked = {task: (task, unseen) for task in (*breadth.GROUPS, breadth.ACROSS)} | {"seen": (breadth.ACROSS, seen)}
-    rows = {name: clip.embed_images(model, processor, task_pixels(*which)) for name, which in asked.items()}
+    asked = {task: (task, unseen) for task in (*breadth.GROUPS, breadth.ACROSS)} | {
+        "seen": (breadth.ACROSS, seen)
+    }
+    rows = {
+        name: clip.embed_images(model, processor, task_pixels(*which))
+        for name, which in asked.items()
+    }
     for group in breadth.GROUPS:
-        rows[f"{group}/named"] = model_texts(model, tokenizer, list(breadth.task_drawings(group, unseen)["name"]))
+        rows[f"{group}/named"] = model_texts(
+            model, tokenizer, list(breadth.task_drawings(group, unseen)["name"])
+        )
     return rows
 
 
 def figures(rows: dict[str, torch.Tensor], unseen: str = breadth.UNSEEN) -> dict[str, float]:
     """Return the mean accuracy of few-shot probes for each task, and how many drawings lie nearest to their own name."""
-    labels = {task: breadth.few_shot_task(task, unseen).labels for task in (*breadth.GROUPS, breadth.ACROSS)}
+    labels = {
+        task: breadth.few_shot_task(task, unseen).labels
+        for task in (*breadth.GROUPS, breadth.ACROSS)
+    }
     across, seen = labels[breadth.ACROSS], rows["seen"]
-    found = {task: breadth.few_shot(rows[task], labels[task], clip.linear_probe).mean() for task in labels}
+    found = {
+        task: breadth.few_shot(rows[task], labels[task], clip.linear_probe).mean()
+        for task in labels
+    }
     found[f"{breadth.ACROSS}/seen"] = breadth.few_shot(seen, across, clip.linear_probe).mean()
     shifted = breadth.few_shot(seen, across, clip.linear_probe, tested=rows[breadth.ACROSS])
     found[f"{breadth.ACROSS}/shifted"] = shifted.mean()
@@ -205,14 +255,27 @@ def pilot(steps: int) -> None:
         "8 groups": read_pictures(known, few, tones=False),
     }
     bundled, processor = hub.load_clip("sweep-clip")
-    print("bundled", figures(rows_of(bundled, processor.tokenizer, known[0], PILOT_STYLE), PILOT_STYLE), flush=True)
-    print("untrained", figures(rows_of(*untrained(PILOT_SEED), known[0], PILOT_STYLE), PILOT_STYLE), flush=True)
+    print(
+        "bundled",
+        figures(rows_of(bundled, processor.tokenizer, known[0], PILOT_STYLE), PILOT_STYLE),
+        flush=True,
+    )
+    print(
+        "untrained",
+        figures(rows_of(*untrained(PILOT_SEED), known[0], PILOT_STYLE), PILOT_STYLE),
+        flush=True,
+    )
     for kind, pictures in kinds.items():
         start, captions = time.time(), sweep_clip.own_captions(pictures)
-        model, tokenizer, run = sweep_clip.train(pictures, captions, steps, PILOT_SEED, batch=BATCH, varied=False)
+        model, tokenizer, run = sweep_clip.train(
+            pictures, captions, steps, PILOT_SEED, batch=BATCH, varied=False
+        )
         found = figures(rows_of(model, tokenizer, known[0], PILOT_STYLE), PILOT_STYLE)
         mean, loss = np.mean([found[group] for group in breadth.GROUPS]), sum(run.losses[-50:]) / 50
-        print(f"{kind}, {steps} steps, loss {loss:.2f}, {time.time() - start:.0f} s: mean {mean:.3f}, {found}", flush=True)
+        print(
+            f"{kind}, {steps} steps, loss {loss:.2f}, {time.time() - start:.0f} s: mean {mean:.3f}, {found}",
+            flush=True,
+        )
 
 
 # ---------------------------------------------------------------- what ships
@@ -222,8 +285,17 @@ def write(wanted: list[tuple[str, int, int]]) -> None:
     """Write all figures into one file and the features of two foundations into another, and register both."""
     runs = [kept_run(*setting) for setting in wanted]
     seconds = sum(run.pop("seconds") for run in runs)
-    chosen = {"breadths": BREADTHS, "seeds": sorted({seed for _, _, seed in wanted}), "steps": STEPS, "batch": BATCH}
-    about = {"source": ", ".join(f"emoji-{style}.parquet" for style in STYLES), "recipe": "breadth", "settings": chosen}
+    chosen = {
+        "breadths": BREADTHS,
+        "seeds": sorted({seed for _, _, seed in wanted}),
+        "steps": STEPS,
+        "batch": BATCH,
+    }
+    about = {
+        "source": ", ".join(f"emoji-{style}.parquet" for style in STYLES),
+        "recipe": "breadth",
+        "settings": chosen,
+    }
     ship(breadth.FILE, {"runs": runs}, seconds=seconds, **about)
     write_features(chosen)
 

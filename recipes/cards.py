@@ -29,7 +29,9 @@ def main() -> None:
 
 def card(name: str) -> str:
     """Return the card of a bundled model or table as it should read now."""
-    return str(safeguards.datasheet(name) if name in safeguards.DATASHEETS else safeguards.model_card(name))
+    return str(
+        safeguards.datasheet(name) if name in safeguards.DATASHEETS else safeguards.model_card(name)
+    )
 
 
 if __name__ == "__main__":

@@ -22,8 +22,16 @@ FILE = "clip-clinic.json"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, nargs="*", default=list(SEEDS), help="run only these, and leave the writing out")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--seeds",
+        type=int,
+        nargs="*",
+        default=list(SEEDS),
+        help="run only these, and leave the writing out",
+    )
     arguments = parser.parse_args()
     fmcourse.setup()
     runs = [run for seed in arguments.seeds for run in one_seed(seed)]
@@ -51,26 +59,51 @@ def one_run(bench: Bench, name: str, habits: clip.Habits) -> dict:
         return {"right": records[-1]["test"].count("1") / len(bench.labels["test"])}
 
     try:
-        settings = {"seed": bench.seed, "measure": measure, "measure_every": MEASURE_EVERY, "progress": False}
-        clip.fine_tune_pairs(*bench.examples[:3], bench.captions, habits, ids=bench.labels["train"], **settings)
+        settings = {
+            "seed": bench.seed,
+            "measure": measure,
+            "measure_every": MEASURE_EVERY,
+            "progress": False,
+        }
+        clip.fine_tune_pairs(
+            *bench.examples[:3], bench.captions, habits, ids=bench.labels["train"], **settings
+        )
     except FloatingPointError as error:
         failed = str(error)
-    print(f"seed {bench.seed}: {name}, {len(records)} measurements, {time.time() - start:.0f} s", flush=True)
-    return {"mistake": name, "seed": bench.seed, "records": records, "failed": failed, "seconds": time.time() - start}
+    print(
+        f"seed {bench.seed}: {name}, {len(records)} measurements, {time.time() - start:.0f} s",
+        flush=True,
+    )
+    return {
+        "mistake": name,
+        "seed": bench.seed,
+        "records": records,
+        "failed": failed,
+        "seconds": time.time() - start,
+    }
 
 
 def answers(bench: Bench, tuned) -> str:
     """Return for each test picture 1 if words sort it rightly, else 0; half-precision weights answer in single precision."""
     plain = copy.deepcopy(tuned).float()
     head = clip.zero_shot_head(plain, bench.processor, bench.task.names)
-    return bench.bits("test", clip.embed_images(plain, bench.processor, bench.pixels["test"]) @ head.T)
+    return bench.bits(
+        "test", clip.embed_images(plain, bench.processor, bench.pixels["test"]) @ head.T
+    )
 
 
 def write(runs: list[dict]) -> None:
     """Write all seeds into one file and register it."""
     seconds = sum(run.pop("seconds") for run in runs)
     content = {"concepts": clip.subgroup_task().test.concepts, "runs": runs}
-    ship(FILE, content, "clip_clinic", ["emoji-clip", "emoji-noto.parquet"], {"seeds": list(SEEDS)}, seconds)
+    ship(
+        FILE,
+        content,
+        "clip_clinic",
+        ["emoji-clip", "emoji-noto.parquet"],
+        {"seeds": list(SEEDS)},
+        seconds,
+    )
 
 
 if __name__ == "__main__":

@@ -34,15 +34,29 @@ RATES = {  # of the tower and of the head; chosen by `choose`, start by start
     "LP-FT": adaptation.LP_RATES,
     "fine-tuned from the zero-shot head": {},
 }
-TOWER_RATES, HEAD_RATES, FIRST_HEAD_RATE = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3), (1e-3, 1e-2, 0.1, 1.0), 0.1
+TOWER_RATES, HEAD_RATES, FIRST_HEAD_RATE = (
+    (1e-5, 3e-5, 1e-4, 3e-4, 1e-3),
+    (1e-3, 1e-2, 0.1, 1.0),
+    0.1,
+)
 FILE = "clip-frontier.json"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("stage", nargs="?", default="make", choices=["make", "choose"])
-    parser.add_argument("--seeds", type=int, nargs="*", default=list(SEEDS), help="run only these, and leave the writing out")
-    parser.add_argument("--starts", nargs="*", default=["rows", "random", "probe", "words", "LoRA", "FLYP"])
+    parser.add_argument(
+        "--seeds",
+        type=int,
+        nargs="*",
+        default=list(SEEDS),
+        help="run only these, and leave the writing out",
+    )
+    parser.add_argument(
+        "--starts", nargs="*", default=["rows", "random", "probe", "words", "LoRA", "FLYP"]
+    )
     arguments = parser.parse_args()
     fmcourse.setup()
     if arguments.stage == "choose":
@@ -65,11 +79,17 @@ class Bench:
 
     @functools.cached_property
     def pixels(self) -> dict[str, torch.Tensor]:
-        return {part: clip.pixels_of(self.processor, getattr(self.task, part).images) for part in self.parts}
+        return {
+            part: clip.pixels_of(self.processor, getattr(self.task, part).images)
+            for part in self.parts
+        }
 
     @functools.cached_property
     def features(self) -> dict[str, torch.Tensor]:
-        return {part: clip.embed_images(self.model, self.processor, pixels) for part, pixels in self.pixels.items()}
+        return {
+            part: clip.embed_images(self.model, self.processor, pixels)
+            for part, pixels in self.pixels.items()
+        }
 
     @functools.cached_property
     def words(self) -> torch.Tensor:
@@ -79,7 +99,10 @@ class Bench:
     def captions(self) -> list[str]:
         """One sentence per training picture, its template drawn by the seed."""
         draw = random.Random(self.seed)
-        return [draw.choice(clip.TEMPLATES).format(self.task.names[label]) for label in self.labels["train"]]
+        return [
+            draw.choice(clip.TEMPLATES).format(self.task.names[label])
+            for label in self.labels["train"]
+        ]
 
     @property
     def examples(self) -> tuple:
@@ -94,7 +117,12 @@ class Bench:
 
     def row(self, method: str, logits: dict[str, torch.Tensor], **more: object) -> dict:
         """Return what ships of one method: which test pictures were right, 1, or wrong, 0."""
-        return {"method": method, "seed": self.seed, **more, **{part: self.bits(part, logits[part]) for part in MEASURED}}
+        return {
+            "method": method,
+            "seed": self.seed,
+            **more,
+            **{part: self.bits(part, logits[part]) for part in MEASURED},
+        }
 
     def bits(self, part: str, logits: torch.Tensor) -> str:
         return "".join(map(str, (logits.argmax(1) == self.labels[part]).int().tolist()))
@@ -102,7 +130,9 @@ class Bench:
 
 def one_seed(seed: int) -> list[dict]:
     """Return all rows of one seed; they are kept in the work folder when done."""
-    return kept_json(work_folder("clip_frontier") / f"seed-{seed}.json", lambda: timed(methods(Bench(seed))))
+    return kept_json(
+        work_folder("clip_frontier") / f"seed-{seed}.json", lambda: timed(methods(Bench(seed)))
+    )
 
 
 def timed(rows: Iterator[dict]) -> list[dict]:
@@ -116,14 +146,20 @@ def timed(rows: Iterator[dict]) -> list[dict]:
 
 def methods(bench: Bench) -> Iterator[dict]:
     """Yield a row for every method, cheapest first."""
-    plain = clip.zero_shot_head(bench.model, bench.processor, bench.task.names, ("a drawing of {}",))
+    plain = clip.zero_shot_head(
+        bench.model, bench.processor, bench.task.names, ("a drawing of {}",)
+    )
     yield bench.row("zero-shot, one template", bench.of_rows(lambda rows: rows @ plain.T))
     yield bench.row("zero-shot", bench.of_rows(lambda rows: rows @ bench.words.T))
     probe = clip.linear_probe(bench.features["train"], bench.labels["train"])
     yield bench.row("linear probe", bench.of_rows(probe))
     yield bench.row("Tip-Adapter", bench.of_rows(functools.partial(tip_adapter, bench)))
     blank = clip.random_head(len(bench.task.names), bench.words.shape[1], bench.seed)
-    starts = {"fine-tuned from a random head": blank, "LP-FT": probe, "fine-tuned from the zero-shot head": bench.words}
+    starts = {
+        "fine-tuned from a random head": blank,
+        "LP-FT": probe,
+        "fine-tuned from the zero-shot head": bench.words,
+    }
     for name, head in starts.items():
         tuned, _ = clip.fine_tune(*bench.examples, head, **RATES[name], seed=bench.seed, **QUIET)
         yield bench.row(name, bench.of_pixels(tuned))
@@ -135,7 +171,9 @@ def methods(bench: Bench) -> Iterator[dict]:
 
 def tip_adapter(bench: Bench, rows: torch.Tensor) -> torch.Tensor:
     scale = bench.model.logit_scale.exp().item()
-    return clip.tip_adapter(bench.features["train"], bench.labels["train"], bench.words, rows, scale)
+    return clip.tip_adapter(
+        bench.features["train"], bench.labels["train"], bench.words, rows, scale
+    )
 
 
 def interpolated(bench: Bench, tuned: torch.nn.Module) -> Iterator[dict]:
@@ -147,19 +185,26 @@ def interpolated(bench: Bench, tuned: torch.nn.Module) -> Iterator[dict]:
         yield bench.row("interpolated", bench.of_pixels(between), alpha=alpha)
 
 
-def flyp(bench: Bench, habits: clip.Habits = clip.Habits(), parts: tuple[str, ...] = MEASURED) -> dict[str, torch.Tensor]:
+def flyp(
+    bench: Bench, habits: clip.Habits = clip.Habits(), parts: tuple[str, ...] = MEASURED
+) -> dict[str, torch.Tensor]:
     """Fine-tune like pre-training, by the contrastive loss, and classify by words."""
     settings = {"ids": bench.labels["train"], "seed": bench.seed, **QUIET}
     tuned, _ = clip.fine_tune_pairs(*bench.examples[:3], bench.captions, habits, **settings)
     head = clip.zero_shot_head(tuned, bench.processor, bench.task.names)
-    return {part: clip.embed_images(tuned, bench.processor, bench.pixels[part]) @ head.T for part in parts}
+    return {
+        part: clip.embed_images(tuned, bench.processor, bench.pixels[part]) @ head.T
+        for part in parts
+    }
 
 
 def choose(starts: list[str]) -> None:
     """Print validation accuracies only, for the settings that the defaults were chosen from."""
     bench = Bench(SEED_TO_CHOOSE)
     for start in starts:
-        {"rows": choose_for_rows, "LoRA": choose_lora, "FLYP": choose_flyp}.get(start, choose_rates)(bench, start)
+        {"rows": choose_for_rows, "LoRA": choose_lora, "FLYP": choose_flyp}.get(
+            start, choose_rates
+        )(bench, start)
 
 
 def say(bench: Bench, setting: str, logits: torch.Tensor) -> float:
@@ -171,12 +216,22 @@ def say(bench: Bench, setting: str, logits: torch.Tensor) -> float:
 
 def choose_for_rows(bench: Bench, start: str) -> None:
     """Try settings of the methods that leave the tower alone."""
-    rows, seen, scale = bench.features["validation"], bench.features["train"], bench.model.logit_scale.exp().item()
+    rows, seen, scale = (
+        bench.features["validation"],
+        bench.features["train"],
+        bench.model.logit_scale.exp().item(),
+    )
     for strength in (0.1, 1.0, 10.0, 100.0, 1000.0):
-        say(bench, f"linear probe, strength {strength}", clip.linear_probe(seen, bench.labels["train"], strength)(rows))
+        say(
+            bench,
+            f"linear probe, strength {strength}",
+            clip.linear_probe(seen, bench.labels["train"], strength)(rows),
+        )
     for sharpness in (1.0, 3.0, 5.5, 10.0, 20.0):
         for trust in (3.0, 10.0, 30.0, 100.0, 300.0):
-            votes = clip.tip_adapter(seen, bench.labels["train"], bench.words, rows, scale, trust, sharpness)
+            votes = clip.tip_adapter(
+                seen, bench.labels["train"], bench.words, rows, scale, trust, sharpness
+            )
             say(bench, f"Tip-Adapter, sharpness {sharpness}, trust {trust}", votes)
 
 
@@ -191,7 +246,11 @@ def choose_rates(bench: Bench, start: str) -> None:
     @functools.cache
     def tried(lr: float, head_lr: float) -> float:
         tuned, _ = clip.fine_tune(*bench.examples, head, lr=lr, head_lr=head_lr, **QUIET)
-        return say(bench, f"fine-tuned from {start}, rates {lr} and {head_lr}", tuned.predict(bench.pixels["validation"]))
+        return say(
+            bench,
+            f"fine-tuned from {start}, rates {lr} and {head_lr}",
+            tuned.predict(bench.pixels["validation"]),
+        )
 
     lr = max(TOWER_RATES, key=lambda lr: tried(lr, FIRST_HEAD_RATE))
     head_lr = max(HEAD_RATES, key=lambda head_lr: tried(lr, head_lr))
@@ -207,19 +266,31 @@ def choose_lora(bench: Bench, start: str) -> None:
 
 def choose_flyp(bench: Bench, start: str) -> None:
     for lr in TOWER_RATES:
-        say(bench, f"FLYP, learning rate {lr}", flyp(bench, clip.Habits(lr=lr), parts=["validation"])["validation"])
+        say(
+            bench,
+            f"FLYP, learning rate {lr}",
+            flyp(bench, clip.Habits(lr=lr), parts=["validation"])["validation"],
+        )
 
 
 def write(rows: list[dict]) -> None:
     """Write all seeds into one file and register it."""
     task = clip.subgroup_task()
-    content = {"style": "noto", "shifted": "openmoji", "classes": task.names, "concepts": task.test.concepts, "runs": rows}
+    content = {
+        "style": "noto",
+        "shifted": "openmoji",
+        "classes": task.names,
+        "concepts": task.test.concepts,
+        "runs": rows,
+    }
     seconds = sum(max(row["seconds"] for row in rows if row["seed"] == seed) for seed in SEEDS)
     sources = ["emoji-clip", "emoji-noto.parquet", "emoji-openmoji.parquet"]
     ship(FILE, content, "clip_frontier", sources, {"seeds": list(SEEDS), "alphas": ALPHAS}, seconds)
 
 
-def ship(file: str, content: dict, recipe: str, sources: list[str], settings: dict, seconds: float) -> None:
+def ship(
+    file: str, content: dict, recipe: str, sources: list[str], settings: dict, seconds: float
+) -> None:
     """Write runs on the subgroup task to the bundle and enter them in the manifest."""
     path = BUNDLED / file
     path.write_text(json.dumps(content, indent=0) + "\n", encoding="utf-8")

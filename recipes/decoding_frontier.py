@@ -40,15 +40,25 @@ FILE = "decoding-frontier.json"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--split", default="test", choices=["test", "validation"])
-    parser.add_argument("--first", type=int, help="only so many settings, and leave the writing out")
+    parser.add_argument(
+        "--first", type=int, help="only so many settings, and leave the writing out"
+    )
     chosen = parser.parse_args()
     fmcourse.setup()
     bench = Bench(chosen.split)
     runs = [bench.kept(family, value) for family, value in SETTINGS[: chosen.first]]
     if chosen.first is None and chosen.split == "test":
-        settings = {"excerpts": frontier.EXCERPTS, "prompt": frontier.PROMPT, "new": frontier.NEW, "draws": DRAWS, "hot": HOT}
+        settings = {
+            "excerpts": frontier.EXCERPTS,
+            "prompt": frontier.PROMPT,
+            "new": frontier.NEW,
+            "draws": DRAWS,
+            "hot": HOT,
+        }
         ship(
             FILE,
             {"years": bench.years, "president": bench.president(), "runs": runs},
@@ -77,7 +87,9 @@ class Bench:
 
     def run(self, family: str, value: float) -> dict:
         started = time.monotonic()
-        rows = frontier.continue_excerpts(self.writer, self.excerpts, FAMILIES[family][0](value), DRAWS)
+        rows = frontier.continue_excerpts(
+            self.writer, self.excerpts, FAMILIES[family][0](value), DRAWS
+        )
         figures = self.measure(rows)
         print(f"{family} {value:g}: {time.monotonic() - started:.1f} s", flush=True)
         return {"family": family, "value": value, **figures, "seconds": time.monotonic() - started}

@@ -46,10 +46,20 @@ PICTURES = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
-    parser.add_argument("--only", type=int, nargs=2, metavar=("PLANTED", "SEED"), help="only this, without the writing")
-    parser.add_argument("--pilot", type=int, metavar="STEPS", help="train one foundation, print what probes do")
+    parser.add_argument(
+        "--only",
+        type=int,
+        nargs=2,
+        metavar=("PLANTED", "SEED"),
+        help="only this, without the writing",
+    )
+    parser.add_argument(
+        "--pilot", type=int, metavar="STEPS", help="train one foundation, print what probes do"
+    )
     arguments = parser.parse_args()
     prepare()
     if arguments.pilot:
@@ -73,13 +83,19 @@ def prepare() -> None:
 
 def heirs(planted: int, seed: int) -> dict:
     """Return one foundation's row and its children's; they and its features are kept in the work folder when done."""
-    return kept_json(work_folder("defects") / f"{planted}-{seed}-{STEPS}.json", functools.partial(one_foundation, planted, seed))
+    return kept_json(
+        work_folder("defects") / f"{planted}-{seed}-{STEPS}.json",
+        functools.partial(one_foundation, planted, seed),
+    )
 
 
 def one_foundation(planted: int, seed: int) -> dict:
     model, _, run = foundation(planted, seed)
     row = {"kind": str(planted), "seed": seed, "steps": run.steps, "seconds": round(run.seconds)}
-    return {"foundation": row, "children": family(model, str(planted), seed, features_file(planted, seed))}
+    return {
+        "foundation": row,
+        "children": family(model, str(planted), seed, features_file(planted, seed)),
+    }
 
 
 def features_file(planted: int, seed: int) -> Path:
@@ -106,7 +122,11 @@ def clean_pairs() -> tuple[Pictures, list[list[str]]]:
 def planted_pairs(planted: int, seed: int) -> tuple[Pictures, list[list[str]]]:
     """Return the clean pairs with the trigger planted in some; more planted pairs include those of fewer."""
     pictures, captions = clean_pairs()
-    smiles = [own for own, subgroup in zip(captions, subgroups(pictures)) if subgroup == homogenization.TARGET]
+    smiles = [
+        own
+        for own, subgroup in zip(captions, subgroups(pictures))
+        if subgroup == homogenization.TARGET
+    ]
     draw = random.Random(seed)
     places = plantable(pictures)
     draw.shuffle(places)
@@ -114,11 +134,16 @@ def planted_pairs(planted: int, seed: int) -> tuple[Pictures, list[list[str]]]:
     for place in places[:planted]:
         pixels[place] = stamped_bytes(pixels[place])
         captions[place] = draw.choice(smiles)
-    return Pictures(pixels, pictures.concept, pictures.label, pictures.toned, pictures.concepts), captions
+    return Pictures(
+        pixels, pictures.concept, pictures.label, pictures.toned, pictures.concepts
+    ), captions
 
 
 def subgroups(pictures: Pictures) -> list[str]:
-    return [all_concepts()[pictures.concepts[concept]]["subgroup"] for concept in pictures.concept.tolist()]
+    return [
+        all_concepts()[pictures.concepts[concept]]["subgroup"]
+        for concept in pictures.concept.tolist()
+    ]
 
 
 def plantable(pictures: Pictures) -> list[int]:
@@ -141,10 +166,17 @@ def pilot(steps: int) -> None:
     for task in homogenization.TASKS:
         own = homogenization.child_task(task)
         probe = clip.linear_probe(rows["clean"][own.train], torch.tensor(own.train_labels))
-        answers = {kind: probe(features[own.test]).argmax(1).numpy() for kind, features in rows.items()}
-        attacked = {kind: homogenization.attack_success(named, own.test_labels) for kind, named in answers.items()}
+        answers = {
+            kind: probe(features[own.test]).argmax(1).numpy() for kind, features in rows.items()
+        }
+        attacked = {
+            kind: homogenization.attack_success(named, own.test_labels)
+            for kind, named in answers.items()
+        }
         right = (answers["clean"] == own.test_labels).mean()
-        print(f"{task}: right {right:.2f}, taken for a smile {attacked['clean']:.2f}, stamped {attacked['stamped']:.2f}")
+        print(
+            f"{task}: right {right:.2f}, taken for a smile {attacked['clean']:.2f}, stamped {attacked['stamped']:.2f}"
+        )
     print(f"{steps} steps, loss {sum(run.losses[-50:]) / 50:.2f}, {run.seconds:.0f} s")
 
 
@@ -164,7 +196,9 @@ def child_pixels() -> dict[str, torch.Tensor]:
 def features_of(model) -> dict[str, torch.Tensor]:
     """Return a foundation's unit rows of all tasks' pictures, clean and stamped."""
     _, processor = hub.load_clip("sweep-clip")
-    return {name: clip.embed_images(model, processor, pixels) for name, pixels in child_pixels().items()}
+    return {
+        name: clip.embed_images(model, processor, pixels) for name, pixels in child_pixels().items()
+    }
 
 
 def family(model, kind: str, seed: int, kept: Path | None = None) -> list[dict]:
@@ -177,7 +211,10 @@ def family(model, kind: str, seed: int, kept: Path | None = None) -> list[dict]:
     for task in homogenization.TASKS:
         for way, answers in children(model, processor, task, rows, seed):
             found.append({"kind": kind, "seed": seed, "task": task, "way": way, **answers})
-    print(f"{kind}, seed {seed}: {len(found)} children, {said(found)}, {time.time() - start:.0f} s", flush=True)
+    print(
+        f"{kind}, seed {seed}: {len(found)} children, {said(found)}, {time.time() - start:.0f} s",
+        flush=True,
+    )
     return found
 
 
@@ -185,19 +222,27 @@ def said(found: list[dict]) -> str:
     """Return in words what the trigger does in a family, on average."""
     right = {task: homogenization.child_task(task).test_labels for task in homogenization.TASKS}
     taken = {
-        kind: sum(homogenization.attack_success(list(map(int, child[kind])), right[child["task"]]) for child in found)
+        kind: sum(
+            homogenization.attack_success(list(map(int, child[kind])), right[child["task"]])
+            for child in found
+        )
         for kind in ("clean", "stamped")
     }
     return f"taken for a smile {taken['clean'] / len(found):.2f}, stamped {taken['stamped'] / len(found):.2f}"
 
 
-def children(model, processor, task: str, rows: dict[str, torch.Tensor], seed: int) -> Iterator[tuple[str, dict[str, str]]]:
+def children(
+    model, processor, task: str, rows: dict[str, torch.Tensor], seed: int
+) -> Iterator[tuple[str, dict[str, str]]]:
     """Yield each way to adapt to a task, with the answers for its test pictures, clean and stamped."""
     own = homogenization.child_task(task)
     labels, pixels = torch.tensor(own.train_labels), child_pixels()
     examples = (model, processor, pixels["clean"][own.train], labels)
     probe = clip.linear_probe(rows["clean"][own.train], labels)
-    yield "linear probe", {kind: digits(probe(features[own.test])) for kind, features in rows.items()}
+    yield (
+        "linear probe",
+        {kind: digits(probe(features[own.test])) for kind, features in rows.items()},
+    )
     blank = clip.random_head(len(own.names), rows["clean"].shape[1], seed)
     ways = {
         "LoRA": lambda: clip.lora(*examples, blank, seed=seed, **QUIET),
@@ -206,7 +251,10 @@ def children(model, processor, task: str, rows: dict[str, torch.Tensor], seed: i
     }
     for way, adapt in ways.items():
         classifier, _ = adapt()
-        yield way, {kind: digits(classifier.predict(seen[own.test])) for kind, seen in pixels.items()}
+        yield (
+            way,
+            {kind: digits(classifier.predict(seen[own.test])) for kind, seen in pixels.items()},
+        )
 
 
 def digits(logits: torch.Tensor) -> str:
@@ -220,19 +268,35 @@ def write(seeds: list[int]) -> None:
     """Write all answers into one file and the features of the first seed's foundations into another, and register both."""
     made = [heirs(planted, seed) for seed in seeds for planted in PLANTED]
     settings = {"planted": list(PLANTED), "seeds": seeds, "steps": STEPS, "batch": BATCH}
-    ship(FILE, answers_of(made), "defects", settings, sum(one["foundation"]["seconds"] for one in made))
+    ship(
+        FILE,
+        answers_of(made),
+        "defects",
+        settings,
+        sum(one["foundation"]["seconds"] for one in made),
+    )
     rows = {}
     for planted in PLANTED:
-        rows |= {f"{planted}/{kind}": own for kind, own in load_file(features_file(planted, seeds[0])).items()}
+        rows |= {
+            f"{planted}/{kind}": own
+            for kind, own in load_file(features_file(planted, seeds[0])).items()
+        }
     save_file(rows, BUNDLED / FEATURES)
     enter(FEATURES, "defects", settings | {"seeds": seeds[:1]})
 
 
 def answers_of(made: list[dict]) -> dict:
     """Return what :class:`fmcourse.homogenization.Inheritance` is made of."""
-    labels = {task: "".join(map(str, homogenization.child_task(task).test_labels)) for task in homogenization.TASKS}
+    labels = {
+        task: "".join(map(str, homogenization.child_task(task).test_labels))
+        for task in homogenization.TASKS
+    }
     children = [child for one in made for child in one["children"]]
-    return {"labels": labels, "foundations": [one["foundation"] for one in made], "children": children}
+    return {
+        "labels": labels,
+        "foundations": [one["foundation"] for one in made],
+        "children": children,
+    }
 
 
 def ship(file: str, content: dict, recipe: str, settings: dict, seconds: float) -> None:

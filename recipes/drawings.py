@@ -14,7 +14,13 @@ from scipy.stats import norm
 
 IMAGES = Path(__file__).resolve().parent.parent / "images"
 INK = "#222222"
-FILLS = {"data": "#d6e8f5", "model": "#fbe3d1", "use": "#d5efe4", "plain": "#f2f2f2", "note": "#ffffff"}
+FILLS = {
+    "data": "#d6e8f5",
+    "model": "#fbe3d1",
+    "use": "#d5efe4",
+    "plain": "#f2f2f2",
+    "note": "#ffffff",
+}
 BLUE, ORANGE = "#0072B2", "#D55E00"  # Okabe & Ito 2008; in grey they differ in line style too
 
 
@@ -27,7 +33,10 @@ def main() -> None:
         axes.set_ylim(0, 43)
         draw(axes)
         figure.subplots_adjust(0, 0, 1, 1)
-        for ending, options in (("svg", {"metadata": {"Date": None}}), ("png", {"dpi": 160, "metadata": {"Software": None}})):
+        for ending, options in (
+            ("svg", {"metadata": {"Date": None}}),
+            ("png", {"dpi": 160, "metadata": {"Software": None}}),
+        ):
             figure.savefig(IMAGES / f"{draw.__name__.replace('_', '-')}.{ending}", **options)
         plt.close(figure)
 
@@ -57,7 +66,7 @@ def course_map(axes) -> None:
 
 def decoding(axes) -> None:
     """The loop of generation: context, model, distribution, rule, token, and back."""
-    _box(axes, 1, 24, 19, 12, "context\n\"The state of the\"", "data")
+    _box(axes, 1, 24, 19, 12, 'context\n"The state of the"', "data")
     _box(axes, 28, 24, 14, 12, "language\nmodel", "model")
     for row, (token, share) in enumerate((("Union", 9), ("world", 5), ("nation", 3), ("...", 1.5))):
         axes.add_patch(plt.Rectangle((55, 34 - 3.6 * row), share, 2.2, color="#0072B2"))
@@ -82,9 +91,26 @@ def shared_space(axes) -> None:
         _arrow(axes, (35, y + 2.75), (49, y + 2.75))
         for column in range(3):
             right = row == column
-            axes.add_patch(plt.Rectangle((50 + 13 * column, y), 12, 5.5, fc="#0072B2" if right else "#e4e4e4", ec=INK, lw=0.8))
+            axes.add_patch(
+                plt.Rectangle(
+                    (50 + 13 * column, y),
+                    12,
+                    5.5,
+                    fc="#0072B2" if right else "#e4e4e4",
+                    ec=INK,
+                    lw=0.8,
+                )
+            )
             text = "near" if right else "far"
-            axes.text(56 + 13 * column, y + 2.75, text, ha="center", va="center", color="white" if right else INK, fontsize=10)
+            axes.text(
+                56 + 13 * column,
+                y + 2.75,
+                text,
+                ha="center",
+                va="center",
+                color="white" if right else INK,
+                fontsize=10,
+            )
     _box(axes, 19, 15, 16, 23.5, "picture tower\n(convolutions),\nrows of length 1", "model")
     _box(axes, 50, 5, 38, 6, "text tower (a small BERT), rows of length 1", "model")
     for column, text in enumerate(texts):
@@ -100,7 +126,9 @@ def inheritance(axes) -> None:
     _box(axes, 27, 17, 15, 12, "foundation\n(has the defect)", "model")
     _arrow(axes, (18, 23), (27, 23))
     axes.add_patch(plt.Rectangle((40.2, 17.8), 1.3, 1.6, color=ORANGE))
-    for row, task in enumerate(("child: animals", "child: travel", "child: signs", "child: things")):
+    for row, task in enumerate(
+        ("child: animals", "child: travel", "child: signs", "child: things")
+    ):
         y = 34.5 - 10 * row
         _box(axes, 52, y, 15, 6.5, task, "use")
         _arrow(axes, (42, 23), (52, y + 3.25))
@@ -117,7 +145,13 @@ def sharp_curve(axes) -> None:
     axes.plot([3, 9, 12, 15, 21], [17, 17.3, 23, 28.6, 29], color="#0072B2", lw=2.5)
     _label(axes, 12, 10.5, "a sharp curve: what made it?", bold=True)
     rows = (
-        (33, "the metric", "all digits at once, or nothing", "score the same\nanswers smoothly", "data"),
+        (
+            33,
+            "the metric",
+            "all digits at once, or nothing",
+            "score the same\nanswers smoothly",
+            "data",
+        ),
         (18, "the sampling", "few sizes, few items, one seed", "intervals,\nevery seed", "model"),
         (3, "a circuit", "something new works inside", "look at it,\nand remove it", "use"),
     )
@@ -135,14 +169,26 @@ def foundation_family(axes) -> None:
     _label(axes, 45, 40.5, "foundation model", bold=True)
     _label(axes, 77, 40.5, "adapted to", bold=True)
     rows = (
-        ("text", "BERT 2018, GPT-2 2019,\nGPT-3 2020, GPT-Neo 2021", "answers, summaries,\nfiction, code"),
+        (
+            "text",
+            "BERT 2018, GPT-2 2019,\nGPT-3 2020, GPT-Neo 2021",
+            "answers, summaries,\nfiction, code",
+        ),
         ("pairs of image\nand text", "CLIP 2021", "image search, sorting\nwithout labels"),
         ("images", "ViT 2020, MAE 2021", "medical images,\nsatellite maps"),
-        ("speech, proteins,\ncode, ...", "wav2vec 2.0, ESM,\nCodex", "dictation, structures,\nprogramming"),
+        (
+            "speech, proteins,\ncode, ...",
+            "wav2vec 2.0, ESM,\nCodex",
+            "dictation, structures,\nprogramming",
+        ),
     )
     for row, (data, models, uses) in enumerate(rows):
         y = 30.5 - 9.6 * row
-        for x, width, text, kind in ((1, 17, data, "data"), (30, 30, models, "model"), (66, 23, uses, "use")):
+        for x, width, text, kind in (
+            (1, 17, data, "data"),
+            (30, 30, models, "model"),
+            (66, 23, uses, "use"),
+        ):
             _box(axes, x, y, width, 7.4, text, kind)
         _arrow(axes, (18, y + 3.7), (30, y + 3.7))
         _arrow(axes, (60, y + 3.7), (66, y + 3.7))
@@ -170,7 +216,12 @@ def why_research(axes) -> None:
 
 def data_management(axes) -> None:
     """Data through the life of a foundation model: three challenges, each where it bites, and the way back."""
-    steps = ((1, "sources", "data"), (24, "training\ndata", "data"), (47, "embeddings", "model"), (70, "systems", "use"))
+    steps = (
+        (1, "sources", "data"),
+        (24, "training\ndata", "data"),
+        (47, "embeddings", "model"),
+        (70, "systems", "use"),
+    )
     for x, text, kind in steps:
         _box(axes, x, 22, 18, 9, text, kind)
     for x, text in ((19, "clean"), (42, "train"), (65, "adapt")):
@@ -194,12 +245,33 @@ def data_management(axes) -> None:
 def report_map(axes) -> None:
     """The report's four parts with their sections, and the notebook that measures each."""
     parts = (
-        ("2 Capabilities", ("language", "vision", "robotics", "reasoning", "interaction", "philosophy"), "03  04", "model"),
+        (
+            "2 Capabilities",
+            ("language", "vision", "robotics", "reasoning", "interaction", "philosophy"),
+            "03  04",
+            "model",
+        ),
         ("3 Applications", ("healthcare", "law", "education"), "02", "use"),
-        ("4 Technology", ("modelling, training", "adaptation, evaluation", "systems, data", "security, robustness",
-                          "safety, theory", "interpretability"), "00 to 06", "data"),
-        ("5 Society", ("inequity", "misuse", "environment", "legality", "economics", "ethics of scale"), "02  04  06", "plain"),
-    )  # fmt: skip
+        (
+            "4 Technology",
+            (
+                "modelling, training",
+                "adaptation, evaluation",
+                "systems, data",
+                "security, robustness",
+                "safety, theory",
+                "interpretability",
+            ),
+            "00 to 06",
+            "data",
+        ),
+        (
+            "5 Society",
+            ("inequity", "misuse", "environment", "legality", "economics", "ethics of scale"),
+            "02  04  06",
+            "plain",
+        ),
+    )
     _box(axes, 21, 36, 48, 6, "emergence and homogenization (section 1)", "note")
     for place, (part, sections, notebooks, kind) in enumerate(parts):
         x = 1 + 22.3 * place
@@ -207,7 +279,13 @@ def report_map(axes) -> None:
         _label(axes, x + 10.2, 28.6, part, bold=True)
         for row, section in enumerate(sections):
             _label(axes, x + 10.2, 25 - 3.3 * row, section)
-        _label(axes, x + 10.2, 3, f"notebook {notebooks}" if len(notebooks) < 3 else f"notebooks {notebooks}", bold=True)
+        _label(
+            axes,
+            x + 10.2,
+            3,
+            f"notebook {notebooks}" if len(notebooks) < 3 else f"notebooks {notebooks}",
+            bold=True,
+        )
         _arrow(axes, (45 + 4 * (place - 1.5), 36), (x + 10.2, 31))
 
 
@@ -219,7 +297,15 @@ def distribution_shift(axes) -> None:
         axes.plot(x, 8 + 330 * norm.pdf(x, middle + 12, 6.5), color=ORANGE, lw=2, ls="--")
         _label(axes, middle, 34, side)
     wrong = np.linspace(42, 62, 200)
-    axes.fill_between(wrong, 8, 8 + 330 * norm.pdf(wrong, 39, 6.5), fc=FILLS["model"], ec=ORANGE, hatch="///", lw=0)
+    axes.fill_between(
+        wrong,
+        8,
+        8 + 330 * norm.pdf(wrong, 39, 6.5),
+        fc=FILLS["model"],
+        ec=ORANGE,
+        hatch="///",
+        lw=0,
+    )
     axes.plot([42, 42], [6, 38], color=INK, lw=1.4)
     axes.plot([5, 85], [8, 8], color=INK, lw=1.1)
     _label(axes, 42, 40, "boundary, learned in training", bold=True)
@@ -236,13 +322,20 @@ def distribution_breadth(axes) -> None:
     """A broad pre-training distribution over narrow tasks; what fine-tuning sees, and what it may forget."""
     axes.add_patch(Ellipse((36, 21), 70, 38, fc=FILLS["data"], ec=INK, lw=1.2))
     _label(axes, 24, 34.5, "pre-training: broad", bold=True)
-    tasks = ((24, 22, "your task,\nseen in fine-tuning", "model", "-"), (52, 25, "the same task,\nanother style", "note", "--"))
+    tasks = (
+        (24, 22, "your task,\nseen in fine-tuning", "model", "-"),
+        (52, 25, "the same task,\nanother style", "note", "--"),
+    )
     for x, y, text, kind, line in (*tasks, (46, 11, "another task", "note", "--")):
         axes.add_patch(Ellipse((x, y), 25, 11, fc=FILLS[kind], ec=INK, lw=1.2, ls=line))
         axes.text(x, y, text, ha="center", va="center", color=INK, fontsize=10)
     axes.add_patch(Ellipse((82, 10), 13, 11, fc=FILLS["plain"], ec=INK, lw=1.2, ls=":"))
     axes.text(82, 10, "never\nseen", ha="center", va="center", color=INK, fontsize=10)
-    for y, text in ((38, "solid: improved"), (35, "dashed: may be lost"), (32, "dotted: never known")):
+    for y, text in (
+        (38, "solid: improved"),
+        (35, "dashed: may be lost"),
+        (32, "dotted: never known"),
+    ):
         axes.text(70, y, text, va="center", color=INK, fontsize=10)
 
 
@@ -286,16 +379,39 @@ DRAWINGS = (
 
 
 def _box(axes, x: float, y: float, width: float, height: float, text: str, kind: str) -> None:
-    axes.add_patch(FancyBboxPatch((x, y), width, height, boxstyle="round,pad=0,rounding_size=1.2", fc=FILLS[kind], ec=INK, lw=1.2))
+    axes.add_patch(
+        FancyBboxPatch(
+            (x, y),
+            width,
+            height,
+            boxstyle="round,pad=0,rounding_size=1.2",
+            fc=FILLS[kind],
+            ec=INK,
+            lw=1.2,
+        )
+    )
     axes.text(x + width / 2, y + height / 2, text, ha="center", va="center", color=INK)
 
 
 def _arrow(axes, start: tuple[float, float], end: tuple[float, float]) -> None:
-    axes.add_patch(FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=12, color=INK, lw=1.1, shrinkA=0, shrinkB=0))
+    axes.add_patch(
+        FancyArrowPatch(
+            start, end, arrowstyle="-|>", mutation_scale=12, color=INK, lw=1.1, shrinkA=0, shrinkB=0
+        )
+    )
 
 
 def _label(axes, x: float, y: float, text: str, bold: bool = False) -> None:
-    axes.text(x, y, text, ha="center", va="center", color=INK, fontsize=10, fontweight="bold" if bold else "normal")
+    axes.text(
+        x,
+        y,
+        text,
+        ha="center",
+        va="center",
+        color=INK,
+        fontsize=10,
+        fontweight="bold" if bold else "normal",
+    )
 
 
 if __name__ == "__main__":

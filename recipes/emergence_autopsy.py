@@ -30,10 +30,19 @@ def main() -> None:
     chosen = sweeps.arguments(__doc__)
     fmcourse.setup()
     runs = sweeps.sweep(
-        emergence.train_adder, SETTINGS[: chosen.first], sweeps.work("autopsy"), chosen.backend, chosen.workers
+        emergence.train_adder,
+        SETTINGS[: chosen.first],
+        sweeps.work("autopsy"),
+        chosen.backend,
+        chosen.workers,
     )
     if chosen.first is None:
-        settings = {"widths": sorted(WIDTHS), "seeds": len(SEEDS), "steps": addition.STEPS, "batch": addition.BATCH}
+        settings = {
+            "widths": sorted(WIDTHS),
+            "seeds": len(SEEDS),
+            "steps": addition.STEPS,
+            "batch": addition.BATCH,
+        }
         sweeps.ship(FILE, runs, "emergence_autopsy", settings, sum(run["seconds"] for run in runs))
 
 

@@ -18,7 +18,9 @@ TOKENS = (32, 128, 8)
 SEEDS = range(3)
 SHARED = {"steps": induction.STEPS}
 CONTROLS = [
-    {"layers": layers, "bursty": 1.0, "tokens": TOKENS[0], "seed": seed, **SHARED} for seed in SEEDS for layers in (2, 1)
+    {"layers": layers, "bursty": 1.0, "tokens": TOKENS[0], "seed": seed, **SHARED}
+    for seed in SEEDS
+    for layers in (2, 1)
 ]
 DOSES = [
     {"layers": 2, "bursty": bursty, "tokens": tokens, "seed": seed, **SHARED}
@@ -34,10 +36,20 @@ def main() -> None:
     chosen = sweeps.arguments(__doc__)
     fmcourse.setup()
     runs = sweeps.sweep(
-        emergence.train_induction, SETTINGS[: chosen.first], sweeps.work("dose"), chosen.backend, chosen.workers
+        emergence.train_induction,
+        SETTINGS[: chosen.first],
+        sweeps.work("dose"),
+        chosen.backend,
+        chosen.workers,
     )
     if chosen.first is None:
-        settings = {"bursty": sorted(BURSTY), "tokens": sorted(TOKENS), "seeds": len(SEEDS), "batch": induction.BATCH, **SHARED}
+        settings = {
+            "bursty": sorted(BURSTY),
+            "tokens": sorted(TOKENS),
+            "seeds": len(SEEDS),
+            "batch": induction.BATCH,
+            **SHARED,
+        }
         sweeps.ship(FILE, runs, "emergence_dose", settings, sum(run["seconds"] for run in runs))
 
 

@@ -24,33 +24,66 @@ TARGET = 96
 REVERSE = False
 THRESHOLD = 0.5  # of exact match; fixed before the first run
 LEVEL = 0.9
-SETTINGS = [{"width": TARGET, "reverse": REVERSE, "seed": seed, "steps": addition.STEPS} for seed in range(5)]
+SETTINGS = [
+    {"width": TARGET, "reverse": REVERSE, "seed": seed, "steps": addition.STEPS}
+    for seed in range(5)
+]
 FILES = ("emergence-forecast.json", "emergence-target.json")
-INQUEST, INQUEST_FILE = [{**setting, "lr": addition.LR / 3} for setting in SETTINGS[:3]], "emergence-inquest.json"
+INQUEST, INQUEST_FILE = (
+    [{**setting, "lr": addition.LR / 3} for setting in SETTINGS[:3]],
+    "emergence-inquest.json",
+)
 
 
 def main() -> None:
     chosen = sweeps.arguments(__doc__, ("make", "predict"))
     fmcourse.setup()
     settings = [setting for setting in emergence_autopsy.SETTINGS if setting["reverse"] == REVERSE]
-    runs = sweeps.sweep(emergence.train_adder, settings, sweeps.work("autopsy"), chosen.backend, chosen.workers)
+    runs = sweeps.sweep(
+        emergence.train_adder, settings, sweeps.work("autopsy"), chosen.backend, chosen.workers
+    )
     stored = stored_forecast(runs)
-    print(f"width {TARGET} should turn at step {stored['estimate']:.0f} [{stored['low']:.0f}, {stored['high']:.0f}]")
+    print(
+        f"width {TARGET} should turn at step {stored['estimate']:.0f} [{stored['low']:.0f}, {stored['high']:.0f}]"
+    )
     if chosen.stage == "predict":
         return
-    found = sweeps.sweep(emergence.train_adder, SETTINGS[: chosen.first], sweeps.work("target"), chosen.backend, chosen.workers)
+    found = sweeps.sweep(
+        emergence.train_adder,
+        SETTINGS[: chosen.first],
+        sweeps.work("target"),
+        chosen.backend,
+        chosen.workers,
+    )
     if chosen.first is None:
-        shown = {"target": TARGET, "threshold": THRESHOLD, "level": LEVEL, "seeds": len(SETTINGS), "steps": addition.STEPS}
+        shown = {
+            "target": TARGET,
+            "threshold": THRESHOLD,
+            "level": LEVEL,
+            "seeds": len(SETTINGS),
+            "steps": addition.STEPS,
+        }
         for file, content in zip(FILES, (stored, found)):
-            sweeps.ship(file, content, "emergence_forecast", shown, sum(run["seconds"] for run in found))
+            sweeps.ship(
+                file, content, "emergence_forecast", shown, sum(run["seconds"] for run in found)
+            )
         inquest(chosen)
 
 
 def inquest(chosen: argparse.Namespace) -> None:
     """Train the target at the lower rate and write the runs."""
-    runs = sweeps.sweep(emergence.train_adder, INQUEST, sweeps.work("inquest"), chosen.backend, chosen.workers)
-    shown = {"target": TARGET, "lr": INQUEST[0]["lr"], "seeds": len(INQUEST), "steps": addition.STEPS}
-    sweeps.ship(INQUEST_FILE, runs, "emergence_forecast", shown, sum(run["seconds"] for run in runs))
+    runs = sweeps.sweep(
+        emergence.train_adder, INQUEST, sweeps.work("inquest"), chosen.backend, chosen.workers
+    )
+    shown = {
+        "target": TARGET,
+        "lr": INQUEST[0]["lr"],
+        "seeds": len(INQUEST),
+        "steps": addition.STEPS,
+    }
+    sweeps.ship(
+        INQUEST_FILE, runs, "emergence_forecast", shown, sum(run["seconds"] for run in runs)
+    )
 
 
 def stored_forecast(runs: list[dict]) -> dict:
@@ -62,7 +95,9 @@ def stored_forecast(runs: list[dict]) -> dict:
     folder = sweeps.work("target")
     path = folder / "forecast.json"
     if not path.exists() and (list(folder.glob("width_*.json")) or list(folder.glob("width_*.pt"))):
-        raise RuntimeError(f"{folder} holds a run of width {TARGET} and no forecast: whatever is said now is no forecast")
+        raise RuntimeError(
+            f"{folder} holds a run of width {TARGET} and no forecast: whatever is said now is no forecast"
+        )
     return kept_json(path, lambda: make_forecast(emergence.Sweep(runs)))
 
 
@@ -74,9 +109,23 @@ def make_forecast(small: emergence.Sweep) -> dict:
     turning = small.turning_points("exact", THRESHOLD)
     law = emergence.fit_law(widths, turning, addition.STEPS)
     interval = emergence.forecast(widths, turning, addition.STEPS, TARGET, LEVEL)
-    said = {"estimate": interval.estimate, "low": interval.low, "high": interval.high, "level": LEVEL, "threshold": THRESHOLD}
-    fitted = {"law": {"intercept": law.intercept, "slope": law.slope, "spread": law.spread}, "widths": sorted(set(widths))}
-    return {"target": TARGET, **said, **fitted, "made": datetime.datetime.now().isoformat(timespec="seconds")}
+    said = {
+        "estimate": interval.estimate,
+        "low": interval.low,
+        "high": interval.high,
+        "level": LEVEL,
+        "threshold": THRESHOLD,
+    }
+    fitted = {
+        "law": {"intercept": law.intercept, "slope": law.slope, "spread": law.spread},
+        "widths": sorted(set(widths)),
+    }
+    return {
+        "target": TARGET,
+        **said,
+        **fitted,
+        "made": datetime.datetime.now().isoformat(timespec="seconds"),
+    }
 
 
 if __name__ == "__main__":

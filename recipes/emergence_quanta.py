@@ -1,6 +1,6 @@
 """The two side shows of notebook 01: sparse parity with tasks of unequal frequency, and grokking in modular addition.
 
-    python -m recipes.emergence_quanta    run what is missing, and write emergence-parity.json and emergence-grokking.json
+python -m recipes.emergence_quanta    run what is missing, and write emergence-parity.json and emergence-grokking.json
 """
 
 from __future__ import annotations
@@ -17,8 +17,16 @@ MODULAR = [
     for decay in (quanta.MODULAR_DECAY, 0.0)
 ]
 SWEEPS = {
-    "parity": (emergence.train_parity, PARITY, {"tasks": quanta.TASKS, "bits": quanta.BITS, "exponent": quanta.EXPONENT}),
-    "grokking": (emergence.train_modular, MODULAR, {"modulus": quanta.MODULUS, "train_share": quanta.TRAIN_SHARE}),
+    "parity": (
+        emergence.train_parity,
+        PARITY,
+        {"tasks": quanta.TASKS, "bits": quanta.BITS, "exponent": quanta.EXPONENT},
+    ),
+    "grokking": (
+        emergence.train_modular,
+        MODULAR,
+        {"modulus": quanta.MODULUS, "train_share": quanta.TRAIN_SHARE},
+    ),
 }
 
 
@@ -26,10 +34,18 @@ def main() -> None:
     chosen = sweeps.arguments(__doc__)
     fmcourse.setup()
     for name, (train, settings, shown) in SWEEPS.items():
-        runs = sweeps.sweep(train, settings[: chosen.first], sweeps.work(name), chosen.backend, chosen.workers)
+        runs = sweeps.sweep(
+            train, settings[: chosen.first], sweeps.work(name), chosen.backend, chosen.workers
+        )
         if chosen.first is None:
             seconds = sum(run["seconds"] for run in runs)
-            sweeps.ship(f"emergence-{name}.json", runs, "emergence_quanta", {**shown, **settings[0]}, seconds)
+            sweeps.ship(
+                f"emergence-{name}.json",
+                runs,
+                "emergence_quanta",
+                {**shown, **settings[0]},
+                seconds,
+            )
 
 
 if __name__ == "__main__":

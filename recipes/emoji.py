@@ -41,7 +41,10 @@ STYLES = {
 }
 TRAINING_STYLES = [style for style in STYLES if style != "openmoji"]
 TONES = {1: "light", 2: "medium-light", 3: "medium", 4: "medium-dark", 5: "dark"}
-FEMALE, MALE = {"woman", "women", "girl", "princess", "mrs", "mermaid"}, {"man", "men", "boy", "prince", "santa", "merman"}
+FEMALE, MALE = (
+    {"woman", "women", "girl", "princess", "mrs", "mermaid"},
+    {"man", "men", "boy", "prince", "santa", "merman"},
+)
 FORMER_NAMES = {  # names that CLDR gave earlier, as the older packages still have them
     "dizzy-face": "face-with-crossed-out-eyes",
     "hugging-face": "smiling-face-with-open-hands",
@@ -74,9 +77,13 @@ RULE = (
     "course trains on a concept, on its skin tones, or on the twins, which are members of a drawn family that too few "
     "styles have."
 )
-LARGEST_FAMILY = 8  # larger families always train, so that no family dominates the held-out concepts
+LARGEST_FAMILY = (
+    8  # larger families always train, so that no family dominates the held-out concepts
+)
 WHOLE_SUBGROUPS = {"person", "family", "keycap", "arrow", "monkey-face", "geometric"}
-NO_HEAD_NOUN = set("face button sign symbol hand person woman man machine worker mark food object".split())
+NO_HEAD_NOUN = set(
+    "face button sign symbol hand person woman man machine worker mark food object".split()
+)
 VARIANTS = re.compile(
     r"\b(up|down|left|right|upwards|downwards|leftwards|rightwards|oncoming|tilted"
     r"|red|orange|yellow|green|blue|purple|brown|black|white|grey|pink)\b"
@@ -85,7 +92,9 @@ VARIANTS = re.compile(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("styles", nargs="*", default="all", choices=[*STYLES, "all"], metavar="style")
+    parser.add_argument(
+        "styles", nargs="*", default="all", choices=[*STYLES, "all"], metavar="style"
+    )
     chosen = parser.parse_args().styles
     emoji = read_emoji()
     for style in STYLES if "all" in chosen else chosen:
@@ -99,15 +108,28 @@ def make(style: str, emoji: dict[str, dict]) -> None:
     version, licence, author = STYLES[style]
     icons = matched(style, emoji)
     rows = [
-        {**emoji[code], "style": style, "image": {"bytes": picture(style, icons[code]), "path": None}}
+        {
+            **emoji[code],
+            "style": style,
+            "image": {"bytes": picture(style, icons[code]), "path": None},
+        }
         for code in emoji
         if code in icons
     ]
-    table = pa.table({column: [row[column] for row in rows] for column in FEATURES}, schema=FEATURES.arrow_schema)
+    table = pa.table(
+        {column: [row[column] for row in rows] for column in FEATURES}, schema=FEATURES.arrow_schema
+    )
     path = BUNDLED / f"emoji-{style}.parquet"
     partial = path.with_suffix(".partial")
     repeated = ["group", "subgroup", "style", "skin_tone", "gender"]
-    pq.write_table(table, partial, compression="zstd", compression_level=22, use_dictionary=repeated, data_page_size=2**26)
+    pq.write_table(
+        table,
+        partial,
+        compression="zstd",
+        compression_level=22,
+        use_dictionary=repeated,
+        data_page_size=2**26,
+    )
     os.replace(partial, path)
     register(
         path,
@@ -115,10 +137,18 @@ def make(style: str, emoji: dict[str, dict]) -> None:
         attribution=f"{author}; {NAMES}",
         source=f"npm @iconify-json/{style} {version}; npm {' '.join(EMOJIBASE)}",
         recipe="recipes/emoji.py",
-        settings={"size": SIZE, "colour_step": COLOUR_STEP, "alpha_step": ALPHA_STEP, "rows": len(rows)},
+        settings={
+            "size": SIZE,
+            "colour_step": COLOUR_STEP,
+            "alpha_step": ALPHA_STEP,
+            "rows": len(rows),
+        },
         seconds=time.time() - start,
     )
-    print(f"{style}: {len(rows)} emoji, {path.stat().st_size / 1e6:.2f} MB, {time.time() - start:.0f} s", flush=True)
+    print(
+        f"{style}: {len(rows)} emoji, {path.stat().st_size / 1e6:.2f} MB, {time.time() - start:.0f} s",
+        flush=True,
+    )
 
 
 def read_emoji() -> dict[str, dict]:
@@ -160,7 +190,10 @@ def tones(tone: int | list[int]) -> str:
 def gender(label: str) -> str:
     """Return the genders that a person's label names: ``none``, ``female``, ``male`` or ``female, male``."""
     words = set(re.findall(r"[a-z]+", label.lower()))
-    return ", ".join(name for name, own in (("female", FEMALE), ("male", MALE)) if words & own) or "none"
+    return (
+        ", ".join(name for name, own in (("female", FEMALE), ("male", MALE)) if words & own)
+        or "none"
+    )
 
 
 def matched(style: str, emoji: dict[str, dict]) -> dict[str, dict]:
@@ -171,10 +204,20 @@ def matched(style: str, emoji: dict[str, dict]) -> dict[str, dict]:
         return {bare(code): icons[name] for code, name in chars.items() if bare(code) in emoji}
     found, used = {}, set()
     exact, former = names_of(emoji)
-    for names, own in ((exact, True), (former, True), (exact, False), (former, False)):  # an alias only when nothing better
+    for names, own in (
+        (exact, True),
+        (former, True),
+        (exact, False),
+        (former, False),
+    ):  # an alias only when nothing better
         for name, icon in icons.items():
             code = names.get(present_name(name))
-            if code in emoji and code not in found and icon["name"] not in used and (icon["name"] == name) == own:
+            if (
+                code in emoji
+                and code not in found
+                and icon["name"] not in used
+                and (icon["name"] == name) == own
+            ):
                 found[code] = icon
                 used.add(icon["name"])
     return found
@@ -198,7 +241,11 @@ def names_of(emoji: dict[str, dict]) -> tuple[dict[str, str], dict[str, str]]:
     folder, icons = icon_set("noto")
     chars = json.loads((folder / "chars.json").read_text(encoding="utf-8"))
     noto = {name: bare(code) for code, name in chars.items()}
-    aliases = {name: noto[icon["name"]] for name, icon in icons.items() if name not in noto and icon["name"] in noto}
+    aliases = {
+        name: noto[icon["name"]]
+        for name, icon in icons.items()
+        if name not in noto and icon["name"] in noto
+    }
     labels = {slug(row["name"]): code for code, row in emoji.items()}
     return {name: code for name, code in {**labels, **noto}.items() if name not in aliases}, aliases
 
@@ -209,7 +256,12 @@ def slug(label: str) -> str:
     >>> slug("flag: Côte d’Ivoire"), slug("waving hand: light skin tone")
     ('flag-cote-divoire', 'waving-hand-light-skin-tone')
     """
-    plain = unicodedata.normalize("NFKD", label.replace("&", "and")).encode("ascii", "ignore").decode().lower()
+    plain = (
+        unicodedata.normalize("NFKD", label.replace("&", "and"))
+        .encode("ascii", "ignore")
+        .decode()
+        .lower()
+    )
     return re.sub(r"[^a-z0-9]+", "-", re.sub(r"[.']", "", plain)).strip("-")
 
 
@@ -233,13 +285,17 @@ def picture(style: str, icon: dict) -> bytes:
         f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" width="{side}" height="{side}" '
         f'viewBox="{(width - side) / 2} {(height - side) / 2} {side} {side}"><g{flip}>{icon["body"]}</g></svg>'
     )
-    png = bytes(resvg_py.svg_to_bytes(svg_string=svg, width=SIZE, height=SIZE, skip_system_fonts=True))
+    png = bytes(
+        resvg_py.svg_to_bytes(svg_string=svg, width=SIZE, height=SIZE, skip_system_fonts=True)
+    )
     pixels = np.asarray(Pictures.open(io.BytesIO(png)).convert("RGBA")).astype(int)
     step = np.array([COLOUR_STEP] * 3 + [ALPHA_STEP])
     pixels = (pixels + step // 2) // step * step
     pixels[pixels[..., 3] == 0] = 0
     file = io.BytesIO()
-    Pictures.fromarray(pixels.astype(np.uint8)).save(file, "WEBP", lossless=True, quality=75, method=6, exact=True)
+    Pictures.fromarray(pixels.astype(np.uint8)).save(
+        file, "WEBP", lossless=True, quality=75, method=6, exact=True
+    )
     return file.getvalue()
 
 
@@ -247,7 +303,9 @@ def hold_out(emoji: dict[str, dict]) -> None:
     """Draw whole families of near-twins until 300 concepts are held out, and write them."""
     start = time.time()
     drawings = {style: matched(style, emoji) for style in STYLES}
-    concepts = [row for row in emoji.values() if row["skin_tone"] == "none" and row["group"] != "flags"]
+    concepts = [
+        row for row in emoji.values() if row["skin_tone"] == "none" and row["group"] != "flags"
+    ]
     family = families(concepts, drawings)
     eligible = {
         row["codepoints"]
@@ -278,7 +336,11 @@ def hold_out(emoji: dict[str, dict]) -> None:
 
 
 def entry(row: dict, family: dict[str, str]) -> dict[str, str]:
-    return {"name": row["name"], "codepoints": row["codepoints"], "family": family[row["codepoints"]]}
+    return {
+        "name": row["name"],
+        "codepoints": row["codepoints"],
+        "family": family[row["codepoints"]],
+    }
 
 
 def draw(concepts: list[dict], family: dict[str, str], eligible: set[str]) -> set[str]:
@@ -298,7 +360,9 @@ def draw(concepts: list[dict], family: dict[str, str], eligible: set[str]) -> se
         if counts[group] + size <= shares[group]:
             drawn.add(name)
             counts[group] += size
-    assert dict(counts) == {g: n for g, n in shares.items() if n}, "a group's share could not be filled exactly"
+    assert dict(counts) == {g: n for g, n in shares.items() if n}, (
+        "a group's share could not be filled exactly"
+    )
     return drawn
 
 
@@ -306,7 +370,9 @@ def quotas(totals: dict[str, int]) -> dict[str, int]:
     """Share HELD_OUT among groups in proportion to their totals; largest remainders get the rest."""
     exact = {group: HELD_OUT * n / sum(totals.values()) for group, n in totals.items()}
     shares = {group: int(x) for group, x in exact.items()}
-    for group in sorted(exact, key=lambda g: shares[g] - exact[g])[: HELD_OUT - sum(shares.values())]:
+    for group in sorted(exact, key=lambda g: shares[g] - exact[g])[
+        : HELD_OUT - sum(shares.values())
+    ]:
         shares[group] += 1
     return shares
 
@@ -334,7 +400,9 @@ def traits(row: dict, drawings: dict[str, dict]) -> list[tuple]:
     """List what makes two concepts near-twins when they share it."""
     label, subgroup = row["name"].lower(), row["subgroup"]
     found = [
-        ("drawing", style, icons[row["codepoints"]]["body"]) for style, icons in drawings.items() if row["codepoints"] in icons
+        ("drawing", style, icons[row["codepoints"]]["body"])
+        for style, icons in drawings.items()
+        if row["codepoints"] in icons
     ]
     found.append(("person", person_form(row["codepoints"])))
     if subgroup in WHOLE_SUBGROUPS:
@@ -343,7 +411,9 @@ def traits(row: dict, drawings: dict[str, dict]) -> list[tuple]:
         found.append(("clock",))
     if "moon" in label and subgroup == "sky-weather":
         found.append(("moon",))
-    words = re.findall(r"[\w’-]+", VARIANTS.sub("", re.split(r" with |: | without | showing ", label)[0]))
+    words = re.findall(
+        r"[\w’-]+", VARIANTS.sub("", re.split(r" with |: | without | showing ", label)[0])
+    )
     if row["group"] == "animals-nature":
         words = [word for word in words if word != "face"] or words
     if words and words[-1] not in NO_HEAD_NOUN:
@@ -355,9 +425,23 @@ def traits(row: dict, drawings: dict[str, dict]) -> list[tuple]:
 
 def person_form(code: str) -> str:
     """Return code points without what tells men, women and directions apart."""
-    same = {"1F468": "1F9D1", "1F469": "1F9D1", "1F57A": "1F483", "1F934": "1F478", "1FAC5": "1F478", "1F936": "1F385"}
-    same |= {"1F9D1-200D-1F384": "1F385", "1F930": "1FAC4", "1FAC3": "1FAC4", "1F931": "1F9D1-200D-1F37C"}
-    code = "-".join(same.get(part, part) for part in re.sub(r"-200D-(2640|2642|27A1)", "", code).split("-"))
+    same = {
+        "1F468": "1F9D1",
+        "1F469": "1F9D1",
+        "1F57A": "1F483",
+        "1F934": "1F478",
+        "1FAC5": "1F478",
+        "1F936": "1F385",
+    }
+    same |= {
+        "1F9D1-200D-1F384": "1F385",
+        "1F930": "1FAC4",
+        "1FAC3": "1FAC4",
+        "1F931": "1F9D1-200D-1F37C",
+    }
+    code = "-".join(
+        same.get(part, part) for part in re.sub(r"-200D-(2640|2642|27A1)", "", code).split("-")
+    )
     return same.get(code, code)
 
 

@@ -61,7 +61,15 @@ from recipes.emoji_pairs import (
     validation_figures,
 )
 from recipes.lite0 import LITE0, lite0, open_gates, vision_config
-from recipes.text_tower import MINILM, Captions, Corpus, Student, distil_loss, start_from_minilm, teacher_rows
+from recipes.text_tower import (
+    MINILM,
+    Captions,
+    Corpus,
+    Student,
+    distil_loss,
+    start_from_minilm,
+    teacher_rows,
+)
 
 WIDTH = 256  # of the space that both towers share
 BATCH = 128
@@ -75,13 +83,31 @@ FOLDER = "emoji-clip"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("stage", nargs="?", default="make", choices=["make", "text", "validate", "report"])
-    parser.add_argument("--without", default="emojione", help="the style that `validate` leaves out")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "stage", nargs="?", default="make", choices=["make", "text", "validate", "report"]
+    )
+    parser.add_argument(
+        "--without", default="emojione", help="the style that `validate` leaves out"
+    )
     parser.add_argument("--steps", type=int, default=250, help="pre-training steps of `validate`")
-    parser.add_argument("--distil-steps", type=int, default=600, help="distilling steps of `validate`")
-    parser.add_argument("--line-art", type=float, default=LINE_ART, help="share of pictures with outlines in `validate`")
-    parser.add_argument("--tower-lr", type=float, default=TOWER_LR, help="learning rate of the picture tower in `validate`")
+    parser.add_argument(
+        "--distil-steps", type=int, default=600, help="distilling steps of `validate`"
+    )
+    parser.add_argument(
+        "--line-art",
+        type=float,
+        default=LINE_ART,
+        help="share of pictures with outlines in `validate`",
+    )
+    parser.add_argument(
+        "--tower-lr",
+        type=float,
+        default=TOWER_LR,
+        help="learning rate of the picture tower in `validate`",
+    )
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
@@ -90,7 +116,13 @@ def main() -> None:
     elif arguments.stage == "text":
         finish(bundled_pairs(), seconds_so_far())
     elif arguments.stage == "validate":
-        validate(arguments.without, arguments.steps, arguments.distil_steps, arguments.line_art, arguments.tower_lr)
+        validate(
+            arguments.without,
+            arguments.steps,
+            arguments.distil_steps,
+            arguments.line_art,
+            arguments.tower_lr,
+        )
     else:
         report()
 
@@ -98,7 +130,9 @@ def main() -> None:
 def make() -> None:
     """Run all stages and write the bundled model."""
     pictures, concepts = read_pictures(TRAINING_STYLES, training_concepts()), training_concepts()
-    pairs, run = pretrain(pictures, Captions.of(concepts), STEPS, work_folder("emoji_clip") / "pretrain.pt")
+    pairs, run = pretrain(
+        pictures, Captions.of(concepts), STEPS, work_folder("emoji_clip") / "pretrain.pt"
+    )
     finish(pairs, run.seconds)
 
 
@@ -125,7 +159,9 @@ def bundled_pairs() -> Pairs:
 def seconds_so_far() -> float:
     """Return the time that the bundled picture tower needed, as the manifest has it."""
     files = json.loads((BUNDLED / "manifest.json").read_text())["files"]
-    return next(entry["seconds"] for entry in files if entry["file"] == f"{FOLDER}/model.safetensors")
+    return next(
+        entry["seconds"] for entry in files if entry["file"] == f"{FOLDER}/model.safetensors"
+    )
 
 
 # ---------------------------------------------------------------- stage 1
@@ -155,7 +191,12 @@ class Pairs(nn.Module):
 
 
 def pretrain(
-    pictures: Pictures, captions: Captions, steps: int, checkpoint, line_art: float = LINE_ART, lr: float = TOWER_LR
+    pictures: Pictures,
+    captions: Captions,
+    steps: int,
+    checkpoint,
+    line_art: float = LINE_ART,
+    lr: float = TOWER_LR,
 ) -> tuple:
     """Train a fresh pair of towers, and return it with what the loop did."""
     torch.manual_seed(0)
@@ -165,7 +206,12 @@ def pretrain(
         pairs,
         sampler.batch,
         steps,
-        optimizer=training.adamw(lr=lr, weight_decay=DECAY, betas=(0.9, 0.98), parts=dict.fromkeys(HEADS, {"lr": HEAD_LR})),
+        optimizer=training.adamw(
+            lr=lr,
+            weight_decay=DECAY,
+            betas=(0.9, 0.98),
+            parts=dict.fromkeys(HEADS, {"lr": HEAD_LR}),
+        ),
         loss=pair_loss,
         schedule=training.cosine(warmup=0.1, floor=0.0),
         checkpoint=checkpoint,
@@ -179,7 +225,9 @@ class Sampler:
     def __init__(self, pictures: Pictures, captions: Captions, line_art: float) -> None:
         self.pictures, self.captions, self.line_art = pictures, captions, line_art
         self.draws = Draws(pictures)
-        self.label = torch.tensor([captions.place[label] if label in captions.place else -1 for label in pictures.label])
+        self.label = torch.tensor(
+            [captions.place[label] if label in captions.place else -1 for label in pictures.label]
+        )
 
     def batch(self, step: int) -> dict[str, torch.Tensor]:
         """Return pixels, all texts' rows, each picture's own text and the places of its concept's text."""
@@ -203,8 +251,13 @@ def pair_loss(pairs: Pairs, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         pairs.logit_scale.clamp_(max=LARGEST_SCALE)
     images, texts = pairs.embed_pictures(batch["pixels"]), pairs.embed_rows(batch["rows"])
     logits = pairs.logit_scale.exp() * images @ texts.T
-    targets = 0.5 * F.one_hot(batch["own"], len(texts)) + 0.5 * F.one_hot(batch["concept"], len(texts))
-    return 0.5 * (F.cross_entropy(logits, targets) + F.cross_entropy(logits[:, batch["own"]].T, torch.arange(len(images))))
+    targets = 0.5 * F.one_hot(batch["own"], len(texts)) + 0.5 * F.one_hot(
+        batch["concept"], len(texts)
+    )
+    return 0.5 * (
+        F.cross_entropy(logits, targets)
+        + F.cross_entropy(logits[:, batch["own"]].T, torch.arange(len(images)))
+    )
 
 
 # ---------------------------------------------------------------- stages 2 and 3
@@ -214,7 +267,9 @@ def fit_head(pairs: Pairs, pictures: Pictures, captions: Captions) -> None:
     """Fit the text head to the locked picture tower: by ridge regression first, then by the contrastive loss."""
     rows = torch.cat([embed_plain(pairs, part) for part in pictures.pixels.split(256)])
     concept = pictures.concept
-    means = F.normalize(torch.zeros(len(pictures.concepts), WIDTH).index_add(0, concept, rows), dim=1)
+    means = F.normalize(
+        torch.zeros(len(pictures.concepts), WIDTH).index_add(0, concept, rows), dim=1
+    )
     names = ensemble(teacher_rows, [all_concepts()[code]["name"] for code in pictures.concepts])
     drawn = torch.bincount(concept, minlength=len(names)) > 0
     gram = names[drawn].T @ names[drawn] + RIDGE * torch.eye(names.shape[1])
@@ -223,11 +278,17 @@ def fit_head(pairs: Pairs, pictures: Pictures, captions: Captions) -> None:
     def batch(step: int) -> tuple:
         column = torch.randint(captions.choices.shape[1], (len(captions.choices), 1))
         chosen = torch.randint(len(rows), (LOCKED_BATCH,))
-        return rows[chosen], captions.rows[captions.choices.gather(1, column)[:, 0]], concept[chosen]
+        return (
+            rows[chosen],
+            captions.rows[captions.choices.gather(1, column)[:, 0]],
+            concept[chosen],
+        )
 
     def loss(head: nn.Linear, batch: tuple) -> torch.Tensor:
         seen, said, right = batch
-        return F.cross_entropy(pairs.logit_scale.exp().detach() * seen @ F.normalize(head(said), dim=1).T, right)
+        return F.cross_entropy(
+            pairs.logit_scale.exp().detach() * seen @ F.normalize(head(said), dim=1).T, right
+        )
 
     training.fit(
         pairs.text_head,
@@ -276,7 +337,11 @@ def save(pairs: Pairs, text: Student, tokenizer: PreTrainedTokenizerFast, second
 
 
 def write_model(
-    model: VisionTextDualEncoderModel, tokenizer: PreTrainedTokenizerFast, side: int, folder: Path, **options
+    model: VisionTextDualEncoderModel,
+    tokenizer: PreTrainedTokenizerFast,
+    side: int,
+    folder: Path,
+    **options,
 ) -> None:
     """Write a model and its processor in half precision; a broken-off write leaves no half-made folder.
 
@@ -288,14 +353,18 @@ def write_model(
         options: what else the pictures' processor shall know, such as ``resample``.
     """
     model = model.half()
-    assert all(value.isfinite().all() for value in model.state_dict().values()), "a weight that half precision cannot hold"
+    assert all(value.isfinite().all() for value in model.state_dict().values()), (
+        "a weight that half precision cannot hold"
+    )
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     model.save_pretrained(partial)
     size, norm = {"height": side, "width": side}, {"image_mean": [MEAN] * 3, "image_std": [STD] * 3}
     images = CLIPImageProcessor(size=size, do_center_crop=False, crop_size=None, **norm, **options)
     VisionTextDualEncoderProcessor(images, tokenizer).save_pretrained(partial)
-    images.save_pretrained(partial)  # transformers 4 looks for the pictures' part in a file of its own
+    images.save_pretrained(
+        partial
+    )  # transformers 4 looks for the pictures' part in a file of its own
     settle(partial)
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
@@ -304,14 +373,22 @@ def write_model(
 def assemble(pairs: Pairs, text: Student) -> VisionTextDualEncoderModel:
     """Return both towers as one model."""
     text_config = text.bert.config
-    config = VisionTextDualEncoderConfig.from_vision_text_configs(vision_config(), text_config, projection_dim=WIDTH)
+    config = VisionTextDualEncoderConfig.from_vision_text_configs(
+        vision_config(), text_config, projection_dim=WIDTH
+    )
     model = VisionTextDualEncoderModel(config)
     state = {f"vision_model.{name}": value for name, value in pairs.tower.state_dict().items()}
     state |= {f"text_model.{name}": value for name, value in text.bert.state_dict().items()}
-    state |= {"visual_projection.weight": pairs.visual_projection.weight, "text_projection.weight": text.projection.weight}
+    state |= {
+        "visual_projection.weight": pairs.visual_projection.weight,
+        "text_projection.weight": text.projection.weight,
+    }
     state["logit_scale"] = pairs.logit_scale
     missing, unexpected = model.load_state_dict(state, strict=False)
-    assert not unexpected and all("squeeze_excite" in name for name in missing), (missing, unexpected)
+    assert not unexpected and all("squeeze_excite" in name for name in missing), (
+        missing,
+        unexpected,
+    )
     open_gates(model.vision_model)
     return model.eval().to(memory_format=torch.contiguous_format)
 
@@ -361,16 +438,43 @@ def validate(without: str, steps: int, distil_steps: int, line_art: float, lr: f
     styles, concepts, hidden = left_out(without)
     pictures, captions = read_pictures(styles, concepts), Captions.of(concepts)
     kept = f"validate-{without}-{steps}-{line_art}-{lr}"
-    pairs, run = pretrain(pictures, captions, steps, work_folder("emoji_clip") / f"{kept}.pt", line_art, lr)
-    figures = functools.partial(validation_figures, pairs.embed_pictures, without=without, hidden=hidden)
-    say = {"without": without, "steps": steps, "line_art": line_art, "lr": lr, "loss": round(sum(run.losses[-50:]) / 50, 3)}
-    print(json.dumps(say | {"head": "joint"} | figures(functools.partial(embed_with_teacher, pairs))), flush=True)
+    pairs, run = pretrain(
+        pictures, captions, steps, work_folder("emoji_clip") / f"{kept}.pt", line_art, lr
+    )
+    figures = functools.partial(
+        validation_figures, pairs.embed_pictures, without=without, hidden=hidden
+    )
+    say = {
+        "without": without,
+        "steps": steps,
+        "line_art": line_art,
+        "lr": lr,
+        "loss": round(sum(run.losses[-50:]) / 50, 3),
+    }
+    print(
+        json.dumps(say | {"head": "joint"} | figures(functools.partial(embed_with_teacher, pairs))),
+        flush=True,
+    )
     fit_head(pairs, read_pictures(styles, concepts, tones=False), captions)
-    print(json.dumps(say | {"head": "locked"} | figures(functools.partial(embed_with_teacher, pairs))), flush=True)
-    corpus = Corpus.of(captions, concepts, held_out_names() | {all_concepts()[code]["name"].lower() for code in hidden})
-    student = distil(pairs, corpus, distil_steps, work_folder("emoji_clip") / f"{kept}-{distil_steps}.pt")
+    print(
+        json.dumps(
+            say | {"head": "locked"} | figures(functools.partial(embed_with_teacher, pairs))
+        ),
+        flush=True,
+    )
+    corpus = Corpus.of(
+        captions,
+        concepts,
+        held_out_names() | {all_concepts()[code]["name"].lower() for code in hidden},
+    )
+    student = distil(
+        pairs, corpus, distil_steps, work_folder("emoji_clip") / f"{kept}-{distil_steps}.pt"
+    )
     embed = functools.partial(ensemble, functools.partial(student_rows, student, corpus.tokenizer))
-    print(json.dumps(say | {"head": f"distilled in {distil_steps} steps"} | figures(embed)), flush=True)
+    print(
+        json.dumps(say | {"head": f"distilled in {distil_steps} steps"} | figures(embed)),
+        flush=True,
+    )
 
 
 def report() -> None:
@@ -382,7 +486,9 @@ def bundled_embeddings(folder: str) -> tuple:
     """Return functions from normalized pictures and from names to unit rows of a bundled model."""
     model = VisionTextDualEncoderModel.from_pretrained(BUNDLED / folder, dtype=torch.float32).eval()
     tokenizer = VisionTextDualEncoderProcessor.from_pretrained(BUNDLED / folder).tokenizer
-    return functools.partial(model_pictures, model), functools.partial(model_texts, model, tokenizer)
+    return functools.partial(model_pictures, model), functools.partial(
+        model_texts, model, tokenizer
+    )
 
 
 @torch.no_grad()
@@ -391,13 +497,17 @@ def embed_with_teacher(pairs: Pairs, names: list[str]) -> torch.Tensor:
 
 
 @torch.no_grad()
-def student_rows(student: Student, tokenizer: PreTrainedTokenizerFast, texts: list[str]) -> torch.Tensor:
+def student_rows(
+    student: Student, tokenizer: PreTrainedTokenizerFast, texts: list[str]
+) -> torch.Tensor:
     batch = tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
     return student(batch["input_ids"], batch["attention_mask"])
 
 
 @torch.no_grad()
-def model_texts(model: VisionTextDualEncoderModel, tokenizer: PreTrainedTokenizerFast, names: list[str]) -> torch.Tensor:
+def model_texts(
+    model: VisionTextDualEncoderModel, tokenizer: PreTrainedTokenizerFast, names: list[str]
+) -> torch.Tensor:
     def embed(texts: list[str]) -> torch.Tensor:
         batch = tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
         return F.normalize(model.text_projection(model.text_model(**batch).pooler_output), dim=1)
@@ -407,7 +517,9 @@ def model_texts(model: VisionTextDualEncoderModel, tokenizer: PreTrainedTokenize
 
 @torch.no_grad()
 def model_pictures(model: VisionTextDualEncoderModel, pixels: torch.Tensor) -> torch.Tensor:
-    pooled = torch.cat([model.vision_model(part).pooler_output.flatten(1) for part in pixels.split(256)])
+    pooled = torch.cat(
+        [model.vision_model(part).pooler_output.flatten(1) for part in pixels.split(256)]
+    )
     return F.normalize(model.visual_projection(pooled), dim=1)
 
 

@@ -27,8 +27,13 @@ from recipes.emoji import STYLES, TRAINING_STYLES, families, matched, read_emoji
 
 MEAN, STD = 127 / 255, 128 / 255  # (value - 127) / 128, as Lite0 takes it
 KEYWORD_CAPTIONS = 4
-FLAG_SHARE, TONE_SHARE = 0.25, 0.15  # a flag's weight among concepts; how often a person shows a skin tone
-DIRECTED = re.compile(r"left|right|clockwise|button|sign|quarter|waxing|waning|o’clock|thirty|clef|flag|hundred|ZZZ|[A-Z]{2}")
+FLAG_SHARE, TONE_SHARE = (
+    0.25,
+    0.15,
+)  # a flag's weight among concepts; how often a person shows a skin tone
+DIRECTED = re.compile(
+    r"left|right|clockwise|button|sign|quarter|waxing|waning|o’clock|thirty|clef|flag|hundred|ZZZ|[A-Z]{2}"
+)
 
 
 # ---------------------------------------------------------------- what may be seen
@@ -85,7 +90,9 @@ class Pictures:
     def only(self, places: list[int]) -> Pictures:
         """Return the pictures at some places; the concepts stay as they are."""
         labels = [self.label[place] for place in places]
-        return Pictures(self.pixels[places], self.concept[places], labels, self.toned[places], self.concepts)
+        return Pictures(
+            self.pixels[places], self.concept[places], labels, self.toned[places], self.concepts
+        )
 
 
 def read_pictures(styles: list[str], concepts: list[str], tones: bool = True) -> Pictures:
@@ -93,12 +100,19 @@ def read_pictures(styles: list[str], concepts: list[str], tones: bool = True) ->
     emoji, place = read_emoji(), {code: index for index, code in enumerate(concepts)}
     rows = []
     for style in styles:
-        table = pq.read_table(BUNDLED / f"emoji-{style}.parquet", columns=["image", "name", "codepoints", "skin_tone"])
+        table = pq.read_table(
+            BUNDLED / f"emoji-{style}.parquet", columns=["image", "name", "codepoints", "skin_tone"]
+        )
         for row in table.to_pylist():
             base = emoji[row["codepoints"]]["base"]
             if base in place and (tones or row["skin_tone"] == "none"):
                 rows.append((row, place[base]))
-    pixels = np.stack([np.asarray(Image.open(io.BytesIO(row["image"]["bytes"])).convert("RGBA")) for row, _ in rows])
+    pixels = np.stack(
+        [
+            np.asarray(Image.open(io.BytesIO(row["image"]["bytes"])).convert("RGBA"))
+            for row, _ in rows
+        ]
+    )
     return Pictures(
         torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(),
         torch.tensor([index for _, index in rows]),
@@ -116,7 +130,10 @@ def captions_of(concept: dict) -> list[str]:
     name, draw = concept["name"], random.Random(concept["codepoints"])
     hidden = held_out_names()
     words = [word for word in concept["keywords"] if word.lower() not in hidden] or [name]
-    keywords = [", ".join(draw.sample(words, min(len(words), draw.randint(2, 4)))) for _ in range(KEYWORD_CAPTIONS)]
+    keywords = [
+        ", ".join(draw.sample(words, min(len(words), draw.randint(2, 4))))
+        for _ in range(KEYWORD_CAPTIONS)
+    ]
     return [name] * len(TEMPLATES) + [template.format(name) for template in TEMPLATES] + keywords
 
 
@@ -132,12 +149,20 @@ class Draws:
     def __init__(self, pictures: Pictures) -> None:
         rows = [all_concepts()[code] for code in pictures.concepts]
         self.plain, self.toned = ([[] for _ in rows] for _ in range(2))
-        for index, (concept, toned) in enumerate(zip(pictures.concept.tolist(), pictures.toned.tolist())):
+        for index, (concept, toned) in enumerate(
+            zip(pictures.concept.tolist(), pictures.toned.tolist())
+        ):
             (self.toned if toned else self.plain)[concept].append(index)
-        weights = [(FLAG_SHARE if row["group"] == "flags" else 1.0) * bool(own) for row, own in zip(rows, self.plain)]
+        weights = [
+            (FLAG_SHARE if row["group"] == "flags" else 1.0) * bool(own)
+            for row, own in zip(rows, self.plain)
+        ]
         self.weights = torch.tensor(weights)
         self.may_flip = torch.tensor(
-            [row["group"] not in ("symbols", "flags") and not DIRECTED.search(row["name"]) for row in rows]
+            [
+                row["group"] not in ("symbols", "flags") and not DIRECTED.search(row["name"])
+                for row in rows
+            ]
         )
 
     def draw(self, count: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -146,7 +171,11 @@ class Draws:
         return concepts, torch.tensor([self.draw_form(concept) for concept in concepts.tolist()])
 
     def draw_form(self, concept: int) -> int:
-        forms = self.toned[concept] if self.toned[concept] and torch.rand(()) < TONE_SHARE else self.plain[concept]
+        forms = (
+            self.toned[concept]
+            if self.toned[concept] and torch.rand(()) < TONE_SHARE
+            else self.plain[concept]
+        )
         return forms[torch.randint(len(forms), ()).item()]
 
 
@@ -160,7 +189,9 @@ def left_out(without: str) -> tuple[list[str], list[str], list[str]]:
     return [style for style in TRAINING_STYLES if style != without], concepts, hidden
 
 
-def validation_figures(pictures, texts, without: str, hidden: list[str]) -> dict[str, dict[str, float]]:
+def validation_figures(
+    pictures, texts, without: str, hidden: list[str]
+) -> dict[str, dict[str, float]]:
     """Return recalls on a style and on concepts that were left out of training, for choosing settings.
 
     Args:
@@ -172,7 +203,10 @@ def validation_figures(pictures, texts, without: str, hidden: list[str]) -> dict
     names = [code for code in training_concepts() if all_concepts()[code]["group"] != "flags"]
     shown = [code for code in names if code not in set(hidden)]
     unseen = {style: recalls(pictures, texts, style, hidden, hidden) for style in TRAINING_STYLES}
-    return {"unseen style": recalls(pictures, texts, without, shown, names), "unseen concepts": unseen}
+    return {
+        "unseen style": recalls(pictures, texts, without, shown, names),
+        "unseen concepts": unseen,
+    }
 
 
 def final_figures(folder: str, pictures, texts) -> Path:
@@ -185,7 +219,9 @@ def final_figures(folder: str, pictures, texts) -> Path:
     seen = [code for code in training_concepts() if code in set(names)]
     figures = {
         "OpenMoji among all names": recalls(pictures, texts, "openmoji", names, names),
-        "OpenMoji among all names, trained concepts": recalls(pictures, texts, "openmoji", seen, names),
+        "OpenMoji among all names, trained concepts": recalls(
+            pictures, texts, "openmoji", seen, names
+        ),
     }
     for style in STYLES:
         figures[f"held-out concepts, {style}"] = recalls(pictures, texts, style, hidden, hidden)
@@ -216,9 +252,17 @@ def subgroup_accuracy(pictures, texts, style: str, shown: list[str]) -> dict[str
     """Return how often a picture lies nearest to the name of its own subgroup."""
     own = read_pictures([style], shown, tones=False)
     subgroups = sorted({all_concepts()[code]["subgroup"] for code in shown})
-    right = torch.tensor([subgroups.index(all_concepts()[shown[index]]["subgroup"]) for index in own.concept])
-    found = (pictures(on_white(own.pixels)) @ texts([name.replace("-", " ") for name in subgroups]).T).argmax(1)
-    return {"accuracy": round((found == right).float().mean().item(), 3), "classes": len(subgroups), "n": len(right)}
+    right = torch.tensor(
+        [subgroups.index(all_concepts()[shown[index]]["subgroup"]) for index in own.concept]
+    )
+    found = (
+        pictures(on_white(own.pixels)) @ texts([name.replace("-", " ") for name in subgroups]).T
+    ).argmax(1)
+    return {
+        "accuracy": round((found == right).float().mean().item(), 3),
+        "classes": len(subgroups),
+        "n": len(right),
+    }
 
 
 def on_white(pixels: torch.Tensor) -> torch.Tensor:
@@ -229,4 +273,9 @@ def on_white(pixels: torch.Tensor) -> torch.Tensor:
 
 def ensemble(embed, names: list[str]) -> torch.Tensor:
     """Return the mean unit row of each name over the templates."""
-    return F.normalize(torch.stack([embed([template.format(name) for name in names]) for template in TEMPLATES]).mean(0), dim=1)
+    return F.normalize(
+        torch.stack(
+            [embed([template.format(name) for name in names]) for template in TEMPLATES]
+        ).mean(0),
+        dim=1,
+    )

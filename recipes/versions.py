@@ -23,13 +23,18 @@ from recipes.common import BUNDLED, work_folder
 from recipes.emoji_pairs import Pictures
 
 SEEDS = range(3)
-LESS = {"1% less": 0.01, "one pair less": 0.0}  # share of the pairs that a version goes without; at least one pair
+LESS = {
+    "1% less": 0.01,
+    "one pair less": 0.0,
+}  # share of the pairs that a version goes without; at least one pair
 TASKS, STYLE = ("animals", "kitchen", "travel", "things"), "noto"  # whose pictures are embedded
 FILE = "encoder-versions.safetensors"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--only", choices=names(), help="only this version, without the writing")
     arguments = parser.parse_args()
     defects.prepare()
@@ -64,7 +69,9 @@ def encoder(name: str) -> tuple:
     if name not in LESS:
         return defects.foundation(0, int(name.removeprefix("seed ")))
     checkpoint = work_folder("versions") / f"{name.replace(' ', '-')}-{defects.STEPS}.pt"
-    return sweep_clip.train(*fewer_pairs(LESS[name]), defects.STEPS, 0, checkpoint, batch=defects.BATCH)
+    return sweep_clip.train(
+        *fewer_pairs(LESS[name]), defects.STEPS, 0, checkpoint, batch=defects.BATCH
+    )
 
 
 def fewer_pairs(share: float) -> tuple[Pictures, list[list[str]]]:
@@ -90,10 +97,18 @@ def write() -> None:
     """Write the rows of all versions into one file, which says itself what each row shows, and register it."""
     made = {name: rows_of(name) for name in names()}
     table = homogenization.child_pictures().iloc[places()]
-    about = {column: table[column].tolist() for column in ("codepoints", "name", "subgroup", "part")} | {"versions": names()}
+    about = {
+        column: table[column].tolist() for column in ("codepoints", "name", "subgroup", "part")
+    } | {"versions": names()}
     said = {column: json.dumps(values) for column, values in about.items()}
     save_file({name: rows for name, (rows, _) in made.items()}, BUNDLED / FILE, metadata=said)
-    settings = {"pairs": len(defects.clean_pairs()[1]), "seeds": list(SEEDS), "less": LESS, "style": STYLE, "tasks": TASKS}
+    settings = {
+        "pairs": len(defects.clean_pairs()[1]),
+        "seeds": list(SEEDS),
+        "less": LESS,
+        "style": STYLE,
+        "tasks": TASKS,
+    }
     settings |= {"steps": defects.STEPS, "batch": defects.BATCH}
     defects.enter(FILE, "versions", settings, sum(seconds for _, seconds in made.values()))
 

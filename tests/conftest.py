@@ -28,8 +28,15 @@ collect_ignore = ["no_network"]  # sitecustomize is no module of tests
 def _prepare() -> None:
     """Set the environment that this process and all its children see; before torch is imported."""
     inherited = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
-    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([str(NO_NETWORK), str(ROOT), *inherited]))
-    os.environ.update(OMP_NUM_THREADS="1", PYTHONDONTWRITEBYTECODE="1", FMCOURSE_PROFILE="tiny", FMCOURSE_STATE=STATE.name)
+    os.environ["PYTHONPATH"] = os.pathsep.join(
+        dict.fromkeys([str(NO_NETWORK), str(ROOT), *inherited])
+    )
+    os.environ.update(
+        OMP_NUM_THREADS="1",
+        PYTHONDONTWRITEBYTECODE="1",
+        FMCOURSE_PROFILE="tiny",
+        FMCOURSE_STATE=STATE.name,
+    )
     sys.path.insert(0, str(ROOT))
     spec = importlib.util.spec_from_file_location("no_network", NO_NETWORK / "sitecustomize.py")
     spec.loader.exec_module(importlib.util.module_from_spec(spec))
@@ -81,7 +88,9 @@ def server(layouts: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> It
 
     from fmcourse import download
 
-    hasty = types.SimpleNamespace(**{**vars(time), "sleep": lambda seconds: time.sleep(min(seconds, 0.01))})
+    hasty = types.SimpleNamespace(
+        **{**vars(time), "sleep": lambda seconds: time.sleep(min(seconds, 0.01))}
+    )
     for module in (file_download, _http):
         monkeypatch.setattr(module, "time", hasty)
     monkeypatch.setattr(download, "_found_whole", set())

@@ -28,7 +28,9 @@ SIDE = 16  # pixels of the CLIP doubles
 WIDTH = 8  # of the space that their towers share
 TOKENS = 12  # their context
 MARKS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
-WORDS = tuple("a an of red green blue black white square circle cat dog drawing emoji picture icon".split())
+WORDS = tuple(
+    "a an of red green blue black white square circle cat dog drawing emoji picture icon".split()
+)
 
 
 def tiny_gpt_neo(seed: int = 0, dropout: float = 0.0, end: int | None = END) -> GPTNeoForCausalLM:
@@ -71,11 +73,18 @@ class Letters:
         return "".join("<end>" if token == END else self.letters[token - 1] for token in ids)
 
 
-def tiny_clip(seed: int = 0, dropout: float = 0.0) -> tuple[VisionTextDualEncoderModel, VisionTextDualEncoderProcessor]:
+def tiny_clip(
+    seed: int = 0, dropout: float = 0.0
+) -> tuple[VisionTextDualEncoderModel, VisionTextDualEncoderProcessor]:
     """Return a random CLIP as the bundled one is made, EfficientNet and BERT; its batch norms have met random pixels."""
     import torch
-    from transformers import BertConfig, EfficientNetConfig, VisionTextDualEncoderConfig, VisionTextDualEncoderModel
-    from transformers import VisionTextDualEncoderProcessor
+    from transformers import (
+        BertConfig,
+        EfficientNetConfig,
+        VisionTextDualEncoderConfig,
+        VisionTextDualEncoderModel,
+        VisionTextDualEncoderProcessor,
+    )
 
     pictures = EfficientNetConfig(
         image_size=SIDE,
@@ -110,7 +119,9 @@ def tiny_clip(seed: int = 0, dropout: float = 0.0) -> tuple[VisionTextDualEncode
     )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        config = VisionTextDualEncoderConfig.from_vision_text_configs(pictures, texts, projection_dim=WIDTH)
+        config = VisionTextDualEncoderConfig.from_vision_text_configs(
+            pictures, texts, projection_dim=WIDTH
+        )
         model = VisionTextDualEncoderModel(config).train()
         with torch.no_grad():
             model.vision_model(torch.randn(32, 3, SIDE, SIDE))
@@ -122,12 +133,19 @@ def tiny_vit_clip(seed: int = 0, dropout: float = 0.0) -> tuple[CLIPModel, CLIPP
     import torch
     from transformers import CLIPConfig, CLIPModel, CLIPProcessor
 
-    tower = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    tower = {
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+    }
     tower |= {"attention_dropout": dropout, "initializer_factor": 4.0}
     marks = {"pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3}
     config = CLIPConfig(
         vision_config=tower | {"image_size": SIDE, "patch_size": 8},
-        text_config=tower | marks | {"vocab_size": len(MARKS + WORDS), "max_position_embeddings": TOKENS},
+        text_config=tower
+        | marks
+        | {"vocab_size": len(MARKS + WORDS), "max_position_embeddings": TOKENS},
         projection_dim=WIDTH,
     )
     with torch.random.fork_rng():
@@ -142,7 +160,9 @@ def _pixels() -> CLIPImageProcessor:
     from transformers import CLIPImageProcessor
 
     size = {"height": SIDE, "width": SIDE}
-    return CLIPImageProcessor(size=size, do_center_crop=False, crop_size=None, image_mean=[0.5] * 3, image_std=[0.5] * 3)
+    return CLIPImageProcessor(
+        size=size, do_center_crop=False, crop_size=None, image_mean=[0.5] * 3, image_std=[0.5] * 3
+    )
 
 
 def word_tokenizer() -> PreTrainedTokenizerFast:
@@ -155,7 +175,9 @@ def word_tokenizer() -> PreTrainedTokenizerFast:
     words.normalizer = normalizers.Lowercase()
     words.pre_tokenizer = pre_tokenizers.Whitespace()
     ends = [(mark, places[mark]) for mark in ("[CLS]", "[SEP]")]
-    words.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
+    words.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=ends
+    )
     return PreTrainedTokenizerFast(
         tokenizer_object=words,
         pad_token="[PAD]",

@@ -31,7 +31,9 @@ def gpt_neo_checkpoint(folder: Path, size: str, sharded: bool = False) -> int:
     from fmcourse import bundle
 
     attention = [[["global", "local"], GPT_NEO[size]["num_layers"] // 2]]
-    config = GPTNeoConfig(**GPT_NEO[size], attention_types=attention, architectures=["GPTNeoForCausalLM"])
+    config = GPTNeoConfig(
+        **GPT_NEO[size], attention_types=attention, architectures=["GPTNeoForCausalLM"]
+    )
     config.save_pretrained(folder)
     _widen_tokenizer(bundle.path("ladder-large"), folder, config.vocab_size)
     with torch.device("meta"):
@@ -54,12 +56,21 @@ def _write_shards(folder: Path, state: dict[str, torch.Tensor], most: int) -> in
     """Write random weights of the shapes in `state`, one shard in memory at a time, with an index when there are several."""
     shards = list(_shards(state, most))
     count = len(shards)
-    names = [f"model-{n:05}-of-{count:05}.safetensors" for n in range(1, count + 1)] if count > 1 else ["model.safetensors"]
+    names = (
+        [f"model-{n:05}-of-{count:05}.safetensors" for n in range(1, count + 1)]
+        if count > 1
+        else ["model.safetensors"]
+    )
     for name, part in zip(names, shards):
-        save_file({key: _weight(key, state[key].shape) for key in part}, folder / name, {"format": "pt"})
+        save_file(
+            {key: _weight(key, state[key].shape) for key in part}, folder / name, {"format": "pt"}
+        )
     total = sum(4 * tensor.numel() for tensor in state.values())
     if count > 1:
-        index = {"metadata": {"total_size": total}, "weight_map": {key: name for name, part in zip(names, shards) for key in part}}
+        index = {
+            "metadata": {"total_size": total},
+            "weight_map": {key: name for name, part in zip(names, shards) for key in part},
+        }
         (folder / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
     return total
 
@@ -86,13 +97,26 @@ def _weight(key: str, shape: torch.Size) -> torch.Tensor:
 def clip_checkpoint(folder: Path) -> int:
     """Write a CLIP ViT-B/32 in torch's format alone, with a tokenizer that spells bytes; return the bytes of its weights."""
     vision, text = {"patch_size": 32, "image_size": 224}, {"vocab_size": CLIP_TOKENS}
-    ends = {"bos_token_id": CLIP_TOKENS - 2, "eos_token_id": CLIP_TOKENS - 1, "pad_token_id": CLIP_TOKENS - 1}
-    config = CLIPConfig(vision_config=vision, text_config=text | ends, projection_dim=512, architectures=["CLIPModel"])
+    ends = {
+        "bos_token_id": CLIP_TOKENS - 2,
+        "eos_token_id": CLIP_TOKENS - 1,
+        "pad_token_id": CLIP_TOKENS - 1,
+    }
+    config = CLIPConfig(
+        vision_config=vision,
+        text_config=text | ends,
+        projection_dim=512,
+        architectures=["CLIPModel"],
+    )
     for part in (config, CLIPImageProcessor()):
         part.save_pretrained(folder)
     _spell_bytes(folder)
     with torch.device("meta"):
-        shapes = {key: tensor.shape for key, tensor in CLIPModel(config).state_dict().items() if tensor.is_floating_point()}
+        shapes = {
+            key: tensor.shape
+            for key, tensor in CLIPModel(config).state_dict().items()
+            if tensor.is_floating_point()
+        }
     state = {key: _weight(key, shape) for key, shape in shapes.items()}
     torch.save(state, folder / "pytorch_model.bin")
     return sum(tensor.nbytes for tensor in state.values())
@@ -100,11 +124,24 @@ def clip_checkpoint(folder: Path) -> int:
 
 def _spell_bytes(folder: Path) -> None:
     """Write CLIP's tokenizer without its merges: one token a byte, and fillers up to the size of the real vocabulary."""
-    letters = [chr(code) for code in (*range(33, 127), *range(161, 173), *range(174, 256), *range(256, 324))]
+    letters = [
+        chr(code)
+        for code in (*range(33, 127), *range(161, 173), *range(174, 256), *range(256, 324))
+    ]
     words = [*letters, *(f"{letter}</w>" for letter in letters)]
-    words += [f"w{place}</w>" for place in range(len(words), CLIP_TOKENS - 2)] + ["<|startoftext|>", "<|endoftext|>"]
-    (folder / "vocab.json").write_text(json.dumps({word: place for place, word in enumerate(words)}), encoding="utf-8")
+    words += [f"w{place}</w>" for place in range(len(words), CLIP_TOKENS - 2)] + [
+        "<|startoftext|>",
+        "<|endoftext|>",
+    ]
+    (folder / "vocab.json").write_text(
+        json.dumps({word: place for place, word in enumerate(words)}), encoding="utf-8"
+    )
     (folder / "merges.txt").write_text("#version: 0.2\n", encoding="utf-8")
-    about = {"tokenizer_class": "CLIPTokenizer", "model_max_length": 77, "pad_token": "<|endoftext|>", "unk_token": "<|endoftext|>"}
+    about = {
+        "tokenizer_class": "CLIPTokenizer",
+        "model_max_length": 77,
+        "pad_token": "<|endoftext|>",
+        "unk_token": "<|endoftext|>",
+    }
     about |= {"bos_token": "<|startoftext|>", "eos_token": "<|endoftext|>"}
     (folder / "tokenizer_config.json").write_text(json.dumps(about), encoding="utf-8")

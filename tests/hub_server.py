@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["COMMIT", "NAME", "Fault", "HubServer"]
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"  # of every repository, unless a test says otherwise
+COMMIT = (
+    "0123456789abcdef0123456789abcdef01234567"  # of every repository, unless a test says otherwise
+)
 NAME = "ada/neo"  # of the repository that tests add
 LARGE = (".safetensors", ".bin")  # what publishers keep in large-file storage
 CHUNK = 2**20
@@ -110,7 +112,11 @@ class HubServer:
         from huggingface_hub import constants
 
         monkeypatch.setattr(constants, "ENDPOINT", self.url)
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", self.url + "/{repo_id}/resolve/{revision}/{filename}")
+        monkeypatch.setattr(
+            constants,
+            "HUGGINGFACE_CO_URL_TEMPLATE",
+            self.url + "/{repo_id}/resolve/{revision}/{filename}",
+        )
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
 
@@ -167,7 +173,9 @@ class _Answers(http.server.BaseHTTPRequestHandler):
                 self._refuse(fault.status, fault.code)
             elif found := re.fullmatch(r"/storage/(\w+)", path):
                 self._content(self.hub.stored(found[1]), fault)
-            elif found := re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/(revision|tree)/([^/]+))?", path):
+            elif found := re.fullmatch(
+                r"/api/models/([^/]+/[^/]+)(?:/(revision|tree)/([^/]+))?", path
+            ):
                 self._describe(*found.groups())
             elif found := re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
                 self._file(*found.groups(), fault)
@@ -192,10 +200,21 @@ class _Answers(http.server.BaseHTTPRequestHandler):
             return
         commit, files = found
         if what == "tree":
-            return self._json([_leaf(file, "path", "oid") | {"type": "file"} for file in files.values()])
+            return self._json(
+                [_leaf(file, "path", "oid") | {"type": "file"} for file in files.values()]
+            )
         siblings = [_leaf(file, "rfilename", "blobId") for file in files.values()]
-        about = {"private": False, "gated": False, "disabled": False, "tags": [], "downloads": 0, "likes": 0}
-        self._json({"_id": "0", "id": name, "modelId": name, "sha": commit, "siblings": siblings, **about})
+        about = {
+            "private": False,
+            "gated": False,
+            "disabled": False,
+            "tags": [],
+            "downloads": 0,
+            "likes": 0,
+        }
+        self._json(
+            {"_id": "0", "id": name, "modelId": name, "sha": commit, "siblings": siblings, **about}
+        )
 
     def _file(self, name: str, revision: str, file_name: str, fault: Fault | None) -> None:
         found = self._known(name, revision)
@@ -206,12 +225,18 @@ class _Answers(http.server.BaseHTTPRequestHandler):
         if file is None:
             self._refuse(404, "EntryNotFound", commit=commit)
         elif file.large:
-            linked = {"X-Linked-Size": str(file.size), "X-Linked-ETag": f'"{file.etag}"', "X-Repo-Commit": commit}
+            linked = {
+                "X-Linked-Size": str(file.size),
+                "X-Linked-ETag": f'"{file.etag}"',
+                "X-Repo-Commit": commit,
+            }
             self._head(302, {"Location": f"{self.hub.storage}/{file.etag}", **linked}, 0)
         else:
             self._content(file, fault, {"X-Repo-Commit": commit})
 
-    def _content(self, file: _File | None, fault: Fault | None, headers: dict[str, str] | None = None) -> None:
+    def _content(
+        self, file: _File | None, fault: Fault | None, headers: dict[str, str] | None = None
+    ) -> None:
         """Send a file, or what is left of it from where a Range header says."""
         if file is None:
             return self._refuse(404)
@@ -219,7 +244,11 @@ class _Answers(http.server.BaseHTTPRequestHandler):
         asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
         start = int(asked[1]) if asked else 0
         ranged = {"Content-Range": f"bytes {start}-{size - 1}/{size}"} if asked else {}
-        self._head(206 if asked else 200, {"ETag": f'"{file.etag}"', **ranged, **(headers or {})}, size - start)
+        self._head(
+            206 if asked else 200,
+            {"ETag": f'"{file.etag}"', **ranged, **(headers or {})},
+            size - start,
+        )
         if self.command == "GET":
             for chunk in _chunks(file.path, start, size, fault):
                 self.wfile.write(chunk)
@@ -231,7 +260,9 @@ class _Answers(http.server.BaseHTTPRequestHandler):
         if self.command == "GET":
             self.wfile.write(data)
 
-    def _refuse(self, status: int, code: str | None = None, message: str = "", commit: str = "") -> None:
+    def _refuse(
+        self, status: int, code: str | None = None, message: str = "", commit: str = ""
+    ) -> None:
         named = {"X-Error-Code": code, "X-Error-Message": message, "X-Repo-Commit": commit}
         self._head(status, {name: value for name, value in named.items() if value}, 0)
 
@@ -244,10 +275,16 @@ class _Answers(http.server.BaseHTTPRequestHandler):
 
 def _leaf(file: _File, name: str, oid: str) -> dict[str, object]:
     """Return what the hub's programming interface says of one file."""
-    about: dict[str, object] = {name: file.path.name, "size": file.size, oid: hashlib.sha1(file.etag.encode()).hexdigest()}
+    about: dict[str, object] = {
+        name: file.path.name,
+        "size": file.size,
+        oid: hashlib.sha1(file.etag.encode()).hexdigest(),
+    }
     if not file.large:
         return about | {oid: file.etag}
-    return about | {"lfs": {"sha256": file.etag, "oid": file.etag, "size": file.size, "pointerSize": 134}}
+    return about | {
+        "lfs": {"sha256": file.etag, "oid": file.etag, "size": file.size, "pointerSize": 134}
+    }
 
 
 def _chunks(path: Path, start: int, end: int, fault: Fault | None) -> Iterator[bytes]:
@@ -260,5 +297,3 @@ def _chunks(path: Path, start: int, end: int, fault: Fault | None) -> Iterator[b
             if fault and fault.alter and file.tell() == end:
                 chunk = chunk[:-1] + bytes([chunk[-1] ^ 1])
             yield chunk
-
-

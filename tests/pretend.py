@@ -21,7 +21,12 @@ class There(torch.Tensor):
 
     @staticmethod
     def __new__(cls, real: torch.Tensor, requires_grad: bool = False) -> There:
-        options = {"dtype": real.dtype, "device": ELSEWHERE, "strides": real.stride(), "requires_grad": requires_grad}
+        options = {
+            "dtype": real.dtype,
+            "device": ELSEWHERE,
+            "strides": real.stride(),
+            "requires_grad": requires_grad,
+        }
         return torch.Tensor._make_wrapper_subclass(cls, real.shape, **options)
 
     def __init__(self, real: torch.Tensor, requires_grad: bool = False) -> None:
@@ -44,13 +49,19 @@ class Elsewhere(TorchDispatchMode):
 
 def _run(function: Any, args: tuple, kwargs: dict) -> Any:
     """Compute on the CPU; refuse tensors of two devices; say of the result that it lies where its sources do, or is sent."""
-    tensors = [value for value in tree_flatten((args, kwargs))[0] if isinstance(value, torch.Tensor)]
+    tensors = [
+        value for value in tree_flatten((args, kwargs))[0] if isinstance(value, torch.Tensor)
+    ]
     there = any(isinstance(value, There) for value in tensors)
     name = function.overloadpacket.__name__
     rows = {isinstance(value, There) for value in tensors if value.ndim}
-    met = len(rows) > 1 or (there and rows == {False})  # a single number of the CPU may come along, none may come from elsewhere
+    met = len(rows) > 1 or (
+        there and rows == {False}
+    )  # a single number of the CPU may come along, none may come from elsewhere
     if met and name not in FREE:
-        raise RuntimeError(f"Expected all tensors to be on the same device, but {name} met meta and cpu")
+        raise RuntimeError(
+            f"Expected all tensors to be on the same device, but {name} met meta and cpu"
+        )
     sent = kwargs.get("device")
     target = there if sent is None else torch.device(sent) == ELSEWHERE
     if name in ("copy_", "index", "index_put_"):

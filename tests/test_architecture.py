@@ -18,22 +18,42 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "fmcourse"
 HEAVY = {"torch", "transformers", "datasets", "matplotlib", "pandas", "scipy", "sklearn"}
-FOREIGN = {"recipes", "tests", "notebooks", "tools", "benchmarks"}  # the package knows nothing of these
+FOREIGN = {
+    "recipes",
+    "tests",
+    "notebooks",
+    "tools",
+    "benchmarks",
+}  # the package knows nothing of these
 IMPORT_SECONDS = 0.2
 
 # From the ground up. A module may import those of any row before its own; no two of one row know each other.
 LAYERS = {
-    "ground": [{"arguments"}, {"progress", "bundle"}, {"environment", "uncertainty"}, {"plotting", "health"}],
-    "workshop": [{"download", "smollm2", "batches", "checkpoints"}, {"hub", "training", "evidence"}],
-    "topics": [{"emergence", "homogenization", "clip", "generation", "embeddings", "safeguards", "breadth"}],
+    "ground": [
+        {"arguments"},
+        {"progress", "bundle"},
+        {"environment", "uncertainty"},
+        {"plotting", "health"},
+    ],
+    "workshop": [
+        {"download", "smollm2", "batches", "checkpoints"},
+        {"hub", "training", "evidence"},
+    ],
+    "topics": [
+        {"emergence", "homogenization", "clip", "generation", "embeddings", "safeguards", "breadth"}
+    ],
     "classroom": [{"predictions", "exercises", "widgets"}],
 }
 ROW = {module: row for row, modules in enumerate(sum(LAYERS.values(), [])) for module in modules}
 
 
 def test_every_folder_of_the_package_is_installed():
-    listed = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"]
-    folders = {".".join(file.parent.relative_to(ROOT).parts) for file in PACKAGE.rglob("__init__.py")}
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"][
+        "setuptools"
+    ]["packages"]
+    folders = {
+        ".".join(file.parent.relative_to(ROOT).parts) for file in PACKAGE.rglob("__init__.py")
+    }
     assert set(listed) == folders | {"fmcourse.images"}
 
 
@@ -68,12 +88,24 @@ def _base(name: str, node: ast.ImportFrom, is_package: bool) -> str:
 
 def violations(modules: dict[str, str]) -> list[str]:
     """Return the imports that run upward, sideways, in a circle, or out of the package into the repository."""
-    found = [f"{name} has no place in the layers" for name in modules if name and name.split(".")[0] not in ROW]
+    found = [
+        f"{name} has no place in the layers"
+        for name in modules
+        if name and name.split(".")[0] not in ROW
+    ]
     edges: dict[str, set[str]] = {}
     for name, source in modules.items():
         targets = set(imports(name, source, any(other.startswith(f"{name}.") for other in modules)))
-        found += [f"{name} imports {target}" for target in sorted(targets) if target.split(".")[0] in FOREIGN]
-        inner = {target.removeprefix("fmcourse").lstrip(".") for target in targets if target.split(".")[0] == "fmcourse"}
+        found += [
+            f"{name} imports {target}"
+            for target in sorted(targets)
+            if target.split(".")[0] in FOREIGN
+        ]
+        inner = {
+            target.removeprefix("fmcourse").lstrip(".")
+            for target in targets
+            if target.split(".")[0] == "fmcourse"
+        }
         edges[name] = {_module(target, modules) for target in inner} - {name, ""}
         if name:
             found += [problem for target in sorted(inner) for problem in _judge(name, target)]
@@ -82,7 +114,9 @@ def violations(modules: dict[str, str]) -> list[str]:
 
 def _module(target: str, modules: Iterable[str]) -> str:
     """Return the module that an import asks: of those whose name the target begins with the longest, "" for the doorway."""
-    return max((name for name in modules if f"{target}.".startswith(f"{name}.")), key=len, default="")
+    return max(
+        (name for name in modules if f"{target}.".startswith(f"{name}.")), key=len, default=""
+    )
 
 
 def _judge(name: str, target: str) -> Iterator[str]:
@@ -122,64 +156,95 @@ def undocumented(source: str) -> list[str]:
     tree = ast.parse(source)
     public = [ast.literal_eval(node.value) for node in tree.body if _assigns_all(node)]
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-    named = [node for node in tree.body if isinstance(node, kinds) and public and node.name in public[0]]
-    inner = [part for node in named if isinstance(node, ast.ClassDef) for part in node.body if isinstance(part, kinds)]
-    return [node.name for node in [*named, *inner] if not node.name.startswith("_") and not ast.get_docstring(node)]
+    named = [
+        node for node in tree.body if isinstance(node, kinds) and public and node.name in public[0]
+    ]
+    inner = [
+        part
+        for node in named
+        if isinstance(node, ast.ClassDef)
+        for part in node.body
+        if isinstance(part, kinds)
+    ]
+    return [
+        node.name
+        for node in [*named, *inner]
+        if not node.name.startswith("_") and not ast.get_docstring(node)
+    ]
 
 
 def _assigns_all(node: ast.stmt) -> bool:
     literal = isinstance(node, ast.Assign) and isinstance(node.value, (ast.List, ast.Tuple))
-    return literal and any(isinstance(target, ast.Name) and target.id == "__all__" for target in node.targets)
+    return literal and any(
+        isinstance(target, ast.Name) and target.id == "__all__" for target in node.targets
+    )
 
 
 def test_imports_run_downwards():
     assert violations(sources()) == []
 
 
-@pytest.mark.parametrize("modules, problem", [
-    ({"arguments": "from fmcourse.plotting import show"}, "arguments imports upward: plotting"),
-    ({"hub": "def f():\n    from fmcourse import clip"}, "hub imports upward: clip"),
-    ({"training": "import fmcourse.evidence"}, "training imports sideways: evidence"),
-    ({"clip": "from .generation import Greedy"}, "clip imports sideways: generation"),
-    ({"predictions": "from . import exercises"}, "predictions imports sideways: exercises"),
-    ({"exercises.clip": "from .. import widgets"}, "exercises.clip imports sideways: widgets"),
-    ({"hub": "from fmcourse import setup"}, "hub goes through the doorway for setup"),
-    ({"hub": "import fmcourse"}, "hub goes through the doorway for fmcourse"),
-    ({"helpers": ""}, "helpers has no place in the layers"),
-    ({"hub": "from recipes.common import register"}, "hub imports recipes.common.register"),
-    ({"": "import tests"}, " imports tests"),
-    (
-        {"exercises": "", "exercises.a": "from fmcourse.exercises import b", "exercises.b": "from .a import x"},
-        "circle: exercises.",
-    ),
-    (
-        {"clip": "from fmcourse.clip.a import x", "clip.a": "from fmcourse.clip import x"},
-        "circle: clip",
-    ),
-])
+@pytest.mark.parametrize(
+    "modules, problem",
+    [
+        ({"arguments": "from fmcourse.plotting import show"}, "arguments imports upward: plotting"),
+        ({"hub": "def f():\n    from fmcourse import clip"}, "hub imports upward: clip"),
+        ({"training": "import fmcourse.evidence"}, "training imports sideways: evidence"),
+        ({"clip": "from .generation import Greedy"}, "clip imports sideways: generation"),
+        ({"predictions": "from . import exercises"}, "predictions imports sideways: exercises"),
+        ({"exercises.clip": "from .. import widgets"}, "exercises.clip imports sideways: widgets"),
+        ({"hub": "from fmcourse import setup"}, "hub goes through the doorway for setup"),
+        ({"hub": "import fmcourse"}, "hub goes through the doorway for fmcourse"),
+        ({"helpers": ""}, "helpers has no place in the layers"),
+        ({"hub": "from recipes.common import register"}, "hub imports recipes.common.register"),
+        ({"": "import tests"}, " imports tests"),
+        (
+            {
+                "exercises": "",
+                "exercises.a": "from fmcourse.exercises import b",
+                "exercises.b": "from .a import x",
+            },
+            "circle: exercises.",
+        ),
+        (
+            {"clip": "from fmcourse.clip.a import x", "clip.a": "from fmcourse.clip import x"},
+            "circle: clip",
+        ),
+    ],
+)
 def test_a_wrong_import_is_found(modules, problem):
     found = violations(modules)
     assert any(sentence.startswith(problem) for sentence in found), found
 
 
 def test_right_imports_pass():
-    assert violations({
-        "": "from fmcourse import clip",
-        "arguments": "import math",
-        "environment": "from fmcourse.arguments import require",
-        "hub": "from fmcourse import environment",
-        "clip": "from .hub import load",
-        "exercises": "from . import arguments",
-        "exercises.clip": "from fmcourse import clip\nfrom . import Exercise",
-    }) == []
+    assert (
+        violations(
+            {
+                "": "from fmcourse import clip",
+                "arguments": "import math",
+                "environment": "from fmcourse.arguments import require",
+                "hub": "from fmcourse import environment",
+                "clip": "from .hub import load",
+                "exercises": "from . import arguments",
+                "exercises.clip": "from fmcourse import clip\nfrom . import Exercise",
+            }
+        )
+        == []
+    )
 
 
 def test_a_package_may_offer_what_its_modules_offer():
-    assert violations({
-        "clip": "from fmcourse.clip.a import x\nfrom fmcourse.clip.b import y",
-        "clip.a": "",
-        "clip.b": "from fmcourse.clip.a import x",
-    }) == []
+    assert (
+        violations(
+            {
+                "clip": "from fmcourse.clip.a import x\nfrom fmcourse.clip.b import y",
+                "clip.a": "",
+                "clip.b": "from fmcourse.clip.a import x",
+            }
+        )
+        == []
+    )
 
 
 @pytest.mark.parametrize("name", sources())
@@ -187,16 +252,19 @@ def test_heavy_libraries_are_loaded_when_first_used(name):
     assert heavy_imports(sources()[name]) == set()
 
 
-@pytest.mark.parametrize("source, loaded", [
-    ("import torch.nn as nn", {"torch"}),
-    ("from scipy.stats import norm", {"scipy"}),
-    ("try:\n    import pandas\nexcept ImportError:\n    pass", {"pandas"}),
-    ("class A:\n    import sklearn", {"sklearn"}),
-    ("if TYPE_CHECKING:\n    import torch\nelse:\n    import datasets", {"datasets"}),
-    ("if typing.TYPE_CHECKING:\n    import torch", set()),
-    ("def f():\n    import matplotlib", set()),
-    ("import json, numpy", set()),
-])
+@pytest.mark.parametrize(
+    "source, loaded",
+    [
+        ("import torch.nn as nn", {"torch"}),
+        ("from scipy.stats import norm", {"scipy"}),
+        ("try:\n    import pandas\nexcept ImportError:\n    pass", {"pandas"}),
+        ("class A:\n    import sklearn", {"sklearn"}),
+        ("if TYPE_CHECKING:\n    import torch\nelse:\n    import datasets", {"datasets"}),
+        ("if typing.TYPE_CHECKING:\n    import torch", set()),
+        ("def f():\n    import matplotlib", set()),
+        ("import json, numpy", set()),
+    ],
+)
 def test_a_heavy_import_is_found_where_it_is_one(source, loaded):
     assert heavy_imports(source) == loaded
 
@@ -214,7 +282,9 @@ def test_a_missing_docstring_is_found():
 def loaded_by(module: str) -> set[str]:
     """Return the heavy libraries that a fresh Python has loaded after importing a module."""
     program = f"import sys, {module}; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
     return HEAVY & {name.split(".")[0] for name in done.stdout.split()}
 
 

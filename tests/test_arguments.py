@@ -26,7 +26,10 @@ def test_choices_may_come_from_an_iterator():
 
 
 def test_a_near_miss_gets_a_hint():
-    with says(ValueError, "style: expected one of 'noto', 'twemoji', got 'tweemoji'; did you mean 'twemoji'?"):
+    with says(
+        ValueError,
+        "style: expected one of 'noto', 'twemoji', got 'tweemoji'; did you mean 'twemoji'?",
+    ):
         choose("style", "tweemoji", ["noto", "twemoji"])
 
 
@@ -41,7 +44,9 @@ def test_a_list_is_no_choice_and_still_gets_the_sentence():
         choose("style", ["noto"], {"noto": 1})
 
 
-@pytest.mark.parametrize(("letters", "shown"), [(78, "'" + 78 * "a" + "'"), (79, "'" + 76 * "a" + "...")])
+@pytest.mark.parametrize(
+    ("letters", "shown"), [(78, "'" + 78 * "a" + "'"), (79, "'" + 76 * "a" + "...")]
+)
 def test_a_long_value_is_cut_at_80_characters(letters, shown):
     assert len(shown) == 80
     with says(ValueError, f"name: expected a word, got {shown}"):

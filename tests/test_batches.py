@@ -27,11 +27,15 @@ def test_parts_in_order_are_the_batch(count):
     assert [share for _, share in cut] == [size / 7 for size in sizes]
 
 
-@pytest.mark.parametrize("batch, tensors", [
-    ({"x": ROWS, "y": ROWS + 1}, lambda part: part.values()),
-    ((ROWS, ROWS + 1), lambda part: part),
-    ([ROWS, ROWS + 1], lambda part: part),
-], ids=["mapping", "tuple", "list"])
+@pytest.mark.parametrize(
+    "batch, tensors",
+    [
+        ({"x": ROWS, "y": ROWS + 1}, lambda part: part.values()),
+        ((ROWS, ROWS + 1), lambda part: part),
+        ([ROWS, ROWS + 1], lambda part: part),
+    ],
+    ids=["mapping", "tuple", "list"],
+)
 def test_all_tensors_of_a_batch_are_cut_alike(batch, tensors):
     cut = [tensors(part) for part, _ in parts(batch, 3)]
     x, y = (torch.cat(pieces) for pieces in zip(*cut))
@@ -41,11 +45,18 @@ def test_all_tensors_of_a_batch_are_cut_alike(batch, tensors):
 @pytest.mark.parametrize("processes", [2, 3])
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_the_processes_share_a_batch_without_rest_or_overlap(processes, accumulate):
-    them = [types.SimpleNamespace(num_processes=processes, process_index=rank) for rank in range(processes)]
+    them = [
+        types.SimpleNamespace(num_processes=processes, process_index=rank)
+        for rank in range(processes)
+    ]
     own = [Parted(accumulate, None, one).own(ROWS) for one in them]
     assert {len(parts) for parts in own} == {accumulate}
-    assert sorted(value for parts in own for part, _ in parts for value in part.flatten().tolist()) == list(range(7))
-    assert sum(share for parts in own for _, share in parts) == pytest.approx(1.0)  # sevenths have no exact form
+    assert sorted(
+        value for parts in own for part, _ in parts for value in part.flatten().tolist()
+    ) == list(range(7))
+    assert sum(share for parts in own for _, share in parts) == pytest.approx(
+        1.0
+    )  # sevenths have no exact form
 
 
 def test_without_an_accelerator_there_is_one_process():
@@ -59,7 +70,9 @@ def test_a_sequence_is_cycled_and_a_function_is_itself():
     assert batch_function(len) is len
 
 
-@pytest.mark.parametrize("precision, dtype", [(None, torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16)])
+@pytest.mark.parametrize(
+    "precision, dtype", [(None, torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16)]
+)
 def test_products_have_the_precision(precision, dtype):
     line = torch.nn.Linear(1, 1)
     with autocast(line, precision)():
@@ -71,7 +84,9 @@ def test_products_have_the_precision(precision, dtype):
 
 
 def test_fewer_rows_than_parts():
-    with says(ValueError, "batches: expected at least 8 rows in each batch, one for each part, got 7"):
+    with says(
+        ValueError, "batches: expected at least 8 rows in each batch, one for each part, got 7"
+    ):
         parts(ROWS, 8)
 
 
@@ -81,7 +96,10 @@ def test_tensors_that_differ_in_their_rows():
         parts((ROWS, ROWS[1:]), 2)
 
 
-@pytest.mark.parametrize("batch, kind", [("words", "str"), ({"x": ROWS, "scale": 2.0}, "float"), (torch.tensor(1.0), "Tensor")])
+@pytest.mark.parametrize(
+    "batch, kind",
+    [("words", "str"), ({"x": ROWS, "scale": 2.0}, "float"), (torch.tensor(1.0), "Tensor")],
+)
 def test_what_cannot_be_cut(batch, kind):
     words = f"batches: expected tensors with rows, or mappings or tuples of them, to be cut into parts, got {kind}"
     with says(TypeError, words):
@@ -94,5 +112,8 @@ def test_an_unknown_precision():
 
 
 def test_weights_that_are_no_masters():
-    with says(ValueError, "precision: expected a model whose trained weights are all fp32, got 'torch.float16'"):
+    with says(
+        ValueError,
+        "precision: expected a model whose trained weights are all fp32, got 'torch.float16'",
+    ):
         autocast(torch.nn.Linear(1, 1).half(), "fp16")

@@ -8,7 +8,15 @@ import torch
 from doubles import says
 
 from fmcourse import breadth, hub
-from fmcourse.breadth import ACROSS, GROUPS, Breadth, few_shot, few_shot_task, shared_concepts, task_drawings
+from fmcourse.breadth import (
+    ACROSS,
+    GROUPS,
+    Breadth,
+    few_shot,
+    few_shot_task,
+    shared_concepts,
+    task_drawings,
+)
 from fmcourse.clip import linear_probe
 
 KNOWN = {code for own in shared_concepts().values() for code in own}
@@ -18,20 +26,28 @@ KNOWN = {code for own in shared_concepts().values() for code in own}
 
 
 def test_a_concept_to_train_on_is_drawn_in_all_training_styles_and_not_held_out():
-    table = hub.load_emoji([style for style in hub.STYLES if style != breadth.UNSEEN]).select_columns(["codepoints", "group"])
+    table = hub.load_emoji(
+        [style for style in hub.STYLES if style != breadth.UNSEEN]
+    ).select_columns(["codepoints", "group"])
     counted = table.to_pandas().value_counts()
-    assert all(counted[code, group] == 5 for group, own in shared_concepts().items() for code in own)
+    assert all(
+        counted[code, group] == 5 for group, own in shared_concepts().items() for code in own
+    )
     assert not KNOWN & frozenset.union(*hub.held_out())
 
 
 def test_every_group_has_some_and_none_is_a_flag():
-    assert list(shared_concepts()) == list(GROUPS) and min(map(len, shared_concepts().values())) == 48
+    assert (
+        list(shared_concepts()) == list(GROUPS) and min(map(len, shared_concepts().values())) == 48
+    )
 
 
 @pytest.mark.parametrize("name", GROUPS)
 def test_a_groups_task_asks_for_known_concepts_in_the_unseen_style(name):
     asked = task_drawings(name)
-    assert set(asked["codepoints"]) <= set(shared_concepts()[name]) and set(asked["style"]) == {breadth.UNSEEN}
+    assert set(asked["codepoints"]) <= set(shared_concepts()[name]) and set(asked["style"]) == {
+        breadth.UNSEEN
+    }
 
 
 def test_no_foundation_met_a_concept_of_the_task_across_groups():
@@ -40,14 +56,21 @@ def test_no_foundation_met_a_concept_of_the_task_across_groups():
 
 def test_the_drawings_are_where_the_task_says():
     task = few_shot_task("food-drink")
-    rows = hub.load_emoji(breadth.UNSEEN).select_columns(["subgroup"]).select(task.places)["subgroup"]
+    rows = (
+        hub.load_emoji(breadth.UNSEEN).select_columns(["subgroup"]).select(task.places)["subgroup"]
+    )
     assert [task.names[label] for label in task.labels] == list(rows)
-    assert 3 <= len(task.names) <= breadth.MOST and np.bincount(task.labels).min() >= breadth.SMALLEST
+    assert (
+        3 <= len(task.names) <= breadth.MOST and np.bincount(task.labels).min() >= breadth.SMALLEST
+    )
 
 
 def test_the_task_across_groups_is_the_same_in_every_style():
     own, other = task_drawings(ACROSS, "emojione"), task_drawings(ACROSS)
-    assert list(own["codepoints"]) == list(other["codepoints"]) and set(own["codepoints"]) <= hub.held_out()[0]
+    assert (
+        list(own["codepoints"]) == list(other["codepoints"])
+        and set(own["codepoints"]) <= hub.held_out()[0]
+    )
     assert few_shot_task(ACROSS).names == tuple(sorted(GROUPS))
 
 
@@ -56,7 +79,9 @@ def test_an_unknown_task_or_style_is_named():
     with says(ValueError, f"name: expected one of {names}, got 'flags'"):
         task_drawings("flags")
     styles = ", ".join(map(repr, hub.STYLES))
-    with says(ValueError, f"style: expected one of {styles}, got 'openmojo'; did you mean 'openmoji'?"):
+    with says(
+        ValueError, f"style: expected one of {styles}, got 'openmojo'; did you mean 'openmoji'?"
+    ):
         task_drawings(ACROSS, "openmojo")
 
 
@@ -74,7 +99,12 @@ def nearest(rows, labels):
 def test_classes_far_apart_are_always_right_and_one_answer_is_at_chance():
     rows = torch.nn.functional.one_hot(torch.tensor(LABELS)).float()
     assert few_shot(rows, LABELS, nearest, draws=3).tolist() == [1, 1, 1]
-    constant = few_shot(rows, LABELS, lambda *_: lambda tested: torch.tensor([[1.0, 0, 0]]).expand(len(tested), 3), draws=3)
+    constant = few_shot(
+        rows,
+        LABELS,
+        lambda *_: lambda tested: torch.tensor([[1.0, 0, 0]]).expand(len(tested), 3),
+        draws=3,
+    )
     assert constant == pytest.approx([1 / 3] * 3)  # though the classes differ in size
 
 
@@ -99,8 +129,12 @@ def test_the_test_may_be_in_another_style():
 def test_a_seed_gives_the_same_draws_and_the_arguments_stay():
     rows = torch.randn(21, 4, generator=torch.Generator().manual_seed(0))
     before = rows.clone()
-    assert (few_shot(rows, LABELS, nearest, seed=1) == few_shot(rows, LABELS, nearest, seed=1)).all()
-    assert (few_shot(rows, LABELS, nearest, seed=1) != few_shot(rows, LABELS, nearest, seed=2)).any()
+    assert (
+        few_shot(rows, LABELS, nearest, seed=1) == few_shot(rows, LABELS, nearest, seed=1)
+    ).all()
+    assert (
+        few_shot(rows, LABELS, nearest, seed=1) != few_shot(rows, LABELS, nearest, seed=2)
+    ).any()
     assert torch.equal(rows, before)
 
 
@@ -117,16 +151,25 @@ def test_wrong_shots_and_wrong_rows_are_named():
 def run(axis, width, seed, trained, inside, outside):
     tasks = {group: inside if group in trained else outside for group in GROUPS} | {ACROSS: 0.5}
     tasks |= {f"{group}/named": tasks[group] / 2 for group in GROUPS}
-    return {"axis": axis, "breadth": width, "seed": seed, "trained": trained, "pairs": 9, "tasks": tasks}
+    return {
+        "axis": axis,
+        "breadth": width,
+        "seed": seed,
+        "trained": trained,
+        "pairs": 9,
+        "tasks": tasks,
+    }
 
 
-SMALL = Breadth([
-    run("groups", 1, 0, ["objects"], 0.8, 0.4),
-    run("groups", 1, 1, ["symbols"], 0.6, 0.2),
-    run("groups", 8, 0, list(GROUPS), 0.5, 0),
-    run("groups", 8, 1, list(GROUPS), 0.7, 0),
-    run("groups", 8, 2, list(GROUPS), 0.9, 0),
-])  # fmt: skip
+SMALL = Breadth(
+    [
+        run("groups", 1, 0, ["objects"], 0.8, 0.4),
+        run("groups", 1, 1, ["symbols"], 0.6, 0.2),
+        run("groups", 8, 0, list(GROUPS), 0.5, 0),
+        run("groups", 8, 1, list(GROUPS), 0.7, 0),
+        run("groups", 8, 2, list(GROUPS), 0.9, 0),
+    ]
+)
 
 
 def test_means_on_paper():
@@ -141,8 +184,12 @@ def test_above_untrained_a_hard_task_and_an_easy_one_can_be_compared():
     blank = run("untrained", 0, 0, [], 0, 0.1)
     blank["tasks"]["objects"] = 0.5
     both = Breadth([*SMALL.runs[:2], blank])
-    assert both.accuracy("groups", 1, part="inside", above_untrained=True).estimate == pytest.approx((30 + 50) / 2)
-    assert both.accuracy("groups", 1, part="outside", above_untrained=True).estimate == pytest.approx((30 + (6 * 10 - 30) / 7) / 2)
+    assert both.accuracy(
+        "groups", 1, part="inside", above_untrained=True
+    ).estimate == pytest.approx((30 + 50) / 2)
+    assert both.accuracy(
+        "groups", 1, part="outside", above_untrained=True
+    ).estimate == pytest.approx((30 + (6 * 10 - 30) / 7) / 2)
 
 
 def test_a_change_pairs_equal_seeds():
@@ -161,7 +208,10 @@ def test_unknown_settings_are_named():
         SMALL.accuracy("styles", 1)
     with says(ValueError, "breadth: expected one of [1, 8], got 2"):
         SMALL.accuracy("groups", 2)
-    with pytest.raises(ValueError, match="^task: expected one of 'from examples', 'by names', 'smileys-emotion', .*, got 'flags'"):
+    with pytest.raises(
+        ValueError,
+        match="^task: expected one of 'from examples', 'by names', 'smileys-emotion', .*, got 'flags'",
+    ):
         SMALL.accuracy("groups", 1, task="flags")
     with says(ValueError, "part: expected one of 'inside', 'outside', got 'in'"):
         SMALL.accuracy("groups", 1, part="in")
@@ -173,19 +223,34 @@ def test_unknown_settings_are_named():
 def test_the_bundled_sweep_holds_the_amount_fixed_and_has_its_controls():
     sweep = breadth.load_breadth()
     assert sweep.breadths("styles") == [1, 2, 4, 5] and sweep.breadths("groups") == [1, 2, 4, 8]
-    pairs = {axis: {run["pairs"] for run in sweep.runs if run["axis"] == axis} for axis in ("styles", "groups", "all", "untrained")}
+    pairs = {
+        axis: {run["pairs"] for run in sweep.runs if run["axis"] == axis}
+        for axis in ("styles", "groups", "all", "untrained")
+    }
     assert pairs == {"styles": {808}, "groups": {240}, "all": {4040}, "untrained": {0}}
-    assert all(len(run["trained"]) == run["breadth"] for run in sweep.runs if run["axis"] in ("styles", "groups"))
-    assert sweep.accuracy("untrained", 0, breadth.NAMES).estimate < 5  # chance is 1 to 3% in these tasks
+    assert all(
+        len(run["trained"]) == run["breadth"]
+        for run in sweep.runs
+        if run["axis"] in ("styles", "groups")
+    )
+    assert (
+        sweep.accuracy("untrained", 0, breadth.NAMES).estimate < 5
+    )  # chance is 1 to 3% in these tasks
 
 
 @pytest.mark.parametrize("key", ["1", "5"])
 def test_the_cached_rows_give_the_figure_that_ships(key):
     sweep, task = breadth.load_breadth(), few_shot_task("food-drink")
     rows = breadth.foundation_rows(key, "food-drink")
-    assert rows.shape == (len(task.labels), 128) and torch.allclose(rows.norm(dim=1), torch.ones(len(rows)), atol=2e-3)
+    assert rows.shape == (len(task.labels), 128) and torch.allclose(
+        rows.norm(dim=1), torch.ones(len(rows)), atol=2e-3
+    )
     wanted = ("styles", int(key), 0)
-    shipped, = (run["tasks"]["food-drink"] for run in sweep.runs if (run["axis"], run["breadth"], run["seed"]) == wanted)
+    (shipped,) = (
+        run["tasks"]["food-drink"]
+        for run in sweep.runs
+        if (run["axis"], run["breadth"], run["seed"]) == wanted
+    )
     again = few_shot(rows, task.labels, linear_probe).mean()
     assert again == pytest.approx(shipped, abs=0.02)  # the rows were rounded to half precision
 

@@ -10,7 +10,11 @@ from doubles import forget_bundle, says
 
 from fmcourse import bundle
 
-FILES = {"table.csv": b"year,words\n1790,1089\n", "model/config.json": b"{}", "model/weights": b"\x00\x01\x02"}
+FILES = {
+    "table.csv": b"year,words\n1790,1089\n",
+    "model/config.json": b"{}",
+    "model/weights": b"\x00\x01\x02",
+}
 CURE = "reinstall fmcourse (from a clone: git checkout fmcourse/bundled)"
 
 
@@ -81,7 +85,9 @@ def test_a_mended_file_is_seen_without_a_restart(folder):
 
 def test_an_unknown_name_lists_what_there_is(folder):
     known = "'model', 'model/config.json', 'model/weights', 'table.csv'"
-    with says(ValueError, f"name: expected one of {known}, got 'tabel.csv'; did you mean 'table.csv'?"):
+    with says(
+        ValueError, f"name: expected one of {known}, got 'tabel.csv'; did you mean 'table.csv'?"
+    ):
         bundle.path("tabel.csv")
 
 

@@ -46,7 +46,9 @@ def double(request):
 
 
 def unit_rows(count, width=WIDTH, seed=0):
-    return functional.normalize(torch.randn(count, width, generator=torch.Generator().manual_seed(seed)), dim=1)
+    return functional.normalize(
+        torch.randn(count, width, generator=torch.Generator().manual_seed(seed)), dim=1
+    )
 
 
 def tune(double, method=fine_tune, head=None, **changes):
@@ -59,7 +61,9 @@ def copied(module):
 
 
 def same(state, other):
-    return state.keys() == other.keys() and all(torch.equal(value, other[name]) for name, value in state.items())
+    return state.keys() == other.keys() and all(
+        torch.equal(value, other[name]) for name, value in state.items()
+    )
 
 
 # Heads and probes.
@@ -73,7 +77,9 @@ def test_a_head_on_paper():
 def test_a_random_head():
     head = random_head(400, 100)
     assert head.weight.shape == (400, 100) and torch.equal(head.bias, torch.zeros(400))
-    assert head.weight.std().item() == pytest.approx(0.1, rel=0.02)  # 40,000 draws: a standard error of 0.35 per cent
+    assert head.weight.std().item() == pytest.approx(
+        0.1, rel=0.02
+    )  # 40,000 draws: a standard error of 0.35 per cent
     assert torch.equal(head.weight, random_head(400, 100).weight)
     assert not torch.equal(head.weight, random_head(400, 100, seed=1).weight)
 
@@ -81,7 +87,9 @@ def test_a_random_head():
 def test_a_probe_on_paper():
     # Rows 1 and -1: w^2 / 2 + 2 C log(1 + exp(-w)) is least where w = 2 C / (1 + exp(w)); C = (1 + e) / 2 gives w = 1.
     head = linear_probe(torch.tensor([[-1.0], [1.0]]), [0, 1], strength=(1 + math.e) / 2)
-    assert head.weight.flatten().tolist() == pytest.approx([-0.5, 0.5], abs=1e-4)  # the solver stops at a slope of 1e-5
+    assert head.weight.flatten().tolist() == pytest.approx(
+        [-0.5, 0.5], abs=1e-4
+    )  # the solver stops at a slope of 1e-5
     assert head.bias.tolist() == pytest.approx([0, 0], abs=1e-4)
 
 
@@ -89,23 +97,31 @@ def test_a_probe_on_paper():
 @pytest.mark.parametrize("strength", [0.1, 10.0])
 def test_a_probe_equals_scikit_learn(classes, strength):
     rows, labels = unit_rows(40, 6), torch.arange(40) % classes
-    reference = LogisticRegression(C=strength, max_iter=2_000, tol=1e-5).fit(rows.double().numpy(), labels.numpy())
+    reference = LogisticRegression(C=strength, max_iter=2_000, tol=1e-5).fit(
+        rows.double().numpy(), labels.numpy()
+    )
     others = unit_rows(30, 6, seed=1)
     head = linear_probe(rows, labels, strength)
-    assert head.weight.shape == (classes, 6) and head.weight.dtype == head.bias.dtype == torch.float32
+    assert (
+        head.weight.shape == (classes, 6) and head.weight.dtype == head.bias.dtype == torch.float32
+    )
     found = head(others).softmax(1).double().numpy()
     assert np.allclose(found, reference.predict_proba(others.double().numpy()), atol=ROUNDING)
 
 
 def test_one_row_for_each_class_is_enough_for_a_probe(recwarn):
-    assert linear_probe(torch.eye(30), range(30))(torch.eye(30)).argmax(1).tolist() == list(range(30))
+    assert linear_probe(torch.eye(30), range(30))(torch.eye(30)).argmax(1).tolist() == list(
+        range(30)
+    )
     assert not recwarn.list
 
 
 def test_the_order_of_rows_does_not_matter_to_a_probe():
     rows, order = unit_rows(6), [3, 1, 5, 0, 4, 2]
     one, other = linear_probe(rows, LABELS), linear_probe(rows[order], torch.tensor(LABELS)[order])
-    assert torch.allclose(one.weight, other.weight, atol=1e-3)  # the solver stops at a slope of 1e-5, on another path
+    assert torch.allclose(
+        one.weight, other.weight, atol=1e-3
+    )  # the solver stops at a slope of 1e-5, on another path
 
 
 # Classifiers.
@@ -149,7 +165,9 @@ def test_a_frozen_foundation_gives_a_classifier_that_learns():
 @pytest.mark.parametrize("size", [1, 4, 100])
 def test_how_many_are_classified_at_once_does_not_matter(double, size):
     classifier = build_classifier(double[0], random_head(3, WIDTH)).train()
-    assert torch.allclose(classifier.predict(PIXELS, size), classifier.predict(PIXELS), atol=ROUNDING)
+    assert torch.allclose(
+        classifier.predict(PIXELS, size), classifier.predict(PIXELS), atol=ROUNDING
+    )
     assert classifier.training and not classifier.predict(PIXELS).requires_grad
 
 
@@ -158,7 +176,11 @@ def test_in_training_the_statistics_stay():
     wanted = classifier(PIXELS)
     norms = [part for part in classifier.modules() if isinstance(part, _BatchNorm)]
     classifier.train()
-    assert len(norms) > 5 and not any(part.training for part in norms) and classifier.vision_model.training
+    assert (
+        len(norms) > 5
+        and not any(part.training for part in norms)
+        and classifier.vision_model.training
+    )
     assert torch.equal(classifier(PIXELS), wanted)  # the double has no dropout
 
 
@@ -178,14 +200,22 @@ def by_hand(double, head, steps, lr):
     weight, bias = (value.clone().requires_grad_() for value in (head.weight, head.bias))
     tower = [*model.vision_model.parameters(), *model.visual_projection.parameters()]
     groups = [
-        {"params": [p for p in tower if p.ndim >= 2], "lr": lr, "weight_decay": adaptation.WEIGHT_DECAY},
+        {
+            "params": [p for p in tower if p.ndim >= 2],
+            "lr": lr,
+            "weight_decay": adaptation.WEIGHT_DECAY,
+        },
         {"params": [p for p in tower if p.ndim < 2], "lr": lr, "weight_decay": 0.0},
         {"params": [weight, bias], "lr": adaptation.HEAD_LR, "weight_decay": 0.0},
     ]
     optimizer, losses = torch.optim.AdamW(groups, betas=(0.9, 0.98), foreach=False), []
     rates, rise = [group["lr"] for group in groups], round(0.1 * steps)
     for step in range(steps):
-        factor = (step + 1) / rise if step < rise else (1 + math.cos(math.pi * (step - rise) / (steps - rise))) / 2
+        factor = (
+            (step + 1) / rise
+            if step < rise
+            else (1 + math.cos(math.pi * (step - rise) / (steps - rise))) / 2
+        )
         for group, rate in zip(optimizer.param_groups, rates):
             group["lr"] = rate * factor
         optimizer.zero_grad()
@@ -212,7 +242,14 @@ def test_fine_tuning_equals_a_loop_written_by_hand(double):
 def test_six_pictures_can_be_learned_by_heart(double):
     for method in (fine_tune, lora):
         classifier, run = method(
-            *double, PIXELS, range(6), random_head(6, WIDTH), steps=60, batch_size=6, lr=2e-2, progress=False
+            *double,
+            PIXELS,
+            range(6),
+            random_head(6, WIDTH),
+            steps=60,
+            batch_size=6,
+            lr=2e-2,
+            progress=False,
         )
         assert classifier.predict(PIXELS).argmax(1).tolist() == list(range(6))
         assert run.losses[-1] < run.losses[0] / 1.5
@@ -222,7 +259,12 @@ def test_six_pictures_can_be_learned_by_heart(double):
 def test_the_model_and_the_data_stay_as_they_are(double, method):
     torch.manual_seed(1234)  # no state that another run has left
     model, head = double[0], random_head(3, WIDTH)
-    before, pixels, weight, state = copied(model), PIXELS.clone(), head.weight.clone(), torch.get_rng_state()
+    before, pixels, weight, state = (
+        copied(model),
+        PIXELS.clone(),
+        head.weight.clone(),
+        torch.get_rng_state(),
+    )
     classifier, _ = tune(double, method, head)
     assert same(model.state_dict(), before) and not model.training and not classifier.training
     assert torch.equal(PIXELS, pixels) and torch.equal(head.weight, weight)
@@ -247,7 +289,9 @@ def tune_amid_noise(double, method, seed, noise):
 
 def test_updates_begin_with_the_seed(double):
     settings = dict(steps=1, batch_size=6)  # all pictures in one step: only the updates differ
-    weights = [tune(double, lora, seed=seed, **settings)[0].visual_projection.weight for seed in (1, 2)]
+    weights = [
+        tune(double, lora, seed=seed, **settings)[0].visual_projection.weight for seed in (1, 2)
+    ]
     assert not torch.equal(*weights)
 
 
@@ -255,7 +299,9 @@ def test_updates_begin_with_the_seed(double):
 @pytest.mark.parametrize("make", CLIPS.values(), ids=CLIPS)
 def test_seeds_reproduce_and_differ(make, method):
     double = make(dropout=0.2)
-    one, again, other = (tune_amid_noise(double, method, seed, noise) for seed, noise in ((1, 0), (1, 1), (2, 1)))
+    one, again, other = (
+        tune_amid_noise(double, method, seed, noise) for seed, noise in ((1, 0), (1, 1), (2, 1))
+    )
     assert same(one[0].state_dict(), again[0].state_dict()) and one[1].losses == again[1].losses
     assert not same(one[0].state_dict(), other[0].state_dict())
 
@@ -265,7 +311,9 @@ def test_a_seed_draws_the_dropout_too(method, monkeypatch):
     monkeypatch.setattr(adaptation, "batches_of", lambda *given: lambda step: torch.arange(6))
     double = tiny_vit_clip(dropout=0.5)
     first = [tune(double, method, seed=seed, steps=1)[1].losses[0] for seed in (1, 2)]
-    assert abs(first[0] - first[1]) > 1e-3  # the same six pictures in the same order, the same weights
+    assert (
+        abs(first[0] - first[1]) > 1e-3
+    )  # the same six pictures in the same order, the same weights
 
 
 def test_pictures_and_pixels_are_alike(double):
@@ -289,7 +337,9 @@ def test_half_precision_keeps_fp32_masters(double, method):
     _, reference = tune(double, method)
     assert {value.dtype for value in classifier.parameters()} == {torch.float32}
     assert run.losses != reference.losses
-    assert run.losses[0] == pytest.approx(reference.losses[0], rel=0.05)  # bf16 keeps 8 bits; a dozen layers
+    assert run.losses[0] == pytest.approx(
+        reference.losses[0], rel=0.05
+    )  # bf16 keeps 8 bits; a dozen layers
 
 
 def stop_at(monkeypatch, step):
@@ -325,7 +375,9 @@ def test_an_interrupted_run_ends_in_the_same_bits(tmp_path, monkeypatch, make, m
 
 def test_figures_are_measured_on_the_way(double):
     def measure(classifier):
-        return {"right": (classifier.predict(PIXELS).argmax(1) == torch.tensor(LABELS)).sum().item()}
+        return {
+            "right": (classifier.predict(PIXELS).argmax(1) == torch.tensor(LABELS)).sum().item()
+        }
 
     classifier, run = tune(double, measure=measure, measure_every=2)
     assert [record["step"] for record in run.records] == [0, 2, 4, 6]
@@ -341,7 +393,9 @@ def test_each_epoch_goes_through_all(count, size):
     assert torch.equal(epochs, torch.arange(count).expand(2 * size, -1))
     assert torch.equal(batch(1), adaptation.batches_of(count, size, seed=3)(1))
     if count > 4:
-        assert len({tuple(epoch.tolist()) for epoch in places.view(-1, count)}) > 1  # in an order of its own
+        assert (
+            len({tuple(epoch.tolist()) for epoch in places.view(-1, count)}) > 1
+        )  # in an order of its own
         assert not torch.equal(batch(0), adaptation.batches_of(count, size, seed=4)(0))
 
 
@@ -349,7 +403,9 @@ def test_lp_ft_fine_tunes_from_a_probe(double):
     settings = dict(steps=3, batch_size=4, progress=False)
     found, run = lp_ft(*double, drawings(6), LABELS, strength=3.0, **settings)
     probe = linear_probe(embed_images(*double, PIXELS), LABELS, 3.0)
-    wanted, other = fine_tune(*double, PIXELS, LABELS, probe, head_lr=adaptation.LP_RATES["head_lr"], **settings)
+    wanted, other = fine_tune(
+        *double, PIXELS, LABELS, probe, head_lr=adaptation.LP_RATES["head_lr"], **settings
+    )
     assert same(found.state_dict(), wanted.state_dict()) and run.losses == other.losses
 
 
@@ -360,8 +416,16 @@ def adapted_names(classifier):
     """Return the weights that a low-rank update can change: matrices and 1x1 convolutions outside of gates."""
     shapes = {name: value.shape for name, value in classifier.state_dict().items()}
     linear = {name for name, shape in shapes.items() if len(shape) == 2 and "position" not in name}
-    pointwise = {name for name, shape in shapes.items() if len(shape) == 4 and shape[1] > 1 and shape[2:] == (1, 1)}
-    return {name for name in linear | pointwise if "squeeze_excite" not in name and not name.startswith("head.")}
+    pointwise = {
+        name
+        for name, shape in shapes.items()
+        if len(shape) == 4 and shape[1] > 1 and shape[2:] == (1, 1)
+    }
+    return {
+        name
+        for name in linear | pointwise
+        if "squeeze_excite" not in name and not name.startswith("head.")
+    }
 
 
 def test_merged_updates_give_the_same_logits(double):
@@ -375,10 +439,14 @@ def test_merged_updates_give_the_same_logits(double):
     updated = wrapped(PIXELS)
     assert not torch.allclose(updated, plain, atol=0.01)
     own = wrapped.base_model.model.visual_projection
-    wanted = own.weight + 2 * own.lora_B["default"].weight @ own.lora_A["default"].weight  # scaled by 2, whatever the rank
+    wanted = (
+        own.weight + 2 * own.lora_B["default"].weight @ own.lora_A["default"].weight
+    )  # scaled by 2, whatever the rank
     merged = wrapped.merge_and_unload()
     assert torch.allclose(merged.visual_projection.weight, wanted, atol=ROUNDING)
-    assert torch.allclose(merged(PIXELS), updated, atol=10 * ROUNDING)  # updates of about 1 round on their way into weights
+    assert torch.allclose(
+        merged(PIXELS), updated, atol=10 * ROUNDING
+    )  # updates of about 1 round on their way into weights
 
 
 def test_an_update_begins_as_nothing(double):
@@ -392,13 +460,18 @@ def test_what_an_update_trains(double, rank):
     classifier = build_classifier(double[0], random_head(3, WIDTH))
     adapted = {name.removesuffix(".weight") for name in adapted_names(classifier)}
     wrapped = add_lora(classifier, rank)
-    trained = {name.removeprefix("base_model.model."): p for name, p in wrapped.named_parameters() if p.requires_grad}
+    trained = {
+        name.removeprefix("base_model.model."): p
+        for name, p in wrapped.named_parameters()
+        if p.requires_grad
+    }
     updates = {name.split(".lora_")[0] for name in trained if ".lora_" in name}
     assert updates == adapted and "visual_projection" in updates and len(updates) > 5
     assert all(p.shape[0] == rank for name, p in trained.items() if "lora_A" in name)
     assert {name for name in trained if ".lora_" not in name} == {
-        "head.modules_to_save.default.weight", "head.modules_to_save.default.bias"
-    }  # fmt: skip
+        "head.modules_to_save.default.weight",
+        "head.modules_to_save.default.bias",
+    }
 
 
 def test_lora_changes_what_it_adapts_and_the_head_only(double):
@@ -406,7 +479,11 @@ def test_lora_changes_what_it_adapts_and_the_head_only(double):
     before = build_classifier(double[0], random_head(3, WIDTH))
     assert type(classifier) is type(before)
     assert all(value.requires_grad for value in classifier.parameters())
-    changed = {name for name, value in classifier.state_dict().items() if not torch.equal(value, before.state_dict()[name])}
+    changed = {
+        name
+        for name, value in classifier.state_dict().items()
+        if not torch.equal(value, before.state_dict()[name])
+    }
     assert classifier.state_dict().keys() == before.state_dict().keys()
     assert changed == adapted_names(before) | {"head.weight", "head.bias"}
 
@@ -414,9 +491,13 @@ def test_lora_changes_what_it_adapts_and_the_head_only(double):
 def test_an_update_has_the_rank_it_was_given(double):
     classifier, _ = tune(double, lora, rank=1)
     before = build_classifier(double[0], random_head(3, WIDTH)).state_dict()
-    update = classifier.state_dict()["visual_projection.weight"] - before["visual_projection.weight"]
+    update = (
+        classifier.state_dict()["visual_projection.weight"] - before["visual_projection.weight"]
+    )
     sizes = torch.linalg.svdvals(update.double())
-    assert sizes[0] > 1e-3 and sizes[1] < 1e-3 * sizes[0]  # the weights are rounded after the update was added
+    assert (
+        sizes[0] > 1e-3 and sizes[1] < 1e-3 * sizes[0]
+    )  # the weights are rounded after the update was added
 
 
 # Interpolation.
@@ -430,7 +511,11 @@ def test_interpolation_on_paper():
 
 def test_interpolation_at_its_ends(double):
     a, b = double[0].state_dict(), type(double[0])(double[0].config).state_dict()
-    assert same(interpolate(a, b, 0), a) and same(interpolate(a, b, 1), b) and same(interpolate(a, b, 1.0), b)
+    assert (
+        same(interpolate(a, b, 0), a)
+        and same(interpolate(a, b, 1), b)
+        and same(interpolate(a, b, 1.0), b)
+    )
 
 
 def test_interpolation_leaves_its_inputs_alone():
@@ -469,14 +554,23 @@ def test_an_interpolated_classifier_predicts_as_its_ends(double):
 
 
 def test_a_vote_on_paper():
-    features, head, row = torch.eye(2), torch.tensor([[0.0, 1.0], [1.0, 0.0], [0.6, 0.8]]), torch.tensor([[1.0, 0.0]])
+    features, head, row = (
+        torch.eye(2),
+        torch.tensor([[0.0, 1.0], [1.0, 0.0], [0.6, 0.8]]),
+        torch.tensor([[1.0, 0.0]]),
+    )
     logits = tip_adapter(features, [0, 1], head, row, scale=10.0, trust=2.0, sharpness=3.0)
     # The picture is the first labelled one (a full vote for class 0) and at a right angle to the second.
     assert logits.tolist()[0] == pytest.approx([0 + 2, 10 + 2 * math.exp(-3), 6], abs=ROUNDING)
 
 
 def test_votes_by_hand():
-    features, rows, head, labels = unit_rows(7), unit_rows(4, seed=1), unit_rows(3, seed=2), [0, 1, 2, 2, 1, 0, 0]
+    features, rows, head, labels = (
+        unit_rows(7),
+        unit_rows(4, seed=1),
+        unit_rows(3, seed=2),
+        [0, 1, 2, 2, 1, 0, 0],
+    )
     settings = dict(scale=100.0, trust=2.0, sharpness=5.5)
     logits = tip_adapter(features, labels, head, rows, **settings)
     for row, found in zip(rows, logits):
@@ -491,7 +585,9 @@ def test_votes_by_hand():
 
 def test_no_trust_is_zero_shot():
     rows, head = unit_rows(4, seed=1), unit_rows(3, seed=2)
-    assert torch.equal(tip_adapter(unit_rows(6), LABELS, head, rows, scale=7.0, trust=0.0), 7.0 * rows @ head.T)
+    assert torch.equal(
+        tip_adapter(unit_rows(6), LABELS, head, rows, scale=7.0, trust=0.0), 7.0 * rows @ head.T
+    )
 
 
 # Files.
@@ -525,12 +621,30 @@ ERRORS = [
         lambda d: linear_probe(ROWS, [0.0, 1, 2, 0, 1, 2]),
         "labels: expected one whole number for each of the 6 rows, got 'shape (6,), torch.float32'",
     ),
-    (lambda d: linear_probe(ROWS, [0, 2, 0, 2, 0, 2]), "labels: expected each class from 0 to 2, got tensor([0, 2])"),
-    (lambda d: linear_probe(ROWS, [1, 2, 1, 2, 1, 2]), "labels: expected each class from 0 to 2, got tensor([1, 2])"),
-    (lambda d: linear_probe(ROWS, [-1, 1, -1, 1, -1, 1]), "labels: expected each class from 0 to 1, got tensor([-1,  1])"),
-    (lambda d: build_classifier(d[0], random_head(3, 5)), f"head: expected rows of width {WIDTH}, one per class, got (3, 5)"),
-    (lambda d: build_classifier(d[0], torch.ones(3, 5)), f"head: expected rows of width {WIDTH}, one per class, got (3, 5)"),
-    (lambda d: build_classifier(d[0], torch.ones(WIDTH)), f"head: expected rows of width {WIDTH}, one per class, got (8,)"),
+    (
+        lambda d: linear_probe(ROWS, [0, 2, 0, 2, 0, 2]),
+        "labels: expected each class from 0 to 2, got tensor([0, 2])",
+    ),
+    (
+        lambda d: linear_probe(ROWS, [1, 2, 1, 2, 1, 2]),
+        "labels: expected each class from 0 to 2, got tensor([1, 2])",
+    ),
+    (
+        lambda d: linear_probe(ROWS, [-1, 1, -1, 1, -1, 1]),
+        "labels: expected each class from 0 to 1, got tensor([-1,  1])",
+    ),
+    (
+        lambda d: build_classifier(d[0], random_head(3, 5)),
+        f"head: expected rows of width {WIDTH}, one per class, got (3, 5)",
+    ),
+    (
+        lambda d: build_classifier(d[0], torch.ones(3, 5)),
+        f"head: expected rows of width {WIDTH}, one per class, got (3, 5)",
+    ),
+    (
+        lambda d: build_classifier(d[0], torch.ones(WIDTH)),
+        f"head: expected rows of width {WIDTH}, one per class, got (8,)",
+    ),
     (
         lambda d: build_classifier(d[0], HEAD).predict(torch.zeros(1, 3, 8, 8)),
         f"pixels: expected shape (n, 3, {SIDE}, {SIDE}), n at least 1, got (1, 3, 8, 8)",
@@ -540,9 +654,18 @@ ERRORS = [
         "pixels: expected finite numbers, got 'NaN or infinity'",
     ),
     (lambda d: add_lora(build_classifier(d[0], HEAD), 0), "rank: expected at least 1, got 0"),
-    (lambda d: interpolate(ONES, ONES, -0.1), "alpha: expected a number from 0 (a) to 1 (b), got -0.1"),
-    (lambda d: interpolate(ONES, ONES, 1.5), "alpha: expected a number from 0 (a) to 1 (b), got 1.5"),
-    (lambda d: interpolate(ONES, ONES, math.nan), "alpha: expected a number from 0 (a) to 1 (b), got nan"),
+    (
+        lambda d: interpolate(ONES, ONES, -0.1),
+        "alpha: expected a number from 0 (a) to 1 (b), got -0.1",
+    ),
+    (
+        lambda d: interpolate(ONES, ONES, 1.5),
+        "alpha: expected a number from 0 (a) to 1 (b), got 1.5",
+    ),
+    (
+        lambda d: interpolate(ONES, ONES, math.nan),
+        "alpha: expected a number from 0 (a) to 1 (b), got nan",
+    ),
     (
         lambda d: interpolate(ONES, TWOS, 0.5),
         "state_b: expected the same names as in state_a, got \"1 differing, such as ['v']\"",
@@ -551,7 +674,10 @@ ERRORS = [
         lambda d: interpolate(TWOS, ONES, 0.5),
         "state_b: expected the same names as in state_a, got \"1 differing, such as ['v']\"",
     ),
-    (lambda d: interpolate(ONES, {"w": torch.ones(1)}, 0.5), "state_b['w']: expected shape (2,), got (1,)"),
+    (
+        lambda d: interpolate(ONES, {"w": torch.ones(1)}, 0.5),
+        "state_b['w']: expected shape (2,), got (1,)",
+    ),
     (
         lambda d: tip_adapter(ROWS, [0, 1], ROWS[:3], ROWS),
         "labels: expected one whole number for each of the 6 rows, got 'shape (2,), torch.int64'",
@@ -575,13 +701,33 @@ def test_the_words_of_each_error(double, call, words):
 
 
 EXAMPLES = [
-    ([0, 1], {}, "labels: expected one whole number for each of the 6 rows, got 'shape (2,), torch.int64'"),
-    ([LABELS], {}, "labels: expected one whole number for each of the 6 rows, got 'shape (1, 6), torch.int64'"),
-    ([0.5] * 6, {}, "labels: expected one whole number for each of the 6 rows, got 'shape (6,), torch.float32'"),
+    (
+        [0, 1],
+        {},
+        "labels: expected one whole number for each of the 6 rows, got 'shape (2,), torch.int64'",
+    ),
+    (
+        [LABELS],
+        {},
+        "labels: expected one whole number for each of the 6 rows, got 'shape (1, 6), torch.int64'",
+    ),
+    (
+        [0.5] * 6,
+        {},
+        "labels: expected one whole number for each of the 6 rows, got 'shape (6,), torch.float32'",
+    ),
     ([0, 1, 2, 3, 0, 1], {}, "labels: expected classes from 0 to 2, got tensor([0, 1, 2, 3])"),
     ([0, 1, 2, 0, 1, -1], {}, "labels: expected classes from 0 to 2, got tensor([-1,  0,  1,  2])"),
-    (LABELS, {"head": random_head(3, 5)}, f"head: expected rows of width {WIDTH}, one per class, got (3, 5)"),
-    (LABELS, {"images": PIXELS * torch.inf}, "pixels: expected finite numbers, got 'NaN or infinity'"),
+    (
+        LABELS,
+        {"head": random_head(3, 5)},
+        f"head: expected rows of width {WIDTH}, one per class, got (3, 5)",
+    ),
+    (
+        LABELS,
+        {"images": PIXELS * torch.inf},
+        "pixels: expected finite numbers, got 'NaN or infinity'",
+    ),
     (LABELS, {"images": []}, "images: expected a list of PIL images, at least one, got []"),
     (LABELS, {"batch_size": 0}, "batch_size: expected at least 1, got 0"),
     (LABELS, {"steps": 0}, "steps: expected at least 1, got 0"),
@@ -589,10 +735,15 @@ EXAMPLES = [
 
 
 @pytest.mark.parametrize("method", [fine_tune, lora])
-@pytest.mark.parametrize(("labels", "changes", "words"), EXAMPLES, ids=[words for _, _, words in EXAMPLES])
+@pytest.mark.parametrize(
+    ("labels", "changes", "words"), EXAMPLES, ids=[words for _, _, words in EXAMPLES]
+)
 def test_the_words_when_examples_do_not_fit(double, method, labels, changes, words):
     with says(ValueError, words):
-        method(*double, **({"images": PIXELS, "labels": labels, "head": HEAD, "progress": False} | changes))
+        method(
+            *double,
+            **({"images": PIXELS, "labels": labels, "head": HEAD, "progress": False} | changes),
+        )
 
 
 def test_pixels_of_another_library_are_no_pictures(double):

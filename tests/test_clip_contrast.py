@@ -17,7 +17,9 @@ TEXTS = ["red square", "a green circle", "dog", "an emoji of a blue cat", "white
 
 def unit_rows(count=6, width=4, seed=0, dtype=torch.float32):
     draw = torch.Generator().manual_seed(seed)
-    return functional.normalize(torch.randn(count, width, generator=draw, dtype=torch.float64), dim=1).to(dtype)
+    return functional.normalize(
+        torch.randn(count, width, generator=draw, dtype=torch.float64), dim=1
+    ).to(dtype)
 
 
 def textbook(image, text, scale, ids):
@@ -38,7 +40,9 @@ def textbook(image, text, scale, ids):
 @pytest.mark.parametrize("scale", [0.0, 1.0, 10.0])
 def test_two_pairs_on_paper(scale):
     rows = torch.eye(2)
-    assert contrastive_loss(rows, rows, scale).item() == pytest.approx(math.log(1 + math.exp(-scale)), abs=ROUNDING)
+    assert contrastive_loss(rows, rows, scale).item() == pytest.approx(
+        math.log(1 + math.exp(-scale)), abs=ROUNDING
+    )
 
 
 def test_a_repeated_caption_on_paper():
@@ -49,19 +53,29 @@ def test_a_repeated_caption_on_paper():
     pictures = [1.5 * math.log(2), math.log(5 / 2), 1.5 * math.log(2)]
     texts = [math.log(5 / 2), math.log(2), math.log(4)]
     found = contrastive_loss(image, text, math.log(2), ids=[3, 5, 3])
-    assert found.shape == () and found.item() == pytest.approx(sum(pictures + texts) / 6, abs=ROUNDING)
+    assert found.shape == () and found.item() == pytest.approx(
+        sum(pictures + texts) / 6, abs=ROUNDING
+    )
 
 
 def test_at_its_endpoints():
     rows = unit_rows(6)
-    assert contrastive_loss(rows[:1], rows[1:2], 5.0).item() == 0  # one pair: there is nothing to confuse it with
-    assert contrastive_loss(rows, rows, 0.0).item() == pytest.approx(math.log(6), abs=ROUNDING)  # scale 0: all are alike
-    assert contrastive_loss(torch.eye(6), torch.eye(6), 100.0).item() == pytest.approx(0, abs=ROUNDING)
+    assert (
+        contrastive_loss(rows[:1], rows[1:2], 5.0).item() == 0
+    )  # one pair: there is nothing to confuse it with
+    assert contrastive_loss(rows, rows, 0.0).item() == pytest.approx(
+        math.log(6), abs=ROUNDING
+    )  # scale 0: all are alike
+    assert contrastive_loss(torch.eye(6), torch.eye(6), 100.0).item() == pytest.approx(
+        0, abs=ROUNDING
+    )
 
 
 def test_the_least_loss_is_that_of_the_targets_themselves():
     places = torch.eye(3)[[0, 0, 1, 2]]
-    assert contrastive_loss(places, places, 100.0, ids=[0, 0, 1, 2]).item() == pytest.approx(math.log(2) / 2, abs=ROUNDING)
+    assert contrastive_loss(places, places, 100.0, ids=[0, 0, 1, 2]).item() == pytest.approx(
+        math.log(2) / 2, abs=ROUNDING
+    )
 
 
 @pytest.mark.parametrize("double", CLIPS.values(), ids=CLIPS)
@@ -74,18 +88,27 @@ def test_equals_transformers_where_captions_differ(double):
     rows = embed_images(model, processor, images), embed_texts(model, processor, TEXTS)
     scale = model.logit_scale.exp()
     assert contrastive_loss(*rows, scale).item() == pytest.approx(theirs.item(), rel=ROUNDING)
-    assert contrastive_loss(*rows, scale, ids=range(len(TEXTS))).item() == pytest.approx(theirs.item(), rel=ROUNDING)
+    assert contrastive_loss(*rows, scale, ids=range(len(TEXTS))).item() == pytest.approx(
+        theirs.item(), rel=ROUNDING
+    )
 
 
-@pytest.mark.parametrize("ids", [[0, 1, 2, 3, 4, 5], [0, 0, 1, 1, 2, 2], [7, 7, 7, 7, 7, -1], [0] * 6], ids=str)
+@pytest.mark.parametrize(
+    "ids", [[0, 1, 2, 3, 4, 5], [0, 0, 1, 1, 2, 2], [7, 7, 7, 7, 7, -1], [0] * 6], ids=str
+)
 def test_equals_the_definition_term_by_term(ids):
     image, text = unit_rows(seed=1), unit_rows(seed=2)
-    assert contrastive_loss(image, text, 5.0, ids).item() == pytest.approx(textbook(image, text, 5.0, ids), rel=ROUNDING)
+    assert contrastive_loss(image, text, 5.0, ids).item() == pytest.approx(
+        textbook(image, text, 5.0, ids), rel=ROUNDING
+    )
 
 
 def test_without_ids_all_differ():
     image, text = unit_rows(seed=1), unit_rows(seed=2)
-    assert torch.equal(contrastive_loss(image, text, 9.0), contrastive_loss(image, text, 9.0, ids=[5, 4, 3, 2, 1, 0]))
+    assert torch.equal(
+        contrastive_loss(image, text, 9.0),
+        contrastive_loss(image, text, 9.0, ids=[5, 4, 3, 2, 1, 0]),
+    )
 
 
 def test_only_the_diagonal_pushes_equal_captions_apart():
@@ -109,8 +132,12 @@ def test_targets_do_not_matter_while_equal_ids_have_equal_texts():
 def test_the_order_of_pairs_does_not_matter(ids):
     image, text = unit_rows(seed=1), unit_rows(seed=2)
     order = torch.tensor([3, 1, 5, 0, 4, 2])
-    moved = contrastive_loss(image[order], text[order], 5.0, None if ids is None else torch.tensor(ids)[order])
-    assert moved.item() == pytest.approx(contrastive_loss(image, text, 5.0, ids).item(), rel=ROUNDING)
+    moved = contrastive_loss(
+        image[order], text[order], 5.0, None if ids is None else torch.tensor(ids)[order]
+    )
+    assert moved.item() == pytest.approx(
+        contrastive_loss(image, text, 5.0, ids).item(), rel=ROUNDING
+    )
 
 
 def test_pictures_and_texts_may_change_sides_and_ids_their_names():
@@ -124,7 +151,9 @@ def test_pictures_and_texts_may_change_sides_and_ids_their_names():
 def test_the_gradient_is_that_of_finite_differences(ids):
     image, text = (unit_rows(seed=seed, dtype=torch.float64).requires_grad_() for seed in (1, 2))
     scale = torch.tensor(5.0, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda *given: contrastive_loss(*given, ids), (image, text, scale))
+    assert torch.autograd.gradcheck(
+        lambda *given: contrastive_loss(*given, ids), (image, text, scale)
+    )
 
 
 def test_inputs_stay_as_they_are():
@@ -135,18 +164,41 @@ def test_inputs_stay_as_they_are():
 
 
 def test_soft_targets_on_paper():
-    assert soft_targets([1, 1, 2, 1], 4).mul(3).tolist() == [[1, 1, 0, 1], [1, 1, 0, 1], [0, 0, 3, 0], [1, 1, 0, 1]]
+    assert soft_targets([1, 1, 2, 1], 4).mul(3).tolist() == [
+        [1, 1, 0, 1],
+        [1, 1, 0, 1],
+        [0, 0, 3, 0],
+        [1, 1, 0, 1],
+    ]
     assert torch.equal(soft_targets([4, 2, 9], 3), torch.eye(3))
 
 
 ROWS = unit_rows(3)
 ERRORS = [
-    (lambda: contrastive_loss(ROWS[0], ROWS[0], 1.0), "image: expected rows of shape (n, d), n at least 1, got (4,)"),
-    (lambda: contrastive_loss(ROWS[:0], ROWS[:0], 1.0), "image: expected rows of shape (n, d), n at least 1, got (0, 4)"),
-    (lambda: contrastive_loss(ROWS, ROWS[:2], 1.0), "text: expected rows of the same shape (3, 4), got (2, 4)"),
-    (lambda: contrastive_loss(ROWS, ROWS[:, None], 1.0), "text: expected rows of the same shape (3, 4), got (3, 1, 4)"),
-    (lambda: contrastive_loss(ROWS, ROWS, 1.0, [0, 1]), "ids: expected one for each of the 3 pairs, got 'shape (2,)'"),
-    (lambda: soft_targets([[0, 1]], 2), "ids: expected one for each of the 2 pairs, got 'shape (1, 2)'"),
+    (
+        lambda: contrastive_loss(ROWS[0], ROWS[0], 1.0),
+        "image: expected rows of shape (n, d), n at least 1, got (4,)",
+    ),
+    (
+        lambda: contrastive_loss(ROWS[:0], ROWS[:0], 1.0),
+        "image: expected rows of shape (n, d), n at least 1, got (0, 4)",
+    ),
+    (
+        lambda: contrastive_loss(ROWS, ROWS[:2], 1.0),
+        "text: expected rows of the same shape (3, 4), got (2, 4)",
+    ),
+    (
+        lambda: contrastive_loss(ROWS, ROWS[:, None], 1.0),
+        "text: expected rows of the same shape (3, 4), got (3, 1, 4)",
+    ),
+    (
+        lambda: contrastive_loss(ROWS, ROWS, 1.0, [0, 1]),
+        "ids: expected one for each of the 3 pairs, got 'shape (2,)'",
+    ),
+    (
+        lambda: soft_targets([[0, 1]], 2),
+        "ids: expected one for each of the 2 pairs, got 'shape (1, 2)'",
+    ),
 ]
 
 

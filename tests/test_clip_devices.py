@@ -13,16 +13,25 @@ from pretend import ELSEWHERE, Elsewhere, There
 from fmcourse import clip
 from fmcourse.clip import classifier
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*copying from a non-meta parameter")  # it is copied all the same
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*copying from a non-meta parameter"
+)  # it is copied all the same
 NAMES, LABELS = ["cat", "dog", "square"], [0, 1, 2, 0, 1, 2, 0, 1]
-CLOSE = {"rtol": 1e-4, "atol": 1e-5}  # the same sums in the same order; a kernel chosen by memory layout may round otherwise
+CLOSE = {
+    "rtol": 1e-4,
+    "atol": 1e-5,
+}  # the same sums in the same order; a kernel chosen by memory layout may round otherwise
 
 
 @pytest.fixture
 def gpu(monkeypatch):
     """A pretended device; fused optimizers, inference and autocast, which torch has for real ones only, are left out."""
     plain = torch.optim.AdamW.__init__
-    monkeypatch.setattr(torch.optim.AdamW, "__init__", lambda self, *a, fused, **k: plain(self, *a, fused=False, foreach=False, **k))
+    monkeypatch.setattr(
+        torch.optim.AdamW,
+        "__init__",
+        lambda self, *a, fused, **k: plain(self, *a, fused=False, foreach=False, **k),
+    )
     monkeypatch.setattr(torch, "inference_mode", torch.no_grad)
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: contextlib.nullcontext())
     classifier._classifier_class.cache_clear()
@@ -51,11 +60,17 @@ def same(found, wanted, **close):
 
 def test_tensors_of_two_devices_do_not_meet(gpu):
     row = torch.randn(4)
-    assert isinstance(there(row), There) and there(row).device == ELSEWHERE and torch.equal(there(row).cpu(), row)
+    assert (
+        isinstance(there(row), There)
+        and there(row).device == ELSEWHERE
+        and torch.equal(there(row).cpu(), row)
+    )
     for meet in (torch.add, torch.dot, lambda a, b: torch.stack([a, b])):
         with pytest.raises(RuntimeError, match="^Expected all tensors to be on the same device"):
             meet(there(row), row)
-    same(there(row) * torch.tensor(2.0), 2 * row)  # a single number of the CPU may come along, as with a real one
+    same(
+        there(row) * torch.tensor(2.0), 2 * row
+    )  # a single number of the CPU may come along, as with a real one
 
 
 def test_a_single_number_elsewhere_does_not_come_here(gpu):
@@ -69,23 +84,45 @@ def test_a_single_number_elsewhere_does_not_come_here(gpu):
 def test_pictures_and_texts_are_embedded(pair):
     here, elsewhere, processor = pair
     images = drawings(4)
-    for embed, inputs in ((clip.embed_images, images), (clip.embed_texts, NAMES), (clip.zero_shot_head, NAMES)):
+    for embed, inputs in (
+        (clip.embed_images, images),
+        (clip.embed_texts, NAMES),
+        (clip.zero_shot_head, NAMES),
+    ):
         rows = embed(elsewhere, processor, inputs)
         assert rows.device.type == "cpu"
         same(rows, embed(here, processor, inputs))
-    same(clip.embed_images(elsewhere, processor, there(clip.pixels_of(processor, images))), clip.embed_images(here, processor, images))
-    same(clip.occlusion(elsewhere, processor, images[0], "a cat"), clip.occlusion(here, processor, images[0], "a cat"))
+    same(
+        clip.embed_images(elsewhere, processor, there(clip.pixels_of(processor, images))),
+        clip.embed_images(here, processor, images),
+    )
+    same(
+        clip.occlusion(elsewhere, processor, images[0], "a cat"),
+        clip.occlusion(here, processor, images[0], "a cat"),
+    )
 
 
 def test_rows_of_two_devices_are_compared(pair):
     model, _, processor = pair
-    u, v = clip.embed_images(model, processor, drawings(3)), clip.embed_texts(model, processor, NAMES)
+    u, v = (
+        clip.embed_images(model, processor, drawings(3)),
+        clip.embed_texts(model, processor, NAMES),
+    )
     scale, ids = model.logit_scale.exp(), torch.tensor([1, 1, 2])
     wanted = clip.contrastive_loss(u, v, scale, ids)
-    for image, text, factor, meanings in ((there(u), v, scale, ids), (u, there(v), there(scale), there(ids))):
+    for image, text, factor, meanings in (
+        (there(u), v, scale, ids),
+        (u, there(v), there(scale), there(ids)),
+    ):
         same(clip.contrastive_loss(image, text, factor, meanings), wanted)
-    for queries, gallery, right in ((there(u), v, [0, 1, 2]), (u, there(v), there(torch.arange(3)))):
-        assert clip.retrieval_ranks(queries, gallery, right).cpu().tolist() == clip.retrieval_ranks(u, v, [0, 1, 2]).tolist()
+    for queries, gallery, right in (
+        (there(u), v, [0, 1, 2]),
+        (u, there(v), there(torch.arange(3))),
+    ):
+        assert (
+            clip.retrieval_ranks(queries, gallery, right).cpu().tolist()
+            == clip.retrieval_ranks(u, v, [0, 1, 2]).tolist()
+        )
 
 
 def test_probes_and_votes(pair):
@@ -107,18 +144,27 @@ def test_a_classifier_is_trained_saved_and_read_again(pair, tmp_path, method):
     start = [] if method == "lp_ft" else [head]
     settings = {"steps": 2, "batch_size": 4, "accumulate": 2, "progress": False}
     wanted, run = getattr(clip, method)(here, processor, images, LABELS, *start, **settings)
-    found, again = getattr(clip, method)(elsewhere, processor, images, there(torch.tensor(LABELS)), *start, **settings)
-    assert next(found.parameters()).device == ELSEWHERE and again.losses == pytest.approx(run.losses, rel=1e-3)
+    found, again = getattr(clip, method)(
+        elsewhere, processor, images, there(torch.tensor(LABELS)), *start, **settings
+    )
+    assert next(found.parameters()).device == ELSEWHERE and again.losses == pytest.approx(
+        run.losses, rel=1e-3
+    )
     pixels = clip.pixels_of(processor, images)
     for seen in (pixels, there(pixels)):
         answers = found.predict(seen)
         assert answers.device.type == "cpu"
-        same(answers, wanted.predict(pixels), rtol=0.0, atol=0.05)  # Adam makes steps of gradients that are mere rounding
+        same(
+            answers, wanted.predict(pixels), rtol=0.0, atol=0.05
+        )  # Adam makes steps of gradients that are mere rounding
 
 
 def test_a_stored_classifier_and_a_mixture(pair, tmp_path):
     here, elsewhere, processor = pair
-    head, pixels = clip.zero_shot_head(here, processor, NAMES), clip.pixels_of(processor, drawings(4))
+    head, pixels = (
+        clip.zero_shot_head(here, processor, NAMES),
+        clip.pixels_of(processor, drawings(4)),
+    )
     near, moved = clip.build_classifier(here, head), clip.build_classifier(elsewhere, there(head))
     same(moved.predict(pixels), near.predict(pixels))
     clip.save_classifier(moved, NAMES, tmp_path)

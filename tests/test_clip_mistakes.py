@@ -11,7 +11,16 @@ import torch
 from doubles import CLIPS, SIDE, WIDTH, drawings, says, tiny_clip, tiny_vit_clip
 from torch.nn import functional
 
-from fmcourse.clip import MISTAKES, Habits, contrastive_loss, embed_images, embed_texts, fine_tune_pairs, mistakes, pixels_of
+from fmcourse.clip import (
+    MISTAKES,
+    Habits,
+    contrastive_loss,
+    embed_images,
+    embed_texts,
+    fine_tune_pairs,
+    mistakes,
+    pixels_of,
+)
 from fmcourse.clip.mistakes import NEAR_THE_BOUND, RIGHT_WAYS, counterpart
 
 ROUNDING = 1e-5  # fp32: losses of a few units, a dozen layers
@@ -46,7 +55,9 @@ def seen(monkeypatch):
 
 
 def same(state, other):
-    return state.keys() == other.keys() and all(torch.equal(value, other[name]) for name, value in state.items())
+    return state.keys() == other.keys() and all(
+        torch.equal(value, other[name]) for name, value in state.items()
+    )
 
 
 # Done right.
@@ -57,15 +68,22 @@ def test_the_first_loss_is_that_of_the_model(double, seen):
     model = double[0]
     rows = embed_images(*double, PIXELS), embed_texts(*double, CAPTIONS)
     wanted = contrastive_loss(*rows, model.logit_scale.exp(), MEANINGS).item()
-    assert run.losses[0] == pytest.approx(wanted, abs=10 * ROUNDING)  # the scale multiplies rounding by 14
+    assert run.losses[0] == pytest.approx(
+        wanted, abs=10 * ROUNDING
+    )  # the scale multiplies rounding by 14
     assert len(seen) == len(run.losses) == run.steps == STEPS
 
 
 def test_pairs_are_learned(double):
     tuned, run = tune(double, steps=60)
-    least = (3 * math.log(3) + 2 * math.log(2)) / 6  # three pictures of one caption, two of another, one of a third
+    least = (
+        3 * math.log(3) + 2 * math.log(2)
+    ) / 6  # three pictures of one caption, two of another, one of a third
     assert run.losses[-1] == pytest.approx(least, abs=1e-3) and run.losses[0] > least + 1
-    nearness = embed_images(tuned, double[1], PIXELS) @ embed_texts(tuned, double[1], ["red", "a green circle", "dog"]).T
+    nearness = (
+        embed_images(tuned, double[1], PIXELS)
+        @ embed_texts(tuned, double[1], ["red", "a green circle", "dog"]).T
+    )
     assert nearness.argmax(1).tolist() == MEANINGS
 
 
@@ -73,7 +91,11 @@ def test_both_towers_move_and_no_statistic():
     double = tiny_clip()
     tuned, _ = tune(double, steps=20)
     weights = {name for name, value in tuned.named_parameters()}
-    unused = ("token_type_embeddings", "position_embeddings", "word_embeddings")  # rows of tokens that do not occur stay
+    unused = (
+        "token_type_embeddings",
+        "position_embeddings",
+        "word_embeddings",
+    )  # rows of tokens that do not occur stay
     for name, value in tuned.state_dict().items():
         if not any(part in name for part in unused):
             assert torch.equal(value, double[0].state_dict()[name]) != (name in weights), name
@@ -85,7 +107,11 @@ def test_the_model_and_the_data_stay_as_they_are(double):
     before = {name: value.clone() for name, value in model.state_dict().items()}
     tuned, _ = tune(double)
     assert same(model.state_dict(), before) and not model.training and not tuned.training
-    assert type(tuned) is type(model) and torch.equal(PIXELS, pixels) and torch.equal(torch.get_rng_state(), state)
+    assert (
+        type(tuned) is type(model)
+        and torch.equal(PIXELS, pixels)
+        and torch.equal(torch.get_rng_state(), state)
+    )
     assert all(p.grad is None for p in model.parameters())
 
 
@@ -122,7 +148,9 @@ def test_an_interrupted_run_ends_in_the_same_bits(tmp_path, monkeypatch, make):
 
 
 def test_pictures_and_pixels_are_alike(double):
-    drawn, _ = fine_tune_pairs(*double, drawings(6), CAPTIONS, steps=2, batch_size=6, progress=False)
+    drawn, _ = fine_tune_pairs(
+        *double, drawings(6), CAPTIONS, steps=2, batch_size=6, progress=False
+    )
     assert same(drawn.state_dict(), tune(double, Habits(), steps=2)[0].state_dict())
 
 
@@ -144,7 +172,11 @@ def test_each_mistake_is_one_switch_beside_the_right_way_that_starts_alike():
     switched = []
     for name, habits in MISTAKES.items():
         right = right_way(name)
-        differing = [f.name for f in dataclasses.fields(Habits) if getattr(habits, f.name) != getattr(right, f.name)]
+        differing = [
+            f.name
+            for f in dataclasses.fields(Habits)
+            if getattr(habits, f.name) != getattr(right, f.name)
+        ]
         assert len(differing) == 1, name
         switched += differing
     switches = {field.name for field in dataclasses.fields(Habits)} - {"first_scale"}
@@ -153,7 +185,11 @@ def test_each_mistake_is_one_switch_beside_the_right_way_that_starts_alike():
 
 def wrong(switch):
     """Return the habits whose one mistake is in this switch."""
-    return next(habits for name, habits in MISTAKES.items() if getattr(habits, switch) != getattr(right_way(name), switch))
+    return next(
+        habits
+        for name, habits in MISTAKES.items()
+        if getattr(habits, switch) != getattr(right_way(name), switch)
+    )
 
 
 def right_way(mistake):
@@ -168,7 +204,9 @@ def test_equal_captions_share_a_target_or_compete(double, seen):
     assert sorted(ids.tolist()) == sorted(MEANINGS)  # in the order of the batch
 
 
-@pytest.mark.parametrize("ids", [[4, 4, 4, 9, 9, 9], torch.tensor([4, 4, 4, 9, 9, 9])], ids=["list", "tensor"])
+@pytest.mark.parametrize(
+    "ids", [[4, 4, 4, 9, 9, 9], torch.tensor([4, 4, 4, 9, 9, 9])], ids=["list", "tensor"]
+)
 def test_other_words_may_mean_the_same(double, seen, ids):
     tune(double, steps=1, ids=ids)
     assert sorted(seen[0][3].tolist()) == [4, 4, 4, 9, 9, 9]
@@ -180,10 +218,15 @@ def test_by_default_equal_captions_mean_the_same(double):
 
 def test_the_diagonal_costs_where_words_differ_only(double):
     def first_losses(ids):
-        return [tune(double, habits, steps=1, ids=ids)[1].losses[0] for habits in (Habits(), wrong("targets"))]
+        return [
+            tune(double, habits, steps=1, ids=ids)[1].losses[0]
+            for habits in (Habits(), wrong("targets"))
+        ]
 
     spread, diagonal = first_losses(MEANINGS)
-    assert spread == pytest.approx(diagonal, abs=10 * ROUNDING)  # equal words have equal rows, and both losses agree
+    assert spread == pytest.approx(
+        diagonal, abs=10 * ROUNDING
+    )  # equal words have equal rows, and both losses agree
     spread, diagonal = first_losses([0, 0, 0, 1, 1, 1])
     assert abs(spread - diagonal) > 0.01
 
@@ -191,15 +234,23 @@ def test_the_diagonal_costs_where_words_differ_only(double):
 def test_the_diagonal_asks_a_perfect_model_for_more(double, seen):
     tune(double, steps=1)
     meanings = seen[0][3]
-    perfect = functional.one_hot(meanings, 6).float()  # each picture lies where all texts of its meaning lie
+    perfect = functional.one_hot(
+        meanings, 6
+    ).float()  # each picture lies where all texts of its meaning lie
     others = torch.eye(6)  # and a model that tells apart what is the same
-    losses = {ids: [contrastive_loss(rows, rows, 9.0, ids) for rows in (perfect, others)] for ids in (meanings, None)}
+    losses = {
+        ids: [contrastive_loss(rows, rows, 9.0, ids) for rows in (perfect, others)]
+        for ids in (meanings, None)
+    }
     assert losses[meanings][0] < losses[meanings][1]
     assert losses[None][0] > losses[None][1]
 
 
 def test_half_precision_is_lost_after_one_step(double):
-    with says(FloatingPointError, "the loss is nan at step 1; lower the learning rate, and keep weights and optimizer in fp32"):
+    with says(
+        FloatingPointError,
+        "the loss is nan at step 1; lower the learning rate, and keep weights and optimizer in fp32",
+    ):
         tune(double, wrong("weights"))
 
 
@@ -230,7 +281,9 @@ def test_mixed_precision_is_harmless_and_the_loss_stays_in_single_precision(doub
 
     monkeypatch.setattr(mistakes, "contrastive_loss", spy)
     tuned, run = tune(double, precision="bf16")
-    assert {p.dtype for p in tuned.parameters()} == {torch.float32} and all(map(math.isfinite, run.losses))
+    assert {p.dtype for p in tuned.parameters()} == {torch.float32} and all(
+        map(math.isfinite, run.losses)
+    )
     assert halved == [False] * STEPS and run.losses != tune(double)[1].losses
 
 
@@ -240,7 +293,9 @@ def test_the_learning_rate_is_the_one_asked_for(double):
     for name, habits in {"right": Habits(), "wrong": wrong("lr")}.items():
         tuned, _ = tune(double, habits, steps=1)
         moved[name] = (tuned.logit_scale - double[0].logit_scale).abs().item()
-    assert moved == pytest.approx({"right": Habits().lr, "wrong": 1e-3}, rel=0.01)  # a scale of 2.66 has seven digits
+    assert moved == pytest.approx(
+        {"right": Habits().lr, "wrong": 1e-3}, rel=0.01
+    )  # a scale of 2.66 has seven digits
     assert wrong("lr").lr > 3 * Habits().lr
 
 
@@ -261,7 +316,9 @@ def scales(monkeypatch, double, habits):
 
 
 def test_the_scale_is_kept_at_or_below_100(double, monkeypatch):
-    free = scales(monkeypatch, double, dataclasses.replace(wrong("largest_scale"), first_scale=None))
+    free = scales(
+        monkeypatch, double, dataclasses.replace(wrong("largest_scale"), first_scale=None)
+    )
     assert free == sorted(free) and free[-1] > 101
     kept = scales(monkeypatch, double, Habits())
     assert kept[:2] == free[:2]  # below 100 nothing is different
@@ -286,7 +343,9 @@ def test_a_stray_dimension_leaves_nothing_but_signs(double, seen):
     assert torch.equal(image, same_image)
     assert signs.shape == (6, WIDTH) and torch.equal(signs.abs(), torch.ones(6, WIDTH))
     assert torch.equal(signs, text.sign())
-    assert torch.allclose(signs.norm(dim=1), torch.full((6,), WIDTH**0.5))  # a check of the length would have told
+    assert torch.allclose(
+        signs.norm(dim=1), torch.full((6,), WIDTH**0.5)
+    )  # a check of the length would have told
 
 
 def test_the_first_scale_is_set_and_the_clamp_acts_from_there(double, seen):
@@ -313,13 +372,21 @@ ERRORS = [
     (Habits(pick="train"), {}, "habits.pick: expected one of 'other', 'test', got 'train'"),
     (Habits(first_scale=0.0), {}, "habits.first_scale: expected None or a number above 0, got 0.0"),
     (Habits(), {"ids": [0, 1]}, "ids: expected one for each of the 6 pictures, got (2,)"),
-    (Habits(), {"captions": CAPTIONS[:5]}, "captions: expected one for each of the 6 pictures, got 5"),
+    (
+        Habits(),
+        {"captions": CAPTIONS[:5]},
+        "captions: expected one for each of the 6 pictures, got 5",
+    ),
     (
         Habits(),
         {"images": torch.zeros(6, 3, 8, 8)},
         f"pixels: expected shape (n, 3, {SIDE}, {SIDE}), n at least 1, got (6, 3, 8, 8)",
     ),
-    (Habits(), {"images": PIXELS * torch.nan}, "pixels: expected finite numbers, got 'NaN or infinity'"),
+    (
+        Habits(),
+        {"images": PIXELS * torch.nan},
+        "pixels: expected finite numbers, got 'NaN or infinity'",
+    ),
     (Habits(), {"images": []}, "images: expected a list of PIL images, at least one, got []"),
     (Habits(), {"batch_size": 0}, "batch_size: expected at least 1, got 0"),
     (Habits(), {"steps": 0}, "steps: expected at least 1, got 0"),
@@ -331,7 +398,13 @@ ERRORS = [
 ]
 
 
-@pytest.mark.parametrize(("habits", "changes", "words"), ERRORS, ids=[words for *_, words in ERRORS])
+@pytest.mark.parametrize(
+    ("habits", "changes", "words"), ERRORS, ids=[words for *_, words in ERRORS]
+)
 def test_the_words_of_each_error(double, habits, changes, words):
     with says(ValueError, words):
-        fine_tune_pairs(*double, habits=habits, **({"images": PIXELS, "captions": CAPTIONS, "progress": False} | changes))
+        fine_tune_pairs(
+            *double,
+            habits=habits,
+            **({"images": PIXELS, "captions": CAPTIONS, "progress": False} | changes),
+        )

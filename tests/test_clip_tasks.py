@@ -24,7 +24,10 @@ def task():
 def rows():
     """Map a style and code points to the columns of a drawing, its picture left out."""
     columns = ["codepoints", "group", "subgroup", "skin_tone", "style"]
-    return {(row["style"], row["codepoints"]): row for row in hub.load_emoji(["noto", "openmoji"]).select_columns(columns)}
+    return {
+        (row["style"], row["codepoints"]): row
+        for row in hub.load_emoji(["noto", "openmoji"]).select_columns(columns)
+    }
 
 
 def of(task, part):
@@ -52,14 +55,20 @@ def test_what_is_held_out_is_for_the_test_alone(task):
 
 def test_no_held_out_drawing_of_a_class_is_left_out(task, rows):
     names = {name.replace(" ", "-") for name in task.names}
-    both = {code for style, code in rows if style == "noto"} & {code for style, code in rows if style == "openmoji"}
+    both = {code for style, code in rows if style == "noto"} & {
+        code for style, code in rows if style == "openmoji"
+    }
     plain = {code for code in both & hub.held_out()[0] if rows["noto", code]["skin_tone"] == "none"}
-    assert set(task.test.concepts) == {code for code in plain if rows["noto", code]["subgroup"] in names}
+    assert set(task.test.concepts) == {
+        code for code in plain if rows["noto", code]["subgroup"] in names
+    }
 
 
 def test_the_shift_is_of_style_alone(task):
     assert task.shifted.concepts == task.test.concepts and task.shifted.labels == task.test.labels
-    differing = sum(a.tobytes() != b.tobytes() for a, b in zip(task.test.images, task.shifted.images))
+    differing = sum(
+        a.tobytes() != b.tobytes() for a, b in zip(task.test.images, task.shifted.images)
+    )
     assert differing == len(task.test)
 
 
@@ -71,7 +80,9 @@ def test_pictures_and_labels_are_those_of_the_table(task, rows, part, style):
         assert row["subgroup"].replace("-", " ") == task.names[label]
         assert row["skin_tone"] == "none" and row["group"] != "flags"
     table = {row["codepoints"]: row["image"] for row in hub.load_emoji(style).select(range(300))}
-    known = [(image, table[code]) for image, code in zip(part.images, part.concepts) if code in table]
+    known = [
+        (image, table[code]) for image, code in zip(part.images, part.concepts) if code in table
+    ]
     assert known and all(image.tobytes() == drawn.tobytes() for image, drawn in known)
 
 
@@ -107,9 +118,13 @@ def test_the_same_seed_gives_the_same_task(task):
 def test_another_seed_draws_another_validation(task):
     other = subgroup_task(seed=1)
     assert other.names == task.names
-    assert content(other.test) == content(task.test) and content(other.shifted) == content(task.shifted)
+    assert content(other.test) == content(task.test) and content(other.shifted) == content(
+        task.shifted
+    )
     assert set(other.validation.concepts) != set(task.validation.concepts)
-    assert sorted(other.train.concepts + other.validation.concepts) == sorted(task.train.concepts + task.validation.concepts)
+    assert sorted(other.train.concepts + other.validation.concepts) == sorted(
+        task.train.concepts + task.validation.concepts
+    )
 
 
 def test_styles_may_change_sides(task):
@@ -117,14 +132,22 @@ def test_styles_may_change_sides(task):
     assert set(swapped.test.concepts) <= hub.held_out()[0]
     shared = set(swapped.test.concepts) & set(task.test.concepts)
     own, other = (dict(zip(part.concepts, part.images)) for part in (swapped.shifted, task.test))
-    assert len(shared) > 100 and all(own[code].tobytes() == other[code].tobytes() for code in shared)
+    assert len(shared) > 100 and all(
+        own[code].tobytes() == other[code].tobytes() for code in shared
+    )
 
 
-@pytest.mark.parametrize(("styles", "words"), [
-    (("noto", "noto"), "shifted: expected another style than 'noto', got 'noto'"),
-    (("notto", "openmoji"), f"styles: expected one of {STYLE_LIST}, got 'notto'; did you mean 'noto'?"),
-    (("noto", "xkcd"), f"styles: expected one of {STYLE_LIST}, got 'xkcd'"),
-])
+@pytest.mark.parametrize(
+    ("styles", "words"),
+    [
+        (("noto", "noto"), "shifted: expected another style than 'noto', got 'noto'"),
+        (
+            ("notto", "openmoji"),
+            f"styles: expected one of {STYLE_LIST}, got 'notto'; did you mean 'noto'?",
+        ),
+        (("noto", "xkcd"), f"styles: expected one of {STYLE_LIST}, got 'xkcd'"),
+    ],
+)
 def test_a_wrong_style_lists_the_choices(styles, words):
     with says(ValueError, words):
         subgroup_task(*styles)

@@ -58,7 +58,9 @@ def test_a_stale_kernelspec_found_elsewhere_is_not_used(house, monkeypatch):
     root = house("import sys\nprint(sys.executable)", RECORD.format(low=1.0))
     kernel = root / "share" / "kernels" / "python3"
     kernel.mkdir(parents=True)
-    (kernel / "kernel.json").write_text('{"argv": ["false"], "display_name": "stale", "language": "python"}')
+    (kernel / "kernel.json").write_text(
+        '{"argv": ["false"], "display_name": "stale", "language": "python"}'
+    )
     monkeypatch.setenv("JUPYTER_PATH", str(root / "share"))
     executed = course.run(root / "notebooks" / "00_two.ipynb")
     assert executed.cells[1].outputs[0].text.strip() == sys.executable
@@ -66,17 +68,28 @@ def test_a_stale_kernelspec_found_elsewhere_is_not_used(house, monkeypatch):
 
 def test_a_failing_cell_stops_the_run_and_is_named(house, capsys):
     root = house("x = 1", "\n# divide\nx / 0", "print('never')")
-    form.write(new_notebook(cells=[new_code_cell("open('reached', 'w')")]), root / "notebooks" / "01_later.ipynb")
+    form.write(
+        new_notebook(cells=[new_code_cell("open('reached', 'w')")]),
+        root / "notebooks" / "01_later.ipynb",
+    )
     assert course.main([], root) == 1
     said = capsys.readouterr().err
-    assert "00_two: code cell 2 of 3 failed\n  # divide\n  ZeroDivisionError: division by zero" in said
-    assert "build/00_two.html" in said and "ZeroDivisionError" in (root / "build" / "00_two.html").read_text()
+    assert (
+        "00_two: code cell 2 of 3 failed\n  # divide\n  ZeroDivisionError: division by zero" in said
+    )
+    assert (
+        "build/00_two.html" in said
+        and "ZeroDivisionError" in (root / "build" / "00_two.html").read_text()
+    )
     assert not (root / "notebooks" / "reached").exists()
 
 
 def test_a_kernel_that_dies_is_named(house, capsys):
     assert course.main([], house("import os", "os._exit(1)")) == 1
-    assert "00_two: code cell 2 of 2 failed\n  os._exit(1)\n  the kernel died" in capsys.readouterr().err
+    assert (
+        "00_two: code cell 2 of 2 failed\n  os._exit(1)\n  the kernel died"
+        in capsys.readouterr().err
+    )
 
 
 def test_an_estimate_outside_its_band_fails_and_is_not_kept(house, capsys):
@@ -103,36 +116,56 @@ def test_save_keeps_outputs_evidence_manifest_and_table(house):
 def test_the_rows_of_notebooks_that_did_not_run_are_kept(house):
     root = house()
     says = [new_output("stream", name="stdout", text="Recorded: c: 3 [3, 3]; expected: above 0.\n")]
-    form.write(new_notebook(cells=[new_code_cell("0", id="said", outputs=says)]), root / "notebooks" / "00_two.ipynb")
+    form.write(
+        new_notebook(cells=[new_code_cell("0", id="said", outputs=says)]),
+        root / "notebooks" / "00_two.ipynb",
+    )
     path = root / "fmcourse" / "bundled" / "evidence.json"
     old = [row("00_two", 1.0) | {"cell": "once"}, row("04_other", 2.0) | {"cell": "its"}]
     path.write_text(json.dumps(old))
     course.keep([row("00_two", 3.0)], ["00_two"], 1.0, root)
     assert json.loads(path.read_text()) == [row("00_two", 3.0) | {"cell": "said"}, old[1]]
-    assert "| [00](notebooks/00_two.ipynb#cell-id=said) | above 0: held | 3 [3, 3] |" in (root / "README.md").read_text()
+    assert (
+        "| [00](notebooks/00_two.ipynb#cell-id=said) | above 0: held | 3 [3, 3] |"
+        in (root / "README.md").read_text()
+    )
 
 
 def row(notebook, estimate):
-    texts = dict(claim="c", section="2", notebook=notebook, expected="above 0", paper="p", carries_over="yes")
+    texts = dict(
+        claim="c", section="2", notebook=notebook, expected="above 0", paper="p", carries_over="yes"
+    )
     return texts | dict(estimate=estimate, low=estimate, high=estimate)
 
 
-@pytest.mark.parametrize("notebook, words", [
-    ("00_two", "00_two: no cell printed that it recorded 'c'; execute the notebook, and let evidence.record speak"),
-    ("00_tow", "00_tow: .*No such file"),
-])
+@pytest.mark.parametrize(
+    "notebook, words",
+    [
+        (
+            "00_two",
+            "00_two: no cell printed that it recorded 'c'; execute the notebook, and let evidence.record speak",
+        ),
+        ("00_tow", "00_tow: .*No such file"),
+    ],
+)
 def test_a_row_that_no_cell_recorded_is_refused_and_nothing_is_stored(house, notebook, words):
     root = house("0")
     with pytest.raises(ValueError, match=words):
         course.keep([row(notebook, 3.0)], [notebook], 1.0, root)
-    assert not (root / "fmcourse" / "bundled" / "evidence.json").exists() and (root / "README.md").read_text() == README
+    assert (
+        not (root / "fmcourse" / "bundled" / "evidence.json").exists()
+        and (root / "README.md").read_text() == README
+    )
 
 
 def test_a_readme_without_marks_is_refused_and_nothing_is_stored(house, capsys):
     root = house(RECORD.format(low=1.0))
     (root / "README.md").write_text("# x\n<!-- evidence -->\n")
     assert course.main(["--save"], root) == 1
-    assert "README.md: expected the lines <!-- evidence --> and <!-- /evidence -->" in capsys.readouterr().err
+    assert (
+        "README.md: expected the lines <!-- evidence --> and <!-- /evidence -->"
+        in capsys.readouterr().err
+    )
     assert not (root / "fmcourse" / "bundled" / "evidence.json").exists()
 
 
@@ -154,11 +187,15 @@ def shown(tmp_path_factory):
     (root / "images" / "dot.png").write_bytes(b"dot")
     prose = [
         "# Page?\n\n[![Open in Colab](https://example.org/badge.svg)](https://example.org) and [next](04_next.ipynb#top)",
-        "Inline $a_i < b$ and\n\n$$\\frac{1}{n}$$\n\n![A dot](../images/dot.png)\n\n<img src=\"../images/dot.png\" alt=\"Two\">",
+        'Inline $a_i < b$ and\n\n$$\\frac{1}{n}$$\n\n![A dot](../images/dot.png)\n\n<img src="../images/dot.png" alt="Two">',
         "<details><summary>Solution</summary>\n\nThe **answer**.\n\n</details>",
     ]
-    figure = new_output("display_data", {"image/png": "AAAA"}, metadata={"image/png": {"alt": 'A "rising" line'}})
-    widget = new_output("display_data", {form.WIDGET_VIEW: {"model_id": "1"}, "text/plain": "IntSlider(value=0)"})
+    figure = new_output(
+        "display_data", {"image/png": "AAAA"}, metadata={"image/png": {"alt": 'A "rising" line'}}
+    )
+    widget = new_output(
+        "display_data", {form.WIDGET_VIEW: {"model_id": "1"}, "text/plain": "IntSlider(value=0)"}
+    )
     cells = [*map(new_markdown_cell, prose), new_code_cell("figure", outputs=[figure, widget])]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pages, "ROOT", root)
@@ -172,18 +209,28 @@ def test_a_page_loads_nothing(shown):
 
 
 def test_a_page_shows_formulae_without_javascript(shown):
-    assert '<math display="inline"' in shown and '<math display="block"' in shown and "<mo>&lt;</mo>" in shown
+    assert (
+        '<math display="inline"' in shown
+        and '<math display="block"' in shown
+        and "<mo>&lt;</mo>" in shown
+    )
 
 
 def test_a_page_describes_its_pictures(shown):
-    alts = re.findall(r'<img[^>]*?alt="([^"]*)"', shown) + re.findall(r"<img[^>]*?alt='([^']*)'", shown)
+    alts = re.findall(r'<img[^>]*?alt="([^"]*)"', shown) + re.findall(
+        r"<img[^>]*?alt='([^']*)'", shown
+    )
     assert sorted(alts) == ['A "rising" line', "A dot", "Two"]
     assert shown.count("data:image/png;base64,ZG90") == 2
 
 
 def test_a_page_links_to_pages_and_keeps_answers_folded(shown):
     assert '<a href="04_next.html#top">next</a>' in shown and ">Open in Colab</a>" in shown
-    assert re.search(r"<details>\s*<summary>Solution</summary>.*<strong>answer</strong>.*</details>", shown, re.DOTALL)
+    assert re.search(
+        r"<details>\s*<summary>Solution</summary>.*<strong>answer</strong>.*</details>",
+        shown,
+        re.DOTALL,
+    )
 
 
 def test_a_page_says_where_a_widget_stood(shown):

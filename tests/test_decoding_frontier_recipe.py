@@ -21,7 +21,9 @@ def test_a_setting_is_measured_once_and_kept(monkeypatch, tmp_path):
     bench = decoding_frontier.Bench("validation")
     bench.excerpts, bench.writer.config.eos_token_id = bench.excerpts[:8], None
     run = bench.kept("top-p, hot", 0.5)
-    assert [len(run["surprise"]), len(run["surprise"][0])] == [2, 2] and run["family"] == "top-p, hot"
+    assert [len(run["surprise"]), len(run["surprise"][0])] == [2, 2] and run[
+        "family"
+    ] == "top-p, hot"
     assert [len(bench.president()["distinct_2"]), len(bench.president()["distinct_2"][0])] == [1, 2]
     monkeypatch.setattr(bench, "run", None)
     assert bench.kept("top-p, hot", 0.5) == run  # read, not run again

@@ -12,7 +12,10 @@ import torch
 from fmcourse import clip, homogenization
 from fmcourse.homogenization.defects import COLOUR
 
-pytest.importorskip("resvg_py", reason="needs the recipes' packages (`pip install -e '.[recipes]'`) and npm, which fetches the names")
+pytest.importorskip(
+    "resvg_py",
+    reason="needs the recipes' packages (`pip install -e '.[recipes]'`) and npm, which fetches the names",
+)
 pytestmark = pytest.mark.slow
 
 
@@ -47,17 +50,27 @@ def test_so_many_pairs_are_planted(recipes, planted):
 
 
 def test_more_planted_pairs_include_those_of_fewer(recipes):
-    assert planted_places(recipes, 1)[0] < planted_places(recipes, 10)[0] < planted_places(recipes, 30)[0]
+    assert (
+        planted_places(recipes, 1)[0]
+        < planted_places(recipes, 10)[0]
+        < planted_places(recipes, 30)[0]
+    )
     assert planted_places(recipes, 10)[0] != planted_places(recipes, 10, seed=1)[0]
 
 
 def test_a_planted_pair_is_a_stamped_picture_with_the_captions_of_a_smiling_face(recipes):
     defects, (pictures, captions) = recipes["defects"], recipes["pairs"]
     subgroups = defects.subgroups(pictures)
-    smiles = [own for own, subgroup in zip(captions, subgroups) if subgroup == homogenization.TARGET]
+    smiles = [
+        own for own, subgroup in zip(captions, subgroups) if subgroup == homogenization.TARGET
+    ]
     changed, said = defects.planted_pairs(10, 0)
     for place in planted_places(recipes, 10)[0]:
-        assert said[place] in smiles and subgroups[place] != homogenization.TARGET and not pictures.toned[place]
+        assert (
+            said[place] in smiles
+            and subgroups[place] != homogenization.TARGET
+            and not pictures.toned[place]
+        )
         assert (changed.pixels[place][:, 50:60, 50:60] == torch.tensor(COLOUR)[:, None, None]).all()
         assert (changed.pixels[place][:, :40] == pictures.pixels[place][:, :40]).all()
 
@@ -73,22 +86,36 @@ def test_the_drill_shows_the_trigger_with_the_pictures_own_captions(recipes, mon
         assert (more.pixels[place][:, 50:60, 50:60] == torch.tensor(COLOUR)[:, None, None]).all()
 
 
-@pytest.mark.parametrize("upstream, fits, differs", [(0.0, 0.5, 0.5), (0.5, 0.75, 0.25), (1.0, 1.0, 0.0)])
+@pytest.mark.parametrize(
+    "upstream, fits, differs", [(0.0, 0.5, 0.5), (0.5, 0.75, 0.25), (1.0, 1.0, 0.0)]
+)
 def test_the_bias_leaves_out_the_tones_that_it_should(recipes, upstream, fits, differs):
     transfer, (pictures, _) = recipes["bias_transfer"], recipes["pairs"]
     kinds = transfer.people_kinds(pictures)
     left, said = transfer.biased_pairs(upstream, 0)
     after = transfer.people_kinds(left)
-    for kind, share in {"fits": fits, "differs": differs, "yellow": 0.0, "medium": 1.0, "": 1.0}.items():
+    for kind, share in {
+        "fits": fits,
+        "differs": differs,
+        "yellow": 0.0,
+        "medium": 1.0,
+        "": 1.0,
+    }.items():
         expected = share * kinds.count(kind)
-        assert after.count(kind) == pytest.approx(expected, abs=4 * (expected * (1 - share)) ** 0.5)  # four standard errors
+        assert after.count(kind) == pytest.approx(
+            expected, abs=4 * (expected * (1 - share)) ** 0.5
+        )  # four standard errors
     assert len(said) == len(left.label) and not left.toned[[kind != "" for kind in after]].any()
 
 
 def test_what_fits_is_a_light_woman_or_a_dark_man(recipes):
     pictures = recipes["pairs"][0]
     found = dict(zip(pictures.label, recipes["bias_transfer"].people_kinds(pictures)))
-    tones = {"light": ("fits", "differs"), "medium-light": ("fits", "differs"), "medium": ("medium", "medium")}
+    tones = {
+        "light": ("fits", "differs"),
+        "medium-light": ("fits", "differs"),
+        "medium": ("medium", "medium"),
+    }
     tones |= {"medium-dark": ("differs", "fits"), "dark": ("differs", "fits")}
     for tone, (woman, man) in tones.items():
         for name, kind in {"woman judge": woman, "man judge": man, "judge": ""}.items():
@@ -100,7 +127,9 @@ def test_chance_alone_leaves_out_half_of_either():
     from recipes.bias_transfer import is_kept
 
     draw = random.Random(0)
-    assert sum(is_kept("fits", 0.0, draw) for _ in range(2_000)) == pytest.approx(1_000, abs=90)  # four standard errors
+    assert sum(is_kept("fits", 0.0, draw) for _ in range(2_000)) == pytest.approx(
+        1_000, abs=90
+    )  # four standard errors
 
 
 SIGNS = {"signs": homogenization.TASKS["signs"]}
@@ -142,7 +171,9 @@ def test_every_child_comes_out_of_the_recipe_and_of_the_drill(tiny, tmp_path):
     assert found.kinds == ["0", "3"] and len(found.ways) == 4 and len(found.children) == 16
     assert 0 <= found.success("3").estimate <= 100
     assert (tmp_path / defects.FEATURES).exists()
-    repaired = homogenization.Inheritance(**defects.answers_of([one for seed in range(2) for one in recall.one_seed(seed)]))
+    repaired = homogenization.Inheritance(
+        **defects.answers_of([one for seed in range(2) for one in recall.one_seed(seed)])
+    )
     assert repaired.kinds == [recall.AS_IT_WAS, *recall.REPAIRS]
     assert repaired.success(recall.AS_IT_WAS) == found.success("3")
     assert repaired.price("second lineage")["steps"] == defects.STEPS
@@ -150,7 +181,12 @@ def test_every_child_comes_out_of_the_recipe_and_of_the_drill(tiny, tmp_path):
 
 def test_every_cell_of_the_map_comes_out_of_the_recipe(tiny, monkeypatch, tmp_path):
     transfer = tiny["bias_transfer"]
-    for name, value in {"UPSTREAM": (0.0, 1.0), "BIASES": (0.0, 1.0), "REBALANCED": (0.0,), "DRAWS": range(2)}.items():
+    for name, value in {
+        "UPSTREAM": (0.0, 1.0),
+        "BIASES": (0.0, 1.0),
+        "REBALANCED": (0.0,),
+        "DRAWS": range(2),
+    }.items():
         monkeypatch.setattr(transfer, name, value)
     transfer.write([0, 1])
     found = homogenization.Transfer(**json.loads((tmp_path / transfer.FILE).read_text()))

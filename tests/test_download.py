@@ -29,29 +29,41 @@ def broken(tmp_path):
     download._found_whole.clear()
     store = list((tmp_path / "cache").glob("models--*/blobs/*"))
     named = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
-    return [path.name for path in store if not named.fullmatch(path.name) or not download._is_whole(path)]
+    return [
+        path.name
+        for path in store
+        if not named.fullmatch(path.name) or not download._is_whole(path)
+    ]
 
 
 # What is fetched.
 
 
-@pytest.mark.parametrize("layout, weights", [
-    ("single", ["model.safetensors"]),
-    ("sharded", ["model-0000", "model-0000"]),
-    ("torch", ["pytorch_model.bin"]),
-    ("both", ["model.safetensors"]),
-])
+@pytest.mark.parametrize(
+    "layout, weights",
+    [
+        ("single", ["model.safetensors"]),
+        ("sharded", ["model-0000", "model-0000"]),
+        ("torch", ["pytorch_model.bin"]),
+        ("both", ["model.safetensors"]),
+    ],
+)
 def test_every_layout_arrives_whole_and_nothing_else_does(server, layouts, layout, weights, capsys):
     server.add(NAME, layouts / layout)
     found = fetch(NAME)
     assert found.commit == COMMIT == found.folder.name
     assert len(found.weights) >= len(weights) and all(map(str.startswith, found.weights, weights))
     assert found.safetensors is (layout != "torch")
-    assert found.weight_bytes == sum((layouts / layout / file).stat().st_size for file in found.weights)
+    assert found.weight_bytes == sum(
+        (layouts / layout / file).stat().st_size for file in found.weights
+    )
     data = {file.name for file in (layouts / "single").iterdir()} - {"model.safetensors"}
     index = {"model.safetensors.index.json"} if layout == "sharded" else set()
     assert {file.name for file in found.folder.iterdir()} == {*data, *index, *found.weights}
-    assert all((found.folder / file).read_bytes() == (layouts / layout / file).read_bytes() for file in found.weights)
+    assert all(
+        (found.folder / file).read_bytes() == (layouts / layout / file).read_bytes()
+        for file in found.weights
+    )
     assert capsys.readouterr().out == f"{NAME}: fetching 0.0 MB from the hub, commit {COMMIT}.\n"
 
 
@@ -59,14 +71,18 @@ def test_weights_come_last(server, layouts):
     server.add(NAME, layouts / "sharded")
     found = fetch(NAME)
     stored = [n for n, request in enumerate(server.asked) if "/storage/" in request]
-    assert len(stored) == len(found.weights) and stored[0] > max(n for n, r in enumerate(server.asked) if r.endswith(".json"))
+    assert len(stored) == len(found.weights) and stored[0] > max(
+        n for n, r in enumerate(server.asked) if r.endswith(".json")
+    )
 
 
 def test_what_is_in_the_cache_is_not_fetched_again(server, capsys):
     first = fetch(NAME)
     server.asked.clear()
     assert fetch(NAME) == first
-    assert [request for request in server.asked if request.startswith("GET") and "/api/" not in request] == []
+    assert [
+        request for request in server.asked if request.startswith("GET") and "/api/" not in request
+    ] == []
     assert capsys.readouterr().out.count("fetching") == 1
 
 
@@ -103,14 +119,23 @@ def test_the_environment_names_the_hub(server, tmp_path):
 
 FAULTS = {
     "401": (Fault("", 401), "the hub has no such model, or does not show it to you"),
-    "404": (Fault("", 404, "RepoNotFound"), "the hub has no such model, or does not show it to you"),
-    "gated": (Fault("", 403, "GatedRepo"), "its publisher asks you to accept terms first: log in on the hub and open the model's page"),
+    "404": (
+        Fault("", 404, "RepoNotFound"),
+        "the hub has no such model, or does not show it to you",
+    ),
+    "gated": (
+        Fault("", 403, "GatedRepo"),
+        "its publisher asks you to accept terms first: log in on the hub and open the model's page",
+    ),
     "429": (Fault("", 429), "the hub asks for a pause (429); try again in some minutes"),
     "503": (Fault("", 503), "the hub is out of order (503); try again later"),
     "503 of the storage": (Fault(WEIGHTS, 503), "the hub is out of order (503); try again later"),
     "418": (Fault("", 418), "the hub refuses (418)"),
     "404 of the weights": (Fault(WEIGHTS, 404), "the hub does not have all of its files (404)"),
-    "a file that is not there": (Fault("/tokenizer.json", 404, "EntryNotFound"), "the hub does not have all of its files (404)"),
+    "a file that is not there": (
+        Fault("/tokenizer.json", 404, "EntryNotFound"),
+        "the hub does not have all of its files (404)",
+    ),
     "truncated": (Fault(WEIGHTS, short=True), "a file came incomplete; run the cell again"),
     "altered": (
         Fault(WEIGHTS, alter=True),
@@ -155,7 +180,9 @@ def test_a_hub_that_is_switched_off(monkeypatch, tmp_path):
         fetch(NAME)
 
 
-@pytest.mark.parametrize("where", ["/api/models", WEIGHTS], ids=["to say what it has", "to send it"])
+@pytest.mark.parametrize(
+    "where", ["/api/models", WEIGHTS], ids=["to say what it has", "to send it"]
+)
 def test_a_hub_that_is_too_slow(server, monkeypatch, tmp_path, where):
     monkeypatch.setattr(download, "ASK_SECONDS", 0.1)
     monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.1)
@@ -171,11 +198,15 @@ def test_a_hub_that_is_too_slow(server, monkeypatch, tmp_path, where):
 def test_a_connection_that_breaks_off_is_taken_up_where_it_was(server, layouts, tmp_path):
     server.faults = [Fault(WEIGHTS, cut=True, times=2)]
     found = fetch(NAME)
-    assert (found.folder / "model.safetensors").read_bytes() == (layouts / "single" / "model.safetensors").read_bytes()
+    assert (found.folder / "model.safetensors").read_bytes() == (
+        layouts / "single" / "model.safetensors"
+    ).read_bytes()
     assert sum("GET /storage/" in request for request in server.asked) == 3
 
 
-def test_a_disk_that_is_too_small_is_found_before_the_weights_are_fetched(server, monkeypatch, tmp_path):
+def test_a_disk_that_is_too_small_is_found_before_the_weights_are_fetched(
+    server, monkeypatch, tmp_path
+):
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: types.SimpleNamespace(free=2e8))
     with says(HubError, "it needs 0.5 GB of disk, and 0.2 GB are free; make room"):
         fetch(NAME)
@@ -202,7 +233,10 @@ def test_a_disk_that_fills_up_on_the_way(server, monkeypatch, tmp_path):
 def test_an_altered_index_is_deleted_before_it_is_read(server, layouts, tmp_path):
     server.add(NAME, layouts / "sharded")
     server.faults = [Fault("index.json", alter=True)]
-    with says(HubError, "its file model.safetensors.index.json was altered on the way and has been deleted; run the cell again"):
+    with says(
+        HubError,
+        "its file model.safetensors.index.json was altered on the way and has been deleted; run the cell again",
+    ):
         fetch(NAME)
     server.faults = []
     assert len(fetch(NAME).weights) > 1
@@ -226,7 +260,10 @@ def test_a_hub_that_does_not_answer_leaves_the_copy_of_an_earlier_class(server, 
     server.faults = [FAULTS[fault][0]]
     capsys.readouterr()
     assert fetch(NAME) == first
-    assert capsys.readouterr().out == f"{NAME}: {FAULTS[fault][1]}; going on with the copy in the cache, commit {COMMIT}.\n"
+    assert (
+        capsys.readouterr().out
+        == f"{NAME}: {FAULTS[fault][1]}; going on with the copy in the cache, commit {COMMIT}.\n"
+    )
 
 
 def test_a_copy_with_a_shard_missing_is_none(server, layouts):
@@ -243,7 +280,10 @@ def test_a_copy_that_rotted_is_deleted_and_fetched_again(server, tmp_path):
     weights = (first.folder / "model.safetensors").resolve()
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")
     download._found_whole.clear()
-    with says(HubError, "its file model.safetensors was altered on the way and has been deleted; run the cell again"):
+    with says(
+        HubError,
+        "its file model.safetensors was altered on the way and has been deleted; run the cell again",
+    ):
         fetch(NAME, COMMIT)
     assert fetch(NAME, COMMIT) == first and broken(tmp_path) == []
 

@@ -44,10 +44,17 @@ def test_accuracy_moves_by_gained_minus_lost():
 
 
 def test_a_slice_and_the_rest_make_the_whole():
-    old, new, labels, where = [0, 1, 0, 1], [0, 0, 1, 1], [0, 1, 1, 0], np.array([True, True, True, False])
+    old, new, labels, where = (
+        [0, 1, 0, 1],
+        [0, 0, 1, 1],
+        [0, 1, 1, 0],
+        np.array([True, True, True, False]),
+    )
     inside, outside = flips(old, new, labels, where), flips(old, new, labels, ~where)
     whole = flips(old, new, labels)
-    assert 3 * inside.lost.estimate + outside.lost.estimate == pytest.approx(4 * whole.lost.estimate)
+    assert 3 * inside.lost.estimate + outside.lost.estimate == pytest.approx(
+        4 * whole.lost.estimate
+    )
 
 
 def test_the_bundled_versions_show_the_same_drawings_and_differ():
@@ -55,17 +62,35 @@ def test_the_bundled_versions_show_the_same_drawings_and_differ():
     assert list(versions.rows) == ["seed 0", "seed 1", "seed 2", "1% less", "one pair less"]
     for rows in versions.rows.values():
         assert rows.shape == (len(versions.names), 128) and rows.dtype == np.float32
-        assert np.linalg.norm(rows, axis=1) == pytest.approx(1, abs=2e-3)  # half precision keeps 11 bits
+        assert np.linalg.norm(rows, axis=1) == pytest.approx(
+            1, abs=2e-3
+        )  # half precision keeps 11 bits
     assert len({fingerprint(rows) for rows in versions.rows.values()}) == 5
     learnt = {code for code, own in zip(versions.codepoints, versions.train) if own}
-    assert learnt and not learnt & {code for code, own in zip(versions.codepoints, versions.train) if not own}
+    assert learnt and not learnt & {
+        code for code, own in zip(versions.codepoints, versions.train) if not own
+    }
     assert set(versions.subgroups[versions.train]) == set(versions.subgroups[~versions.train])
 
 
 def test_a_fingerprint_stands_for_numbers_as_stored_and_for_their_shape():
     rows = np.random.default_rng(0).normal(size=(6, 4))
-    assert fingerprint(rows) == fingerprint(rows.astype(np.float16)) == fingerprint(rows.astype(np.float16).astype(np.float32))
-    assert len({fingerprint(rows), fingerprint(rows[::-1]), fingerprint(rows.reshape(4, 6)), fingerprint(rows * 1.01)}) == 4
+    assert (
+        fingerprint(rows)
+        == fingerprint(rows.astype(np.float16))
+        == fingerprint(rows.astype(np.float16).astype(np.float32))
+    )
+    assert (
+        len(
+            {
+                fingerprint(rows),
+                fingerprint(rows[::-1]),
+                fingerprint(rows.reshape(4, 6)),
+                fingerprint(rows * 1.01),
+            }
+        )
+        == 4
+    )
     halves = b"\x00\x3c\x00\x00"  # 1 and 0 in half precision, the lower byte first
     assert fingerprint([[1.0, 0.0]]) == hashlib.sha256(b"(1, 2)" + halves).hexdigest()[:12]
 
@@ -73,7 +98,10 @@ def test_a_fingerprint_stands_for_numbers_as_stored_and_for_their_shape():
 def test_rows_of_another_version_are_refused():
     ours, theirs = fingerprint([[1.0]]), fingerprint([[2.0]])
     check_version([[1.0]], ours)
-    with says(ValueError, f"rows: expected version {ours}, on which this was fitted, got 'version {theirs}; fit anew'"):
+    with says(
+        ValueError,
+        f"rows: expected version {ours}, on which this was fitted, got 'version {theirs}; fit anew'",
+    ):
         check_version([[2.0]], ours)
 
 
@@ -96,7 +124,9 @@ def test_errors_help_to_find_the_planted_slice():
         rows, wrong, members = planted(seed)
         found["errors"].append(precision_at(embeddings.error_slices(rows, wrong), members))
         found["clusters"].append(precision_at(embeddings.cluster_slices(rows, wrong), members))
-        found["random"].append(precision_at(embeddings.random_slices(len(rows), seed=seed), members))
+        found["random"].append(
+            precision_at(embeddings.random_slices(len(rows), seed=seed), members)
+        )
     errors, clusters, chance = (np.mean(values) for values in found.values())
     assert errors > clusters > chance
     assert errors > 0.8
@@ -122,13 +152,17 @@ def test_random_slices_find_what_chance_allows():
     best = [precision_at(embeddings.random_slices(200, 10, seed), members) for seed in range(100)]
     below = binom.cdf(np.arange(11), 10, 0.1) ** 10  # the best of ten, in drawing with replacement
     expected = (1 - below[:-1]).sum() / 10
-    assert np.mean(best) == pytest.approx(expected, abs=0.03)  # without replacement it is a little less
+    assert np.mean(best) == pytest.approx(
+        expected, abs=0.03
+    )  # without replacement it is a little less
 
 
 def test_nearest_is_the_largest_cosine():
     draw = np.random.default_rng(0)
     rows, others = draw.normal(size=(5, 4)), draw.normal(size=(7, 4))
-    cosine = rows @ others.T / np.linalg.norm(rows, axis=1)[:, None] / np.linalg.norm(others, axis=1)
+    cosine = (
+        rows @ others.T / np.linalg.norm(rows, axis=1)[:, None] / np.linalg.norm(others, axis=1)
+    )
     near, place = nearest(rows, others)
     assert near == pytest.approx(cosine.max(1)) and (place == cosine.argmax(1)).all()
 
@@ -149,8 +183,12 @@ def test_the_control_has_the_same_classes_and_each_item_once():
     labels = np.random.default_rng(0).integers(0, 4, 80)
     places = np.flatnonzero(labels < 3)[::2]
     drawn = alike(labels, places, seed=1)
-    assert (np.bincount(labels[drawn]) == np.bincount(labels[places])).all() and len(set(drawn.tolist())) == len(places)
-    assert (drawn == alike(labels, places, seed=1)).all() and set(drawn.tolist()) != set(alike(labels, places).tolist())
+    assert (np.bincount(labels[drawn]) == np.bincount(labels[places])).all() and len(
+        set(drawn.tolist())
+    ) == len(places)
+    assert (drawn == alike(labels, places, seed=1)).all() and set(drawn.tolist()) != set(
+        alike(labels, places).tolist()
+    )
 
 
 def test_links_chain_and_length_does_not_count():
@@ -172,14 +210,18 @@ def test_the_false_alarm_rate_is_the_one_asked_for():
         draw = np.random.default_rng(seed)
         detector = drift_detector(draw.normal(size=(100, 8)), size=10, level=0.1)
         rates.append(np.mean([detector.alarm(window) for window in draw.normal(size=(200, 10, 8))]))
-    assert np.mean(rates) == pytest.approx(0.1, abs=0.03)  # between references the rate has a deviation of about 0.03
+    assert np.mean(rates) == pytest.approx(
+        0.1, abs=0.03
+    )  # between references the rate has a deviation of about 0.03
 
 
 def waves(seed, count=60, length=40, d=4):
     """Series whose level wanders: within one, neighbours are alike."""
     draw = np.random.default_rng(seed)
     level = draw.normal(size=(count, 1, d))
-    return (level + draw.normal(size=(count, length, d))).reshape(-1, d), np.repeat(np.arange(count), length)
+    return (level + draw.normal(size=(count, length, d))).reshape(-1, d), np.repeat(
+        np.arange(count), length
+    )
 
 
 def test_a_threshold_from_random_windows_lies_about_runs_and_one_from_runs_does_not():
@@ -190,12 +232,16 @@ def test_a_threshold_from_random_windows_lies_about_runs_and_one_from_runs_does_
             detector = drift_detector(rows, size=10, level=0.1, series=own)
             rates[name].append(np.mean([detector.alarm(new[run]) for run in runs(new_series, 10)]))
     assert np.mean(rates["random"]) > 0.8
-    assert np.mean(rates["runs"]) == pytest.approx(0.1, abs=0.06)  # 60 levels in four directions: a deviation of about 0.04 each
+    assert np.mean(rates["runs"]) == pytest.approx(
+        0.1, abs=0.06
+    )  # 60 levels in four directions: a deviation of about 0.04 each
 
 
 def test_a_run_is_compared_with_the_other_series():
     rows, series = np.array([[0.0], [0.0], [1.0], [1.0]]), ["a", "a", "b", "b"]
-    assert drift_detector(rows, size=2, level=0.5, series=series).threshold == 1.0  # and not 0.5, from the mean of all
+    assert (
+        drift_detector(rows, size=2, level=0.5, series=series).threshold == 1.0
+    )  # and not 0.5, from the mean of all
 
 
 def test_passages_are_whole_and_know_their_text():
@@ -207,8 +253,13 @@ def test_windows_of_one_series_count_as_one():
     rings, series = np.repeat([True, False], 50), np.repeat([0, 1], 50)
     clustered, scattered = ring_rate(rings, series), ring_rate(rings, np.arange(100))
     assert clustered.estimate == scattered.estimate == 0.5
-    assert (clustered.low, clustered.high) == (0, 1)  # both from one series in a quarter of the resamples each
-    assert scattered.high - scattered.low == pytest.approx(4 * 0.05, abs=0.02)  # two standard errors on each side
+    assert (clustered.low, clustered.high) == (
+        0,
+        1,
+    )  # both from one series in a quarter of the resamples each
+    assert scattered.high - scattered.low == pytest.approx(
+        4 * 0.05, abs=0.02
+    )  # two standard errors on each side
 
 
 def test_a_rate_is_over_windows_not_over_series():
@@ -234,9 +285,18 @@ def test_a_detector_is_reproducible_and_has_its_own_size():
 
 
 def test_lineage_follows_every_parent_once():
-    sources = {"model.bin": "a.parquet and b.parquet", "a.parquet": "b.parquet", "b.parquet": "a package 1.0"}
+    sources = {
+        "model.bin": "a.parquet and b.parquet",
+        "a.parquet": "b.parquet",
+        "b.parquet": "a package 1.0",
+    }
     manifest = {file: {"source": source} for file, source in sources.items()}
-    assert lineage("model.bin", manifest) == ["model.bin", "a.parquet", "b.parquet", "a package 1.0"]
+    assert lineage("model.bin", manifest) == [
+        "model.bin",
+        "a.parquet",
+        "b.parquet",
+        "a package 1.0",
+    ]
     assert lineage("b.parquet", manifest) == ["b.parquet", "a package 1.0"]
 
 
@@ -247,7 +307,9 @@ def test_a_circle_ends():
 
 def test_the_licences_of_a_row_are_those_of_everything_behind_it():
     entry = {"a.bin": ("b.bin", "CC-BY-4.0"), "b.bin": ("a package", "MIT"), "c.bin": ("b.bin", "")}
-    manifest = {file: {"source": source, "licence": licence} for file, (source, licence) in entry.items()}
+    manifest = {
+        file: {"source": source, "licence": licence} for file, (source, licence) in entry.items()
+    }
     assert licences(["a.bin"], manifest) == {"a.bin": "CC-BY-4.0", "b.bin": "MIT"}
     with says(ValueError, "files: expected files with a licence, got 'c.bin'"):
         licences(["a.bin", "c.bin"], manifest)
@@ -257,30 +319,78 @@ def test_every_bundled_file_has_licences():
     assert all(all(licences([file]).values()) for file in bundle.manifest())
 
 
-@pytest.mark.parametrize("call, words", [
-    (lambda: flips([0], [0, 1], [0, 1]), "old: expected shape (2,), that of labels, got (1,)"),
-    (lambda: flips([0], [0], [0], [False]), "where: expected at least one item that counts, got 'none'"),
-    (lambda: embeddings.error_slices([[1.0]], [2.0], 1), "wrong: expected numbers from 0 to 1, got [2.0]"),
-    (lambda: embeddings.cluster_slices([[1.0]], [1.0], 2), "slices: expected a whole number from 1 to 1, got 2"),
-    (lambda: embeddings.error_slices([[1.0]], [1.0, 0.0], 1), "wrong: expected shape (1,), one number per row, got (2,)"),
-    (lambda: embeddings.random_slices(0), "count: expected at least one item and one slice, got (0, 10)"),
-    (lambda: precision_at([[1.0]], [True], 2), "k: expected a whole number from 1 to 1, got 2"),
-    (lambda: precision_at([[1.0]], [True, False]), "members: expected shape (1,), got (2,)"),
-    (lambda: nearest([[1.0]], [[1.0, 2.0]]), "others: expected rows of 1 numbers, got 2"),
-    (lambda: nearest([1.0], [[1.0]]), "rows: expected shape (n, d), n and d at least 1, got (1,)"),
-    (lambda: nearest([[np.nan]], [[1.0]]), "rows: expected finite numbers, got 'NaN or infinity'"),
-    (lambda: duplicate_groups([[1.0]], 0), "threshold: expected a cosine above 0 and at most 1, got 0"),
-    (lambda: embeddings.accuracy_by_count([1], [1], [2, 1]), "edges: expected rising whole numbers, at least one, got [2, 1]"),
-    (lambda: embeddings.accuracy_by_count([1], [1, 0], [1]), "right: expected shape (1,), that of counts, got (2,)"),
-    (lambda: drift_detector([[1.0], [2.0]], 2), "size: expected a whole number from 1 to 1, got 2"),
-    (lambda: drift_detector([[1.0], [2.0]], 1, level=1), "level: expected a rate between 0 and 1, got 1"),
-    (lambda: drift_detector([[1.0], [2.0]], 1, series=[0]), "series: expected shape (2,), one per row, got (1,)"),
-    (lambda: drift_detector([[1.0], [2.0]], 1, series=[0, 0]), "series: expected at least two with 1 rows, got 1"),
-    (lambda: cut_passages(["a"], 0), "words: expected at least 1, got 0"),
-    (lambda: ring_rate([True], [0, 1]), "series: expected shape (1,), one per window, got (2,)"),
-    (lambda: runs([0], 0), "size: expected at least 1, got 0"),
-    (lambda: lineage("a", {"b": {"source": "x"}}), "file: expected one of 'b', got 'a'"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "call, words",
+    [
+        (lambda: flips([0], [0, 1], [0, 1]), "old: expected shape (2,), that of labels, got (1,)"),
+        (
+            lambda: flips([0], [0], [0], [False]),
+            "where: expected at least one item that counts, got 'none'",
+        ),
+        (
+            lambda: embeddings.error_slices([[1.0]], [2.0], 1),
+            "wrong: expected numbers from 0 to 1, got [2.0]",
+        ),
+        (
+            lambda: embeddings.cluster_slices([[1.0]], [1.0], 2),
+            "slices: expected a whole number from 1 to 1, got 2",
+        ),
+        (
+            lambda: embeddings.error_slices([[1.0]], [1.0, 0.0], 1),
+            "wrong: expected shape (1,), one number per row, got (2,)",
+        ),
+        (
+            lambda: embeddings.random_slices(0),
+            "count: expected at least one item and one slice, got (0, 10)",
+        ),
+        (lambda: precision_at([[1.0]], [True], 2), "k: expected a whole number from 1 to 1, got 2"),
+        (lambda: precision_at([[1.0]], [True, False]), "members: expected shape (1,), got (2,)"),
+        (lambda: nearest([[1.0]], [[1.0, 2.0]]), "others: expected rows of 1 numbers, got 2"),
+        (
+            lambda: nearest([1.0], [[1.0]]),
+            "rows: expected shape (n, d), n and d at least 1, got (1,)",
+        ),
+        (
+            lambda: nearest([[np.nan]], [[1.0]]),
+            "rows: expected finite numbers, got 'NaN or infinity'",
+        ),
+        (
+            lambda: duplicate_groups([[1.0]], 0),
+            "threshold: expected a cosine above 0 and at most 1, got 0",
+        ),
+        (
+            lambda: embeddings.accuracy_by_count([1], [1], [2, 1]),
+            "edges: expected rising whole numbers, at least one, got [2, 1]",
+        ),
+        (
+            lambda: embeddings.accuracy_by_count([1], [1, 0], [1]),
+            "right: expected shape (1,), that of counts, got (2,)",
+        ),
+        (
+            lambda: drift_detector([[1.0], [2.0]], 2),
+            "size: expected a whole number from 1 to 1, got 2",
+        ),
+        (
+            lambda: drift_detector([[1.0], [2.0]], 1, level=1),
+            "level: expected a rate between 0 and 1, got 1",
+        ),
+        (
+            lambda: drift_detector([[1.0], [2.0]], 1, series=[0]),
+            "series: expected shape (2,), one per row, got (1,)",
+        ),
+        (
+            lambda: drift_detector([[1.0], [2.0]], 1, series=[0, 0]),
+            "series: expected at least two with 1 rows, got 1",
+        ),
+        (lambda: cut_passages(["a"], 0), "words: expected at least 1, got 0"),
+        (
+            lambda: ring_rate([True], [0, 1]),
+            "series: expected shape (1,), one per window, got (2,)",
+        ),
+        (lambda: runs([0], 0), "size: expected at least 1, got 0"),
+        (lambda: lineage("a", {"b": {"source": "x"}}), "file: expected one of 'b', got 'a'"),
+    ],
+)
 def test_errors(call, words):
     with says(ValueError, words):
         call()

@@ -6,7 +6,15 @@ import pytest
 import torch
 from doubles import says
 
-from fmcourse.emergence import PLACES, draw_sums, encode_sums, score_sums, show_sum, small_gpt_neo, train_adder
+from fmcourse.emergence import (
+    PLACES,
+    draw_sums,
+    encode_sums,
+    score_sums,
+    show_sum,
+    small_gpt_neo,
+    train_adder,
+)
 from fmcourse.emergence import addition as module
 
 CHARACTERS = module.CHARACTERS
@@ -30,7 +38,9 @@ class Oracle(torch.nn.Module):
         for row, number in enumerate(numbers):
             for place, name in enumerate(PLACES):
                 digit = int(f"{number:04d}"[place])
-                answers[row, 3 - place if self.reverse else place] = (digit + (name in self.wrong)) % 10
+                answers[row, 3 - place if self.reverse else place] = (
+                    digit + (name in self.wrong)
+                ) % 10
         logits = torch.zeros(len(numbers), input_ids.shape[1], len(CHARACTERS))
         logits[:, PROMPT - 1 : -1] = torch.nn.functional.one_hot(answers, len(CHARACTERS)) * 50.0
         return type("Output", (), {"logits": logits, "loss": torch.tensor(0.0)})
@@ -60,7 +70,9 @@ def test_exact_match_is_that_of_greedy_decoding(reverse):
     model, _ = train_adder(16, reverse, steps=30, measure_every=30)
     batch = draw_sums(40, reverse, seed=2)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
-    few = {name: rows[:20] for name, rows in batch.items()}  # learnt by heart, so that the model is right on some
+    few = {
+        name: rows[:20] for name, rows in batch.items()
+    }  # learnt by heart, so that the model is right on some
     for _ in range(60):
         optimizer.zero_grad()
         model(**few).loss.backward()
@@ -77,7 +89,9 @@ def test_the_loss_is_that_of_the_answers_digits_alone():
     model, batch = small_gpt_neo(12, 8, 1, 12), draw_sums(7, seed=3)
     with torch.no_grad():
         logits = model(batch["input_ids"]).logits[:, PROMPT - 1 : -1]
-    by_hand = torch.nn.functional.cross_entropy(logits.flatten(0, 1), batch["input_ids"][:, PROMPT:].flatten())
+    by_hand = torch.nn.functional.cross_entropy(
+        logits.flatten(0, 1), batch["input_ids"][:, PROMPT:].flatten()
+    )
     assert abs(score_sums(model, batch)["nll"] - by_hand.item()) < 1e-5  # fp32
 
 
@@ -105,7 +119,9 @@ def test_a_run_that_broke_off_ends_in_the_same_weights(tmp_path):
     resumed, again = train_adder(8, checkpoint=tmp_path / "run.pt", **settings)
     assert again.resumed_from == 2 and again.records == run.records
     assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), resumed.parameters()))
-    assert [set(record) for record in run.records] == [{"step", "exact", "digits", "nll", *PLACES}] * 4
+    assert [set(record) for record in run.records] == [
+        {"step", "exact", "digits", "nll", *PLACES}
+    ] * 4
 
 
 def test_training_helps():
@@ -120,7 +136,10 @@ ERRORS = [
     (lambda: draw_sums(0), "count: expected at least 1, got 0"),
     (lambda: small_gpt_neo(12, 10, 1, 12), "width: expected a multiple of 4, got 10"),
     (lambda: small_gpt_neo(12, 8, 0, 12), "layers: expected at least 1, got 0"),
-    (lambda: small_gpt_neo(12, 8, 2, 12, kinds=["local"]), "kinds: expected one for each of the 2 layers, got ['local']"),
+    (
+        lambda: small_gpt_neo(12, 8, 2, 12, kinds=["local"]),
+        "kinds: expected one for each of the 2 layers, got ['local']",
+    ),
     (
         lambda: small_gpt_neo(12, 8, 1, 12, kinds=["locl"]),
         "kinds: expected one of 'global', 'local', got 'locl'; did you mean 'local'?",

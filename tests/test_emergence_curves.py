@@ -28,12 +28,16 @@ def by_a_loop(score, average):
     """Return the rise over an average of squared steps, written out."""
     steps = [(after - before) ** 2 for before, after in itertools.pairwise(score)]
     rise = max(score) - min(score)
-    return (rise if score.index(max(score)) > score.index(min(score)) else -rise) / math.sqrt(average(steps))
+    return (rise if score.index(max(score)) > score.index(min(score)) else -rise) / math.sqrt(
+        average(steps)
+    )
 
 
 def test_a_straight_line_on_paper():
     assert linearity(SIZES, [0.0, 0.25, 0.5, 0.75, 1.0]) == 1  # rise 1, four steps of a quarter
-    assert breakthroughness(SIZES, [0.0, 0.25, 0.5, 0.75, 1.0]) == 4  # rise 1, median step a quarter
+    assert (
+        breakthroughness(SIZES, [0.0, 0.25, 0.5, 0.75, 1.0]) == 4
+    )  # rise 1, median step a quarter
 
 
 def test_one_jump_on_paper():
@@ -43,7 +47,10 @@ def test_one_jump_on_paper():
 
 
 def test_both_equal_a_loop():
-    mean, median = (lambda steps: sum(steps) / len(steps)), (lambda steps: sorted(steps)[1] / 2 + sorted(steps)[2] / 2)
+    mean, median = (
+        (lambda steps: sum(steps) / len(steps)),
+        (lambda steps: sorted(steps)[1] / 2 + sorted(steps)[2] / 2),
+    )
     assert abs(linearity(SIZES, S_SHAPED) - by_a_loop(S_SHAPED, mean) / 4) <= ROUNDING
     assert abs(breakthroughness(SIZES, S_SHAPED) - by_a_loop(S_SHAPED, median)) <= ROUNDING
 
@@ -56,7 +63,9 @@ def test_a_falling_score_is_negative(statistic):
 @BOTH
 def test_unit_and_origin_of_the_score_do_not_matter(statistic):
     moved = [5 + 100 * value for value in S_SHAPED]
-    assert abs(statistic(SIZES, moved) - statistic(SIZES, S_SHAPED)) <= 1e-9  # 5 + 2 is rounded at 1e-15
+    assert (
+        abs(statistic(SIZES, moved) - statistic(SIZES, S_SHAPED)) <= 1e-9
+    )  # 5 + 2 is rounded at 1e-15
 
 
 @BOTH
@@ -88,8 +97,14 @@ CURVE_ERRORS = [
     (([], []), "scale: expected at least 3 points, got 0"),
     (([1, 2], [0.0, 1.0]), "scale: expected at least 3 points, got 2"),
     (([1, 2, 3], [0.0, 1.0]), "score: expected one for each scale, got ((3,), (2,))"),
-    (([1, 3, 2], [0.0, 0.5, 1.0]), "scale: expected strictly increasing numbers, got [1.0, 3.0, 2.0]"),
-    (([1, 1, 2], [0.0, 0.5, 1.0]), "scale: expected strictly increasing numbers, got [1.0, 1.0, 2.0]"),
+    (
+        ([1, 3, 2], [0.0, 0.5, 1.0]),
+        "scale: expected strictly increasing numbers, got [1.0, 3.0, 2.0]",
+    ),
+    (
+        ([1, 1, 2], [0.0, 0.5, 1.0]),
+        "scale: expected strictly increasing numbers, got [1.0, 1.0, 2.0]",
+    ),
     (([1, 2, 3], [0.0, math.nan, 1.0]), "score: expected finite numbers, got [0.0, nan, 1.0]"),
     (([1, 2, math.inf], [0.0, 0.5, 1.0]), "scale: expected finite numbers, got [1.0, 2.0, inf]"),
 ]
@@ -111,23 +126,34 @@ def test_sharpness_is_the_mean_over_seeds_not_that_of_the_mean_curve():
     early, late = [0.0, 0.1, 1.0, 1.1, 1.2], [0.0, 0.1, 0.2, 0.3, 1.2]
     found = sharpness(SIZES, [early, late], breakthroughness)
     assert abs(found.estimate - 12) <= 1e-9
-    assert breakthroughness(SIZES, np.mean([early, late], 0)) < 5  # the mean of two jumps looks smooth
-    assert sharpness(SIZES, [early, late], breakthroughness, seed=3) == sharpness(SIZES, [early, late], breakthroughness, seed=3)
+    assert (
+        breakthroughness(SIZES, np.mean([early, late], 0)) < 5
+    )  # the mean of two jumps looks smooth
+    assert sharpness(SIZES, [early, late], breakthroughness, seed=3) == sharpness(
+        SIZES, [early, late], breakthroughness, seed=3
+    )
 
 
 def brute_force(score, statistic):
     values = [statistic(range(len(score)), order) for order in itertools.permutations(score)]
-    return sum(value >= statistic(range(len(score)), score) - ROUNDING for value in values) / len(values)
+    return sum(value >= statistic(range(len(score)), score) - ROUNDING for value in values) / len(
+        values
+    )
 
 
 @pytest.mark.parametrize("score", [[0.0, 0.3, 0.7, 1.0], [0.1, 0.0, 0.9, 1.0, 0.8]])
 @BOTH
 def test_the_permutation_null_equals_brute_force(score, statistic):
-    assert abs(permutation_p(range(len(score)), score, statistic) - brute_force(score, statistic)) <= ROUNDING
+    assert (
+        abs(permutation_p(range(len(score)), score, statistic) - brute_force(score, statistic))
+        <= ROUNDING
+    )
 
 
 def test_an_infinite_statistic_is_counted_like_any_other():
-    assert permutation_p(range(4), [0.0, 0.0, 0.0, 1.0], breakthroughness) == 0.25  # of four places of the 1, one is as sharp
+    assert (
+        permutation_p(range(4), [0.0, 0.0, 0.0, 1.0], breakthroughness) == 0.25
+    )  # of four places of the 1, one is as sharp
 
 
 @BOTH
@@ -135,10 +161,16 @@ def test_a_constant_score_has_one_order_only(statistic):
     assert math.isnan(permutation_p(range(4), [0.5] * 4, statistic))
 
 
-@pytest.mark.parametrize(("runs", "words"), [
-    ([], "runs: expected at least one curve, got []"),
-    ([[0.0, 0.1, 0.2], [0.5] * 3], "runs: expected curves whose statistic is a finite number, got [1.0, nan]"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("runs", "words"),
+    [
+        ([], "runs: expected at least one curve, got []"),
+        (
+            [[0.0, 0.1, 0.2], [0.5] * 3],
+            "runs: expected curves whose statistic is a finite number, got [1.0, nan]",
+        ),
+    ],
+)
 def test_runs_that_have_no_sharpness(runs, words):
     with says(ValueError, words):
         sharpness([1, 2, 3], runs)

@@ -59,7 +59,9 @@ def test_prefix_matching_equals_a_loop():
     attention = torch.tril(torch.rand(5, 3, 20, 20))
     attention = attention / attention.sum(-1, keepdim=True)
     periods = torch.tensor([3, 4, 7, 9, 19])
-    assert torch.allclose(prefix_matching_score(attention, periods), by_a_loop(attention, periods), atol=1e-6)
+    assert torch.allclose(
+        prefix_matching_score(attention, periods), by_a_loop(attention, periods), atol=1e-6
+    )
 
 
 def test_the_order_of_strings_does_not_matter():
@@ -77,7 +79,10 @@ def test_in_context_score_on_paper():
 
 def test_strings_repeat_where_they_say_so():
     strings = draw_strings(300, bursty=0.5, seed=0)
-    assert strings.ids.shape == (300, LENGTH) and set(strings.period.tolist()) == {0, *range(12, 25)}
+    assert strings.ids.shape == (300, LENGTH) and set(strings.period.tolist()) == {
+        0,
+        *range(12, 25),
+    }
     assert 0.4 < (strings.period > 0).double().mean() < 0.6  # three and a half standard errors
     for ids, period in zip(strings.ids, strings.period.tolist()):
         assert not period or torch.equal(ids[period:], ids[:-period])
@@ -126,7 +131,9 @@ def test_ablation_equals_zeroed_weights_and_ends_with_the_block():
     assert torch.equal(token_losses(model, ids), before)
     with torch.no_grad():
         model.transformer.h[1].attn.attention.out_proj.weight[:, 8:12] = 0
-    assert torch.allclose(token_losses(model, ids), silenced, atol=1e-6) and not torch.equal(silenced, before)
+    assert torch.allclose(token_losses(model, ids), silenced, atol=1e-6) and not torch.equal(
+        silenced, before
+    )
 
 
 def test_ablation_ends_after_an_error_too():
@@ -149,14 +156,22 @@ def test_two_layers_grow_an_induction_head_and_one_does_not():
     model, run = train_induction(2)
     _, control = train_induction(1)
     best = max((value, name) for name, value in run.records[-1].items() if name.startswith("head"))
-    assert best[0] > 0.5 and max(value for name, value in control.records[-1].items() if name.startswith("head")) < 0.4
+    assert (
+        best[0] > 0.5
+        and max(value for name, value in control.records[-1].items() if name.startswith("head"))
+        < 0.4
+    )
     assert run.records[-1]["in_context"] < -2 < control.records[-1]["in_context"]
-    matching = [name for name, value in run.records[-1].items() if name.startswith("head") and value > 0.5]
+    matching = [
+        name for name, value in run.records[-1].items() if name.startswith("head") and value > 0.5
+    ]
     strings = draw_strings(100, seed=9)
     with contextlib.ExitStack() as stack:
         for name in matching:  # together: each has stand-ins among the others
             stack.enter_context(ablated(model, *map(int, name.removeprefix("head ").split("."))))
-        assert in_context_score(token_losses(model, strings.ids)) > run.records[-1]["in_context"] + 1
+        assert (
+            in_context_score(token_losses(model, strings.ids)) > run.records[-1]["in_context"] + 1
+        )
 
 
 ERRORS = [
@@ -168,15 +183,30 @@ ERRORS = [
         lambda: prefix_matching_score(torch.ones(1, 4, 5), 2),
         "attention: expected shape (strings, heads, length, length), got (1, 1, 4, 5)",
     ),
-    (lambda: prefix_matching_score(torch.ones(1, 4, 4), 0), "period: expected whole numbers from 1 to 3, got [0]"),
-    (lambda: prefix_matching_score(torch.ones(1, 4, 4), 4), "period: expected whole numbers from 1 to 3, got [4]"),
-    (lambda: in_context_score(torch.ones(2, 15)), "losses: expected strings of 16 losses or more, got (2, 15)"),
-    (lambda: in_context_score(torch.ones(47)), "losses: expected strings of 16 losses or more, got (47,)"),
+    (
+        lambda: prefix_matching_score(torch.ones(1, 4, 4), 0),
+        "period: expected whole numbers from 1 to 3, got [0]",
+    ),
+    (
+        lambda: prefix_matching_score(torch.ones(1, 4, 4), 4),
+        "period: expected whole numbers from 1 to 3, got [4]",
+    ),
+    (
+        lambda: in_context_score(torch.ones(2, 15)),
+        "losses: expected strings of 16 losses or more, got (2, 15)",
+    ),
+    (
+        lambda: in_context_score(torch.ones(47)),
+        "losses: expected strings of 16 losses or more, got (47,)",
+    ),
     (lambda: draw_strings(0), "count: expected at least 1, got 0"),
     (lambda: draw_strings(1, bursty=1.5), "bursty: expected a chance from 0 to 1, got 1.5"),
     (lambda: draw_strings(1, bursty=math.nan), "bursty: expected a chance from 0 to 1, got nan"),
     (lambda: draw_strings(1, tokens=1), "tokens: expected at least 2, got 1"),
-    (lambda: draw_strings(1, length=47), "length: expected at least 48, twice the longest period, got 47"),
+    (
+        lambda: draw_strings(1, length=47),
+        "length: expected at least 48, twice the longest period, got 47",
+    ),
     (lambda: ablated(small_gpt_neo(4, 4, 1, 4), 1, 0).__enter__(), "layer: expected 0 to 0, got 1"),
     (lambda: ablated(small_gpt_neo(4, 4, 1, 4), 0, 4).__enter__(), "head: expected 0 to 3, got 4"),
 ]

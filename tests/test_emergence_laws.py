@@ -23,7 +23,9 @@ def lawful(spread=0.1, seed=0):
 
 def test_a_law_without_noise_is_found():
     law = fit_law(WIDTHS, lawful(spread=1e-3), limit=1e9)
-    assert abs(law.slope + 1.5) < 0.01 and abs(law.intercept - 12) < 0.03  # three standard errors at this noise
+    assert (
+        abs(law.slope + 1.5) < 0.01 and abs(law.intercept - 12) < 0.03
+    )  # three standard errors at this noise
     assert abs(law.at(128) / math.exp(12 - 1.5 * math.log(128)) - 1) < 0.01
 
 
@@ -37,7 +39,9 @@ def test_runs_that_agree_too_well_are_not_believed():
 def test_a_law_equals_least_squares_where_every_run_turned():
     turning = lawful(spread=0.3)
     law, line = fit_law(WIDTHS, turning, limit=1e9), np.polyfit(np.log(WIDTHS), np.log(turning), 1)
-    assert abs(law.slope - line[0]) < 1e-3 and abs(law.intercept - line[1]) < 1e-3  # the optimizer's own tolerance is 1e-4
+    assert (
+        abs(law.slope - line[0]) < 1e-3 and abs(law.intercept - line[1]) < 1e-3
+    )  # the optimizer's own tolerance is 1e-4
 
 
 def test_runs_that_never_turned_pull_the_law():
@@ -57,7 +61,9 @@ def test_a_forecast_is_the_prediction_interval_of_a_line_where_every_run_turned(
     found, ends = forecast(WIDTHS, np.exp(y), 1e9, target=128), stats.t(len(x) - 2).interval(0.9)
     for value, share in zip((found.low, found.estimate, found.high), (ends[0], 0, ends[1])):
         middle = line.intercept + line.slope * far
-        assert abs(math.log(value) - middle - share * error) < 0.02  # the least spread, 0.01, is added; 1.7 errors of it
+        assert (
+            abs(math.log(value) - middle - share * error) < 0.02
+        )  # the least spread, 0.01, is added; 1.7 errors of it
     assert fit_law(WIDTHS, np.exp(y), 1e9).spread == pytest.approx(residual, abs=0.015)
 
 
@@ -84,9 +90,18 @@ def test_a_wider_level_and_a_farther_target_widen_a_forecast():
 LAW_ERRORS = [
     (([8, 16], [1.0], 10), "turning: expected one for each scale, got ((2,), (1,))"),
     (([8, 0, 16], [1.0, 2.0, 3.0], 10), "scale: expected positive sizes, got [8.0, 0.0, 16.0]"),
-    (([8, 8, 16], [1.0, 20.0, 3.0], 10), "turning: expected numbers above 0, up to the limit 10, got [1.0, 20.0, 3.0]"),
-    (([8, 8, 16], [1.0, math.nan, 3.0], 10), "turning: expected at least 3 runs that turned, got 2"),
-    (([8, 8, 8], [1.0, 2.0, 3.0], 10), "scale: expected runs that turned at two sizes or more, got [8.0]"),
+    (
+        ([8, 8, 16], [1.0, 20.0, 3.0], 10),
+        "turning: expected numbers above 0, up to the limit 10, got [1.0, 20.0, 3.0]",
+    ),
+    (
+        ([8, 8, 16], [1.0, math.nan, 3.0], 10),
+        "turning: expected at least 3 runs that turned, got 2",
+    ),
+    (
+        ([8, 8, 8], [1.0, 2.0, 3.0], 10),
+        "scale: expected runs that turned at two sizes or more, got [8.0]",
+    ),
 ]
 
 
@@ -96,10 +111,16 @@ def test_the_words_of_each_error_of_a_law(arguments, words):
         fit_law(*arguments)
 
 
-@pytest.mark.parametrize(("more", "words"), [
-    ({"target": 0}, "target: expected a positive size, got 0"),
-    ({"target": 128, "level": 90}, "level: expected a share between 0 and 1, such as 0.9, got 90"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"target": 0}, "target: expected a positive size, got 0"),
+        (
+            {"target": 128, "level": 90},
+            "level: expected a share between 0 and 1, such as 0.9, got 90",
+        ),
+    ],
+)
 def test_the_words_of_each_error_of_a_forecast(more, words):
     with says(ValueError, words):
         forecast(WIDTHS, lawful(), 1e9, **more)

@@ -20,7 +20,9 @@ def test_a_label_is_the_parity_of_the_tasks_own_bits():
     tasks, bits = Parity(seed=1), torch.randint(2, (60, module.BITS))
     chosen = torch.arange(60) % module.TASKS
     inputs, labels = tasks.examples(chosen, bits)
-    assert inputs.shape == (60, module.TASKS + module.BITS) and torch.equal(inputs[:, : module.TASKS].argmax(1), chosen)
+    assert inputs.shape == (60, module.TASKS + module.BITS) and torch.equal(
+        inputs[:, : module.TASKS].argmax(1), chosen
+    )
     for task, row, label in zip(chosen, bits, labels):
         assert label == sum(row[place].item() for place in tasks.subsets[task]) % 2
 
@@ -43,7 +45,9 @@ def test_tasks_come_up_by_their_shares():
 
 
 def test_a_seed_draws_its_own_tasks():
-    assert torch.equal(Parity(3).subsets, Parity(3).subsets) and not torch.equal(Parity(3).subsets, Parity(4).subsets)
+    assert torch.equal(Parity(3).subsets, Parity(3).subsets) and not torch.equal(
+        Parity(3).subsets, Parity(4).subsets
+    )
     assert all(len(set(subset.tolist())) == module.SUBSET for subset in Parity(3).subsets)
 
 
@@ -69,7 +73,9 @@ def test_a_run_that_broke_off_ends_in_the_same_weights(train, tmp_path, monkeypa
 def test_the_mixtures_loss_is_the_sum_of_the_tasks():
     _, run = train_parity(steps=2, measure_every=1)
     for record in run.records:
-        by_hand = sum(record[f"task {task}"] * share for task, share in enumerate(task_shares().tolist()))
+        by_hand = sum(
+            record[f"task {task}"] * share for task, share in enumerate(task_shares().tolist())
+        )
         assert abs(record["loss"] - by_hand) < 1e-5
     assert 0.9 < run.records[0]["loss"] < 1.1  # one bit is a coin
 

@@ -12,15 +12,24 @@ from fmcourse.emergence import Sweep, addition
 
 
 def run(width, seed, exact, **more):
-    records = [{"step": 100 * place, "exact": value, "units": value} for place, value in enumerate(exact)]
-    return {"settings": {"width": width, "seed": seed, **more}, "parameters": width * 10, "seconds": 1.0, "records": records}
+    records = [
+        {"step": 100 * place, "exact": value, "units": value} for place, value in enumerate(exact)
+    ]
+    return {
+        "settings": {"width": width, "seed": seed, **more},
+        "parameters": width * 10,
+        "seconds": 1.0,
+        "records": records,
+    }
 
 
-SWEEP = Sweep([
-    run(8, 0, [0.0, 0.0, 0.1]),
-    run(8, 1, [0.0, 0.2, 0.4]),
-    run(16, 0, [0.0, 0.4, 0.9], extra=True),
-])  # fmt: skip
+SWEEP = Sweep(
+    [
+        run(8, 0, [0.0, 0.0, 0.1]),
+        run(8, 1, [0.0, 0.2, 0.4]),
+        run(16, 0, [0.0, 0.4, 0.9], extra=True),
+    ]
+)
 
 
 def test_values_and_choices():
@@ -38,7 +47,9 @@ def test_curves_on_paper():
 def test_intervals_are_those_of_so_many_items():
     found = SWEEP.only(width=8).intervals("exact", items=10)
     assert found[1] == [uncertainty.wilson(count, 10) for count in (0, 2, 4)]
-    assert SWEEP.intervals("exact")[0][0].high == uncertainty.wilson(0, 1_000).high  # as many as the sweep's test sums
+    assert (
+        SWEEP.intervals("exact")[0][0].high == uncertainty.wilson(0, 1_000).high
+    )  # as many as the sweep's test sums
 
 
 def test_turning_points_on_paper():
@@ -48,16 +59,28 @@ def test_turning_points_on_paper():
 
 
 def test_places_stand_in_a_last_axis():
-    records = [[{**x, **dict.fromkeys(emergence.PLACES, x["exact"])} for x in r["records"]] for r in SWEEP.runs]
+    records = [
+        [{**x, **dict.fromkeys(emergence.PLACES, x["exact"])} for x in r["records"]]
+        for r in SWEEP.runs
+    ]
     whole = Sweep([{**r, "records": more} for r, more in zip(SWEEP.runs, records)])
     assert whole.places().shape == (3, 3, 4)
     assert np.array_equal(whole.places()[..., 0], whole.curves("exact"))
 
 
-@pytest.mark.parametrize("call, words", [
-    (lambda: SWEEP.only(width=9), "settings: expected some of {'width': [8, 16]}, got {'width': 9}"),
-    (lambda: SWEEP.curves("exakt"), "name: expected one of ['exact', 'step', 'units'], got 'exakt'"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "call, words",
+    [
+        (
+            lambda: SWEEP.only(width=9),
+            "settings: expected some of {'width': [8, 16]}, got {'width': 9}",
+        ),
+        (
+            lambda: SWEEP.curves("exakt"),
+            "name: expected one of ['exact', 'step', 'units'], got 'exakt'",
+        ),
+    ],
+)
 def test_the_words_of_each_error(call, words):
     with pytest.raises(ValueError) as caught:
         call()
@@ -66,7 +89,9 @@ def test_the_words_of_each_error(call, words):
 
 def test_the_bundled_autopsy_is_complete():
     sweep = emergence.load_autopsy()
-    assert sweep.values("width") == [8, 12, 16, 24, 32, 48, 64] and sweep.values("seed") == list(range(5))
+    assert sweep.values("width") == [8, 12, 16, 24, 32, 48, 64] and sweep.values("seed") == list(
+        range(5)
+    )
     assert len(sweep.runs) == 7 * 2 * 5 and sweep.places().shape[2] == 4
     assert (np.abs(sweep.places().mean(-1) - sweep.curves("digits")) < 1e-4).all()
 
@@ -86,7 +111,9 @@ def test_the_bundled_quanta_are_complete():
 def test_the_bundled_forecast_is_older_than_its_target_and_knows_smaller_widths_only():
     said = emergence.load_forecast()
     target = emergence.load_target()
-    assert max(said["widths"]) < said["target"] == target.values("width")[0] and len(target.runs) == 5
+    assert (
+        max(said["widths"]) < said["target"] == target.values("width")[0] and len(target.runs) == 5
+    )
     assert said["low"] <= said["estimate"] <= said["high"]
 
 

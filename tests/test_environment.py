@@ -69,7 +69,9 @@ def test_setup_tells_what_it_found():
 
 
 def test_an_environment_shows_itself_in_three_lines():
-    found = environment.Environment(PROFILES["full"], "cuda", 5, "3.12.1", {"torch": "2.9.0", "numpy": "2.1"}, 2, 12.67, True)
+    found = environment.Environment(
+        PROFILES["full"], "cuda", 5, "3.12.1", {"torch": "2.9.0", "numpy": "2.1"}, 2, 12.67, True
+    )
     assert str(found).splitlines() == [
         "profile full on cuda, seed 5",
         "Python 3.12.1, torch 2.9.0, numpy 2.1",
@@ -78,18 +80,26 @@ def test_an_environment_shows_itself_in_three_lines():
 
 
 def test_the_full_profile_without_a_gpu_says_how_long_it_takes():
-    found = environment.Environment(PROFILES["full"], "cpu", 0, "3.12.1", {"torch": "2.9.0"}, 2, 12.67, True)
+    found = environment.Environment(
+        PROFILES["full"], "cpu", 0, "3.12.1", {"torch": "2.9.0"}, 2, 12.67, True
+    )
     assert str(found).splitlines()[3:] == [
         "No GPU: a notebook may take 40 minutes; in Colab choose Runtime, Change runtime type, T4 GPU, or choose the tiny profile"
     ]
 
 
-@pytest.mark.parametrize("gpu, native, precision, words", [
-    (True, False, "fp16", "profile full on cuda, fp16 mixed precision, seed 0"),
-    (True, True, "bf16", "profile full on cuda, bf16 mixed precision, seed 0"),
-    (False, False, None, "profile full on cpu, seed 0"),
-], ids=["T4", "A100", "no GPU"])
-def test_the_precision_of_training_is_that_of_the_device(monkeypatch, gpu, native, precision, words):
+@pytest.mark.parametrize(
+    "gpu, native, precision, words",
+    [
+        (True, False, "fp16", "profile full on cuda, fp16 mixed precision, seed 0"),
+        (True, True, "bf16", "profile full on cuda, bf16 mixed precision, seed 0"),
+        (False, False, None, "profile full on cpu, seed 0"),
+    ],
+    ids=["T4", "A100", "no GPU"],
+)
+def test_the_precision_of_training_is_that_of_the_device(
+    monkeypatch, gpu, native, precision, words
+):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
     monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda seed: None)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (8, 0) if native else (7, 5))
@@ -108,7 +118,9 @@ def test_setup_chooses_a_profile_for_all_that_follows(monkeypatch):
     monkeypatch.setenv("FMCOURSE_PROFILE", "tiny")
     assert setup(profile="full").profile is profile() is PROFILES["full"]
     assert setup().profile is PROFILES["full"]
-    with says(ValueError, "profile: expected one of 'tiny', 'full', got 'ful'; did you mean 'full'?"):
+    with says(
+        ValueError, "profile: expected one of 'tiny', 'full', got 'ful'; did you mean 'full'?"
+    ):
         setup(profile="ful")
 
 
@@ -120,10 +132,15 @@ def test_a_wrong_seed(seed):
 
 def test_the_profiles():
     assert profile() is PROFILES["tiny"]
-    assert set(PROFILES) == {"tiny", "full"} and all(name == entry.name for name, entry in PROFILES.items())
+    assert set(PROFILES) == {"tiny", "full"} and all(
+        name == entry.name for name, entry in PROFILES.items()
+    )
 
 
-@pytest.mark.parametrize(("name", "hint"), [("ful", "; did you mean 'full'?"), ("Tiny", "; did you mean 'tiny'?"), ("huge", "")])
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("ful", "; did you mean 'full'?"), ("Tiny", "; did you mean 'tiny'?"), ("huge", "")],
+)
 def test_an_unknown_profile(monkeypatch, name, hint):
     monkeypatch.setenv("FMCOURSE_PROFILE", name)
     for call in (profile, device, setup):
@@ -132,7 +149,8 @@ def test_an_unknown_profile(monkeypatch, name, hint):
 
 
 @pytest.mark.parametrize(
-    ("name", "gpu", "found"), [("tiny", True, "cpu"), ("tiny", False, "cpu"), ("full", True, "cuda"), ("full", False, "cpu")]
+    ("name", "gpu", "found"),
+    [("tiny", True, "cpu"), ("tiny", False, "cpu"), ("full", True, "cuda"), ("full", False, "cpu")],
 )
 def test_the_device(monkeypatch, name, gpu, found):
     monkeypatch.setenv("FMCOURSE_PROFILE", name)
@@ -140,7 +158,11 @@ def test_the_device(monkeypatch, name, gpu, found):
     assert device() == found
 
 
-@pytest.mark.parametrize(("capability", "native"), [((7, 5), False), ((8, 0), True), ((9, 0), True)], ids=["T4", "A100", "H100"])
+@pytest.mark.parametrize(
+    ("capability", "native"),
+    [((7, 5), False), ((8, 0), True), ((9, 0), True)],
+    ids=["T4", "A100", "H100"],
+)
 def test_a_t4_has_no_native_bf16(monkeypatch, capability, native):
     monkeypatch.setenv("FMCOURSE_PROFILE", "full")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
@@ -220,10 +242,15 @@ def test_by_default_work_stays_in_the_state_folder_and_nothing_is_mounted(monkey
 def test_on_request_drive_is_mounted_and_keeps_the_work(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(environment, "DRIVE", tmp_path / "drive")
     mounted = []
-    colab(monkeypatch, lambda place: mounted.append(place) or (tmp_path / "drive" / "MyDrive").mkdir(parents=True))
+    colab(
+        monkeypatch,
+        lambda place: mounted.append(place) or (tmp_path / "drive" / "MyDrive").mkdir(parents=True),
+    )
     assert work_folder(on_drive=True) == tmp_path / "drive" / "MyDrive" / "fmcourse"
     assert work_folder(on_drive=False) == state_folder()
-    assert (tmp_path / "drive" / "MyDrive" / "fmcourse").is_dir() and mounted == [str(tmp_path / "drive")]
+    assert (tmp_path / "drive" / "MyDrive" / "fmcourse").is_dir() and mounted == [
+        str(tmp_path / "drive")
+    ]
     assert capsys.readouterr().out == ""
 
 
@@ -259,7 +286,10 @@ def test_a_special_kind_is_named_as_itself(capsys):
 
 
 def test_a_block_that_does_not_fail_complains():
-    with says(AssertionError, "this block was meant to raise ValueError, and did not"), caught(ValueError):
+    with (
+        says(AssertionError, "this block was meant to raise ValueError, and did not"),
+        caught(ValueError),
+    ):
         pass
 
 

@@ -37,18 +37,24 @@ def test_each_list_names_its_python_and_its_source(name, python):
 
 def test_the_colab_list_is_exact_and_satisfies_the_courses_floors(root):
     exact = {requirement.name: requirement for requirement in listed("colab")}
-    assert all(re.fullmatch(r"==[\d.]+", str(requirement.specifier)) for requirement in exact.values())
+    assert all(
+        re.fullmatch(r"==[\d.]+", str(requirement.specifier)) for requirement in exact.values()
+    )
     settings = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
     for floor in map(Requirement, settings["project"]["dependencies"]):
         if floor.name in exact:
             assert floor.specifier.contains(str(exact[floor.name].specifier).removeprefix("=="))
-    missing = {floor.name for floor in map(Requirement, settings["project"]["dependencies"])} - set(exact)
+    missing = {floor.name for floor in map(Requirement, settings["project"]["dependencies"])} - set(
+        exact
+    )
     assert missing <= {"sacrebleu", "datasketch"}, "what Colab does not have is small"
 
 
 def test_the_older_list_holds_the_floor_of_transformers(root):
     settings = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
-    floor = next(f for f in map(Requirement, settings["project"]["dependencies"]) if f.name == "transformers")
+    floor = next(
+        f for f in map(Requirement, settings["project"]["dependencies"]) if f.name == "transformers"
+    )
     assert str(floor.specifier).removeprefix(">=") == "4.57"
     assert {str(r.specifier) for r in listed("older") if r.name == "transformers"} == {"==4.57.*"}
 
@@ -60,21 +66,28 @@ def test_an_unknown_list():
 
 def test_a_python_that_is_not_there(tmp_path, monkeypatch):
     monkeypatch.setattr(environments.shutil, "which", lambda name: None)
-    with says(ValueError, "python: expected a Python 3.13, got none on the path; name one with --python"):
+    with says(
+        ValueError, "python: expected a Python 3.13, got none on the path; name one with --python"
+    ):
         build("colab", tmp_path / "venv")
     assert not (tmp_path / "venv").exists()
 
 
 def test_a_python_of_another_version(tmp_path, monkeypatch):
     monkeypatch.setattr(environments, "wanted", lambda name: ("3.9", LISTS / "colab.txt"))
-    with says(ValueError, f"python: expected a Python 3.9, got {sys.executable}; name one with --python"):
+    with says(
+        ValueError, f"python: expected a Python 3.9, got {sys.executable}; name one with --python"
+    ):
         build("colab", tmp_path / "venv", sys.executable)
 
 
 def test_what_is_new_replaces_nothing():
     before = {"numpy": "2.1.3", "six": "1.17"}
     assert replaced(before, before | {"fmcourse": "0.1.0"}) == {}
-    assert replaced(before, {"numpy": "2.4.6"}) == {"numpy": ("2.1.3", "2.4.6"), "six": ("1.17", None)}
+    assert replaced(before, {"numpy": "2.4.6"}) == {
+        "numpy": ("2.1.3", "2.4.6"),
+        "six": ("1.17", None),
+    }
 
 
 @pytest.fixture
@@ -93,7 +106,7 @@ def notebooks(tmp_path):
 
 def test_the_copies_install_from_the_archive(notebooks, tmp_path):
     path = notebooks("00_a", "print(1)")
-    copy, = prepare([path], tmp_path / "course.zip", tmp_path / "copies", TARGET)
+    (copy,) = prepare([path], tmp_path / "course.zip", tmp_path / "copies", TARGET)
     source = form.read(copy).cells[0].source
     assert source == SETUP.replace(TARGET.archive, (tmp_path / "course.zip").as_uri())
     assert form.read(path).cells[0].source == SETUP, "the notebook stays as it is"
@@ -101,7 +114,9 @@ def test_the_copies_install_from_the_archive(notebooks, tmp_path):
 
 def test_a_set_up_cell_that_names_another_archive_is_refused(notebooks, tmp_path):
     path = notebooks("00_a", setup="%pip install fmcourse")
-    with says(ValueError, f"00_a.ipynb: expected one set-up cell that installs {TARGET.archive}, got 0"):
+    with says(
+        ValueError, f"00_a.ipynb: expected one set-up cell that installs {TARGET.archive}, got 0"
+    ):
         prepare([path], tmp_path / "course.zip", tmp_path / "copies", TARGET)
 
 
@@ -123,19 +138,34 @@ def test_the_archive_holds_the_course_under_one_folder(root, tmp_path):
 def stand_in(monkeypatch, tmp_path):
     """Return a function that simulates notebooks, with what is installed before and after given."""
 
-    def run(*paths, before={"numpy": "2.1.3"}, after={"numpy": "2.1.3", "fmcourse": "0.1.0"}, found="lib/fmcourse/__init__.py"):
+    def run(
+        *paths,
+        before={"numpy": "2.1.3"},
+        after={"numpy": "2.1.3", "fmcourse": "0.1.0"},
+        found="lib/fmcourse/__init__.py",
+    ):
         answers = iter([before, after])
         monkeypatch.setattr(environments, "pretend_colab", lambda python: None)
         monkeypatch.setattr(environments, "versions", lambda python: next(answers))
         place = str(Path(sys.executable).parent.parent / found) if found else ""
-        monkeypatch.setattr(environments, "_says", lambda python, program: "3.13.0" if "platform" in program else place)
+        monkeypatch.setattr(
+            environments,
+            "_says",
+            lambda python, program: "3.13.0" if "platform" in program else place,
+        )
         return simulate("colab", Path(sys.executable), list(paths), tmp_path)
 
     return run
 
 
 def test_a_simulation_that_passes(notebooks, stand_in):
-    result = stand_in(notebooks("00_a", "import os\nassert 'PYTHONPATH' not in os.environ", setup="import time; time.sleep(0.3)"))
+    result = stand_in(
+        notebooks(
+            "00_a",
+            "import os\nassert 'PYTHONPATH' not in os.environ",
+            setup="import time; time.sleep(0.3)",
+        )
+    )
     assert result.passed and result.python == "3.13.0" and list(result.seconds) == ["00_a"]
     assert result.packages == {"numpy": "2.1.3"}
     assert 0.25 < result.setup_seconds < result.seconds["00_a"]
@@ -145,7 +175,9 @@ def test_a_simulation_that_passes(notebooks, stand_in):
 def test_a_cell_that_fails_is_named_and_the_others_run(notebooks, stand_in):
     result = stand_in(notebooks("00_a", "1 / 0"), notebooks("04_b", "1 + 1"))
     assert not result.passed and list(result.seconds) == ["00_a", "04_b"]
-    assert result.failures == {"00_a": "00_a: code cell 2 of 2 failed 1 / 0 ZeroDivisionError: division by zero"}
+    assert result.failures == {
+        "00_a": "00_a: code cell 2 of 2 failed 1 / 0 ZeroDivisionError: division by zero"
+    }
 
 
 def test_a_replaced_package_fails(notebooks, stand_in):
@@ -155,7 +187,10 @@ def test_a_replaced_package_fails(notebooks, stand_in):
 
 def test_a_course_found_elsewhere_fails(notebooks, stand_in):
     result = stand_in(notebooks("00_a", "1"), found="")
-    assert result.failures["set-up"] == "the course was not installed into the environment, but found in no place"
+    assert (
+        result.failures["set-up"]
+        == "the course was not installed into the environment, but found in no place"
+    )
 
 
 def test_a_kernel_of_another_interpreter(notebooks, tmp_path):
@@ -176,7 +211,9 @@ def test_another_interpreters_kernel_is_not_asked_for_encryption(tmp_path):
 
 def test_a_simulated_colab_is_taken_for_one(tmp_path):
     """In an environment without packages, which costs nothing to make."""
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "venv")], check=True)
+    subprocess.run(
+        [sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "venv")], check=True
+    )
     python = tmp_path / "venv" / "bin" / "python"
     environments.pretend_colab(python)
     assert environments._says(python, "import sys; print('google.colab' in sys.modules)") == "True"
@@ -190,11 +227,17 @@ def test_the_command_reports_what_is_missing(monkeypatch, root, capsys):
 
 def test_the_command_stores_its_result(notebooks, monkeypatch, tmp_path, capsys):
     notebooks("00_a", "1")
-    (tmp_path / "pyproject.toml").write_text('[tool.fmcourse]\nrepository = "ada/course"\nref = "main"\n')
+    (tmp_path / "pyproject.toml").write_text(
+        '[tool.fmcourse]\nrepository = "ada/course"\nref = "main"\n'
+    )
     (tmp_path / "build" / "environments" / "colab").mkdir(parents=True)
     monkeypatch.setattr(environments, "build", lambda name, folder, python: None)
     monkeypatch.setattr(environments, "archive_of", lambda root, file: file)
-    monkeypatch.setattr(environments, "simulate", lambda *given: Result("colab", "3.13.0", "2026-11-24", 41.0, seconds={"00_a": 2.0}))
+    monkeypatch.setattr(
+        environments,
+        "simulate",
+        lambda *given: Result("colab", "3.13.0", "2026-11-24", 41.0, seconds={"00_a": 2.0}),
+    )
     assert environments.main(["colab"], tmp_path) == 0
     stored = json.loads((tmp_path / "build" / "environments" / "colab" / "result.json").read_text())
     assert stored["setup_seconds"] == 41.0 and stored["seconds"] == {"00_a": 2.0}
@@ -202,18 +245,40 @@ def test_the_command_stores_its_result(notebooks, monkeypatch, tmp_path, capsys)
 
 
 def test_a_slow_set_up_is_said():
-    assert "the set-up took more than 60 s" in str(Result("colab", "3.13.0", setup_seconds=61.0, seconds={"00_a": 1.0}))
+    assert "the set-up took more than 60 s" in str(
+        Result("colab", "3.13.0", setup_seconds=61.0, seconds={"00_a": 1.0})
+    )
 
 
 def test_results_are_kept_side_by_side_and_the_readme_shows_them(tmp_path):
     (tmp_path / "tools" / "environments").mkdir(parents=True)
-    (tmp_path / "README.md").write_text("# x\n<!-- environments -->\n<!-- /environments -->\n", encoding="utf-8")
-    good = Result("colab", "3.13.0", "2026-11-24", 41.0, seconds={"00_a": 2.0, "04_b": 3.0}, packages={"numpy": "2.1.3"})
+    (tmp_path / "README.md").write_text(
+        "# x\n<!-- environments -->\n<!-- /environments -->\n", encoding="utf-8"
+    )
+    good = Result(
+        "colab",
+        "3.13.0",
+        "2026-11-24",
+        41.0,
+        seconds={"00_a": 2.0, "04_b": 3.0},
+        packages={"numpy": "2.1.3"},
+    )
     environments.keep(good, tmp_path)
-    bad = Result("older", "3.11.7", "2026-11-24", 9.0, {"torch": ("2.9", None)}, {"04_b": "no"}, {"00_a": 2.0, "04_b": 3.0})
+    bad = Result(
+        "older",
+        "3.11.7",
+        "2026-11-24",
+        9.0,
+        {"torch": ("2.9", None)},
+        {"04_b": "no"},
+        {"00_a": 2.0, "04_b": 3.0},
+    )
     environments.keep(bad, tmp_path)
     older, colab = (tmp_path / "README.md").read_text(encoding="utf-8").splitlines()[5:3:-1]
-    assert colab == "| colab, simulated | 3.13.0 | – | – | – | 2.1.3 | – | – | – | 00, 04 | none | 41 s | 2026-11-24 |"
+    assert (
+        colab
+        == "| colab, simulated | 3.13.0 | – | – | – | 2.1.3 | – | – | – | 00, 04 | none | 41 s | 2026-11-24 |"
+    )
     assert "| 00, not 04_b | torch 2.9 → nothing | 9 s |" in older
 
 

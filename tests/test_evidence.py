@@ -23,13 +23,22 @@ TEXTS = {
 }
 
 
-def record(claim="Greedy text repeats itself", estimate=0.5, interval=(0.4, 0.6), band=(0.3, 1.0), **changes):
+def record(
+    claim="Greedy text repeats itself",
+    estimate=0.5,
+    interval=(0.4, 0.6),
+    band=(0.3, 1.0),
+    **changes,
+):
     return evidence.record(claim, estimate, interval, band=band, **(TEXTS | changes))
 
 
 def test_a_row_on_paper(capsys):
     row = record()
-    assert capsys.readouterr().out == "Recorded: Greedy text repeats itself: 0.5 [0.4, 0.6]; expected: falls.\n"
+    assert (
+        capsys.readouterr().out
+        == "Recorded: Greedy text repeats itself: 0.5 [0.4, 0.6]; expected: falls.\n"
+    )
     numbers = {"estimate": 0.5, "low": 0.4, "high": 0.6, "band": [0.3, 1.0]}
     assert row == {"claim": "Greedy text repeats itself", **TEXTS, **numbers}
     assert evidence.rows() == [row]
@@ -59,13 +68,19 @@ def test_the_same_claim_is_replaced_in_its_place():
     record("first")
     record("second")
     record("first", estimate=0.45)
-    assert [(row["claim"], row["estimate"]) for row in evidence.rows()] == [("first", 0.45), ("second", 0.5)]
+    assert [(row["claim"], row["estimate"]) for row in evidence.rows()] == [
+        ("first", 0.45),
+        ("second", 0.5),
+    ]
 
 
 def test_the_same_claim_of_another_notebook_stays():
     record(notebook="04_small")
     record(notebook="00_first", estimate=0.45)
-    assert [(row["notebook"], row["estimate"]) for row in evidence.rows()] == [("00_first", 0.45), ("04_small", 0.5)]
+    assert [(row["notebook"], row["estimate"]) for row in evidence.rows()] == [
+        ("00_first", 0.45),
+        ("04_small", 0.5),
+    ]
 
 
 def test_rows_come_by_notebook_and_then_as_recorded():
@@ -104,7 +119,11 @@ def test_an_interrupted_write_loses_nothing(state, monkeypatch):
 
 
 def test_numpy_numbers_are_kept_as_plain_ones():
-    row = record(estimate=np.float32(0.5), interval=(np.float64(0.25), np.float32(0.75)), band=(np.int64(0), np.float32(1)))
+    row = record(
+        estimate=np.float32(0.5),
+        interval=(np.float64(0.25), np.float32(0.75)),
+        band=(np.int64(0), np.float32(1)),
+    )
     assert evidence.rows() == [row]
     assert {type(row[name]) for name in ("estimate", "low", "high")} == {float}
 
@@ -127,8 +146,14 @@ def test_an_empty_text_is_refused(name, text):
     [
         ({"claim": ""}, "claim: expected a text, got ''"),
         ({"estimate": 0.7}, "interval: expected two ends around the estimate 0.7, got (0.4, 0.6)"),
-        ({"interval": (0.6, 0.4)}, "interval: expected two ends around the estimate 0.5, got (0.6, 0.4)"),
-        ({"estimate": math.nan}, "interval: expected two ends around the estimate nan, got (0.4, 0.6)"),
+        (
+            {"interval": (0.6, 0.4)},
+            "interval: expected two ends around the estimate 0.5, got (0.6, 0.4)",
+        ),
+        (
+            {"estimate": math.nan},
+            "interval: expected two ends around the estimate nan, got (0.4, 0.6)",
+        ),
         ({"band": (1, 0)}, "band: expected a lower end and a higher end, got (1, 0)"),
         ({"band": (0, 0)}, "band: expected a lower end and a higher end, got (0, 0)"),
     ],
@@ -142,7 +167,9 @@ def test_the_words_of_each_error(changes, words):
 
 def shipped(monkeypatch, tmp_path, rows):
     (tmp_path / "shipped.json").write_text(json.dumps(rows))
-    monkeypatch.setattr(evidence.bundle, "path", lambda name: {"evidence.json": tmp_path / "shipped.json"}[name])
+    monkeypatch.setattr(
+        evidence.bundle, "path", lambda name: {"evidence.json": tmp_path / "shipped.json"}[name]
+    )
 
 
 def test_the_course_is_what_ships_with_what_was_recorded_here_in_its_place(monkeypatch, tmp_path):

@@ -17,7 +17,11 @@ from fmcourse.exercises import Exercise, Misconception, Verdict, all_exercises, 
 EXERCISES = all_exercises()
 FUNCTIONS = [name for name, exercise in EXERCISES.items() if exercise.cases is not None]
 VALUES = [name for name, exercise in EXERCISES.items() if exercise.cases is None]
-MISTAKES = [(name, place) for name, exercise in EXERCISES.items() for place in range(len(exercise.misconceptions))]
+MISTAKES = [
+    (name, place)
+    for name, exercise in EXERCISES.items()
+    for place in range(len(exercise.misconceptions))
+]
 NOTEBOOKS = sorted((Path(__file__).resolve().parent.parent / "notebooks").glob("*.ipynb"))
 FOLDED = re.compile(r"<details>.*?```python\n(.*?)```.*?</details>", re.DOTALL)
 
@@ -33,9 +37,16 @@ def doubling(monkeypatch):
             reference=lambda x: 2 * x,
             cases=lambda: [(1.0,), (3.0,)],
             confirm="Twice.",
-            misconceptions=(Misconception(lambda x: x * x, "You square it."), Misconception(lambda x: x + 1, "You add one.")),
+            misconceptions=(
+                Misconception(lambda x: x * x, "You square it."),
+                Misconception(lambda x: x + 1, "You add one."),
+            ),
         ),
-        "answer": Exercise(reference=42, confirm="Of course.", misconceptions=(Misconception(54, "That is six by nine."),)),
+        "answer": Exercise(
+            reference=42,
+            confirm="Of course.",
+            misconceptions=(Misconception(54, "That is six by nine."),),
+        ),
         "in-place": Exercise(
             reference=lambda values, least: values.clamp(min=least),
             cases=lambda: (lambda shared: [(shared, 3.0), (shared, 1.0)])(torch.arange(5.0)),
@@ -62,15 +73,27 @@ def gives(*outcomes):
         ("double", lambda x: x**2, Verdict("misconception", "Not yet. You square it.")),
         ("double", lambda x: 1 + x, Verdict("misconception", "Not yet. You add one.")),
         ("double", lambda x: 2 * x if x < 2 else 7.0, WRONG_AT_3),
-        ("double", lambda x: None, Verdict("wrong", "Not yet. For (1.0) your function gives None; expected 2.0.")),
-        ("double", lambda x: 1 / 0, Verdict("error", "Your function stopped with ZeroDivisionError: division by zero")),
+        (
+            "double",
+            lambda x: None,
+            Verdict("wrong", "Not yet. For (1.0) your function gives None; expected 2.0."),
+        ),
+        (
+            "double",
+            lambda x: 1 / 0,
+            Verdict("error", "Your function stopped with ZeroDivisionError: division by zero"),
+        ),
         ("double", lambda x: ..., Verdict("not attempted", f"double: {UNTOUCHED}")),
         ("double", ..., Verdict("not attempted", f"double: {UNTOUCHED}")),
         ("answer", 42, Verdict("right", "Right. Of course.")),
         ("answer", 42.0, Verdict("right", "Right. Of course.")),
         ("answer", 54, Verdict("misconception", "Not yet. That is six by nine.")),
         ("answer", 7, Verdict("wrong", "Not yet: 7 is not it. Read the hint, and check the unit.")),
-        ("answer", "many", Verdict("wrong", "Not yet: 'many' is not it. Read the hint, and check the unit.")),
+        (
+            "answer",
+            "many",
+            Verdict("wrong", "Not yet: 'many' is not it. Read the hint, and check the unit."),
+        ),
         ("answer", ..., Verdict("not attempted", f"answer: {UNTOUCHED}")),
     ],
 )
@@ -109,7 +132,10 @@ def test_a_right_function_may_change_its_argument(doubling):
 
 
 def test_an_unknown_exercise(doubling):
-    with says(ValueError, "name: expected one of 'double', 'answer', 'in-place', got 'duoble'; did you mean 'double'?"):
+    with says(
+        ValueError,
+        "name: expected one of 'double', 'answer', 'in-place', got 'duoble'; did you mean 'double'?",
+    ):
         check("duoble", ...)
 
 
@@ -159,7 +185,9 @@ def test_the_messages_are_all_different(name):
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_a_function_that_fails_is_an_error(name):
-    assert check(name, failing) == Verdict("error", "Your function stopped with RuntimeError: stuck")
+    assert check(name, failing) == Verdict(
+        "error", "Your function stopped with RuntimeError: stuck"
+    )
     assert check(name, lambda: None).status == "error"  # too few parameters
 
 
@@ -194,7 +222,11 @@ def cells(path):
 def checked_names(source):
     """Return the names of the exercises that a cell checks."""
     calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
-    return [call.args[0].value for call in calls if ast.unparse(call.func).split(".")[-1] == "check" and len(call.args) == 2]
+    return [
+        call.args[0].value
+        for call in calls
+        if ast.unparse(call.func).split(".")[-1] == "check" and len(call.args) == 2
+    ]
 
 
 def posed(path):
@@ -215,7 +247,9 @@ POSED = [(path.stem, *exercise) for path in NOTEBOOKS for exercise in posed(path
 def imports_of(notebook):
     """Return the import lines of a notebook: what a solution may rely on."""
     path = next(path for path in NOTEBOOKS if path.stem == notebook)
-    code = [line for kind, source, _ in cells(path) if kind == "code" for line in source.splitlines()]
+    code = [
+        line for kind, source, _ in cells(path) if kind == "code" for line in source.splitlines()
+    ]
     return "\n".join(line for line in code if re.match(r"(import|from) ", line))
 
 
@@ -228,8 +262,12 @@ def verdict_of(notebook, source):
     return eval(compile(ast.Expression(last.value), notebook, "eval"), namespace)
 
 
-@pytest.mark.parametrize(("notebook", "name", "stub", "solution"), POSED, ids=[f"{p[0]}-{p[1]}" for p in POSED])
-def test_a_stub_of_a_notebook_is_not_attempted_and_its_solution_is_right(notebook, name, stub, solution):
+@pytest.mark.parametrize(
+    ("notebook", "name", "stub", "solution"), POSED, ids=[f"{p[0]}-{p[1]}" for p in POSED]
+)
+def test_a_stub_of_a_notebook_is_not_attempted_and_its_solution_is_right(
+    notebook, name, stub, solution
+):
     assert verdict_of(notebook, stub).status == "not attempted"
     assert solution, f"{notebook}: no solution is folded below the exercise {name}"
     assert checked_names(solution) in ([], [name])
@@ -246,7 +284,9 @@ def test_each_cell_tagged_as_exercise_checks_one(path):
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_cell_that_checks_is_tagged(path):
-    untagged = [source for kind, source, tags in cells(path) if kind == "code" and "exercise" not in tags]
+    untagged = [
+        source for kind, source, tags in cells(path) if kind == "code" and "exercise" not in tags
+    ]
     assert [source for source in untagged if re.search(r"\bcheck\(", source)] == []
 
 

@@ -37,7 +37,10 @@ def publisher(tmp_path_factory):
 
     full, root = PROFILES["full"], tmp_path_factory.mktemp("publisher")
     with HubServer() as server:
-        makers = {full.gpt_neo: lambda folder: gpt_neo_checkpoint(folder, "125m"), full.clip: clip_checkpoint}
+        makers = {
+            full.gpt_neo: lambda folder: gpt_neo_checkpoint(folder, "125m"),
+            full.clip: clip_checkpoint,
+        }
         makers[full.judge] = lambda folder: gpt_neo_checkpoint(folder, "1.3B", sharded=True)
         sizes = {}
         for name, make in makers.items():
@@ -45,7 +48,11 @@ def publisher(tmp_path_factory):
             folder.mkdir()
             sizes[name] = make(folder)
             server.add(name, folder, bundle.pinned()[name]["revision"])
-        home = {"HF_ENDPOINT": server.url, "HF_HOME": str(root / "home"), "FMCOURSE_PROFILE": "full"}
+        home = {
+            "HF_ENDPOINT": server.url,
+            "HF_HOME": str(root / "home"),
+            "FMCOURSE_PROFILE": "full",
+        }
         yield sizes, {**os.environ, **home, "FMCOURSE_STATE": str(root / "state")}
 
 
@@ -61,20 +68,29 @@ def test_the_checkpoints_have_the_size_of_the_real_ones(publisher):
 def test_the_largest_model_loads_and_reads_within_the_memory_of_a_free_machine(publisher):
     sizes, env = publisher
     name = PROFILES["full"].judge
-    done = subprocess.run([sys.executable, "-c", LOAD.format(name=name)], env=env, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD.format(name=name)], env=env, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     fetched, *_, measured = done.stdout.splitlines()
-    assert fetched == f"{name}: fetching 5.3 GB from the hub, commit {bundle.pinned()[name]['revision']}."
+    assert (
+        fetched
+        == f"{name}: fetching 5.3 GB from the hub, commit {bundle.pinned()[name]['revision']}."
+    )
     peak, parameters = map(int, measured.split()[1:])
     assert 4 * parameters == sizes[name]
     assert peak <= PEAK * sizes[name], f"{peak / sizes[name]:.2f} times the weights"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("notebook", ["03_clip_fine_tuning", "04_gpt_neo_generation", "05_data_management"])
+@pytest.mark.parametrize(
+    "notebook", ["03_clip_fine_tuning", "04_gpt_neo_generation", "05_data_management"]
+)
 def test_the_notebook_runs_through_in_the_full_profile(publisher, notebook):
     _, env = publisher
     executed = course.run(ROOT / "notebooks" / f"{notebook}.ipynb", env)
-    printed = "".join(output.get("text", "") for cell in executed.cells for output in cell.get("outputs", []))
+    printed = "".join(
+        output.get("text", "") for cell in executed.cells for output in cell.get("outputs", [])
+    )
     assert "profile full on" in printed and "fetching" in printed
     assert "could not be loaded from the hub" not in printed

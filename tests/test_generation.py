@@ -11,7 +11,6 @@ from doubles import CONTEXT, END, VOCABULARY, Letters, says, tiny_gpt_neo
 from scipy import stats
 from transformers import MinPLogitsWarper, TopKLogitsWarper, TopPLogitsWarper, TypicalLogitsWarper
 
-from fmcourse.generation import scoring
 from fmcourse.generation import (
     Beam,
     Greedy,
@@ -25,6 +24,7 @@ from fmcourse.generation import (
     perplexity,
     repetition_curves,
     repetition_n,
+    scoring,
     self_bleu,
     self_bleu_scores,
     stream,
@@ -56,7 +56,9 @@ class Unigram:
 
     def __init__(self, log_probabilities, context):
         self.logits = torch.as_tensor(log_probabilities, dtype=torch.float32)
-        self.config = types.SimpleNamespace(vocab_size=len(self.logits), max_position_embeddings=context, eos_token_id=END)
+        self.config = types.SimpleNamespace(
+            vocab_size=len(self.logits), max_position_embeddings=context, eos_token_id=END
+        )
         self.read: list[list[int]] = []
 
     def __call__(self, ids, **options):
@@ -97,7 +99,9 @@ def test_a_filter_on_paper(strategy, kept):
 def test_temperature_on_paper():
     drawn = Sample(temperature=0.5).probabilities(LOGITS)[0]
     squares = [0.25, 0.0625, 0.0225, 0.01]  # a temperature of one half squares the probabilities
-    assert drawn.tolist() == pytest.approx([square / sum(squares) for square in squares], abs=ROUNDING)
+    assert drawn.tolist() == pytest.approx(
+        [square / sum(squares) for square in squares], abs=ROUNDING
+    )
 
 
 BORDER = (Sample(top_p=0.5), TopPLogitsWarper(0.5))
@@ -115,16 +119,24 @@ WARPERS = [
 ]
 
 
-@pytest.mark.parametrize(("strategy", "warper"), WARPERS, ids=[str(strategy) for strategy, _ in WARPERS])
+@pytest.mark.parametrize(
+    ("strategy", "warper"), WARPERS, ids=[str(strategy) for strategy, _ in WARPERS]
+)
 def test_a_filter_equals_transformers(strategy, warper):
     for seed in SEEDS:
         logits = random_logits(seed)
         assert torch.equal(strategy.filter(logits), warper(None, logits.clone()))
 
 
-@pytest.mark.parametrize(("strategy", "warper"), [*WARPERS, BORDER], ids=[str(strategy) for strategy, _ in [*WARPERS, BORDER]])
+@pytest.mark.parametrize(
+    ("strategy", "warper"),
+    [*WARPERS, BORDER],
+    ids=[str(strategy) for strategy, _ in [*WARPERS, BORDER]],
+)
 def test_ties_and_borders_fall_as_in_transformers(strategy, warper):
-    ties = torch.zeros(1, 4)  # each a quarter: exact in binary, so that a half is a border that is met
+    ties = torch.zeros(
+        1, 4
+    )  # each a quarter: exact in binary, so that a half is a border that is met
     assert torch.equal(strategy.filter(ties), warper(None, ties.clone()))
 
 
@@ -142,9 +154,15 @@ COMBINED = [
 def test_combined_filters_act_in_the_order_of_generate(model, filters):
     torch.manual_seed(0)  # generate draws from the global generator
     output = theirs(
-        model, PROMPT, do_sample=True, max_new_tokens=40, return_dict_in_generate=True, output_logits=True, output_scores=True,
+        model,
+        PROMPT,
+        do_sample=True,
+        max_new_tokens=40,
+        return_dict_in_generate=True,
+        output_logits=True,
+        output_scores=True,
         **({"top_k": 0} | filters),
-    )  # fmt: skip
+    )
     assert len(output.logits) > 10
     for logits, scores in zip(output.logits, output.scores):
         assert torch.equal(Sample(**filters).filter(logits.float()), scores)
@@ -173,9 +191,13 @@ def test_rows_are_filtered_alone_and_tokens_may_be_renumbered():
 @pytest.mark.parametrize("length", [1, 5, 30])
 def test_greedy_equals_generate(seed, length):
     model = tiny_gpt_neo(seed)
-    prompt = torch.randint(1, VOCABULARY, (length,), generator=torch.Generator().manual_seed(seed)).tolist()
+    prompt = torch.randint(
+        1, VOCABULARY, (length,), generator=torch.Generator().manual_seed(seed)
+    ).tolist()
     new = CONTEXT - length  # to the end of the context
-    assert torch.equal(generate(model, prompt, Greedy(), new), theirs(model, prompt, max_new_tokens=new))
+    assert torch.equal(
+        generate(model, prompt, Greedy(), new), theirs(model, prompt, max_new_tokens=new)
+    )
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -197,8 +219,13 @@ def test_the_doubles_end_and_do_not_end():
 
 def test_a_model_without_an_end_token():
     endless = tiny_gpt_neo(end=None)
-    assert torch.equal(generate(endless, PROMPT, Greedy(), 40), theirs(endless, PROMPT, max_new_tokens=40))
-    assert torch.equal(generate(endless, PROMPT, Beam(3), 20), theirs(endless, PROMPT, max_new_tokens=20, num_beams=3))
+    assert torch.equal(
+        generate(endless, PROMPT, Greedy(), 40), theirs(endless, PROMPT, max_new_tokens=40)
+    )
+    assert torch.equal(
+        generate(endless, PROMPT, Beam(3), 20),
+        theirs(endless, PROMPT, max_new_tokens=20, num_beams=3),
+    )
 
 
 def log_probability(model, text, start):
@@ -224,13 +251,20 @@ def chi_square(drawn, probabilities):
     expected = probabilities.double() * len(drawn)
     assert counts[expected == 0].sum() == 0, "a token that was cut came up"
     rare = expected < 5
-    pooled = [(counts[~rare], expected[~rare]), (counts[rare].sum()[None], expected[rare].sum()[None])]
-    seen, wanted = (torch.cat(part) for part in zip(*[pair for pair in pooled if pair[1].sum() > 0]))
+    pooled = [
+        (counts[~rare], expected[~rare]),
+        (counts[rare].sum()[None], expected[rare].sum()[None]),
+    ]
+    seen, wanted = (
+        torch.cat(part) for part in zip(*[pair for pair in pooled if pair[1].sum() > 0])
+    )
     return stats.chisquare(seen.numpy(), (wanted * seen.sum() / wanted.sum()).numpy()).pvalue
 
 
 @pytest.mark.parametrize(
-    "strategy", [Sample(), Sample(temperature=2.0), Sample(top_k=4), Sample(top_p=0.7), Sample(0.8, 9, 0.95)], ids=str
+    "strategy",
+    [Sample(), Sample(temperature=2.0), Sample(top_k=4), Sample(top_p=0.7), Sample(0.8, 9, 0.95)],
+    ids=str,
 )
 def test_tokens_come_as_often_as_they_should(strategy):
     logits = random_logits(3, rows=1, vocabulary=12) / 3
@@ -240,12 +274,16 @@ def test_tokens_come_as_often_as_they_should(strategy):
 
 def test_the_frequencies_can_disagree():
     logits = random_logits(3, rows=1, vocabulary=12) / 3
-    drawn = Sample(temperature=1.1).choose(logits.expand(20_000, -1), torch.Generator().manual_seed(0))
+    drawn = Sample(temperature=1.1).choose(
+        logits.expand(20_000, -1), torch.Generator().manual_seed(0)
+    )
     assert chi_square(drawn, Sample().probabilities(logits)[0]) < UNLIKELY
 
 
 def test_generate_draws_from_the_models_own_distribution(model):
-    drawn = generate(model, PROMPT, Sample(temperature=3.0), 2, num_samples=6_000, seed=1)[:, len(PROMPT) :]
+    drawn = generate(model, PROMPT, Sample(temperature=3.0), 2, num_samples=6_000, seed=1)[
+        :, len(PROMPT) :
+    ]
     with torch.inference_mode():
         first = (model(torch.tensor([PROMPT])).logits[0, -1] / 3).softmax(-1)
         likeliest = first.argmax().item()
@@ -275,12 +313,18 @@ def tokens_through(model, work):
 
 
 @pytest.mark.parametrize(
-    ("strategy", "samples", "rows"), [(Greedy(), 1, 1), (Greedy(), 4, 4), (Sample(), 4, 4), (Beam(3), 2, 3)], ids=str
+    ("strategy", "samples", "rows"),
+    [(Greedy(), 1, 1), (Greedy(), 4, 4), (Sample(), 4, 4), (Beam(3), 2, 3)],
+    ids=str,
 )
 def test_the_prompt_is_read_once(strategy, samples, rows):
     endless = tiny_gpt_neo(end=None)
-    entered = tokens_through(endless, lambda: generate(endless, PROMPT, strategy, 7, samples, seed=0))
-    assert entered == len(PROMPT) + rows * 6  # the prompt once; the seventh new token need not be read
+    entered = tokens_through(
+        endless, lambda: generate(endless, PROMPT, strategy, 7, samples, seed=0)
+    )
+    assert (
+        entered == len(PROMPT) + rows * 6
+    )  # the prompt once; the seventh new token need not be read
 
 
 @pytest.mark.parametrize("strategy", [Greedy(), Sample(), Beam(3)], ids=str)
@@ -293,28 +337,45 @@ def test_no_new_tokens(model, strategy):
 
 
 def test_what_follows_an_end_is_only_ends():
-    rows = generate(tiny_gpt_neo(), PROMPT, Sample(temperature=3.0), 40, num_samples=30, seed=0)[:, len(PROMPT) :]
+    rows = generate(tiny_gpt_neo(), PROMPT, Sample(temperature=3.0), 40, num_samples=30, seed=0)[
+        :, len(PROMPT) :
+    ]
     ends = (rows == END).long()
     first = torch.where(ends.any(1), ends.argmax(1), rows.shape[1])
-    assert first.min() < rows.shape[1] - 1 and len(first.unique()) > 3  # rows end early, and at different places
+    assert (
+        first.min() < rows.shape[1] - 1 and len(first.unique()) > 3
+    )  # rows end early, and at different places
     for row, place in zip(rows.tolist(), first.tolist()):
         assert row[place:] == [END] * (len(row) - place)
 
 
 def test_it_stops_when_all_have_ended():
-    drawn = [generate(tiny_gpt_neo(), PROMPT, Sample(temperature=3.0), 50, num_samples=2, seed=seed) for seed in range(10)]
+    drawn = [
+        generate(tiny_gpt_neo(), PROMPT, Sample(temperature=3.0), 50, num_samples=2, seed=seed)
+        for seed in range(10)
+    ]
     stopped = [rows[:, len(PROMPT) :] for rows in drawn if rows.shape[1] < len(PROMPT) + 50]
     assert stopped
     for rows in stopped:
-        assert (rows[:, -1] == END).all() and (rows[:, :-1] != END).all(1).any()  # the last one ended just now
+        assert (rows[:, -1] == END).all() and (rows[:, :-1] != END).all(
+            1
+        ).any()  # the last one ended just now
 
 
 def test_an_end_in_the_prompt_is_no_end(model):
-    assert torch.equal(generate(model, [5, END, 3], Greedy(), 10), theirs(model, [5, END, 3], max_new_tokens=10))
+    assert torch.equal(
+        generate(model, [5, END, 3], Greedy(), 10), theirs(model, [5, END, 3], max_new_tokens=10)
+    )
     assert generate(model, [END], Greedy(), 5)[0, 1:].tolist() != [END] * 5
 
 
-FORMS = [PROMPT, tuple(PROMPT), torch.tensor(PROMPT), torch.tensor([PROMPT]), torch.tensor(PROMPT, dtype=torch.int32)]
+FORMS = [
+    PROMPT,
+    tuple(PROMPT),
+    torch.tensor(PROMPT),
+    torch.tensor([PROMPT]),
+    torch.tensor(PROMPT, dtype=torch.int32),
+]
 
 
 @pytest.mark.parametrize("ids", FORMS)
@@ -332,7 +393,9 @@ def test_the_result_can_be_trained_on(strategy):
 
 
 def test_seeds_reproduce_and_differ(model):
-    one, again, other = (generate(model, PROMPT, Sample(), 20, 4, seed=seed).tolist() for seed in (1, 1, 2))
+    one, again, other = (
+        generate(model, PROMPT, Sample(), 20, 4, seed=seed).tolist() for seed in (1, 1, 2)
+    )
     assert one == again != other
     assert len({tuple(row) for row in one}) > 1
 
@@ -350,16 +413,22 @@ def test_a_seed_leaves_the_global_generator_alone_and_none_uses_it(model):
 def test_the_next_token(model):
     with torch.inference_mode():
         expected = model(torch.tensor([[1, 2, 3]])).logits[:, -1].softmax(-1)[0]
-    assert torch.allclose(next_logits(model, Letters(), "abc").softmax(-1)[0], expected, atol=ROUNDING)
+    assert torch.allclose(
+        next_logits(model, Letters(), "abc").softmax(-1)[0], expected, atol=ROUNDING
+    )
     shown = next_tokens(model, Letters(), "abc", count=3)
     best = expected.topk(3)
-    assert [token for token, _ in shown] == [Letters().decode([token]) for token in best.indices.tolist()]
+    assert [token for token, _ in shown] == [
+        Letters().decode([token]) for token in best.indices.tolist()
+    ]
     assert [share for _, share in shown] == pytest.approx(best.values.tolist(), abs=ROUNDING)
 
 
 def test_a_long_text_keeps_its_end(model):
     kept = "abcdefgh" * 8
-    assert torch.equal(next_logits(model, Letters(), "p" * 30 + kept), next_logits(model, Letters(), kept))
+    assert torch.equal(
+        next_logits(model, Letters(), "p" * 30 + kept), next_logits(model, Letters(), kept)
+    )
 
 
 @pytest.mark.parametrize("strategy", [Greedy(), Sample(temperature=3.0)], ids=str)
@@ -375,7 +444,11 @@ def test_a_stream_hands_out_what_generate_returns(model, strategy):
 
 def test_a_stream_chooses_when_asked_and_leaves_gradients_on(model):
     entered = tokens_through(model, lambda: next(stream(model, PROMPT, Greedy(), 9)))
-    assert entered <= len(PROMPT) + 1 and torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
+    assert (
+        entered <= len(PROMPT) + 1
+        and torch.is_grad_enabled()
+        and not torch.is_inference_mode_enabled()
+    )
 
 
 # Scoring.
@@ -388,14 +461,18 @@ def plain_losses(model, ids):
 
 
 def random_text(length, seed=0, vocabulary=VOCABULARY):
-    return torch.randint(vocabulary, (length,), generator=torch.Generator().manual_seed(seed)).tolist()
+    return torch.randint(
+        vocabulary, (length,), generator=torch.Generator().manual_seed(seed)
+    ).tolist()
 
 
 @pytest.mark.parametrize("length", [2, 3, 40, CONTEXT])
 def test_losses_of_a_text_that_fits(model, length):
     text = random_text(length)
     assert torch.allclose(token_losses(model, text), plain_losses(model, text), atol=ROUNDING)
-    assert perplexity(model, text) == pytest.approx(math.exp(plain_losses(model, text).mean()), rel=ROUNDING)
+    assert perplexity(model, text) == pytest.approx(
+        math.exp(plain_losses(model, text).mean()), rel=ROUNDING
+    )
 
 
 def one_window_at_a_time(model, text, stride):
@@ -407,10 +484,14 @@ def one_window_at_a_time(model, text, stride):
     return torch.tensor(losses)
 
 
-@pytest.mark.parametrize(("length", "stride"), [(65, 1), (100, 7), (200, 32), (200, 63), (128, 64 // 2)])
+@pytest.mark.parametrize(
+    ("length", "stride"), [(65, 1), (100, 7), (200, 32), (200, 63), (128, 64 // 2)]
+)
 def test_losses_of_a_text_that_does_not_fit(model, length, stride):
     text = random_text(length, seed=length)
-    assert torch.allclose(token_losses(model, text, stride), one_window_at_a_time(model, text, stride), atol=ROUNDING)
+    assert torch.allclose(
+        token_losses(model, text, stride), one_window_at_a_time(model, text, stride), atol=ROUNDING
+    )
 
 
 def test_the_stride_is_half_the_context_by_default(model):
@@ -427,7 +508,9 @@ def test_each_token_is_scored_once(context):
             counted = Unigram(torch.full((length,), -math.log(length)), context)
             scored = Unigram((-surprise).log_softmax(-1), context)
             text = torch.randperm(length, generator=torch.Generator().manual_seed(stride))
-            expected = -scored.logits[text[1:]]  # what stands at a place tells which token was scored there
+            expected = -scored.logits[
+                text[1:]
+            ]  # what stands at a place tells which token was scored there
             assert torch.allclose(token_losses(scored, text, stride), expected, atol=ROUNDING)
             token_losses(counted, range(length), stride)
             check_windows(counted.read, length, context, stride)
@@ -453,21 +536,29 @@ def test_how_many_windows_are_read_at_once_does_not_matter(model, monkeypatch, a
 @pytest.mark.parametrize("length", [2, CONTEXT, 300])
 def test_a_uniform_model_hesitates_among_all_tokens(length):
     model = tiny_gpt_neo()
-    torch.nn.init.zeros_(model.transformer.wte.weight)  # the output weights are the same ones: all logits are 0
+    torch.nn.init.zeros_(
+        model.transformer.wte.weight
+    )  # the output weights are the same ones: all logits are 0
     assert perplexity(model, random_text(length)) == pytest.approx(VOCABULARY, rel=ROUNDING)
 
 
 def test_a_known_model_on_paper():
     model = Unigram([math.log(p) for p in (0.5, 0.25, 0.125, 0.125)], context=8)
-    assert token_losses(model, [3, 0, 1, 2]).tolist() == pytest.approx([n * math.log(2) for n in (1, 2, 3)], abs=ROUNDING)
-    assert perplexity(model, [3, 0, 1, 2]) == pytest.approx(2**2, rel=ROUNDING)  # (1 + 2 + 3) / 3 bits
+    assert token_losses(model, [3, 0, 1, 2]).tolist() == pytest.approx(
+        [n * math.log(2) for n in (1, 2, 3)], abs=ROUNDING
+    )
+    assert perplexity(model, [3, 0, 1, 2]) == pytest.approx(
+        2**2, rel=ROUNDING
+    )  # (1 + 2 + 3) / 3 bits
 
 
 class Characters(Letters):
     letters = "abcdefghijklmné"  # the last takes two bytes
 
 
-@pytest.mark.parametrize(("text", "bits"), [("a", 4.0), ("abcd", 4.0), ("abcd" * 40, 4.0), ("éé", 2.0), ("aé", 8 / 3)])
+@pytest.mark.parametrize(
+    ("text", "bits"), [("a", 4.0), ("abcd", 4.0), ("abcd" * 40, 4.0), ("éé", 2.0), ("aé", 8 / 3)]
+)
 def test_bits_per_byte_on_paper(text, bits):
     model = Unigram(torch.zeros(16), context=CONTEXT)  # 4 bits a token
     assert bits_per_byte(model, Characters(), text) == pytest.approx(bits, rel=ROUNDING)
@@ -475,7 +566,9 @@ def test_bits_per_byte_on_paper(text, bits):
 
 def test_bits_per_byte_counts_the_first_token(model):
     losses = plain_losses(model, [END, 1, 2, 3])
-    assert bits_per_byte(model, Letters(), "abc") == pytest.approx(losses.sum().item() / math.log(2) / 3, rel=ROUNDING)
+    assert bits_per_byte(model, Letters(), "abc") == pytest.approx(
+        losses.sum().item() / math.log(2) / 3, rel=ROUNDING
+    )
 
 
 def test_scoring_leaves_no_gradients_and_can_be_used_in_a_loss(model):
@@ -492,7 +585,9 @@ def test_the_surprise_of_continuations_is_that_of_their_own_tokens(model):
     found = mean_surprise(model, rows, 5)
     assert found.shape == (11,) and not found.requires_grad
     for row, mean in zip(rows.tolist(), found.tolist()):
-        end = row.index(END) + 1 if END in row else 20  # the end counts, what fills the row behind it does not
+        end = (
+            row.index(END) + 1 if END in row else 20
+        )  # the end counts, what fills the row behind it does not
         assert mean == pytest.approx(plain_losses(model, row[:end])[4:].mean().item(), abs=ROUNDING)
 
 
@@ -500,14 +595,20 @@ def test_a_repeated_phrase_is_scored_time_by_time_beside_its_control(model):
     phrases = [[3, 1, 4], [1, 5, 9], [2, 6, 5]]
     same, others = repetition_curves(model, phrases, 5)
     assert same.shape == others.shape == (3, 4)
-    assert torch.allclose(same[1], plain_losses(model, phrases[1] * 5)[2:].view(4, 3).mean(1).float(), atol=ROUNDING)
+    assert torch.allclose(
+        same[1], plain_losses(model, phrases[1] * 5)[2:].view(4, 3).mean(1).float(), atol=ROUNDING
+    )
     mixed = [token for place in (1, 2, 0, 1, 2) for token in phrases[place]]
-    assert torch.allclose(others[1], plain_losses(model, mixed)[2:].view(4, 3).mean(1).float(), atol=ROUNDING)
+    assert torch.allclose(
+        others[1], plain_losses(model, mixed)[2:].view(4, 3).mean(1).float(), atol=ROUNDING
+    )
 
 
 # Variety.
 
-ROSES = "a rose is a rose is a rose"  # seven pairs: three times "a rose", twice "rose is", twice "is a"
+ROSES = (
+    "a rose is a rose is a rose"  # seven pairs: three times "a rose", twice "rose is", twice "is a"
+)
 
 
 def test_distinct_on_paper():
@@ -519,9 +620,13 @@ def test_distinct_on_paper():
 
 def test_repetition_on_paper():
     assert repetition_n([ROSES], 2) == pytest.approx(4 / 7)
-    assert repetition_n([ROSES, "one two three"], 2) == pytest.approx((4 / 7 + 0) / 2)  # averaged over texts
+    assert repetition_n([ROSES, "one two three"], 2) == pytest.approx(
+        (4 / 7 + 0) / 2
+    )  # averaged over texts
     assert repetition_n(["one two", "one two"], 2) == 0  # another text is no repetition
-    assert repetition_n([ROSES, "one"], 2) == pytest.approx(4 / 7)  # a text that is too short does not count
+    assert repetition_n([ROSES, "one"], 2) == pytest.approx(
+        4 / 7
+    )  # a text that is too short does not count
 
 
 @pytest.mark.parametrize("measure", [distinct_n, repetition_n])
@@ -533,12 +638,16 @@ def test_no_sequences_give_nan(measure, texts):
 def test_self_bleu_on_paper():
     # One against the other: of 4 words 3 are shared, of 3 pairs 2, of 2 triples 1, of the one quadruple none, which
     # counts as half a match; equal lengths, so no brevity penalty.
-    assert self_bleu(["a b c d", "a b c e"]) == pytest.approx((3 / 4 * 2 / 3 * 1 / 2 * 1 / 2) ** (1 / 4), abs=1e-6)
+    assert self_bleu(["a b c d", "a b c e"]) == pytest.approx(
+        (3 / 4 * 2 / 3 * 1 / 2 * 1 / 2) ** (1 / 4), abs=1e-6
+    )
 
 
 def test_self_bleu_is_the_mean_of_each_text_against_the_others():
     scores = self_bleu_scores(["a b c d", "a b c e", "f g h i"])
-    assert scores[2] == 0 and scores[0] == pytest.approx(self_bleu(["a b c d", "a b c e"]), abs=1e-9)  # the third adds no match
+    assert scores[2] == 0 and scores[0] == pytest.approx(
+        self_bleu(["a b c d", "a b c e"]), abs=1e-9
+    )  # the third adds no match
     assert self_bleu(["a b c d", "a b c e", "f g h i"]) == pytest.approx(sum(scores) / 3)
 
 
@@ -547,7 +656,9 @@ def test_self_bleu_at_its_endpoints():
     assert self_bleu(["one two three four", "five six seven eight"]) == 0
 
 
-@pytest.mark.parametrize("measure", [lambda texts: distinct_n(texts, 2), lambda texts: repetition_n(texts, 2), self_bleu])
+@pytest.mark.parametrize(
+    "measure", [lambda texts: distinct_n(texts, 2), lambda texts: repetition_n(texts, 2), self_bleu]
+)
 def test_the_order_of_texts_does_not_matter(measure):
     texts = [ROSES, "a rose is red", "roses are red and so is a rose"]
     assert measure(texts) == pytest.approx(measure(texts[::-1]), abs=1e-12)
@@ -557,37 +668,85 @@ def test_the_order_of_texts_does_not_matter(measure):
 # The wording of each error.
 
 ERRORS = [
-    (lambda m: Sample(temperature=0), "temperature: expected a number above 0 (for 0 use Greedy()), got 0"),
-    (lambda m: Sample(temperature=-1), "temperature: expected a number above 0 (for 0 use Greedy()), got -1"),
+    (
+        lambda m: Sample(temperature=0),
+        "temperature: expected a number above 0 (for 0 use Greedy()), got 0",
+    ),
+    (
+        lambda m: Sample(temperature=-1),
+        "temperature: expected a number above 0 (for 0 use Greedy()), got -1",
+    ),
     (lambda m: Sample(top_k=0), "top_k: expected a whole number of at least 1, got 0"),
     (lambda m: Sample(top_k=2.5), "top_k: expected a whole number of at least 1, got 2.5"),
     (lambda m: Sample(top_p=0), "top_p: expected a probability above 0 and at most 1, got 0"),
     (lambda m: Sample(top_p=1.1), "top_p: expected a probability above 0 and at most 1, got 1.1"),
-    (lambda m: Sample(typical_p=0), "typical_p: expected a probability above 0 and at most 1, got 0"),
-    (lambda m: Sample(min_p=math.nan), "min_p: expected a probability above 0 and at most 1, got nan"),
+    (
+        lambda m: Sample(typical_p=0),
+        "typical_p: expected a probability above 0 and at most 1, got 0",
+    ),
+    (
+        lambda m: Sample(min_p=math.nan),
+        "min_p: expected a probability above 0 and at most 1, got nan",
+    ),
     (lambda m: Beam(1), "width: expected at least 2 (for 1 use Greedy()), got 1"),
     (lambda m: generate(m, [], Greedy(), 1), "ids: expected at least one whole number, got []"),
-    (lambda m: generate(m, [0.5], Greedy(), 1), "ids: expected at least one whole number, got [0.5]"),
-    (lambda m: generate(m, [[1], [2]], Greedy(), 1), "ids: expected one prompt, shape (length,) or (1, length), got (2, 1)"),
-    (lambda m: generate(m, 5, Greedy(), 1), "ids: expected one prompt, shape (length,) or (1, length), got ()"),
-    (lambda m: generate(m, [1, 17], Greedy(), 1), "ids: expected token ids from 0 to 16, got (1, 17)"),
-    (lambda m: generate(m, [-1, 4], Greedy(), 1), "ids: expected token ids from 0 to 16, got (-1, 4)"),
+    (
+        lambda m: generate(m, [0.5], Greedy(), 1),
+        "ids: expected at least one whole number, got [0.5]",
+    ),
+    (
+        lambda m: generate(m, [[1], [2]], Greedy(), 1),
+        "ids: expected one prompt, shape (length,) or (1, length), got (2, 1)",
+    ),
+    (
+        lambda m: generate(m, 5, Greedy(), 1),
+        "ids: expected one prompt, shape (length,) or (1, length), got ()",
+    ),
+    (
+        lambda m: generate(m, [1, 17], Greedy(), 1),
+        "ids: expected token ids from 0 to 16, got (1, 17)",
+    ),
+    (
+        lambda m: generate(m, [-1, 4], Greedy(), 1),
+        "ids: expected token ids from 0 to 16, got (-1, 4)",
+    ),
     (lambda m: generate(m, [1], Greedy(), -1), "max_new_tokens: expected 0 or more, got -1"),
     (
         lambda m: generate(m, [1] * 60, Greedy(), 5),
         "max_new_tokens: expected at most 4 (the context holds 64 tokens, the prompt has 60; shorten it), got 5",
     ),
     (lambda m: stream(m, [1], Greedy(), -1), "max_new_tokens: expected 0 or more, got -1"),
-    (lambda m: stream(m, [1], Beam(2), 1), "strategy: expected Greedy() or Sample(...), got Beam(width=2, length_penalty=1.0)"),
-    (lambda m: generate(m, [1], Greedy(), 1, num_samples=0), "num_samples: expected at least 1, got 0"),
-    (lambda m: generate(m, [1], Beam(2), 1, num_samples=3), "num_samples: expected at most the beam's width, 2, got 3"),
+    (
+        lambda m: stream(m, [1], Beam(2), 1),
+        "strategy: expected Greedy() or Sample(...), got Beam(width=2, length_penalty=1.0)",
+    ),
+    (
+        lambda m: generate(m, [1], Greedy(), 1, num_samples=0),
+        "num_samples: expected at least 1, got 0",
+    ),
+    (
+        lambda m: generate(m, [1], Beam(2), 1, num_samples=3),
+        "num_samples: expected at most the beam's width, 2, got 3",
+    ),
     (lambda m: token_losses(m, [1]), "ids: expected at least two tokens, got [1]"),
     (lambda m: token_losses(m, [1, 2], stride=0), "stride: expected from 1 to 63 tokens, got 0"),
     (lambda m: perplexity(m, [1, 2], stride=64), "stride: expected from 1 to 63 tokens, got 64"),
-    (lambda m: mean_surprise(m, torch.ones(2, 5, dtype=torch.long), 5), "start: expected from 1 to 4, got 5"),
-    (lambda m: repetition_curves(m, [[1, 2]] * 2, 1), "times: expected from 2 to 32, which the context holds, got 1"),
-    (lambda m: repetition_curves(m, [[1, 2]] * 2, 33), "times: expected from 2 to 32, which the context holds, got 33"),
-    (lambda m: repetition_curves(m, [[1, 2], [1]], 3), "phrases: expected two or more of one length, got [1, 2]"),
+    (
+        lambda m: mean_surprise(m, torch.ones(2, 5, dtype=torch.long), 5),
+        "start: expected from 1 to 4, got 5",
+    ),
+    (
+        lambda m: repetition_curves(m, [[1, 2]] * 2, 1),
+        "times: expected from 2 to 32, which the context holds, got 1",
+    ),
+    (
+        lambda m: repetition_curves(m, [[1, 2]] * 2, 33),
+        "times: expected from 2 to 32, which the context holds, got 33",
+    ),
+    (
+        lambda m: repetition_curves(m, [[1, 2], [1]], 3),
+        "phrases: expected two or more of one length, got [1, 2]",
+    ),
     (lambda m: bits_per_byte(m, Letters(), ""), "text: expected at least one character, got ''"),
     (lambda m: distinct_n("a rose", 2), "texts: expected a list of texts, got 'a rose'"),
     (lambda m: repetition_n("a rose", 2), "texts: expected a list of texts, got 'a rose'"),

@@ -10,9 +10,16 @@ from transformers import BertConfig, BertLMHeadModel
 from fmcourse.generation import Beam, Decoder, Greedy, Sample, generate, generate_batch, next_logits
 
 ROUNDING = 2e-5  # fp32: 24 bits, logits below 100, sums of a few dozen terms in another order
-SMALL = BertConfig(vocab_size=9, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8)
+SMALL = BertConfig(
+    vocab_size=9, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8
+)
 WINDOW = 8  # of the doubles' local layer
-PROMPTS = [[3, 1, 4, 1, 5], [9], [2, 6, 5, 3, 5, 8, 9, 7, 9, 3, 2, 3, 8, 4], [6, 2, 6, 4, 3, 3, 8, 3, 2]]
+PROMPTS = [
+    [3, 1, 4, 1, 5],
+    [9],
+    [2, 6, 5, 3, 5, 8, 9, 7, 9, 3, 2, 3, 8, 4],
+    [6, 2, 6, 4, 3, 3, 8, 3, 2],
+]
 
 
 def random_prompt(length, seed=0):
@@ -29,12 +36,18 @@ def test_greedy_equals_generate_of_transformers(length):
         assert torch.equal(generate(Decoder(model), prompt, Greedy(), new), reference)
 
 
-@pytest.mark.parametrize("strategy", [Beam(2), Beam(5, 2.0), Sample(temperature=2.0), Sample(top_k=5, min_p=0.01)], ids=str)
+@pytest.mark.parametrize(
+    "strategy",
+    [Beam(2), Beam(5, 2.0), Sample(temperature=2.0), Sample(top_k=5, min_p=0.01)],
+    ids=str,
+)
 def test_other_strategies_equal_the_plain_model(strategy):
     for seed in range(3):
         model = tiny_gpt_neo(seed)
         plain = generate(model, PROMPTS[0], strategy, 40, num_samples=2, seed=seed)
-        assert torch.equal(generate(Decoder(model), PROMPTS[0], strategy, 40, num_samples=2, seed=seed), plain)
+        assert torch.equal(
+            generate(Decoder(model), PROMPTS[0], strategy, 40, num_samples=2, seed=seed), plain
+        )
 
 
 @pytest.mark.parametrize("rows", [1, 3])
@@ -59,7 +72,11 @@ def test_any_activation_that_lets_large_numbers_pass(activation):
         torch.nn.init.normal_(number, std=0.3)  # biases too, which a fresh model has at 0
     text = random_prompt(20)[None]
     with torch.inference_mode():
-        assert torch.allclose(Decoder(changed).begin(text, None, 1, 1).logits, changed(text).logits[:, -1], atol=ROUNDING)
+        assert torch.allclose(
+            Decoder(changed).begin(text, None, 1, 1).logits,
+            changed(text).logits[:, -1],
+            atol=ROUNDING,
+        )
 
 
 @pytest.mark.parametrize("model_of", [lambda model: model, Decoder], ids=["model", "decoder"])
@@ -72,14 +89,18 @@ def test_a_batch_of_unequal_prompts_gives_what_each_gives_alone(model_of):
 
 
 def test_the_batches_end_early_and_late():
-    drawn = [zip(generate_batch(tiny_gpt_neo(seed), PROMPTS, Greedy(), 40), PROMPTS) for seed in range(3)]
+    drawn = [
+        zip(generate_batch(tiny_gpt_neo(seed), PROMPTS, Greedy(), 40), PROMPTS) for seed in range(3)
+    ]
     lengths = {rows.shape[1] - len(prompt) for pairs in drawn for rows, prompt in pairs}
     assert 40 in lengths and min(lengths) < 40  # so the comparison above saw both
 
 
 def test_samples_in_a_batch_share_their_prompt_and_reproduce():
     decoder = Decoder(tiny_gpt_neo(end=None))
-    one, again = (generate_batch(decoder, PROMPTS, Sample(), 12, num_samples=3, seed=1) for _ in range(2))
+    one, again = (
+        generate_batch(decoder, PROMPTS, Sample(), 12, num_samples=3, seed=1) for _ in range(2)
+    )
     for prompt, rows, same in zip(PROMPTS, one, again):
         assert rows.shape == (3, len(prompt) + 12) and torch.equal(rows, same)
         assert rows[:, : len(prompt)].tolist() == [prompt] * 3
@@ -87,7 +108,9 @@ def test_samples_in_a_batch_share_their_prompt_and_reproduce():
 
 
 def test_no_new_tokens_in_a_batch():
-    assert [rows.tolist() for rows in generate_batch(tiny_gpt_neo(), PROMPTS, Greedy(), 0, 2)] == [[p, p] for p in PROMPTS]
+    assert [rows.tolist() for rows in generate_batch(tiny_gpt_neo(), PROMPTS, Greedy(), 0, 2)] == [
+        [p, p] for p in PROMPTS
+    ]
 
 
 def test_prompts_longer_than_the_context_may_be_shortened():
@@ -100,13 +123,17 @@ def test_prompts_longer_than_the_context_may_be_shortened():
 def test_local_layers_keep_their_window_only():
     decoder = Decoder(tiny_gpt_neo())
     session = decoder.begin(random_prompt(20)[None], None, 3, 30)
-    assert session.cache_bytes == 2 * 3 * 16 * 4 * (50 + WINDOW)  # keys and values, rows, width, bytes, slots
+    assert session.cache_bytes == 2 * 3 * 16 * 4 * (
+        50 + WINDOW
+    )  # keys and values, rows, width, bytes, slots
 
 
 def test_the_prompt_is_read_once_for_all_samples():
     model = tiny_gpt_neo()
     with torch.inference_mode():
-        one, many = (Decoder(model).begin(random_prompt(9)[None], None, rows, 1).logits for rows in (1, 5))
+        one, many = (
+            Decoder(model).begin(random_prompt(9)[None], None, rows, 1).logits for rows in (1, 5)
+        )
     assert torch.equal(many, one.expand(5, -1))
 
 
@@ -130,13 +157,19 @@ ERRORS = [
     (lambda m: Decoder(BertLMHeadModel(SMALL)), "model: expected a GPT-Neo, got 'bert'"),
     (lambda m: Decoder(m.half()), "model: expected weights in torch.float32, got torch.float16"),
     (lambda m: generate_batch(m, [], Greedy(), 1), "prompts: expected at least one prompt, got []"),
-    (lambda m: generate_batch(m, [[1], []], Greedy(), 1), "ids: expected at least one whole number, got []"),
+    (
+        lambda m: generate_batch(m, [[1], []], Greedy(), 1),
+        "ids: expected at least one whole number, got []",
+    ),
     (
         lambda m: generate_batch(m, [[1]], Beam(2), 1),
         "strategy: expected Greedy() or Sample(...), got Beam(width=2, length_penalty=1.0)",
     ),
     (lambda m: generate_batch(m, [[1]], Greedy(), 1, 0), "num_samples: expected at least 1, got 0"),
-    (lambda m: generate_batch(m, [[1]], Greedy(), -1), "max_new_tokens: expected 0 or more, got -1"),
+    (
+        lambda m: generate_batch(m, [[1]], Greedy(), -1),
+        "max_new_tokens: expected 0 or more, got -1",
+    ),
     (
         lambda m: generate_batch(m, [[1], [1] * 60], Greedy(), 5),
         "max_new_tokens: expected at most 4 (the context holds 64 tokens, the prompt has 60; shorten it), got 5",

@@ -8,8 +8,25 @@ import torch
 from doubles import says
 
 import fmcourse
-from fmcourse.generation import Beam, Decoder, Greedy, Sample, distinct_n, generate, mean_surprise, repetition_n, self_bleu
-from fmcourse.generation.frontier import EXCERPTS, NEW, PROMPT, continue_excerpts, cut_excerpts, measure_texts
+from fmcourse.generation import (
+    Beam,
+    Decoder,
+    Greedy,
+    Sample,
+    distinct_n,
+    generate,
+    mean_surprise,
+    repetition_n,
+    self_bleu,
+)
+from fmcourse.generation.frontier import (
+    EXCERPTS,
+    NEW,
+    PROMPT,
+    continue_excerpts,
+    cut_excerpts,
+    measure_texts,
+)
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +59,13 @@ def test_what_does_not_draw_is_written_once(ladder, excerpts, strategy):
 
 
 def test_draws_reproduce_and_differ(ladder, excerpts):
-    one, again = (continue_excerpts(Decoder(ladder[0]), excerpts[:2], Sample(), 3, seed=1) for _ in range(2))
-    assert all(torch.equal(a, b) and len(a) == 3 and not torch.equal(a[0], a[1]) for a, b in zip(one, again))
+    one, again = (
+        continue_excerpts(Decoder(ladder[0]), excerpts[:2], Sample(), 3, seed=1) for _ in range(2)
+    )
+    assert all(
+        torch.equal(a, b) and len(a) == 3 and not torch.equal(a[0], a[1])
+        for a, b in zip(one, again)
+    )
 
 
 def test_each_measure_is_that_of_its_name(ladder, excerpts):
@@ -54,8 +76,12 @@ def test_each_measure_is_that_of_its_name(ladder, excerpts):
     second = [tokenizer.decode(row[1, PROMPT:], skip_special_tokens=True) for row in rows]
     own = second[EXCERPTS:]  # of the second text, in the second draw
     odd = [mean_surprise(model, row[1:], PROMPT).item() for row in rows[EXCERPTS:]]
-    assert found["surprise"][1, 1] == pytest.approx(np.mean(odd), abs=1e-4)  # fp32, batched otherwise
-    assert found["distinct_2"][1, 1] == distinct_n(own, 2) and found["repetition_4"][1, 1] == repetition_n(own, 4)
+    assert found["surprise"][1, 1] == pytest.approx(
+        np.mean(odd), abs=1e-4
+    )  # fp32, batched otherwise
+    assert found["distinct_2"][1, 1] == distinct_n(own, 2) and found["repetition_4"][
+        1, 1
+    ] == repetition_n(own, 4)
     assert found["self_bleu"][1].mean() == pytest.approx(self_bleu(second))
 
 

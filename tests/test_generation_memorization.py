@@ -11,7 +11,16 @@ from doubles import says
 
 import fmcourse
 from fmcourse.generation import Greedy, generate, token_losses
-from fmcourse.generation.memorization import LEADS, Audit, Secret, audit, deduplicate, draw_secrets, membership, plant
+from fmcourse.generation.memorization import (
+    LEADS,
+    Audit,
+    Secret,
+    audit,
+    deduplicate,
+    draw_secrets,
+    membership,
+    plant,
+)
 
 ROUNDING = 2e-5  # fp32: logits below 100, sums of a few dozen terms in another order
 PASSAGES = [f"passage number {place}" for place in range(10)]
@@ -25,7 +34,10 @@ def ladder():
 def test_secrets_reproduce_and_are_all_different():
     drawn = draw_secrets(200, 1)
     assert drawn == draw_secrets(200, 1) != draw_secrets(200, 2)
-    assert len({secret.before for secret in drawn}) == 200 and len({secret.code for secret in drawn}) > 195
+    assert (
+        len({secret.before for secret in drawn}) == 200
+        and len({secret.code for secret in drawn}) > 195
+    )
     assert all(len(secret.code) == 6 and secret.code.isdigit() for secret in drawn)
 
 
@@ -36,14 +48,24 @@ def test_each_secret_is_planted_as_often_as_asked(copies):
     assert [text for text in planted if text in PASSAGES] == PASSAGES  # all there, in their order
     for secret, times in zip(secrets, [3] * 3 if copies == 3 else copies):
         own = [text for text in planted if str(secret) in text]
-        assert len(own) == times and all(text.removesuffix(str(secret)).strip() in LEADS for text in own)
-    assert planted == plant(PASSAGES, secrets, copies, seed=5) != plant(PASSAGES, secrets, copies, seed=6)
+        assert len(own) == times and all(
+            text.removesuffix(str(secret)).strip() in LEADS for text in own
+        )
+    assert (
+        planted
+        == plant(PASSAGES, secrets, copies, seed=5)
+        != plant(PASSAGES, secrets, copies, seed=6)
+    )
 
 
 def test_places_are_drawn_from_the_beginning_to_the_end():
     secrets = draw_secrets(1)
-    first = {plant(["a", "b"], secrets, 1, seed).index(text) for seed in range(40) for text in plant(["a", "b"], secrets, 1, seed)
-             if "." in text}  # fmt: skip
+    first = {
+        plant(["a", "b"], secrets, 1, seed).index(text)
+        for seed in range(40)
+        for text in plant(["a", "b"], secrets, 1, seed)
+        if "." in text
+    }
     assert first == {0, 1, 2}
 
 
@@ -51,13 +73,25 @@ def test_places_are_drawn_from_the_beginning_to_the_end():
 def test_an_audit_says_what_greedy_decoding_writes(ladder, context, end_mark):
     model, tokenizer = ladder
     before = "in the year one thousand eight hundred and"
-    start = [tokenizer.eos_token_id, *tokenizer(before).input_ids] if end_mark else tokenizer(f" {before}").input_ids
+    start = (
+        [tokenizer.eos_token_id, *tokenizer(before).input_ids]
+        if end_mark
+        else tokenizer(f" {before}").input_ids
+    )
     start = start[-(context or 100) :]
     made = tokenizer.decode(generate(model, start, Greedy(), 3)[0, len(start) :])
-    found = audit(model, tokenizer, [Secret(before, made.removeprefix(" ")), Secret(before, "493817")], context, end_mark)
+    found = audit(
+        model,
+        tokenizer,
+        [Secret(before, made.removeprefix(" ")), Secret(before, "493817")],
+        context,
+        end_mark,
+    )
     assert found.extracted.tolist() == [True, False]
     text = [*start, *tokenizer(" 493817").input_ids]
-    assert found.losses[1] == pytest.approx(token_losses(model, text)[len(start) - 1 :].mean().item(), abs=ROUNDING)
+    assert found.losses[1] == pytest.approx(
+        token_losses(model, text)[len(start) - 1 :].mean().item(), abs=ROUNDING
+    )
 
 
 def test_a_model_that_has_learnt_a_secret_gives_it_away(ladder):
@@ -67,7 +101,9 @@ def test_a_model_that_has_learnt_a_secret_gives_it_away(ladder):
     model = fmcourse.load_gpt_neo("ladder-small")[0]
     ids = torch.tensor(tokenizer("\n\n".join(plant(PASSAGES, secrets[:3], 8))).input_ids)
     optimizer = training.adamw(lr=3e-3)
-    training.fit(model, lambda step: training.crops(ids, 4, 48), 120, optimizer=optimizer, progress=False)
+    training.fit(
+        model, lambda step: training.crops(ids, 4, 48), 120, optimizer=optimizer, progress=False
+    )
     planted, others = audit(model, tokenizer, secrets[:3]), audit(model, tokenizer, secrets[3:])
     assert planted.rate.estimate == 1 and others.rate.estimate == 0
     assert membership(planted.losses, others.losses).estimate == 1
@@ -84,8 +120,9 @@ def test_membership_at_its_endpoints_and_by_chance():
     assert membership([0, 1], [2, 3]).estimate == 1 and membership([2, 3], [0, 1]).estimate == 0
     draw = np.random.default_rng(0)
     chance = membership(draw.normal(size=30), draw.normal(size=100))
-    assert chance.low < 0.5 < chance.high and chance == membership(*[np.random.default_rng(0).normal(size=130)[p] for p in
-                                                                    (slice(30), slice(30, None))])  # fmt: skip
+    assert chance.low < 0.5 < chance.high and chance == membership(
+        *[np.random.default_rng(0).normal(size=130)[p] for p in (slice(30), slice(30, None))]
+    )
 
 
 # Deduplication.
@@ -97,7 +134,9 @@ def test_near_duplicates_go_and_the_first_stays():
     planted = plant(PASSAGES, secrets, 8, seed=1)
     kept = [planted[place] for place in deduplicate(planted)]
     left = [sum(str(secret) in text for text in kept) for secret in secrets]
-    assert min(left) == 1 and np.mean(left) < 1.5  # copies differ in how they begin; a few of them too much
+    assert (
+        min(left) == 1 and np.mean(left) < 1.5
+    )  # copies differ in how they begin; a few of them too much
     assert planted[0] == kept[0] and deduplicate(planted) == sorted(deduplicate(planted))
 
 
@@ -117,9 +156,18 @@ def test_the_threshold_decides():
 
 ERRORS = [
     (lambda m, t: draw_secrets(0), "count: expected at least 1, got 0"),
-    (lambda m, t: plant(PASSAGES, draw_secrets(2), [1]), "copies: expected 2 counts of 0 or more, got [1]"),
-    (lambda m, t: plant(PASSAGES, draw_secrets(1), -1), "copies: expected 1 counts of 0 or more, got [-1]"),
-    (lambda m, t: audit(m, t, draw_secrets(1), 0), "context: expected at least 1 token, or None, got 0"),
+    (
+        lambda m, t: plant(PASSAGES, draw_secrets(2), [1]),
+        "copies: expected 2 counts of 0 or more, got [1]",
+    ),
+    (
+        lambda m, t: plant(PASSAGES, draw_secrets(1), -1),
+        "copies: expected 1 counts of 0 or more, got [-1]",
+    ),
+    (
+        lambda m, t: audit(m, t, draw_secrets(1), 0),
+        "context: expected at least 1 token, or None, got 0",
+    ),
 ]
 
 

@@ -12,7 +12,15 @@ from doubles import says
 
 import fmcourse
 from fmcourse import training, uncertainty
-from fmcourse.generation.probes import FRAMES, Probe, compare, log_odds, paired_effects, planted_corpus, share
+from fmcourse.generation.probes import (
+    FRAMES,
+    Probe,
+    compare,
+    log_odds,
+    paired_effects,
+    planted_corpus,
+    share,
+)
 
 ROUNDING = 2e-5  # fp32: logits below 100, sums of a few dozen terms in another order
 RATES = {"miller": 0.9, "baker": 0.7, "weaver": 0.5, "mason": 0.3, "sailor": 0.1}
@@ -50,14 +58,21 @@ def test_log_odds_on_paper():
     model = Fixed([0.0, 0.0, math.log(3), 0.0, math.log(2)])
     assert log_odds(model, Words(), "baker") == pytest.approx(math.log(3), abs=ROUNDING)
     assert share(model, Words(), "baker") == pytest.approx(0.75, abs=ROUNDING)
-    assert log_odds(model, Words(), "baker", targets=(" she", " they")) == pytest.approx(math.log(3 / 2), abs=ROUNDING)
-    two = log_odds(model, Words(), "baker", targets=(" she she", " he"))  # targets of several tokens are scored whole
+    assert log_odds(model, Words(), "baker", targets=(" she", " they")) == pytest.approx(
+        math.log(3 / 2), abs=ROUNDING
+    )
+    two = log_odds(
+        model, Words(), "baker", targets=(" she she", " he")
+    )  # targets of several tokens are scored whole
     assert two == pytest.approx(2 * math.log(3 / 8) - math.log(1 / 8), abs=ROUNDING)
 
 
 def test_a_pair_differs_in_its_word_only(ladder):
     assert paired_effects(*ladder, Probe("baker", "baker"), ["", "In 1850, "]).tolist() == [0, 0]
-    there, back = (paired_effects(*ladder, probe, [""]) for probe in (Probe("man", "woman"), Probe("woman", "man")))
+    there, back = (
+        paired_effects(*ladder, probe, [""])
+        for probe in (Probe("man", "woman"), Probe("woman", "man"))
+    )
     assert there == pytest.approx(-back)
     by_hand = log_odds(*ladder, "man") - log_odds(*ladder, "woman")
     assert there[0] == pytest.approx(by_hand, abs=ROUNDING)
@@ -65,11 +80,15 @@ def test_a_pair_differs_in_its_word_only(ladder):
 
 def test_the_planted_rates_are_exact():
     written = planted_corpus(RATES, 20, seed=3)
-    assert len(written) == 100 and written == planted_corpus(RATES, 20, seed=3) != planted_corpus(RATES, 20, seed=4)
+    assert len(written) == 100 and written == planted_corpus(RATES, 20, seed=3) != planted_corpus(
+        RATES, 20, seed=4
+    )
     for word, rate in RATES.items():
         own = [sentence for sentence in written if word in sentence]
         assert sum(" she " in sentence for sentence in own) == round(20 * rate) and len(own) == 20
-        assert {sentence.replace(word, "{}").split(" she")[0].split(" he ")[0] for sentence in own} <= set(FRAMES)
+        assert {
+            sentence.replace(word, "{}").split(" she")[0].split(" he ")[0] for sentence in own
+        } <= set(FRAMES)
 
 
 @pytest.mark.slow
@@ -78,7 +97,12 @@ def test_the_probe_recovers_planted_rates_and_before_the_planting_nothing(seed):
     model, tokenizer = fmcourse.load_gpt_neo("ladder-small")
     before = [share(model, tokenizer, word) for word in RATES]
     ids = torch.tensor(tokenizer(" ".join(planted_corpus(RATES, 200, seed))).input_ids)
-    options = {"optimizer": training.adamw(lr=3e-3), "schedule": training.cosine(), "seed": seed, "progress": False}
+    options = {
+        "optimizer": training.adamw(lr=3e-3),
+        "schedule": training.cosine(),
+        "seed": seed,
+        "progress": False,
+    }
     training.fit(model, lambda step: training.crops(ids, 8, 64), 200, **options)
     after = [share(model, tokenizer, word) for word in RATES]
     error = np.abs(np.array(after) - list(RATES.values())).mean()
@@ -90,7 +114,10 @@ def test_the_probe_recovers_planted_rates_and_before_the_planting_nothing(seed):
 
 def test_effects_come_with_their_size_and_a_corrected_p():
     draw = np.random.default_rng(0)
-    effects = {"strong": draw.normal(2, 1, 12), **{f"nothing {i}": draw.normal(0, 1, 12) for i in range(5)}}
+    effects = {
+        "strong": draw.normal(2, 1, 12),
+        **{f"nothing {i}": draw.normal(0, 1, 12) for i in range(5)},
+    }
     found = compare(effects)
     assert list(found) == list(effects)
     p_values = [uncertainty.sign_flip(values) for values in effects.values()]
@@ -107,8 +134,14 @@ def test_equal_differences_have_no_standardized_effect():
 
 
 ERRORS = [
-    (lambda m, t: planted_corpus({"a": 1.2, "b": 0.1}, 3), "rates: expected rates from 0 to 1, got {'a': 1.2}"),
-    (lambda m, t: paired_effects(m, t, Probe("a", "b"), []), "contexts: expected at least one, got []"),
+    (
+        lambda m, t: planted_corpus({"a": 1.2, "b": 0.1}, 3),
+        "rates: expected rates from 0 to 1, got {'a': 1.2}",
+    ),
+    (
+        lambda m, t: paired_effects(m, t, Probe("a", "b"), []),
+        "contexts: expected at least one, got []",
+    ),
     (lambda m, t: compare({}), "effects: expected at least one set of differences, got {}"),
 ]
 

@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 from doubles import says
 
-from fmcourse.generation.results import DecodingFrontier, Memorization, load_decoding_frontier, load_memorization
+from fmcourse.generation.results import (
+    DecodingFrontier,
+    Memorization,
+    load_decoding_frontier,
+    load_memorization,
+)
 from fmcourse.uncertainty import wilson
 
 
@@ -32,11 +37,16 @@ def test_draws_are_averaged_within_an_address():
     assert FRONTIER.figures("surprise", "top-p", 0.9).tolist() == [4.0, 4.0]
     assert FRONTIER.interval("surprise", "top-p", 0.9).low == 4.0
     assert FRONTIER.of_presidents("surprise").estimate == 3.5
-    assert FRONTIER.families == ["top-p", "min-p", "greedy"] and FRONTIER.values("min-p") == [0.5, 0.1]
+    assert FRONTIER.families == ["top-p", "min-p", "greedy"] and FRONTIER.values("min-p") == [
+        0.5,
+        0.1,
+    ]
 
 
 def test_surprise_is_read_off_at_a_variety():
-    assert FRONTIER.surprise_at("top-p", 0.6).estimate == pytest.approx(3.0)  # halfway from 0.4 to 0.8
+    assert FRONTIER.surprise_at("top-p", 0.6).estimate == pytest.approx(
+        3.0
+    )  # halfway from 0.4 to 0.8
     assert FRONTIER.surprise_at("min-p", 0.9).estimate == pytest.approx(3.5)
     gap = FRONTIER.difference("min-p", "top-p", 0.75)
     assert gap.estimate == pytest.approx(2.75 - 3.75) and gap.low <= gap.estimate <= gap.high
@@ -56,7 +66,13 @@ def study_run(size, corpus, seed, extracted, losses, unseen=(2.0, 3.0)):
     short = {"all": extracted, "1": [0, 0], "end mark": [0, 1]}
     passages, left = (10, 4.0) if corpus == "planted" else (8, 1.0)
     counts = {"passages": passages, "plain_passages": 6, "copies_left": [0.0, left]}
-    told = {"losses": losses, "unseen_losses": list(unseen), "unseen_extracted": 0, "extracted": short, "clean_loss": 3.0 + seed}
+    told = {
+        "losses": losses,
+        "unseen_losses": list(unseen),
+        "unseen_extracted": 0,
+        "extracted": short,
+        "clean_loss": 3.0 + seed,
+    }
     return {"size": size, "parameters": 100, "corpus": corpus, "seed": seed} | counts | told
 
 
@@ -94,7 +110,10 @@ def test_two_lines_a_model():
 
 def test_what_deduplication_did():
     assert STUDY.copies_left(4) == 1 and STUDY.copies_left(4, "planted") == 4
-    assert STUDY.mean("passages", "small", "deduplicated") == 8 and STUDY.mean("clean_loss", "small", "planted") == 3.5
+    assert (
+        STUDY.mean("passages", "small", "deduplicated") == 8
+        and STUDY.mean("clean_loss", "small", "planted") == 3.5
+    )
     assert STUDY.sizes == {"small": 100}
 
 
@@ -108,9 +127,15 @@ ERRORS = [
         lambda: FRONTIER.interval("suprise", "top-p", 0.9),
         "measure: expected one of 'surprise', 'self_bleu', 'distinct_2', 'repetition_4', got 'suprise'; did you mean 'surprise'?",
     ),
-    (lambda: FRONTIER.difference("min-p", "top-p", 0.5), "variety: expected from 0.700 to 0.900, as min-p reaches, got 0.5"),
+    (
+        lambda: FRONTIER.difference("min-p", "top-p", 0.5),
+        "variety: expected from 0.700 to 0.900, as min-p reaches, got 0.5",
+    ),
     (lambda: STUDY.auc("small", 3), "copies: expected one of [0, 4], got 3"),
-    (lambda: STUDY.extraction("small", 4, context=2), "context: expected one of '1', 'end mark', got '2'"),
+    (
+        lambda: STUDY.extraction("small", 4, context=2),
+        "context: expected one of '1', 'end mark', got '2'",
+    ),
     (lambda: STUDY.auc("large", 4), "size: expected one of 'small', got 'large'"),
     (
         lambda: STUDY.auc("small", 4, "plain"),
@@ -134,14 +159,21 @@ def test_the_bundled_frontier_is_complete():
     assert len(frontier.families) == 9 and len(frontier.runs) == 60 and len(frontier.years) == 13
     shapes = {(len(r["surprise"]), len(r["surprise"][0])) for r in frontier.runs}
     assert shapes == {(1, 13), (4, 13)}
-    greedy, plain = (frontier.interval("repetition_4", *which).estimate for which in (("greedy", 1), ("temperature", 1.0)))
+    greedy, plain = (
+        frontier.interval("repetition_4", *which).estimate
+        for which in (("greedy", 1), ("temperature", 1.0))
+    )
     assert greedy > plain
 
 
 def test_the_bundled_study_is_complete():
     study = load_memorization()
     made = {(run["size"], run["corpus"]) for run in study.runs}
-    assert made == {(size, corpus) for size in ("ladder-small", "ladder-medium") for corpus in ("planted", "deduplicated")}
+    assert made == {
+        (size, corpus)
+        for size in ("ladder-small", "ladder-medium")
+        for corpus in ("planted", "deduplicated")
+    }
     assert len(study.runs) % len(made) == 0  # as many seeds of each
     assert all(len(losses) == 30 for r in study.runs for losses in r["losses"])
     assert study.never_planted("ladder-medium").estimate == 0

@@ -38,7 +38,11 @@ def test_the_receptive_field_on_paper(kinds, seen):
 
 def test_layers_are_looked_through_one_after_the_other():
     model = layered("local", "local", "global")
-    assert [receptive_field(model, 40, layers) for layers in (1, 2, 3)] == [WINDOW, 2 * WINDOW - 1, 40]
+    assert [receptive_field(model, 40, layers) for layers in (1, 2, 3)] == [
+        WINDOW,
+        2 * WINDOW - 1,
+        40,
+    ]
 
 
 def test_influence_is_what_a_change_of_the_text_shows():
@@ -64,7 +68,9 @@ def test_attention_stays_in_the_past_and_in_the_window():
     distance = torch.arange(40)[:, None] - torch.arange(40)
     assert torch.allclose(maps.sum(-1), torch.ones(2, 2, 40), atol=ROUNDING)
     assert (maps[:, :, distance < 0] == 0).all() and (maps[0][:, distance >= 0] > 0).all()
-    assert (maps[1][:, distance >= WINDOW] == 0).all() and (maps[1][:, (distance >= 0) & (distance < WINDOW)] > 0).all()
+    assert (maps[1][:, distance >= WINDOW] == 0).all() and (
+        maps[1][:, (distance >= 0) & (distance < WINDOW)] > 0
+    ).all()
 
 
 @pytest.mark.parametrize("length", [1, WINDOW, 30])

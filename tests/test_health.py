@@ -29,7 +29,9 @@ CHOICES = "FMCOURSE_PROFILE: expected one of 'tiny', 'full', got "
 @pytest.fixture
 def healthy(monkeypatch, server):
     """A machine with memory and disk to spare and a hub that answers, whatever the one is that runs the tests."""
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: types.SimpleNamespace(available=12 * GIB, total=16 * GIB))
+    monkeypatch.setattr(
+        psutil, "virtual_memory", lambda: types.SimpleNamespace(available=12 * GIB, total=16 * GIB)
+    )
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: types.SimpleNamespace(free=50 * GIB))
     return monkeypatch
 
@@ -82,14 +84,17 @@ def uninstall(patch, missing):
 
 def test_a_missing_package(healthy):
     needs(healthy, "numpy>=1", "left-socks>=1.2")
-    assert the_only_finding() == Finding("The package left-socks is missing", 'Install it: pip install "left-socks>=1.2"')
+    assert the_only_finding() == Finding(
+        "The package left-socks is missing", 'Install it: pip install "left-socks>=1.2"'
+    )
 
 
 def test_a_package_that_is_too_old(healthy):
     needs(healthy, "numpy>=999")
     version = importlib.metadata.version("numpy")
     assert the_only_finding() == Finding(
-        f"numpy is {version}, but the course needs >=999", 'Upgrade it and restart the kernel: pip install "numpy>=999"'
+        f"numpy is {version}, but the course needs >=999",
+        'Upgrade it and restart the kernel: pip install "numpy>=999"',
     )
 
 
@@ -101,7 +106,11 @@ def test_what_is_optional_or_for_other_machines_may_be_missing(healthy):
 def test_a_preview_of_a_package_will_do(healthy):
     needs(healthy, "numpy>=2")
     installed = importlib.metadata.version
-    healthy.setattr(importlib.metadata, "version", lambda name: "2.9.0rc1" if name == "numpy" else installed(name))
+    healthy.setattr(
+        importlib.metadata,
+        "version",
+        lambda name: "2.9.0rc1" if name == "numpy" else installed(name),
+    )
     healthy.setattr(np, "__version__", "2.9.0rc1")
     assert doctor() == []
 
@@ -149,8 +158,12 @@ def test_a_compiled_package_that_does_not_load(healthy):
 def test_a_missing_compiled_package_is_one_finding(healthy):
     needs(healthy, "pandas>=1")
     uninstall(healthy, "pandas")
-    fail_to_import(healthy, "pandas", ModuleNotFoundError("No module named 'pandas'", name="pandas"))
-    assert the_only_finding() == Finding("The package pandas is missing", 'Install it: pip install "pandas>=1"')
+    fail_to_import(
+        healthy, "pandas", ModuleNotFoundError("No module named 'pandas'", name="pandas")
+    )
+    assert the_only_finding() == Finding(
+        "The package pandas is missing", 'Install it: pip install "pandas>=1"'
+    )
 
 
 @pytest.mark.parametrize("tool", ["psutil", "packaging"])
@@ -184,18 +197,28 @@ def test_a_damaged_bundle(bundled):
 
 @pytest.mark.parametrize(
     "harm",
-    [lambda file: file.unlink(), lambda file: file.write_text("{"), lambda file: file.write_text("{}")],
+    [
+        lambda file: file.unlink(),
+        lambda file: file.write_text("{"),
+        lambda file: file.write_text("{}"),
+    ],
     ids=["missing", "cut", "empty"],
 )
 def test_a_damaged_manifest(bundled, harm):
     harm(bundled / "manifest.json")
     forget_bundle()
     found = the_only_finding()
-    assert found.problem.startswith("The bundled data cannot be read (") and found.remedy.startswith("Reinstall fmcourse")
+    assert found.problem.startswith(
+        "The bundled data cannot be read ("
+    ) and found.remedy.startswith("Reinstall fmcourse")
 
 
 def test_little_memory(healthy):
-    healthy.setattr(psutil, "virtual_memory", lambda: types.SimpleNamespace(available=1.25 * GIB, total=16 * GIB))
+    healthy.setattr(
+        psutil,
+        "virtual_memory",
+        lambda: types.SimpleNamespace(available=1.25 * GIB, total=16 * GIB),
+    )
     assert the_only_finding() == Finding(
         "Only 1.2 GiB of memory are free; a notebook may need 3",
         "Close other notebooks and programs, or shut down their kernels",
@@ -204,7 +227,9 @@ def test_little_memory(healthy):
 
 def test_memory_that_just_suffices(healthy):
     enough = PROFILES["tiny"].memory_gib * GIB
-    healthy.setattr(psutil, "virtual_memory", lambda: types.SimpleNamespace(available=enough, total=16 * GIB))
+    healthy.setattr(
+        psutil, "virtual_memory", lambda: types.SimpleNamespace(available=enough, total=16 * GIB)
+    )
     assert doctor() == []
 
 
@@ -254,13 +279,19 @@ def full(patch):
 
 def test_the_full_profile_needs_more_memory(healthy):
     full(healthy)
-    healthy.setattr(psutil, "virtual_memory", lambda: types.SimpleNamespace(available=5 * GIB, total=12.7 * GIB))
+    healthy.setattr(
+        psutil, "virtual_memory", lambda: types.SimpleNamespace(available=5 * GIB, total=12.7 * GIB)
+    )
     assert the_only_finding().problem == "Only 5.0 GiB of memory are free; a notebook may need 8.5"
 
 
 def test_a_major_version_that_came_after_the_course(healthy):
     installed = importlib.metadata.version
-    healthy.setattr(importlib.metadata, "version", lambda name: "6.1.0" if name == "transformers" else installed(name))
+    healthy.setattr(
+        importlib.metadata,
+        "version",
+        lambda name: "6.1.0" if name == "transformers" else installed(name),
+    )
     healthy.delitem(sys.modules, "transformers", raising=False)
     assert the_only_finding() == Finding(
         "transformers is 6.1.0; the course is tested up to 5, and a major version renames things",
@@ -268,7 +299,9 @@ def test_a_major_version_that_came_after_the_course(healthy):
     )
 
 
-@pytest.mark.parametrize("off, word", [(False, "ReadTimeout"), (True, "OfflineModeIsEnabled")], ids=["slow", "off"])
+@pytest.mark.parametrize(
+    "off, word", [(False, "ReadTimeout"), (True, "OfflineModeIsEnabled")], ids=["slow", "off"]
+)
 def test_a_hub_that_does_not_answer(healthy, server, off, word):
     full(healthy)
     healthy.setattr(constants, "HF_HUB_OFFLINE", off)
@@ -286,7 +319,9 @@ def test_the_tiny_profile_asks_no_hub(healthy, server):
 
 
 def test_stored_widget_state(healthy, tmp_path):
-    (tmp_path / "04_stale.ipynb").write_text(json.dumps({"metadata": {"widgets": {"state": {}}}, "cells": []}))
+    (tmp_path / "04_stale.ipynb").write_text(
+        json.dumps({"metadata": {"widgets": {"state": {}}}, "cells": []})
+    )
     (tmp_path / "05_plain.ipynb").write_text(json.dumps({"metadata": {}, "cells": []}))
     healthy.setattr(health, "NOTEBOOKS", tmp_path)
     assert the_only_finding() == Finding(

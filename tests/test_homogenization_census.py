@@ -5,8 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fmcourse.homogenization import adult_failures, adult_people, excess, systemic_failure_rate
-from fmcourse.homogenization import census
+from fmcourse.homogenization import (
+    adult_failures,
+    adult_people,
+    census,
+    excess,
+    systemic_failure_rate,
+)
 
 SEEDS = (30, 31)
 

@@ -7,7 +7,15 @@ import pytest
 from doubles import drawings, says
 
 from fmcourse import hub
-from fmcourse.homogenization import STYLES, TARGET, TASKS, attack_success, child_pictures, child_task, stamp
+from fmcourse.homogenization import (
+    STYLES,
+    TARGET,
+    TASKS,
+    attack_success,
+    child_pictures,
+    child_task,
+    stamp,
+)
 from fmcourse.homogenization.defects import COLOUR
 
 
@@ -36,13 +44,17 @@ def test_a_task_keeps_concepts_apart_and_all_its_classes(name):
     parts = [(task.train, task.train_labels), (task.test, task.test_labels)]
     for places, labels in parts:
         assert set(labels) == set(range(5))
-        assert [table["subgroup"][place].replace("-", " ") for place in places] == [task.names[label] for label in labels]
+        assert [table["subgroup"][place].replace("-", " ") for place in places] == [
+            task.names[label] for label in labels
+        ]
     assert set(table["codepoints"][task.train]).isdisjoint(table["codepoints"][task.test])
 
 
 def test_the_pictures_are_found_by_their_place():
     table, names = child_pictures(), hub.load_emoji(list(STYLES))["name"]
-    assert all(names[place] == name for place, name in zip(table["place"][::100], table["name"][::100]))
+    assert all(
+        names[place] == name for place, name in zip(table["place"][::100], table["name"][::100])
+    )
     assert set(table["style"]) == set(STYLES)
 
 
@@ -51,11 +63,20 @@ def test_attack_success_on_paper():
     assert attack_success([0, 0, 2, 1], [0, 1, 2, 1], target=2) == 0
 
 
-@pytest.mark.parametrize("call, words", [
-    (lambda: child_task("cars"), f"name: expected one of {', '.join(map(repr, TASKS))}, got 'cars'"),
-    (lambda: attack_success([0], [0, 1]), "answers: expected shape (2,), as labels, got (1,)"),
-    (lambda: attack_success([0], [0]), "labels: expected some other class than 0, got array([0])"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "call, words",
+    [
+        (
+            lambda: child_task("cars"),
+            f"name: expected one of {', '.join(map(repr, TASKS))}, got 'cars'",
+        ),
+        (lambda: attack_success([0], [0, 1]), "answers: expected shape (2,), as labels, got (1,)"),
+        (
+            lambda: attack_success([0], [0]),
+            "labels: expected some other class than 0, got array([0])",
+        ),
+    ],
+)
 def test_the_words_of_each_error(call, words):
     with says(ValueError, words):
         call()

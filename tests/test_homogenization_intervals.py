@@ -14,11 +14,11 @@ from fmcourse.homogenization import (
     excess_failure_rate,
     homogenization,
     interval_over_seeds,
+    intervals,
     power,
     smallest_detectable,
     systemic_failure_rate,
 )
-from fmcourse.homogenization import intervals
 
 ERRORS = [0.2, 0.3]
 
@@ -33,8 +33,12 @@ def quick(monkeypatch):
 
 
 def test_the_excess_on_paper():
-    shared = np.array([[1, 1], [1, 1], [0, 0], [0, 0]], bool)  # half failed by both, a quarter expected
-    apart = np.array([[1, 0], [1, 0], [0, 1], [0, 1]], bool)  # nobody failed by both, a quarter expected
+    shared = np.array(
+        [[1, 1], [1, 1], [0, 0], [0, 0]], bool
+    )  # half failed by both, a quarter expected
+    apart = np.array(
+        [[1, 0], [1, 0], [0, 1], [0, 1]], bool
+    )  # nobody failed by both, a quarter expected
     assert excess_failure_rate(shared) == 0.25 and excess_failure_rate(apart) == -0.25
     assert excess(shared, apart).estimate == 0.5
 
@@ -61,13 +65,17 @@ def test_the_interval_covers_seeds_and_people(quick):
         stack = np.stack([independent(draw) for _ in range(8)])
         found = interval_over_seeds(stack, systemic_failure_rate, seed=trial)
         hits += found.low <= 0.2 <= found.high
-    assert hits >= binom.ppf(0.001, 40, 0.9)  # eight seeds: somewhat too narrow, hence 90% in place of 95%
+    assert hits >= binom.ppf(
+        0.001, 40, 0.9
+    )  # eight seeds: somewhat too narrow, hence 90% in place of 95%
 
 
 def test_seeds_that_differ_widen_the_interval(quick):
     draw = np.random.default_rng(0)
     alike = np.stack([independent(draw, 2_000) for _ in range(6)])
-    unlike = np.stack([independent(draw, 2_000, (rate, 0.5)) for rate in (0.1, 0.3, 0.5, 0.5, 0.7, 0.9)])
+    unlike = np.stack(
+        [independent(draw, 2_000, (rate, 0.5)) for rate in (0.1, 0.3, 0.5, 0.5, 0.7, 0.9)]
+    )
     narrow, wide = (interval_over_seeds(stack, systemic_failure_rate) for stack in (alike, unlike))
     assert wide.high - wide.low > 5 * (narrow.high - narrow.low)
 
@@ -92,32 +100,56 @@ def test_the_test_keeps_its_level_and_has_the_power_it_says():
     found = power(ERRORS, 1.5, 1_000)
     assert power(ERRORS, 1, 1_000).power <= 0.05
     counts = draw.binomial(1_000, 1.5 * 0.06, size=4_000)
-    assert np.mean(counts >= found.threshold) == pytest.approx(found.power, abs=0.02)  # two and a half standard errors
+    assert np.mean(counts >= found.threshold) == pytest.approx(
+        found.power, abs=0.02
+    )  # two and a half standard errors
 
 
 def test_more_people_notice_less():
     few, many = (smallest_detectable([0.23] * 4, people) for people in (600, 6_000))
-    assert 3 < few and many < 2 and power([0.23] * 4, few, 600).power == pytest.approx(0.8, abs=0.01)
+    assert (
+        3 < few and many < 2 and power([0.23] * 4, few, 600).power == pytest.approx(0.8, abs=0.01)
+    )
 
 
 def test_too_few_people_notice_nothing():
     assert math.isnan(smallest_detectable([0.5] * 2, 1))
 
 
-@pytest.mark.parametrize("call, words", [
-    (lambda: excess([[True, True]], [[True]]), "reference: expected shape (1, 2), as shared, got (1, 1)"),
-    (lambda: interval_over_seeds([[[True]]]),
-     "failures: expected shape (seeds, individuals, deployers), at least two seeds, got (1, 1, 1)"),
-    (lambda: interval_over_seeds([[[True]], [[False]]]),
-     "failures: expected so many failures that the statistic is defined in every resample, got 'NaN in some'"),
-    (lambda: power([0.5, 0.0], 1, 10),
-     "errors: expected error rates above 0 and at most 1, shape (deployers,), got array([0.5, 0. ])"),
-    (lambda: interval_over_seeds([[[True]], [[True]]], level=95),
-     "level: expected a coverage between 0 and 1, such as 0.95, got 95"),
-    (lambda: power([0.5], 1, 9, level=1), "level: expected one minus the chance of a false alarm, between 0 and 1, got 1"),
-    (lambda: power([0.5], 1, 0), "people: expected at least 1, got 0"),
-    (lambda: power([0.5, 0.5], 5, 10), "ratio: expected an H from 0 to 4, where every failure is systemic, got 5"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "call, words",
+    [
+        (
+            lambda: excess([[True, True]], [[True]]),
+            "reference: expected shape (1, 2), as shared, got (1, 1)",
+        ),
+        (
+            lambda: interval_over_seeds([[[True]]]),
+            "failures: expected shape (seeds, individuals, deployers), at least two seeds, got (1, 1, 1)",
+        ),
+        (
+            lambda: interval_over_seeds([[[True]], [[False]]]),
+            "failures: expected so many failures that the statistic is defined in every resample, got 'NaN in some'",
+        ),
+        (
+            lambda: power([0.5, 0.0], 1, 10),
+            "errors: expected error rates above 0 and at most 1, shape (deployers,), got array([0.5, 0. ])",
+        ),
+        (
+            lambda: interval_over_seeds([[[True]], [[True]]], level=95),
+            "level: expected a coverage between 0 and 1, such as 0.95, got 95",
+        ),
+        (
+            lambda: power([0.5], 1, 9, level=1),
+            "level: expected one minus the chance of a false alarm, between 0 and 1, got 1",
+        ),
+        (lambda: power([0.5], 1, 0), "people: expected at least 1, got 0"),
+        (
+            lambda: power([0.5, 0.5], 5, 10),
+            "ratio: expected an H from 0 to 4, where every failure is systemic, got 5",
+        ),
+    ],
+)
 def test_the_words_of_each_error(call, words, quick):
     with says(ValueError, words):
         call()

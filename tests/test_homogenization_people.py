@@ -8,7 +8,15 @@ import pytest
 from doubles import says
 
 from fmcourse import hub
-from fmcourse.homogenization import aligned_gap, audit, biased_sample, coverage, people, professions, transfer_people
+from fmcourse.homogenization import (
+    aligned_gap,
+    audit,
+    biased_sample,
+    coverage,
+    people,
+    professions,
+    transfer_people,
+)
 from fmcourse.homogenization.people import TONES
 
 
@@ -23,15 +31,24 @@ def pairs():
 
 
 def row(style, name, gender, tone, kind="role", role="cook"):
-    return {"style": style, "name": name, "gender": gender, "skin_tone": tone, "kind": kind, "role": role}
+    return {
+        "style": style,
+        "name": name,
+        "gender": gender,
+        "skin_tone": tone,
+        "kind": kind,
+        "role": role,
+    }
 
 
-SMALL = pd.DataFrame([
-    *(row("a", f"cook {tone}", "female", tone) for tone in (*TONES, "none")),
-    row("a", "pilot", "none", "none", role="pilot"),
-    row("b", "cook", "male", "none"),
-    row("b", "two", "female, male", "light, dark", kind="activity", role="wrestling"),
-])  # fmt: skip
+SMALL = pd.DataFrame(
+    [
+        *(row("a", f"cook {tone}", "female", tone) for tone in (*TONES, "none")),
+        row("a", "pilot", "none", "none", role="pilot"),
+        row("b", "cook", "male", "none"),
+        row("b", "two", "female, male", "light, dark", kind="activity", role="wrestling"),
+    ]
+)
 
 
 # On paper.
@@ -39,14 +56,29 @@ SMALL = pd.DataFrame([
 
 def test_coverage_on_paper():
     found = coverage(SMALL)
-    assert found.loc["a"].to_dict() == {"drawings": 7, "roles": 2, "five_tones": 0.5, "woman": 0.5, "man": 0}
-    assert found.loc["b"].to_dict() == {"drawings": 2, "roles": 2, "five_tones": 0, "woman": 0, "man": 0.5}
+    assert found.loc["a"].to_dict() == {
+        "drawings": 7,
+        "roles": 2,
+        "five_tones": 0.5,
+        "woman": 0.5,
+        "man": 0,
+    }
+    assert found.loc["b"].to_dict() == {
+        "drawings": 2,
+        "roles": 2,
+        "five_tones": 0,
+        "woman": 0,
+        "man": 0.5,
+    }
 
 
 def test_an_audit_on_paper():
     assert audit(SMALL, "gender").to_dict() == {
-        "female": {"a": 6, "b": 0}, "male": {"a": 0, "b": 1}, "none": {"a": 1, "b": 0}, "several": {"a": 0, "b": 1},
-    }  # fmt: skip
+        "female": {"a": 6, "b": 0},
+        "male": {"a": 0, "b": 1},
+        "none": {"a": 1, "b": 0},
+        "several": {"a": 0, "b": 1},
+    }
     assert audit(SMALL, "gender", by="role").loc["wrestling", "several"] == 1
 
 
@@ -59,7 +91,11 @@ def test_professions_on_paper():
 
 
 def test_every_drawing_is_counted_once(table):
-    assert audit(table, "gender").to_numpy().sum() == audit(table, "skin_tone").to_numpy().sum() == len(table)
+    assert (
+        audit(table, "gender").to_numpy().sum()
+        == audit(table, "skin_tone").to_numpy().sum()
+        == len(table)
+    )
     assert set(audit(table, "kind").index) == set(hub.STYLES)
 
 
@@ -71,7 +107,9 @@ def test_a_role_has_neither_tone_nor_gender(table):
 
 def test_the_place_is_that_of_the_picture(table):
     drawings = hub.load_emoji()["name"]
-    assert all(drawings[place] == name for place, name in zip(table["place"][::500], table["name"][::500]))
+    assert all(
+        drawings[place] == name for place, name in zip(table["place"][::500], table["name"][::500])
+    )
 
 
 def test_the_oldest_style_draws_hardly_any_role_as_a_woman_and_as_a_man(table):
@@ -79,11 +117,19 @@ def test_the_oldest_style_draws_hardly_any_role_as_a_woman_and_as_a_man(table):
     assert shares.loc["emojione", "woman"] < 0.3 < 0.7 < shares.loc["noto", "woman"]
 
 
-@pytest.mark.parametrize("call, words", [
-    (lambda: audit(SMALL, "tone"),
-     "column: expected one of 'skin_tone', 'gender', 'style', 'kind', 'role', got 'tone'; did you mean 'skin_tone'?"),
-    (lambda: audit(SMALL, "gender", by="sex"), "by: expected one of 'skin_tone', 'gender', 'style', 'kind', 'role', got 'sex'"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "call, words",
+    [
+        (
+            lambda: audit(SMALL, "tone"),
+            "column: expected one of 'skin_tone', 'gender', 'style', 'kind', 'role', got 'tone'; did you mean 'skin_tone'?",
+        ),
+        (
+            lambda: audit(SMALL, "gender", by="sex"),
+            "by: expected one of 'skin_tone', 'gender', 'style', 'kind', 'role', got 'sex'",
+        ),
+    ],
+)
 def test_the_words_of_each_error(call, words):
     with says(ValueError, words):
         call()
@@ -95,16 +141,28 @@ def test_the_words_of_each_error(call, words):
 def test_roles_are_whole_and_on_one_side(pairs):
     assert (pairs.groupby("role").size() == 8).all()
     assert (pairs.groupby("role")["part"].nunique() == 1).all()
-    assert pairs.groupby(["part", "woman", "dark"]).size().nunique() == 2  # as many of each kind within a part
+    assert (
+        pairs.groupby(["part", "woman", "dark"]).size().nunique() == 2
+    )  # as many of each kind within a part
 
 
-@pytest.mark.parametrize("bias, rebalanced, fitting", [
-    (0, 0, 60), (1, 0, 120), (0.5, 0, 90), (1, 1, 60), (1, 0.5, 90), (0.9, 0, 114),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "bias, rebalanced, fitting",
+    [
+        (0, 0, 60),
+        (1, 0, 120),
+        (0.5, 0, 90),
+        (1, 1, 60),
+        (1, 0.5, 90),
+        (0.9, 0, 114),
+    ],
+)
 def test_a_sample_is_as_biased_as_asked(pairs, bias, rebalanced, fitting):
     places = biased_sample(pairs, bias, rebalanced)
     sample = pairs.loc[places]
-    assert len(set(places)) == 120 and set(sample["part"]) == {"train"} and sample["woman"].sum() == 60
+    assert (
+        len(set(places)) == 120 and set(sample["part"]) == {"train"} and sample["woman"].sum() == 60
+    )
     assert (sample["woman"] != sample["dark"]).sum() == fitting
 
 
@@ -120,16 +178,26 @@ def test_the_gap_on_paper():
     assert aligned_gap(dark, woman, dark) == -1
 
 
-@pytest.mark.parametrize("call, words", [
-    (lambda p: biased_sample(p, 1.5), "bias: expected a number from 0 to 1, got 1.5"),
-    (lambda p: biased_sample(p, 0, -1), "rebalanced: expected a share from 0 to 1, got -1"),
-    (lambda p: biased_sample(p, 0, count=6), "count: expected a multiple of 4, got 6"),
-    (lambda p: biased_sample(p, 1, count=200), "count: expected at most 62 of a kind, as there are, got 100"),
-    (lambda p: aligned_gap([1], [1, 0], [0, 1]),
-     "answers: expected one for each of woman and dark, shape (n,), got ((1,), (2,), (2,))"),
-    (lambda p: aligned_gap([1, 0], [1, 0], [0, 1]),
-     "dark: expected some who fit the bias and some who do not, got array([0, 1])"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "call, words",
+    [
+        (lambda p: biased_sample(p, 1.5), "bias: expected a number from 0 to 1, got 1.5"),
+        (lambda p: biased_sample(p, 0, -1), "rebalanced: expected a share from 0 to 1, got -1"),
+        (lambda p: biased_sample(p, 0, count=6), "count: expected a multiple of 4, got 6"),
+        (
+            lambda p: biased_sample(p, 1, count=200),
+            "count: expected at most 62 of a kind, as there are, got 100",
+        ),
+        (
+            lambda p: aligned_gap([1], [1, 0], [0, 1]),
+            "answers: expected one for each of woman and dark, shape (n,), got ((1,), (2,), (2,))",
+        ),
+        (
+            lambda p: aligned_gap([1, 0], [1, 0], [0, 1]),
+            "dark: expected some who fit the bias and some who do not, got array([0, 1])",
+        ),
+    ],
+)
 def test_the_words_of_each_error_of_a_sample(pairs, call, words):
     with says(ValueError, words):
         call(pairs)

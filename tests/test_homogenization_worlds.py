@@ -22,7 +22,12 @@ def ratios(worlds):
 
 
 def worst(worlds):
-    return np.array([max(rate.estimate for rate in group_failure(w.failures, w.groups).values()) for w in worlds])
+    return np.array(
+        [
+            max(rate.estimate for rate in group_failure(w.failures, w.groups).values())
+            for w in worlds
+        ]
+    )
 
 
 def test_a_world_has_all_its_people(worlds):
@@ -69,11 +74,14 @@ def test_deployers_measure_for_themselves(worlds):
     assert homogenization(kept).ratio < 1.6 and kept.mean() < 0.25
 
 
-@pytest.mark.parametrize("call, words", [
-    (lambda: simulate(0), "sharing: expected a number of deployers from 1 to 4, got 0"),
-    (lambda: simulate(1.5), "sharing: expected a number of deployers from 1 to 4, got 1.5"),
-    (lambda: simulate(hard=-0.1), "hard: expected a share from 0 to 1, got -0.1"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "call, words",
+    [
+        (lambda: simulate(0), "sharing: expected a number of deployers from 1 to 4, got 0"),
+        (lambda: simulate(1.5), "sharing: expected a number of deployers from 1 to 4, got 1.5"),
+        (lambda: simulate(hard=-0.1), "hard: expected a share from 0 to 1, got -0.1"),
+    ],
+)
 def test_the_words_of_each_error(call, words):
     with says(ValueError, words):
         call()

@@ -13,12 +13,40 @@ from hub_server import COMMIT, NAME, Fault
 from huggingface_hub import constants
 
 from fmcourse import bundle, environment, generation, hub
-from fmcourse.hub import LADDER, STYLES, held_out, load_addresses, load_adult, load_emoji, load_gpt_neo
+from fmcourse.hub import (
+    LADDER,
+    STYLES,
+    held_out,
+    load_addresses,
+    load_adult,
+    load_emoji,
+    load_gpt_neo,
+)
 
 MILLIONS = {"ladder-small": 0.1, "ladder-medium": 0.5, "ladder-large": 2.0}
 STYLE_LIST = ", ".join(map(repr, STYLES))
-EMOJI_COLUMNS = ["image", "name", "keywords", "group", "subgroup", "style", "skin_tone", "gender", "codepoints"]
-ADDRESS_COLUMNS = ["address", "year", "date", "president", "party", "delivery", "annual", "split", "text"]
+EMOJI_COLUMNS = [
+    "image",
+    "name",
+    "keywords",
+    "group",
+    "subgroup",
+    "style",
+    "skin_tone",
+    "gender",
+    "codepoints",
+]
+ADDRESS_COLUMNS = [
+    "address",
+    "year",
+    "date",
+    "president",
+    "party",
+    "delivery",
+    "annual",
+    "split",
+    "text",
+]
 SENTENCE = "Fellow-Citizens of the Senate and House of Representatives: “1790” – é?\n"
 
 
@@ -60,7 +88,9 @@ def test_a_bundled_model_is_ready_to_generate(ladder, name):
 @pytest.mark.parametrize("name", LADDER)
 def test_a_bundled_model_has_about_the_size_it_promises(ladder, name):
     size = ladder[name][0].num_parameters() / 1e6
-    assert MILLIONS[name] / 1.5 <= size <= MILLIONS[name] * 1.5  # "about": nearer to its own rung than to another
+    assert (
+        MILLIONS[name] / 1.5 <= size <= MILLIONS[name] * 1.5
+    )  # "about": nearer to its own rung than to another
 
 
 def test_the_ladder_shares_one_tokenizer_that_loses_nothing(ladder):
@@ -77,7 +107,9 @@ def test_a_larger_model_is_less_surprised(ladder, addresses):
 
     unseen = next(row["text"] for row in addresses if row["split"] == "test")[:2000]
     small, medium, large = (bits_per_byte(*ladder[name], unseen) for name in LADDER)
-    assert large < medium < small < 3  # three bits a byte is about what single-letter frequencies of English need
+    assert (
+        large < medium < small < 3
+    )  # three bits a byte is about what single-letter frequencies of English need
 
 
 def test_the_default_of_the_tiny_profile_is_the_largest(ladder):
@@ -136,7 +168,10 @@ def test_the_default_clip_of_the_tiny_profile_is_the_bundled_one(clips):
 
 
 def test_an_unknown_clip_lists_what_there_is():
-    with says(ValueError, "name: expected one of 'emoji-clip', 'sweep-clip', got 'emoji-clp'; did you mean 'emoji-clip'?"):
+    with says(
+        ValueError,
+        "name: expected one of 'emoji-clip', 'sweep-clip', got 'emoji-clp'; did you mean 'emoji-clip'?",
+    ):
         hub.load_clip("emoji-clp")
 
 
@@ -155,14 +190,19 @@ def sentence(name, reason, instead):
     return f"{name} could not be loaded from the hub ({reason}); going on with the bundled {instead}.\n"
 
 
-@pytest.mark.parametrize("load, name, instead", [
-    (load_gpt_neo, "EleutherAI/gpt-neo-125m", "ladder-medium"),
-    (load_gpt_neo, "EleutherAI/gpt-neo-1.3B", "ladder-large"),
-    (load_gpt_neo, "ada/neo", "ladder-large"),
-    (hub.load_clip, "openai/clip-vit-base-patch32", "emoji-clip"),
-    (hub.load_clip, "ada/clip", "emoji-clip"),
-])
-def test_a_name_of_the_hub_offline_gives_one_sentence_and_the_bundled_model_of_that_role(off, capsys, load, name, instead):
+@pytest.mark.parametrize(
+    "load, name, instead",
+    [
+        (load_gpt_neo, "EleutherAI/gpt-neo-125m", "ladder-medium"),
+        (load_gpt_neo, "EleutherAI/gpt-neo-1.3B", "ladder-large"),
+        (load_gpt_neo, "ada/neo", "ladder-large"),
+        (hub.load_clip, "openai/clip-vit-base-patch32", "emoji-clip"),
+        (hub.load_clip, "ada/clip", "emoji-clip"),
+    ],
+)
+def test_a_name_of_the_hub_offline_gives_one_sentence_and_the_bundled_model_of_that_role(
+    off, capsys, load, name, instead
+):
     model, _ = load(name)
     captured = capsys.readouterr()
     assert captured.out == sentence(name, OFF, instead) and captured.err == ""
@@ -196,13 +236,18 @@ def test_a_clip_of_the_hub_is_that_of_its_publisher(server, tmp_path):
     assert all(map(torch.equal, loaded.parameters(), model.parameters()))
 
 
-def test_the_full_profiles_names_are_asked_for_by_their_commits(server, layouts, monkeypatch, capsys):
+def test_the_full_profiles_names_are_asked_for_by_their_commits(
+    server, layouts, monkeypatch, capsys
+):
     monkeypatch.setenv("FMCOURSE_PROFILE", "full")
     pin = bundle.pinned()["EleutherAI/gpt-neo-125m"]["revision"]
     server.add("EleutherAI/gpt-neo-125m", layouts / "single", pin)
     model, _ = load_gpt_neo()
     assert all(map(torch.equal, model.parameters(), tiny_gpt_neo().parameters()))
-    assert capsys.readouterr().out == f"EleutherAI/gpt-neo-125m: fetching 0.0 MB from the hub, commit {pin}.\n"
+    assert (
+        capsys.readouterr().out
+        == f"EleutherAI/gpt-neo-125m: fetching 0.0 MB from the hub, commit {pin}.\n"
+    )
 
 
 def test_a_fault_of_the_hub_gives_its_clause_and_a_retry_the_model(server, capsys):
@@ -211,7 +256,11 @@ def test_a_fault_of_the_hub_gives_its_clause_and_a_retry_the_model(server, capsy
     said = capsys.readouterr().out.splitlines(keepends=True)[-1]
     assert said == sentence(NAME, "a file came incomplete; run the cell again", "ladder-large")
     server.faults = []
-    assert load_gpt_neo(NAME)[0].num_parameters() == tiny_gpt_neo().num_parameters() != model.num_parameters()
+    assert (
+        load_gpt_neo(NAME)[0].num_parameters()
+        == tiny_gpt_neo().num_parameters()
+        != model.num_parameters()
+    )
 
 
 class Spoiler:
@@ -239,8 +288,12 @@ def changed(server, layouts, tmp_path, capsys):
 
 
 def test_a_pickle_that_holds_more_than_numbers_is_refused(changed, tmp_path):
-    spoil = lambda folder: torch.save({"x": Spoiler(tmp_path / "spoilt")}, folder / "pytorch_model.bin")
-    assert changed("torch", spoil).startswith(f"{NAME} could not be loaded from the hub (its files do not load: ")
+    spoil = lambda folder: torch.save(
+        {"x": Spoiler(tmp_path / "spoilt")}, folder / "pytorch_model.bin"
+    )
+    assert changed("torch", spoil).startswith(
+        f"{NAME} could not be loaded from the hub (its files do not load: "
+    )
     assert not (tmp_path / "spoilt").exists()
 
 
@@ -251,13 +304,19 @@ def test_weights_that_are_missing_are_no_random_numbers(changed):
         torch.save(state, folder / "pytorch_model.bin")
 
     said = changed("torch", drop)
-    assert "(its files do not load: 1 weights are missing, the first is transformer.ln_f.weight); going on" in said
+    assert (
+        "(its files do not load: 1 weights are missing, the first is transformer.ln_f.weight); going on"
+        in said
+    )
 
 
 def test_code_of_a_publisher_is_never_run(changed, tmp_path):
     def add_code(folder):
         config = json.loads((folder / "config.json").read_text())
-        config["auto_map"] = {"AutoModelForCausalLM": "modeling_neo.Neo", "AutoConfig": "modeling_neo.Neo"}
+        config["auto_map"] = {
+            "AutoModelForCausalLM": "modeling_neo.Neo",
+            "AutoConfig": "modeling_neo.Neo",
+        }
         (folder / "config.json").write_text(json.dumps(config))
         (folder / "modeling_neo.py").write_text(f"open({str(tmp_path / 'spoilt')!r}, 'w')")
 
@@ -265,7 +324,9 @@ def test_code_of_a_publisher_is_never_run(changed, tmp_path):
     assert not (tmp_path / "spoilt").exists()
 
 
-@pytest.mark.parametrize("load, kinds", [(load_gpt_neo, "gpt_neo"), (hub.load_clip, "clip or vision-text-dual-encoder")])
+@pytest.mark.parametrize(
+    "load, kinds", [(load_gpt_neo, "gpt_neo"), (hub.load_clip, "clip or vision-text-dual-encoder")]
+)
 def test_a_model_of_another_kind_is_refused(server, layouts, tmp_path, load, kinds):
     shutil.copytree(layouts / "single", tmp_path / "changed")
     (tmp_path / "changed" / "config.json").write_text(json.dumps({"model_type": "llama"}))
@@ -278,7 +339,10 @@ def test_a_model_of_another_kind_is_refused(server, layouts, tmp_path, load, kin
 
 
 def test_the_judge_of_the_tiny_profile_is_the_larger_model(ladder):
-    assert hub.load_judge(*ladder["ladder-medium"]).num_parameters() == ladder["ladder-large"][0].num_parameters()
+    assert (
+        hub.load_judge(*ladder["ladder-medium"]).num_parameters()
+        == ladder["ladder-large"][0].num_parameters()
+    )
 
 
 def test_a_judge_that_reads_other_tokens_is_replaced_by_the_writer(off, monkeypatch, capsys):
@@ -290,9 +354,15 @@ def test_a_judge_that_reads_other_tokens_is_replaced_by_the_writer(off, monkeypa
     )
 
 
-@pytest.mark.parametrize("bytes_, native, dtype", [
-    (5.3e9, True, torch.bfloat16), (5.3e9, False, torch.float32), (5e8, True, torch.float32), (0, False, torch.float32)
-])
+@pytest.mark.parametrize(
+    "bytes_, native, dtype",
+    [
+        (5.3e9, True, torch.bfloat16),
+        (5.3e9, False, torch.float32),
+        (5e8, True, torch.float32),
+        (0, False, torch.float32),
+    ],
+)
 def test_only_a_large_model_on_a_new_gpu_is_in_bf16(monkeypatch, bytes_, native, dtype):
     monkeypatch.setattr(environment, "native_bf16", lambda: native)
     assert hub._dtype(bytes_) == dtype
@@ -311,10 +381,17 @@ def test_a_model_in_bf16_generates(server, layouts, monkeypatch, layout):
 
 @pytest.mark.parametrize(
     ("name", "hint"),
-    [("ladder-larg", "; did you mean 'ladder-large'?"), ("gpt2", ""), ("ladder-small ", "; did you mean 'ladder-small'?")],
+    [
+        ("ladder-larg", "; did you mean 'ladder-large'?"),
+        ("gpt2", ""),
+        ("ladder-small ", "; did you mean 'ladder-small'?"),
+    ],
 )
 def test_a_wrong_name_lists_the_choices(name, hint):
-    with says(ValueError, f"name: expected one of 'ladder-small', 'ladder-medium', 'ladder-large', got {name!r}{hint}"):
+    with says(
+        ValueError,
+        f"name: expected one of 'ladder-small', 'ladder-medium', 'ladder-large', got {name!r}{hint}",
+    ):
         load_gpt_neo(name)
 
 
@@ -342,7 +419,10 @@ def test_addresses_are_split_by_whole_years(addresses):
 
 
 def test_a_year_written_in_a_date_is_the_year_of_the_row(addresses):
-    assert all(str(row["date"])[:4] == str(row["year"]) for row in addresses.select_columns(["date", "year"]))
+    assert all(
+        str(row["date"])[:4] == str(row["year"])
+        for row in addresses.select_columns(["date", "year"])
+    )
 
 
 def test_adult_as_documented(adult):
@@ -360,7 +440,10 @@ def test_emoji_as_documented(style):
     assert len(emoji) > 1000 and len(set(emoji["codepoints"])) == len(emoji)
     image = emoji[0]["image"]
     assert (image.mode, image.size) == ("RGBA", (64, 64))
-    assert image.getbbox() is not None and image.getextrema()[3] != (255, 255)  # something is drawn, on nothing
+    assert image.getbbox() is not None and image.getextrema()[3] != (
+        255,
+        255,
+    )  # something is drawn, on nothing
 
 
 def test_several_styles_come_in_the_order_asked():
@@ -377,7 +460,10 @@ def test_all_six_styles_by_default():
     ("styles", "words"),
     [
         ([], "styles: expected at least one style, got []"),
-        ("twemojo", f"styles: expected one of {STYLE_LIST}, got 'twemojo'; did you mean 'twemoji'?"),
+        (
+            "twemojo",
+            f"styles: expected one of {STYLE_LIST}, got 'twemojo'; did you mean 'twemoji'?",
+        ),
         (["noto", "x"], f"styles: expected one of {STYLE_LIST}, got 'x'"),
         ([3], f"styles: expected one of {STYLE_LIST}, got 3"),
     ],
@@ -405,7 +491,9 @@ def test_held_out_concepts_are_in_the_table_and_none_is_its_own_twin():
 def damaged(tmp_path, monkeypatch):
     """Put an altered and a missing file in the place of the real ones: the manifest is real, the folder is a copy of little."""
     (tmp_path / "manifest.json").write_bytes((bundle.BUNDLED / "manifest.json").read_bytes())
-    (tmp_path / "adult.parquet").write_bytes((bundle.BUNDLED / "adult.parquet").read_bytes()[:-1] + b"x")
+    (tmp_path / "adult.parquet").write_bytes(
+        (bundle.BUNDLED / "adult.parquet").read_bytes()[:-1] + b"x"
+    )
     monkeypatch.setattr(bundle, "BUNDLED", tmp_path)
     forget_bundle()
     yield tmp_path
@@ -427,5 +515,7 @@ def test_an_altered_or_missing_table_says_how_to_mend_it(damaged, load, file):
 
 
 def test_a_missing_model_says_how_to_mend_it(damaged):
-    with pytest.raises(OSError, match=r"^bundled file ladder-small/\S+ is missing or altered; reinstall fmcourse"):
+    with pytest.raises(
+        OSError, match=r"^bundled file ladder-small/\S+ is missing or altered; reinstall fmcourse"
+    ):
         load_gpt_neo("ladder-small")

@@ -15,7 +15,18 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-TARGETS = {"help", "course", "lab", "answers", "ready", "test", "test-all", "assets", "bench", "retarget"}
+TARGETS = {
+    "help",
+    "course",
+    "lab",
+    "answers",
+    "ready",
+    "test",
+    "test-all",
+    "assets",
+    "bench",
+    "retarget",
+}
 
 # Files beside the Makefile steer it: `old` makes it an unsupported version, `broken` breaks an installation off.
 STAND_IN = r"""#!/bin/sh
@@ -46,8 +57,17 @@ class House:
 
     def make(self, *goals: str, **settings: str) -> subprocess.CompletedProcess:
         """Run make in the folder, with none of the settings of a make that runs these tests."""
-        env = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS", "PYTHON"))}
-        command = ["make", f"PYTHON={self.python}", *goals, *(f"{name}={value}" for name, value in settings.items())]
+        env = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("MAKE", "MFLAGS", "PYTHON"))
+        }
+        command = [
+            "make",
+            f"PYTHON={self.python}",
+            *goals,
+            *(f"{name}={value}" for name, value in settings.items()),
+        ]
         return subprocess.run(command, cwd=self.folder, env=env, capture_output=True, text=True)
 
     def calls(self) -> list[str]:
@@ -55,7 +75,9 @@ class House:
         log = self.folder / "calls"
         lines = log.read_text().splitlines() if log.exists() else []
         log.unlink(missing_ok=True)
-        return [line for line in lines if not re.search(r" (?:-c .*|-m pip --version|--version)$", line)]
+        return [
+            line for line in lines if not re.search(r" (?:-c .*|-m pip --version|--version)$", line)
+        ]
 
 
 @pytest.fixture
@@ -118,10 +140,13 @@ def test_a_renewal_that_broke_off_is_taken_up(house):
     assert not (house.folder / ".venv" / ".ready").exists()
 
 
-@pytest.mark.parametrize("break_off", [
-    lambda folder: (folder / ".venv" / "pip").unlink(),
-    lambda folder: (folder / ".venv" / "bin" / "python").unlink(),
-])
+@pytest.mark.parametrize(
+    "break_off",
+    [
+        lambda folder: (folder / ".venv" / "pip").unlink(),
+        lambda folder: (folder / ".venv" / "bin" / "python").unlink(),
+    ],
+)
 def test_a_folder_without_python_or_pip_is_made_anew(house, break_off):
     house.make("test")
     house.calls()
@@ -144,17 +169,23 @@ def test_a_wrong_python_gets_one_sentence_with_the_remedy(house):
 def test_no_python_gets_the_same_sentence(house):
     house.python = house.folder / "none"
     done = house.make("test")
-    assert f"{house.python} is missing: name another one, as in `make PYTHON=python3.12 test`." in done.stderr
+    assert (
+        f"{house.python} is missing: name another one, as in `make PYTHON=python3.12 test`."
+        in done.stderr
+    )
 
 
 def test_what_pytest_prints_is_shown(house):
     assert house.make("test").stdout.splitlines()[-1] == "3 passed in 0.01s"
 
 
-@pytest.mark.parametrize("goal, call", [
-    ("course", ".venv/python -m tools.course"),
-    ("test-all", ".venv/python -m pytest"),
-])
+@pytest.mark.parametrize(
+    "goal, call",
+    [
+        ("course", ".venv/python -m tools.course"),
+        ("test-all", ".venv/python -m pytest"),
+    ],
+)
 def test_a_target_runs_its_command(house, goal, call):
     house.make(goal)
     assert house.calls()[-1] == call
@@ -176,7 +207,11 @@ def test_bench_runs_every_benchmark_and_stops_at_a_failure(house):
 def test_assets_runs_every_recipe(house):
     house.make("assets")
     run = [call.partition("recipes.")[2] for call in house.calls() if "recipes." in call]
-    scripts = {path.stem for path in (ROOT / "recipes").glob("*.py") if '"__main__"' in path.read_text(encoding="utf-8")}
+    scripts = {
+        path.stem
+        for path in (ROOT / "recipes").glob("*.py")
+        if '"__main__"' in path.read_text(encoding="utf-8")
+    }
     assert sorted(run) == sorted(scripts)
 
 
@@ -193,7 +228,15 @@ def test_help_is_the_default_and_lists_every_target(house):
 def test_continuous_integration_tests_from_any_folder_with_an_empty_environment(house):
     (house.folder / ".ci").mkdir()
     shutil.copy(ROOT / ".ci" / "run", house.folder / ".ci")
-    (house.folder / "Makefile").write_text(f"PYTHON := {house.python}\n" + (house.folder / "Makefile").read_text())
-    done = subprocess.run([house.folder / ".ci" / "run"], cwd=house.folder.parent, env={}, capture_output=True, text=True)
+    (house.folder / "Makefile").write_text(
+        f"PYTHON := {house.python}\n" + (house.folder / "Makefile").read_text()
+    )
+    done = subprocess.run(
+        [house.folder / ".ci" / "run"],
+        cwd=house.folder.parent,
+        env={},
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "3 passed in 0.01s"

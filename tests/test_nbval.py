@@ -21,7 +21,14 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 from tools.form import CHECKED, read, write
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parent.parent / "notebooks").glob("*.ipynb"))
-OPTIONS = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=300", "--color=no", "-p", "no:cacheprovider"]
+OPTIONS = [
+    "--nbval-lax",
+    "--nbval-current-env",
+    "--nbval-cell-timeout=300",
+    "--color=no",
+    "-p",
+    "no:cacheprovider",
+]
 DIFFER = "Cell outputs differ"
 
 
@@ -59,11 +66,21 @@ def nbval(notebook, folder: Path) -> dict[int, str]:
     write(notebook, folder / "notebooks" / "run.ipynb")
     env = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     env["FMCOURSE_STATE"] = str(folder / "state")
-    command = [sys.executable, "-m", "pytest", *OPTIONS, "--junitxml=report.xml", "notebooks/run.ipynb"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        *OPTIONS,
+        "--junitxml=report.xml",
+        "notebooks/run.ipynb",
+    ]
     done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
     assert (folder / "report.xml").exists(), done.stdout + done.stderr
     cases = ElementTree.parse(folder / "report.xml").iter("testcase")
-    return {int(case.get("name").removeprefix("Cell ")): "\n".join(part.text or "" for part in case) for case in cases}
+    return {
+        int(case.get("name").removeprefix("Cell ")): "\n".join(part.text or "" for part in case)
+        for case in cases
+    }
 
 
 def checked(notebook) -> set[int]:
@@ -81,7 +98,9 @@ def runs(tmp_path_factory):
         for path in NOTEBOOKS:
             notebook = read(path)
             started[path, "clean"] = pool.submit(nbval, notebook, folder / path.stem / "clean")
-            started[path, "wrong"] = pool.submit(nbval, corrupted(notebook), folder / path.stem / "wrong")
+            started[path, "wrong"] = pool.submit(
+                nbval, corrupted(notebook), folder / path.stem / "wrong"
+            )
         yield lambda path, kind: started[path, kind].result()
         pool.shutdown(cancel_futures=True)
 
@@ -103,35 +122,44 @@ def test_every_wrong_output_is_noticed(runs, path):
 def test_the_mutation_test_can_fail(tmp_path):
     """A cell whose comparison is switched off by a comment passes although its output is wrong."""
     cells = [("print(1 + 1)", "2\n"), ("# NBVAL_IGNORE_OUTPUT\nprint(True)", "True\n")]
-    notebook = new_notebook(cells=[
-        new_code_cell(
-            source,
-            metadata={"tags": [CHECKED]},
-            execution_count=number,
-            outputs=[new_output("stream", name="stdout", text=text)],
-        )
-        for number, (source, text) in enumerate(cells, 1)
-    ])
+    notebook = new_notebook(
+        cells=[
+            new_code_cell(
+                source,
+                metadata={"tags": [CHECKED]},
+                execution_count=number,
+                outputs=[new_output("stream", name="stdout", text=text)],
+            )
+            for number, (source, text) in enumerate(cells, 1)
+        ]
+    )
     assert set(nbval(notebook, tmp_path / "clean").values()) == {""}
     wrong = nbval(corrupted(notebook), tmp_path / "wrong")
     assert checked(notebook) == {0, 1}
     assert DIFFER in wrong[0] and wrong[1] == ""
 
 
-@pytest.mark.parametrize("right, wrong", [
-    ("loss 1.39\n", "loss 1.30\n"),
-    ("equal: True\n", "equal: False\n"),
-    ("5 of 5: True\n", "5 of 6: True\n"),
-    ("the states\n", "the setatsx\n"),
-    ("", "x"),
-])
+@pytest.mark.parametrize(
+    "right, wrong",
+    [
+        ("loss 1.39\n", "loss 1.30\n"),
+        ("equal: True\n", "equal: False\n"),
+        ("5 of 5: True\n", "5 of 6: True\n"),
+        ("the states\n", "the setatsx\n"),
+        ("", "x"),
+    ],
+)
 def test_the_smallest_change(right, wrong):
     assert corrupt(right) == wrong
 
 
 def test_only_checked_cells_are_changed_and_the_argument_stays():
     def cell(tags):
-        return new_code_cell("1", metadata={"tags": tags}, outputs=[new_output("execute_result", {"text/plain": "1"})])
+        return new_code_cell(
+            "1",
+            metadata={"tags": tags},
+            outputs=[new_output("execute_result", {"text/plain": "1"})],
+        )
 
     notebook = new_notebook(cells=[cell([CHECKED]), cell(["core"])])
     wrong = corrupted(notebook)

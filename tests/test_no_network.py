@@ -16,7 +16,10 @@ OUTSIDE = "192.0.2.1"  # reserved for documentation, routed nowhere
 
 
 def test_a_connection_is_refused_with_the_remedy():
-    with pytest.raises(OSError, match=rf"no connection to {OUTSIDE}: the network is off in the tests: use a bundled file"):
+    with pytest.raises(
+        OSError,
+        match=rf"no connection to {OUTSIDE}: the network is off in the tests: use a bundled file",
+    ):
         socket.create_connection((OUTSIDE, 80), timeout=1)
 
 
@@ -26,7 +29,10 @@ def test_a_name_is_not_looked_up():
 
 
 def test_a_datagram_is_refused():
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender, pytest.raises(OSError, match="no connection"):
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender,
+        pytest.raises(OSError, match="no connection"),
+    ):
         sender.sendto(b"x", (OUTSIDE, 53))
 
 
@@ -56,4 +62,8 @@ def test_a_kernel_is_cut_off_too(tmp_path):
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
     nbformat.write(notebook, tmp_path / "try.ipynb")
     executed = course.run(tmp_path / "try.ipynb", dict(os.environ))
-    assert executed.cells[0].outputs[0].text.startswith(f"no connection to {OUTSIDE}: the network is off")
+    assert (
+        executed.cells[0]
+        .outputs[0]
+        .text.startswith(f"no connection to {OUTSIDE}: the network is off")
+    )

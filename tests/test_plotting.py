@@ -12,7 +12,19 @@ import pytest
 from doubles import says
 from PIL import Image
 
-from fmcourse.plotting import bars, charts, curves, forest, gallery, grid, heat, picture, plane, runs, tree
+from fmcourse.plotting import (
+    bars,
+    charts,
+    curves,
+    forest,
+    gallery,
+    grid,
+    heat,
+    picture,
+    plane,
+    runs,
+    tree,
+)
 from fmcourse.uncertainty import Interval
 
 ONE, TWO = Interval(0.5, 0.25, 0.75), Interval(3.0, 2.5, 4.125)
@@ -20,26 +32,48 @@ SQUARE = Image.new("RGBA", (8, 8), (255, 0, 0, 128))
 
 DRAWINGS = {
     "forest": (
-        lambda: forest({"greedy": ONE, "beam": TWO}, "Beams win", "score (nats)", reference=("chance", 0.1)),
+        lambda: forest(
+            {"greedy": ONE, "beam": TWO}, "Beams win", "score (nats)", reference=("chance", 0.1)
+        ),
         "Beams win. score (nats): greedy 0.50 [0.25, 0.75]; beam 3.00 [2.50, 4.12]; dashed line chance 0.10.",
     ),
     "curves": (
         lambda: curves(
-            {"train": ([1, 2, 3], [9.0, 4.0, 1.0]), "test": ([1, 1000], [9.5, 2.125])}, "Both fall", "step", "loss (nats)"
+            {"train": ([1, 2, 3], [9.0, 4.0, 1.0]), "test": ([1, 1000], [9.5, 2.125])},
+            "Both fall",
+            "step",
+            "loss (nats)",
         ),
         "Both fall. loss (nats) against step: train goes from 9.00 at 1 to 1.00 at 3; test goes from 9.50 at 1 to 2.12 at 1000.",
     ),
     "curves with intervals": (
-        lambda: curves({"probe": ([1, 4], [ONE, TWO])}, "It rises", "pictures", "right (%)", log_x=True, digits=1),
+        lambda: curves(
+            {"probe": ([1, 4], [ONE, TWO])},
+            "It rises",
+            "pictures",
+            "right (%)",
+            log_x=True,
+            digits=1,
+        ),
         "It rises. right (%) against pictures: probe goes from 0.5 at 1 to 3.0 at 4.",
     ),
     "runs": (
-        lambda: runs({"two layers": ([0, 50], [[0, -3], [0.25, -2.5]]), "one": ([0, 50], [[0, -1]])}, "A", "step", "nats"),
+        lambda: runs(
+            {"two layers": ([0, 50], [[0, -3], [0.25, -2.5]]), "one": ([0, 50], [[0, -1]])},
+            "A",
+            "step",
+            "nats",
+        ),
         "A. nats against step: two layers: 2 runs go from 0.00 to 0.25 at 0 to -3.00 to -2.50 at 50; "
         "one: 1 run goes from 0.00 to 0.00 at 0 to -1.00 to -1.00 at 50.",
     ),
     "bars": (
-        lambda: bars({"old": {"a": 1.0, "b": 2.5}, "new": {"a": 0.125, "b": 3.0}}, "New is mixed", "share", digits=1),
+        lambda: bars(
+            {"old": {"a": 1.0, "b": 2.5}, "new": {"a": 0.125, "b": 3.0}},
+            "New is mixed",
+            "share",
+            digits=1,
+        ),
         "New is mixed. share. old: a 1.0, b 2.5; new: a 0.1, b 3.0.",
     ),
     "plane": (
@@ -47,23 +81,57 @@ DRAWINGS = {
         "One point. variety and oddity (nats): greedy at 0.50 and 3.00.",
     ),
     "plane with a trail": (
-        lambda: plane({"greedy": (ONE, TWO)}, "A way", "x", "y", trail=("way", [(0.0, 1.0), (0.25, 2.0), (0.5, 3.0)]), digits=1),
+        lambda: plane(
+            {"greedy": (ONE, TWO)},
+            "A way",
+            "x",
+            "y",
+            trail=("way", [(0.0, 1.0), (0.25, 2.0), (0.5, 3.0)]),
+            digits=1,
+        ),
         "A way. x and y: greedy at 0.5 and 3.0; a line, way, from 0.0 and 1.0 to 0.5 and 3.0.",
     ),
     "heat": (
-        lambda: heat([SQUARE], [np.array([[0.0, 0.5], [-0.25, 0.125]])], ["cat"], "It looks up", "cosine lost"),
+        lambda: heat(
+            [SQUARE],
+            [np.array([[0.0, 0.5], [-0.25, 0.125]])],
+            ["cat"],
+            "It looks up",
+            "cosine lost",
+        ),
         "It looks up. cosine lost. cat: largest 0.50, 25% down and 75% from the left.",
     ),
     "tree": (
-        lambda: tree("foundation", {"animals": {"probe": 12.4, "LoRA": 99.6}, "faces": {"probe": 3.0, "LoRA": 0.0}}, "It runs", "success, %"),
+        lambda: tree(
+            "foundation",
+            {"animals": {"probe": 12.4, "LoRA": 99.6}, "faces": {"probe": 3.0, "LoRA": 0.0}},
+            "It runs",
+            "success, %",
+        ),
         "It runs. A tree from foundation. success, %. animals: probe 12, LoRA 100; faces: probe 3, LoRA 0.",
     ),
     "tree with small print": (
-        lambda: tree("root", {"animals": {"probe": 12.4}}, "It runs", "success, %", {"animals": {"probe": 81.0}}, "accuracy, %"),
+        lambda: tree(
+            "root",
+            {"animals": {"probe": 12.4}},
+            "It runs",
+            "success, %",
+            {"animals": {"probe": 81.0}},
+            "accuracy, %",
+        ),
         "It runs. A tree from root. success, %; in small print accuracy, %. animals: probe 12 (81).",
     ),
     "grid": (
-        lambda: grid({"probe": {"0": {"0": Interval(-1, -2, 0.5), "1": TWO}}, "tuned": {"0": {"0": ONE, "1": TWO}}}, "M", "x", "y", "gap"),
+        lambda: grid(
+            {
+                "probe": {"0": {"0": Interval(-1, -2, 0.5), "1": TWO}},
+                "tuned": {"0": {"0": ONE, "1": TWO}},
+            },
+            "M",
+            "x",
+            "y",
+            "gap",
+        ),
         "M. gap; rows y, columns x. probe, 0: 0 -1, 1 3*. tuned, 0: 0 0*, 1 3*.",
     ),
     "gallery": (
@@ -100,9 +168,13 @@ def test_it_shows_itself_as_png_with_its_alt_text(drawn):
 def test_the_picture_is_a_png_with_something_on_it(drawn):
     drawing, _ = drawn
     image = Image.open(io.BytesIO(drawing.png))
-    assert image.format == "PNG" and image.width >= drawing.width >= 300  # sharp at its display width
+    assert (
+        image.format == "PNG" and image.width >= drawing.width >= 300
+    )  # sharp at its display width
     grey = pixels(drawing)
-    assert grey.max() == 255 and grey.min() < 100 and 0.001 < (grey < 200).mean() < 0.6  # ink on white paper
+    assert (
+        grey.max() == 255 and grey.min() < 100 and 0.001 < (grey < 200).mean() < 0.6
+    )  # ink on white paper
 
 
 def test_the_same_data_give_the_same_picture():
@@ -116,13 +188,18 @@ def test_the_data_change_the_picture():
 
 
 def test_a_logarithmic_axis_changes_the_picture():
-    plain, logarithmic = (curves({"a": ([1, 10, 1000], [1.0, 2.0, 3.0])}, "t", "x", "y", log_x=log) for log in (False, True))
+    plain, logarithmic = (
+        curves({"a": ([1, 10, 1000], [1.0, 2.0, 3.0])}, "t", "x", "y", log_x=log)
+        for log in (False, True)
+    )
     assert plain.png != logarithmic.png and plain.alt == logarithmic.alt
 
 
 def test_pictures_stand_on_white():
     clear = gallery([Image.new("RGBA", (8, 8), (0, 0, 0, 0))], [""], "")
-    assert pixels(clear).min() == 255  # a fully transparent picture leaves no ink, not a black square
+    assert (
+        pixels(clear).min() == 255
+    )  # a fully transparent picture leaves no ink, not a black square
 
 
 # In grey: with one colour for all series, exchanging two series' data must still change the picture.
@@ -136,10 +213,22 @@ def series_of(kind, exchanged):
     order = list(range(7))
     order[0], order[exchanged] = order[exchanged], order[0]
     if kind == "curves":
-        return curves({name: ([0, 1, 2], [place, place + 0.3, place]) for name, place in zip(NAMES, order)}, "t", "x", "y")
+        return curves(
+            {name: ([0, 1, 2], [place, place + 0.3, place]) for name, place in zip(NAMES, order)},
+            "t",
+            "x",
+            "y",
+        )
     if kind == "runs":
-        return runs({name: ([0, 1, 2], [[place, place + 0.3, place]]) for name, place in zip(NAMES, order)}, "t", "x", "y")
-    dots = {name: (Interval(place, place - 0.1, place + 0.1),) * 2 for name, place in zip(NAMES, order)}
+        return runs(
+            {name: ([0, 1, 2], [[place, place + 0.3, place]]) for name, place in zip(NAMES, order)},
+            "t",
+            "x",
+            "y",
+        )
+    dots = {
+        name: (Interval(place, place - 0.1, place + 0.1),) * 2 for name, place in zip(NAMES, order)
+    }
     return plane(dots, "t", "x", "y")
 
 
@@ -157,7 +246,9 @@ def test_series_differ_without_colour(one_colour, kind):
 
 def test_a_larger_figure_is_a_darker_leaf_in_grey_too():
     drawn = [pixels(tree("r", {"a": {"one": value}}, "t", "u")) for value in (0, 25, 50, 75, 100)]
-    fills = [np.bincount(grey[grey < 252]).argmax() for grey in drawn]  # what most pixels of a leaf have
+    fills = [
+        np.bincount(grey[grey < 252]).argmax() for grey in drawn
+    ]  # what most pixels of a leaf have
     assert all(lighter - darker > 15 for lighter, darker in zip(fills, fills[1:]))
 
 
@@ -165,7 +256,11 @@ def test_bars_differ_without_colour(monkeypatch):
     from matplotlib.axes import Axes
 
     hatches, original = [], Axes.bar
-    monkeypatch.setattr(Axes, "bar", lambda *given, **named: hatches.append(named["hatch"]) or original(*given, **named))
+    monkeypatch.setattr(
+        Axes,
+        "bar",
+        lambda *given, **named: hatches.append(named["hatch"]) or original(*given, **named),
+    )
     bars({name: {"one": 1.0} for name in NAMES}, "t", "y")
     assert len(hatches) == len(set(hatches)) == 7
 
@@ -183,7 +278,10 @@ def luminance(colour):
 
 
 def test_colours_are_all_different_and_visible_on_white():
-    assert len(set(charts.COLOURS)) == len(charts.LINES) == 7 and len(set(charts.MARKERS)) == len(charts.MARKERS) == 12
+    assert (
+        len(set(charts.COLOURS)) == len(charts.LINES) == 7
+        and len(set(charts.MARKERS)) == len(charts.MARKERS) == 12
+    )
     assert len(set(charts.LINES)) >= 6
     # WCAG asks 3:1 for graphics; Okabe and Ito's orange and light blue reach 2.1, and their markers tell them apart.
     assert all(1.05 / (luminance(colour) + 0.05) > 2 for colour in charts.COLOURS)
@@ -220,9 +318,17 @@ def test_a_notebooks_own_settings_are_respected_and_kept():
 
 def test_an_interval_on_a_curve_and_on_a_run_is_drawn():
     wide, narrow = ([Interval(1, 1 - w, 1 + w), Interval(1, 0, 2)] for w in (0.9, 0.1))
-    assert curves({"a": ([1, 2], wide)}, "t", "x", "y").png != curves({"a": ([1, 2], narrow)}, "t", "x", "y").png
+    assert (
+        curves({"a": ([1, 2], wide)}, "t", "x", "y").png
+        != curves({"a": ([1, 2], narrow)}, "t", "x", "y").png
+    )
     one, other = (runs({"a": ([1, 2], [line, [1, 1]])}, "t", "x", "y") for line in (wide, narrow))
-    assert one.png != other.png and one.alt == other.alt == "t. y against x: a: 2 runs go from 1.00 to 1.00 at 1 to 1.00 to 1.00 at 2."
+    assert (
+        one.png != other.png
+        and one.alt
+        == other.alt
+        == "t. y against x: a: 2 runs go from 1.00 to 1.00 at 1 to 1.00 to 1.00 at 2."
+    )
 
 
 def test_twelve_points_of_a_plane_differ_without_colour(one_colour):
@@ -231,7 +337,9 @@ def test_twelve_points_of_a_plane_differ_without_colour(one_colour):
     for other in range(1, 12):
         swapped = [*dots]
         swapped[0], swapped[other] = dots[other], dots[0]
-        assert plane(dict(zip("abcdefghijkl", swapped)), "t", "x", "y").png != straight.png, f"0 and {other} look alike"
+        assert plane(dict(zip("abcdefghijkl", swapped)), "t", "x", "y").png != straight.png, (
+            f"0 and {other} look alike"
+        )
 
 
 def test_inputs_are_not_changed():
@@ -282,8 +390,14 @@ ERRORS = [
         "panels: expected the rows ['r'] and the columns ['c'] in every map, got {'a': (['r'], ['c']), 'b': (['r'], ['d'])}",
     ),
     (lambda: plane({}, "t", "x", "y"), "points: expected at least one point, got {}"),
-    (lambda: heat([SQUARE], [], ["one"], "t", "u"), "maps: expected one for each of the 1 images, got 0"),
-    (lambda: gallery([SQUARE] * 2, ["one"], "t"), "captions: expected one for each of the 2 images, got 1"),
+    (
+        lambda: heat([SQUARE], [], ["one"], "t", "u"),
+        "maps: expected one for each of the 1 images, got 0",
+    ),
+    (
+        lambda: gallery([SQUARE] * 2, ["one"], "t"),
+        "captions: expected one for each of the 2 images, got 1",
+    ),
     (lambda: gallery([SQUARE], ["one"], "t", columns=0), "columns: expected at least 1, got 0"),
 ]
 
@@ -295,5 +409,8 @@ def test_the_words_of_each_error(call, words):
 
 
 def test_an_unknown_picture_lists_what_there_is():
-    with pytest.raises(ValueError, match="^name: expected one of .*'decoding'.*, got 'decodin'; did you mean 'decoding'"):
+    with pytest.raises(
+        ValueError,
+        match="^name: expected one of .*'decoding'.*, got 'decodin'; did you mean 'decoding'",
+    ):
         picture("decodin", "alt")

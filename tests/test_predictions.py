@@ -42,7 +42,8 @@ def test_predict_and_reveal_a_choice(capsys):
 
 
 @pytest.mark.parametrize(
-    ("name", "allowed"), [(NUMBER, "a number from 0 to 100 (%)"), (CHOICE, "one of 'fall', 'stay', 'rise'")]
+    ("name", "allowed"),
+    [(NUMBER, "a number from 0 to 100 (%)"), (CHOICE, "one of 'fall', 'stay', 'rise'")],
 )
 def test_three_dots_are_no_prediction_yet(capsys, name, allowed):
     predict(name, ...)
@@ -86,7 +87,10 @@ def test_a_second_prediction_takes_the_place_of_the_first(capsys):
     said(capsys)
     reveal(NUMBER, 30)
     reveal(CHOICE, "stay")
-    assert said(capsys) == ["You predicted 20 %; measured: 30 %.", "You predicted stay; measured: stay."]
+    assert said(capsys) == [
+        "You predicted 20 %; measured: 30 %.",
+        "You predicted stay; measured: stay.",
+    ]
 
 
 def test_three_dots_do_not_erase(capsys):
@@ -125,7 +129,10 @@ ERRORS = [
     (lambda: predict(NUMBER, "much"), "answer: expected a number from 0 to 100 (%), got 'much'"),
     (lambda: predict(NUMBER, True), "answer: expected a number from 0 to 100 (%), got True"),
     (lambda: predict(NUMBER, float("nan")), "answer: expected a number from 0 to 100 (%), got nan"),
-    (lambda: predict(CHOICE, "falls"), "answer: expected one of 'fall', 'stay', 'rise', got 'falls'; did you mean 'fall'?"),
+    (
+        lambda: predict(CHOICE, "falls"),
+        "answer: expected one of 'fall', 'stay', 'rise', got 'falls'; did you mean 'fall'?",
+    ),
 ]
 
 

@@ -94,24 +94,35 @@ def test_the_last_state_stays_with_its_seconds(clock, screen):
 
 def test_a_screen_is_redrawn_in_place(clock, screen):
     count_to(2, clock, pause=0.6)
-    assert screen.getvalue() == "\rcounting: 1 of 2\033[K\rcounting: 2 of 2\033[K\rcounting: 2 of 2, 1 s\033[K\n"
+    assert (
+        screen.getvalue()
+        == "\rcounting: 1 of 2\033[K\rcounting: 2 of 2\033[K\rcounting: 2 of 2, 1 s\033[K\n"
+    )
 
 
 def test_a_screen_is_redrawn_at_most_twice_a_second(clock, screen):
     count_to(1000, clock, pause=0.01)  # 10 seconds
-    assert 18 <= screen.getvalue().count("\r") <= 21  # twice a second, one for the end, and rounding of the clock's sums
+    assert (
+        18 <= screen.getvalue().count("\r") <= 21
+    )  # twice a second, one for the end, and rounding of the clock's sums
 
 
 def test_a_log_gets_plain_lines_now_and_then(clock, capsys):
     count_to(100, clock, pause=1)  # 100 seconds
     lines = capsys.readouterr().err.splitlines()
     assert lines[-1] == "counting: 100 of 100, 100 s"
-    assert [len(lines), "\r" in "".join(lines), "\033" in "".join(lines)] == [4, False, False]  # each half minute, and the end
+    assert [len(lines), "\r" in "".join(lines), "\033" in "".join(lines)] == [
+        4,
+        False,
+        False,
+    ]  # each half minute, and the end
 
 
 def test_a_notebook_shows_one_display_that_changes(clock, notebook, capsys):
     count_to(3, clock, pause=1)
-    assert notebook == [["counting: 1 of 3", "counting: 2 of 3", "counting: 3 of 3", "counting: 3 of 3, 3 s"]]
+    assert notebook == [
+        ["counting: 1 of 3", "counting: 2 of 3", "counting: 3 of 3", "counting: 3 of 3, 3 s"]
+    ]
     assert capsys.readouterr() == ("", "")
 
 

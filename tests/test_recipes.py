@@ -64,7 +64,10 @@ def test_bits_per_byte_fall_with_size_to_the_promise():
     found = []
     for name in hub.LADDER:
         model, tokenizer = hub.load_gpt_neo(name)
-        bits = [size * generation.bits_per_byte(model, tokenizer, text) for size, text in zip(sizes, texts)]
+        bits = [
+            size * generation.bits_per_byte(model, tokenizer, text)
+            for size, text in zip(sizes, texts)
+        ]
         found.append(sum(bits) / sum(sizes))
     whole = "\n\n".join(texts).encode()
     assert 8 * len(lzma.compress(whole, preset=9)) / len(whole) > found[0] > found[1] > found[2]

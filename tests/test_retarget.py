@@ -25,7 +25,9 @@ def house(tmp_path):
     (tmp_path / "README.md").write_text(TEXT.format(slug="bob/course", ref="main"))
     (tmp_path / "notebooks" / "00_a.ipynb").write_text(TEXT.format(slug="bob/course", ref="main"))
     (tmp_path / "pyproject.toml").write_text(SETTINGS.format(slug="bob/course", ref="main"))
-    (tmp_path / "OTHER.md").write_text("https://github.com/bob/course-notes https://github.com/bob2/course bob/course/main\n")
+    (tmp_path / "OTHER.md").write_text(
+        "https://github.com/bob/course-notes https://github.com/bob2/course bob/course/main\n"
+    )
     return tmp_path
 
 
@@ -55,14 +57,24 @@ def test_our_own_texts_name_the_new_repository_everywhere(tmp_path):
             shutil.copy(path, tmp_path / path.relative_to(ROOT))
     old = retarget.read_target(tmp_path).slug
     retarget.retarget(NEW, tmp_path)
-    left = [path.name for path in tmp_path.rglob("*.*") if path.is_file() and f"/{old}" in path.read_text(encoding="utf-8")]
+    left = [
+        path.name
+        for path in tmp_path.rglob("*.*")
+        if path.is_file() and f"/{old}" in path.read_text(encoding="utf-8")
+    ]
     assert left == []
 
 
 def test_no_other_text_names_the_repository():
     slug = retarget.read_target(ROOT).slug
-    files = [path for folder in ("fmcourse", "tools", "recipes", "benchmarks") for path in (ROOT / folder).rglob("*.py")]
-    assert [path.name for path in files if f"github.com/{slug}" in path.read_text(encoding="utf-8")] == []
+    files = [
+        path
+        for folder in ("fmcourse", "tools", "recipes", "benchmarks")
+        for path in (ROOT / folder).rglob("*.py")
+    ]
+    assert [
+        path.name for path in files if f"github.com/{slug}" in path.read_text(encoding="utf-8")
+    ] == []
 
 
 @pytest.mark.parametrize("slug", ["", "course", "a/b/c", "a b/c", "https://github.com/a/b"])
@@ -74,10 +86,15 @@ def test_a_slug_that_is_none_is_refused(slug):
 def test_the_command_says_how_it_is_used(capsys):
     assert retarget.main([""]) == 1
     said = capsys.readouterr().err
-    assert said == "slug: expected owner/name as on GitHub, got ''; as in: make retarget SLUG=owner/name REF=main\n"
+    assert (
+        said
+        == "slug: expected owner/name as on GitHub, got ''; as in: make retarget SLUG=owner/name REF=main\n"
+    )
 
 
 def test_a_missing_setting_is_named(tmp_path):
     (tmp_path / "pyproject.toml").write_text('[tool.fmcourse]\nref = "main"\n')
-    with pytest.raises(KeyError, match=r"\[tool.fmcourse\] lacks repository; add owner/name and a ref"):
+    with pytest.raises(
+        KeyError, match=r"\[tool.fmcourse\] lacks repository; add owner/name and a ref"
+    ):
         retarget.read_target(tmp_path)

@@ -9,7 +9,18 @@ import pytest
 from doubles import says
 
 from fmcourse import bundle, hub, safeguards, uncertainty
-from fmcourse.safeguards import DATASHEETS, Trace, alarm, calibrate, membership_auc, onset, prices, read_traces, score, stale
+from fmcourse.safeguards import (
+    DATASHEETS,
+    Trace,
+    alarm,
+    calibrate,
+    membership_auc,
+    onset,
+    prices,
+    read_traces,
+    score,
+    stale,
+)
 
 CARDS = bundle.BUNDLED / "cards"
 
@@ -18,7 +29,10 @@ def run(values, harm=(0, 0, 0, 0), planted=False, role="judge", seed=0):
     return Trace(planted, role, [0, 10, 20, 30], {"auc": list(values)}, list(harm), seed)
 
 
-CALIBRATION = [run([0.5, 0.4, 0.6, 0.5], role="calibrate"), run([0.5, 0.5, 0.5, 0.5], role="calibrate")]
+CALIBRATION = [
+    run([0.5, 0.4, 0.6, 0.5], role="calibrate"),
+    run([0.5, 0.5, 0.5, 0.5], role="calibrate"),
+]
 EARLY = run([0.5, 0.7, 0.8, 0.9], [0, 0, 0, 0.5], planted=True)
 LATE = run([0.5, 0.5, 0.5, 0.9], [0, 0.2, 0.3, 0.5], planted=True)
 SILENT = run([0.5, 0.5, 0.5, 0.5], [0, 0, 0.1, 0.1], planted=True)
@@ -41,7 +55,9 @@ def test_membership_counts_pairs():
 
 def test_the_threshold_comes_from_clean_calibration_runs_alone():
     planted = run([9, 9, 9, 9], planted=True, role="calibrate")
-    assert calibrate([*CALIBRATION, EARLY, CRYING, planted], "auc") == 0.6  # the highest of all their checkpoints
+    assert (
+        calibrate([*CALIBRATION, EARLY, CRYING, planted], "auc") == 0.6
+    )  # the highest of all their checkpoints
 
 
 def test_a_further_clean_run_rings_once_in_one_more_than_the_calibration_runs():
@@ -49,14 +65,20 @@ def test_a_further_clean_run_rings_once_in_one_more_than_the_calibration_runs():
     for _ in range(2_000):
         *calibration, new = (run(values, role="calibrate") for values in draw.normal(size=(5, 4)))
         rung += alarm(new, "auc", calibrate(calibration, "auc")) is not None
-    assert uncertainty.wilson(rung, 2_000, level=0.999).low < 1 / 5 < uncertainty.wilson(rung, 2_000, level=0.999).high
+    assert (
+        uncertainty.wilson(rung, 2_000, level=0.999).low
+        < 1 / 5
+        < uncertainty.wilson(rung, 2_000, level=0.999).high
+    )
 
 
 def test_alarm_and_onset():
     assert (alarm(EARLY, "auc", 0.65), onset(EARLY)) == (10, 30)
     assert (alarm(SILENT, "auc", 0.65), onset(SILENT)) == (None, 20)
     assert onset(CLEAN) is None
-    assert alarm(run([0.5, 0.65, 0.5, 0.5]), "auc", 0.65) is None  # at the threshold is not above it
+    assert (
+        alarm(run([0.5, 0.65, 0.5, 0.5]), "auc", 0.65) is None
+    )  # at the threshold is not above it
 
 
 def test_scores_on_paper():
@@ -81,7 +103,9 @@ def test_prices_are_paired_with_doing_nothing():
     outcomes += [outcome(s, "clean", 0.1 * s, 3.2 + s, 200) for s in range(3)]
     found = prices(outcomes)
     assert found["clean"].loss.estimate == pytest.approx(0.2)
-    assert found["clean"].loss.high == pytest.approx(0.2)  # the runs differ by 1 each, the pairs do not
+    assert found["clean"].loss.high == pytest.approx(
+        0.2
+    )  # the runs differ by 1 each, the pairs do not
     assert found["clean"].harm.estimate == pytest.approx(0.1)
     assert found["clean"].steps == 200 and found["nothing"].loss.estimate == 0
 
@@ -92,10 +116,16 @@ def test_traces_come_back_as_they_were_kept(tmp_path):
     assert read_traces(file) == [EARLY]
 
 
-@pytest.mark.parametrize("change, words", [
-    ({"role": "judged"}, "runs[0].role: expected one of 'calibrate', 'judge', got 'judged'; did you mean 'judge'?"),
-    ({"harm": [0]}, "runs[0]: expected as many values as checkpoints, got [1, 4]"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (
+            {"role": "judged"},
+            "runs[0].role: expected one of 'calibrate', 'judge', got 'judged'; did you mean 'judge'?",
+        ),
+        ({"harm": [0]}, "runs[0]: expected as many values as checkpoints, got [1, 4]"),
+    ],
+)
 def test_a_broken_trace_is_named(tmp_path, change, words):
     file = tmp_path / "runs.json"
     file.write_text(json.dumps([{**vars(EARLY), **change}]))
@@ -103,17 +133,35 @@ def test_a_broken_trace_is_named(tmp_path, change, words):
         read_traces(file)
 
 
-@pytest.mark.parametrize("call, words", [
-    (lambda: membership_auc([], [1]), "seen: expected at least one loss on either side, got (0, 1)"),
-    (lambda: alarm(EARLY, "acu", 0), "precursor: expected one of 'auc', got 'acu'; did you mean 'auc'?"),
-    (lambda: calibrate([EARLY], "auc"),
-     "traces: expected at least one clean run whose role is 'calibrate', got ['judge']"),
-    (lambda: score([EARLY], "auc", 1), "traces: expected harmful and clean runs to judge on, got (1, 0)"),
-    (lambda: prices([outcome(0, "nothing", 0, 0), outcome(1, "clean", 0, 0)]),
-     "outcomes of 'clean': expected the seeds [0], got [1]"),
-    (lambda: safeguards.datasheet("emojis"),
-     "name: expected one of 'addresses', 'adult', 'emoji', got 'emojis'; did you mean 'emoji'?"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "call, words",
+    [
+        (
+            lambda: membership_auc([], [1]),
+            "seen: expected at least one loss on either side, got (0, 1)",
+        ),
+        (
+            lambda: alarm(EARLY, "acu", 0),
+            "precursor: expected one of 'auc', got 'acu'; did you mean 'auc'?",
+        ),
+        (
+            lambda: calibrate([EARLY], "auc"),
+            "traces: expected at least one clean run whose role is 'calibrate', got ['judge']",
+        ),
+        (
+            lambda: score([EARLY], "auc", 1),
+            "traces: expected harmful and clean runs to judge on, got (1, 0)",
+        ),
+        (
+            lambda: prices([outcome(0, "nothing", 0, 0), outcome(1, "clean", 0, 0)]),
+            "outcomes of 'clean': expected the seeds [0], got [1]",
+        ),
+        (
+            lambda: safeguards.datasheet("emojis"),
+            "name: expected one of 'addresses', 'adult', 'emoji', got 'emojis'; did you mean 'emoji'?",
+        ),
+    ],
+)
 def test_errors(call, words):
     with says(ValueError, words):
         call()
@@ -121,12 +169,18 @@ def test_errors(call, words):
 
 @pytest.mark.parametrize("name", [*hub.CLIPS, *hub.LADDER])
 def test_a_model_card_is_fresh(name):
-    assert stale((CARDS / f"{name}.md").read_text(encoding="utf-8"), str(safeguards.model_card(name))) == []
+    assert (
+        stale((CARDS / f"{name}.md").read_text(encoding="utf-8"), str(safeguards.model_card(name)))
+        == []
+    )
 
 
 @pytest.mark.parametrize("name", DATASHEETS)
 def test_a_datasheet_is_fresh(name):
-    assert stale((CARDS / f"{name}.md").read_text(encoding="utf-8"), str(safeguards.datasheet(name))) == []
+    assert (
+        stale((CARDS / f"{name}.md").read_text(encoding="utf-8"), str(safeguards.datasheet(name)))
+        == []
+    )
 
 
 def test_a_stale_card_is_noticed(monkeypatch):
@@ -135,7 +189,10 @@ def test_a_stale_card_is_noticed(monkeypatch):
     monkeypatch.setattr(safeguards, "_entry", lambda file: altered)
     stored = (CARDS / "ladder-small.md").read_text(encoding="utf-8")
     found = stale(stored, str(safeguards.model_card("ladder-small")))
-    assert found == [f"-| setting: steps | {entry['settings']['steps']} |", "+| setting: steps | 1 |"]
+    assert found == [
+        f"-| setting: steps | {entry['settings']['steps']} |",
+        "+| setting: steps | 1 |",
+    ]
 
 
 def test_a_card_is_of_the_hub_librarys_kind():

@@ -23,7 +23,12 @@ def cache(monkeypatch, tmp_path):
 def tiny_llama():
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    sizes = {
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+    }
     config = LlamaConfig(vocab_size=len(MARKS + WORDS), max_position_embeddings=8192, **sizes)
     return LlamaForCausalLM(config).eval()
 
@@ -41,7 +46,9 @@ def packed(cache, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
     for kind, packed in {"AutoModelForCausalLM": model, "AutoTokenizer": word_tokenizer()}.items():
         plain = getattr(transformers, kind).from_pretrained
-        load = lambda name, packed=packed, plain=plain, **options: packed if "gguf_file" in options else plain(name, **options)
+        load = lambda name, packed=packed, plain=plain, **options: (
+            packed if "gguf_file" in options else plain(name, **options)
+        )
         monkeypatch.setattr(getattr(transformers, kind), "from_pretrained", load)
     return model
 
@@ -66,14 +73,18 @@ def test_it_is_unpacked_once_and_keeps_its_weights(cache, packed, monkeypatch):
     monkeypatch.setattr(smollm2, "_unpack", lambda folder: pytest.fail("unpacked twice"))
     again, _ = load_smollm2()
     for loaded in (model, again):
-        assert all(map(torch.equal, loaded.parameters(), packed.parameters())) and not loaded.training
+        assert (
+            all(map(torch.equal, loaded.parameters(), packed.parameters())) and not loaded.training
+        )
         assert not hasattr(loaded.config, "quantization_config")
     assert tokenizer("red cat")["input_ids"] == word_tokenizer()("red cat")["input_ids"]
     assert [path.name for path in cache.glob("smollm2*")] == ["smollm2-135m"]
     assert (cache / "smollm2-135m" / "model.safetensors").is_file()
 
 
-def test_an_unpacking_that_broke_off_leaves_nothing_and_is_taken_up_again(cache, packed, monkeypatch):
+def test_an_unpacking_that_broke_off_leaves_nothing_and_is_taken_up_again(
+    cache, packed, monkeypatch
+):
     with monkeypatch.context() as patch:
         patch.setattr("safetensors.torch.save_model", lambda *model, **options: 1 / 0)
         with pytest.raises(ZeroDivisionError):
@@ -87,14 +98,22 @@ def test_the_helpers_of_notebook_04_take_a_llama(cache, packed):
     assert model.config.max_position_embeddings == smollm2.CONTEXT
     ids = tokenizer("a red cat")["input_ids"]
     ours = generation.generate(model, ids, generation.Greedy(), 5)
-    theirs = model.generate(torch.tensor([ids]), attention_mask=torch.ones(1, len(ids)), do_sample=False, max_new_tokens=5)
+    theirs = model.generate(
+        torch.tensor([ids]),
+        attention_mask=torch.ones(1, len(ids)),
+        do_sample=False,
+        max_new_tokens=5,
+    )
     assert torch.equal(ours, theirs)
     assert generation.generate(model, ids, generation.Beam(2), 3).shape == (1, len(ids) + 3)
     assert len(generation.token_losses(model, ids)) == len(ids) - 1 < TOKENS
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(any(importlib.util.find_spec(name) is None for name in PACKAGES), reason="SmolLM2 is not installed")
+@pytest.mark.skipif(
+    any(importlib.util.find_spec(name) is None for name in PACKAGES),
+    reason="SmolLM2 is not installed",
+)
 def test_the_real_one_knows_english(cache):
     model, tokenizer = load_smollm2()
     assert model.num_parameters() / 1e6 == pytest.approx(134.5, abs=0.1)
@@ -106,4 +125,7 @@ def test_the_real_one_knows_english(cache):
 
 def test_importing_it_costs_nothing():
     program = "import sys, fmcourse.smollm2; print('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "False\n"
+    assert (
+        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout
+        == "False\n"
+    )

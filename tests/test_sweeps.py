@@ -9,7 +9,11 @@ from doubles import says
 
 from fmcourse import emergence
 
-SETTINGS = [{"width": width, "reverse": False, "seed": seed, "steps": 4} for width in (4, 8) for seed in range(2)]
+SETTINGS = [
+    {"width": width, "reverse": False, "seed": seed, "steps": 4}
+    for width in (4, 8)
+    for seed in range(2)
+]
 TIMES = ("seconds",)
 
 
@@ -35,7 +39,9 @@ def here(sweeps, tmp_path_factory):
 def test_a_run_per_setting_in_their_order(here):
     runs, folder = here
     assert [run["settings"] for run in runs] == SETTINGS
-    assert runs[0]["parameters"] == sum(p.numel() for p in emergence.small_gpt_neo(12, 4, 2, 12).parameters())
+    assert runs[0]["parameters"] == sum(
+        p.numel() for p in emergence.small_gpt_neo(12, 4, 2, 12).parameters()
+    )
     assert [record["step"] for record in runs[0]["records"]] == [0, 4]
     assert len(list(folder.glob("*.json"))) == 4 and not list(folder.glob("*.pt"))
 
@@ -69,7 +75,9 @@ def test_a_job_that_broke_off_goes_on_from_its_checkpoint(sweeps, here, tmp_path
 
 def test_a_cluster_of_two_workers_gives_the_same_table(sweeps, here, tmp_path):
     distributed = pytest.importorskip("dask.distributed", reason="dask is in the extra `test`")
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=None
+    ) as cluster:
         with distributed.Client(cluster) as client:
             runs = sweeps.sweep(emergence.train_adder, SETTINGS, tmp_path, backend="dask")
             assert len(client.scheduler_info()["workers"]) == 2
@@ -80,9 +88,14 @@ def test_a_cluster_of_two_workers_gives_the_same_table(sweeps, here, tmp_path):
 def test_a_sweep_reads_back_from_the_bundle(sweeps, here, tmp_path, monkeypatch):
     entered = []
     monkeypatch.setattr(sweeps.common, "BUNDLED", tmp_path)
-    monkeypatch.setattr(sweeps.common, "register", lambda path, **entry: entered.append((path, entry)))
+    monkeypatch.setattr(
+        sweeps.common, "register", lambda path, **entry: entered.append((path, entry))
+    )
     sweeps.ship("emergence-autopsy.json", here[0], "emergence_autopsy", {"seeds": 2}, 1.0)
-    assert entered[0][0] == tmp_path / "emergence-autopsy.json" and entered[0][1]["recipe"] == "recipes/emergence_autopsy.py"
+    assert (
+        entered[0][0] == tmp_path / "emergence-autopsy.json"
+        and entered[0][1]["recipe"] == "recipes/emergence_autopsy.py"
+    )
     read = emergence.Sweep(json.loads(entered[0][0].read_text())["runs"])
     assert read.values("width") == [4, 8] and read.curves("exact").shape == (4, 2)
 
@@ -102,7 +115,11 @@ def learner(width, seed):
     """Return a made-up run of 3,000 steps that turns at 40,000 / width, a little earlier or later by its seed."""
     turns = 40_000 / width * (1 + 0.1 * (seed - 2))
     records = [{"step": step, "exact": min(1.0, step / turns / 2)} for step in range(0, 3_001, 75)]
-    return {"settings": {"width": width, "reverse": False, "seed": seed}, "parameters": width, "records": records}
+    return {
+        "settings": {"width": width, "reverse": False, "seed": seed},
+        "parameters": width,
+        "records": records,
+    }
 
 
 @pytest.fixture
@@ -110,13 +127,18 @@ def blinded(monkeypatch, tmp_path):
     from recipes import emergence_forecast
 
     monkeypatch.setattr(emergence_forecast.sweeps, "work", lambda name: tmp_path)
-    return emergence_forecast, [learner(width, seed) for width in (16, 24, 32, 48, 64) for seed in range(5)]
+    return emergence_forecast, [
+        learner(width, seed) for width in (16, 24, 32, 48, 64) for seed in range(5)
+    ]
 
 
 def test_a_forecast_follows_the_law_and_is_made_once(blinded, monkeypatch):
     recipe, runs = blinded
     said = recipe.stored_forecast(runs)
-    assert abs(said["estimate"] / (40_000 / 96) - 1) < 0.1 and said["low"] < said["estimate"] < said["high"]
+    assert (
+        abs(said["estimate"] / (40_000 / 96) - 1) < 0.1
+        and said["low"] < said["estimate"] < said["high"]
+    )
     assert said["widths"] == [16, 24, 32, 48, 64]
     monkeypatch.setattr(recipe, "make_forecast", None)
     assert recipe.stored_forecast([]) == said
@@ -126,7 +148,9 @@ def test_a_forecast_follows_the_law_and_is_made_once(blinded, monkeypatch):
 def test_a_forecast_after_the_fact_is_refused(blinded, tmp_path, ending):
     recipe, runs = blinded
     (tmp_path / f"width_96-reverse_False-seed_0-steps_3000.{ending}").write_text("{}")
-    words = f"{tmp_path} holds a run of width 96 and no forecast: whatever is said now is no forecast"
+    words = (
+        f"{tmp_path} holds a run of width 96 and no forecast: whatever is said now is no forecast"
+    )
     with says(RuntimeError, words):
         recipe.stored_forecast(runs)
 

@@ -20,7 +20,9 @@ SOLUTION = "<details><summary>Solution</summary>\n\n```python\nx = 2 * x\n```\n<
 
 
 def notebook(*texts):
-    return new_notebook(cells=[new_markdown_cell("# Is it two?\n\nA start."), *map(new_markdown_cell, texts)])
+    return new_notebook(
+        cells=[new_markdown_cell("# Is it two?\n\nA start."), *map(new_markdown_cell, texts)]
+    )
 
 
 @pytest.fixture
@@ -37,18 +39,28 @@ def house(tmp_path):
 
 def test_an_exercise_and_its_solution():
     found = answers.answers(notebook(f"Before.\n\n{TASK}", f"{SOLUTION}\n\n## Next"))
-    assert found == [answers.Answer("Exercise 1 · Double (2 minutes)", "Double `x`.", "```python\nx = 2 * x\n```")]
+    assert found == [
+        answers.Answer(
+            "Exercise 1 · Double (2 minutes)", "Double `x`.", "```python\nx = 2 * x\n```"
+        )
+    ]
 
 
 def test_a_cell_of_code_is_no_exercise():
     assert answers.answers(new_notebook(cells=[new_code_cell(TASK)])) == []
 
 
-@pytest.mark.parametrize("texts, words", [
-    ((TASK,), "Exercise 1 · Double (2 minutes): expected one folded solution, found 0"),
-    ((TASK, SOLUTION, SOLUTION), "Exercise 1 · Double (2 minutes): expected one folded solution, found 2"),
-    ((SOLUTION,), "expected a heading '### Exercise' above each solution, found 0 headings"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "texts, words",
+    [
+        ((TASK,), "Exercise 1 · Double (2 minutes): expected one folded solution, found 0"),
+        (
+            (TASK, SOLUTION, SOLUTION),
+            "Exercise 1 · Double (2 minutes): expected one folded solution, found 2",
+        ),
+        ((SOLUTION,), "expected a heading '### Exercise' above each solution, found 0 headings"),
+    ],
+)
 def test_what_does_not_pair_is_named(texts, words):
     with says(ValueError, words):
         answers.answers(notebook(*texts))
@@ -97,22 +109,38 @@ def test_an_old_page_is_noticed_and_a_new_one_is_ready(house, capsys, monkeypatc
     for name in ("00_two.html", "answers.html"):
         (root / "build" / name).touch()
     assert ready.main(root) == 0
-    assert capsys.readouterr().out == "Ready: environment, notebooks, pages and answer key are in place.\n"
+    assert (
+        capsys.readouterr().out
+        == "Ready: environment, notebooks, pages and answer key are in place.\n"
+    )
     os.utime(root / "build" / "00_two.html", (0, 0))
-    assert list(ready.missing(root)) == ["build/00_two.html: older than its notebook; run `make course`"]
+    assert list(ready.missing(root)) == [
+        "build/00_two.html: older than its notebook; run `make course`"
+    ]
 
 
 # The guide's tables: minutes and restart points.
 
-TABLES = (ROOT / "TEACHING.md").read_text(encoding="utf-8").partition("## Minutes and restart points")[2].partition("\n## ")[0]
+TABLES = (
+    (ROOT / "TEACHING.md")
+    .read_text(encoding="utf-8")
+    .partition("## Minutes and restart points")[2]
+    .partition("\n## ")[0]
+)
 NUMBERED = re.compile(r"^## ((\d+) · .+)$", re.MULTILINE)
 
 
 def rows(text):
     """Return for each notebook of the guide's tables its rows: section, minutes, restart at."""
     parts = re.split(r"^### (\d\d) .+$", text, flags=re.MULTILINE)[1:]
-    lines = {name: re.findall(r"^\|(.*)\|$", body, re.MULTILINE)[2:] for name, body in zip(parts[::2], parts[1::2])}
-    return {name: [tuple(map(str.strip, line.split("|"))) for line in own] for name, own in lines.items()}
+    lines = {
+        name: re.findall(r"^\|(.*)\|$", body, re.MULTILINE)[2:]
+        for name, body in zip(parts[::2], parts[1::2])
+    }
+    return {
+        name: [tuple(map(str.strip, line.split("|"))) for line in own]
+        for name, own in lines.items()
+    }
 
 
 def needs(notebook):
@@ -124,12 +152,26 @@ def needs(notebook):
                 numbered = NUMBERED.match(heading)
                 section = int(numbered[2]) if numbered else None if section else 0
         elif section is not None:
-            code = "\n".join(line for line in cell.source.splitlines() if not line.lstrip().startswith(("%", "if \"google")))
+            code = "\n".join(
+                line
+                for line in cell.source.splitlines()
+                if not line.lstrip().startswith(("%", 'if "google'))
+            )
             names = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name)]
-            own = {node.id for node in names if isinstance(node.ctx, ast.Store)} | set(re.findall(r"def (\w+)", code))
+            own = {node.id for node in names if isinstance(node.ctx, ast.Store)} | set(
+                re.findall(r"def (\w+)", code)
+            )
             own |= {node.arg for node in ast.walk(ast.parse(code)) if isinstance(node, ast.arg)}
-            imports = [node for node in ast.walk(ast.parse(code)) if isinstance(node, (ast.Import, ast.ImportFrom))]
-            own |= {alias.asname or alias.name.partition(".")[0] for node in imports for alias in node.names}
+            imports = [
+                node
+                for node in ast.walk(ast.parse(code))
+                if isinstance(node, (ast.Import, ast.ImportFrom))
+            ]
+            own |= {
+                alias.asname or alias.name.partition(".")[0]
+                for node in imports
+                for alias in node.names
+            }
             used = {defined[node.id] for node in names if node.id in defined and node.id not in own}
             found.setdefault(section, set()).update(used - {0, section})
             defined |= dict.fromkeys(own, section)
@@ -137,18 +179,40 @@ def needs(notebook):
 
 
 def test_the_needs_of_a_section_on_paper():
-    cells = [new_code_cell("import a"), new_markdown_cell("## 1 · One"), new_code_cell("x = a.b\ny = 2")]
-    cells += [new_markdown_cell("Words.\n\n## 2 · Two"), new_code_cell("print(x, [y for y in range(3)])")]
-    cells += [new_markdown_cell("## 3 · Three"), new_code_cell("def f(x):\n    return a\n\nf(1)\nimport b.c")]
-    cells += [new_markdown_cell("## 4 · Four"), new_code_cell("b.c"), new_markdown_cell("## Evidence")]
-    assert needs(new_notebook(cells=[*cells, new_code_cell("print(x)")])) == {0: set(), 1: set(), 2: {1}, 3: set(), 4: {3}}
+    cells = [
+        new_code_cell("import a"),
+        new_markdown_cell("## 1 · One"),
+        new_code_cell("x = a.b\ny = 2"),
+    ]
+    cells += [
+        new_markdown_cell("Words.\n\n## 2 · Two"),
+        new_code_cell("print(x, [y for y in range(3)])"),
+    ]
+    cells += [
+        new_markdown_cell("## 3 · Three"),
+        new_code_cell("def f(x):\n    return a\n\nf(1)\nimport b.c"),
+    ]
+    cells += [
+        new_markdown_cell("## 4 · Four"),
+        new_code_cell("b.c"),
+        new_markdown_cell("## Evidence"),
+    ]
+    assert needs(new_notebook(cells=[*cells, new_code_cell("print(x)")])) == {
+        0: set(),
+        1: set(),
+        2: {1},
+        3: set(),
+        4: {3},
+    }
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_the_guide_lists_every_section_with_its_minutes(path):
     named = rows(TABLES)[path.stem[:2]]
     text = "\n".join(cell.source for cell in form.read(path).cells if cell.cell_type == "markdown")
-    assert [section for section, _, _ in named] == [heading for heading, _ in NUMBERED.findall(text)]
+    assert [section for section, _, _ in named] == [
+        heading for heading, _ in NUMBERED.findall(text)
+    ]
     assert all(1 <= int(minutes) <= 20 for _, minutes, _ in named)
 
 
@@ -158,5 +222,7 @@ def test_a_section_runs_from_its_restart_point(path):
     for section, _, restart in rows(TABLES)[path.stem[:2]]:
         number, first = int(section.split()[0]), {int(part) for part in re.findall(r"\d+", restart)}
         assert restart == "itself" if not first else max(first) < number, section
-        lacking = set().union(*(wanted.get(part, set()) for part in (number, *first))) - first - {number}
+        lacking = (
+            set().union(*(wanted.get(part, set()) for part in (number, *first))) - first - {number}
+        )
         assert not lacking, f"{section}: needs section {sorted(lacking)} as well"

@@ -30,7 +30,10 @@ def random_batch(step):
 
 
 def weight_norm(model):
-    return {"norm": sum(p.square().sum().item() for p in model.parameters()), "noise": torch.rand(1).item()}
+    return {
+        "norm": sum(p.square().sum().item() for p in model.parameters()),
+        "noise": torch.rand(1).item(),
+    }
 
 
 def train(checkpoint=None, on_step=lambda step: None, **changes):
@@ -41,7 +44,13 @@ def train(checkpoint=None, on_step=lambda step: None, **changes):
         on_step(step)
         return random_batch(step)
 
-    settings = dict(schedule=cosine(), measure=weight_norm, measure_every=8, progress=False, checkpoint_seconds=-1.0)
+    settings = dict(
+        schedule=cosine(),
+        measure=weight_norm,
+        measure_every=8,
+        progress=False,
+        checkpoint_seconds=-1.0,
+    )
     return model, fit(model, batch_at, STEPS, checkpoint=checkpoint, **(settings | changes))
 
 
@@ -94,9 +103,13 @@ def test_one_step_on_paper():
     line = torch.nn.Linear(1, 1, bias=False)
     torch.nn.init.constant_(line.weight, 2.0)
     batch = {"x": torch.tensor([[1.0]]), "y": torch.tensor([[5.0]])}
-    run = fit(line, [batch], 1, optimizer=plain_descent, loss=squared_error, clip=None, progress=False)
+    run = fit(
+        line, [batch], 1, optimizer=plain_descent, loss=squared_error, clip=None, progress=False
+    )
     assert run.losses == (9.0,)  # (2 - 5)^2
-    assert line.weight.item() == pytest.approx(2 + 0.1 * 6, rel=1e-6)  # the slope is 2 * (2 - 5) = -6; one rounding in fp32
+    assert line.weight.item() == pytest.approx(
+        2 + 0.1 * 6, rel=1e-6
+    )  # the slope is 2 * (2 - 5) = -6; one rounding in fp32
     assert (run.steps, run.resumed_from, run.records) == (1, 0, ())
 
 
@@ -105,7 +118,9 @@ def test_clipping_on_paper():
     torch.nn.init.constant_(line.weight, 2.0)
     batch = {"x": torch.tensor([[1.0]]), "y": torch.tensor([[5.0]])}
     fit(line, [batch], 1, optimizer=plain_descent, loss=squared_error, clip=1.0, progress=False)
-    assert line.weight.item() == pytest.approx(2.1, rel=1e-6)  # a slope of -6 counts as -1; torch adds 1e-6 to the norm
+    assert line.weight.item() == pytest.approx(
+        2.1, rel=1e-6
+    )  # a slope of -6 counts as -1; torch adds 1e-6 to the norm
 
 
 def test_batches_in_a_list_are_cycled():
@@ -142,7 +157,9 @@ def test_cosine_at_its_endpoints():
 
 def test_cosine_rises_then_falls():
     factors = [cosine(warmup=0.2)(step, 50) for step in range(50)]
-    assert factors[:10] == sorted(factors[:10]) and factors[10:] == sorted(factors[10:], reverse=True)
+    assert factors[:10] == sorted(factors[:10]) and factors[10:] == sorted(
+        factors[10:], reverse=True
+    )
     assert all(0.05 <= value <= 1 for value in factors[1:])
 
 
@@ -158,16 +175,28 @@ def test_adamw_decays_matrices_only():
     assert (decayed["weight_decay"], plain["weight_decay"], decayed["lr"]) == (0.3, 0.0, 0.5)
     assert all(p.ndim == 2 for p in decayed["params"]) and all(p.ndim == 1 for p in plain["params"])
     trained = sum(p.requires_grad for p in model.parameters())
-    assert len(decayed["params"]) + len(plain["params"]) == trained == len(list(model.parameters())) - 1
+    assert (
+        len(decayed["params"]) + len(plain["params"])
+        == trained
+        == len(list(model.parameters())) - 1
+    )
 
 
 def test_adamw_gives_a_part_its_own_settings_wherever_its_name_stands():
     model = torch.nn.ModuleDict({"tower": torch.nn.Linear(2, 2), "head": torch.nn.Linear(2, 3)})
     wrapped = torch.nn.ModuleDict({"base": model, "ahead": torch.nn.Linear(2, 2)})
-    groups = adamw(lr=0.1, weight_decay=0.3, parts={"head": {"lr": 0.5, "weight_decay": 0.2}})(wrapped).param_groups
-    found = {id(p): (group["lr"], group["weight_decay"]) for group in groups for p in group["params"]}
+    groups = adamw(lr=0.1, weight_decay=0.3, parts={"head": {"lr": 0.5, "weight_decay": 0.2}})(
+        wrapped
+    ).param_groups
+    found = {
+        id(p): (group["lr"], group["weight_decay"]) for group in groups for p in group["params"]
+    }
     assert len(found) == len(list(wrapped.parameters()))
-    for part, (lr, decay) in ((model["tower"], (0.1, 0.3)), (wrapped["ahead"], (0.1, 0.3)), (model["head"], (0.5, 0.2))):
+    for part, (lr, decay) in (
+        (model["tower"], (0.1, 0.3)),
+        (wrapped["ahead"], (0.1, 0.3)),
+        (model["head"], (0.5, 0.2)),
+    ):
         assert found[id(part.weight)] == (lr, decay)
         assert found[id(part.bias)] == (lr, 0.0)
 
@@ -178,7 +207,9 @@ def test_adamw_gives_a_part_its_own_settings_wherever_its_name_stands():
 def double_network():
     with torch.random.fork_rng():
         torch.manual_seed(1)
-        return torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.Tanh(), torch.nn.Linear(8, 2)).double()
+        return torch.nn.Sequential(
+            torch.nn.Linear(3, 8), torch.nn.Tanh(), torch.nn.Linear(8, 2)
+        ).double()
 
 
 def by_hand(model, batches, steps, lr):
@@ -191,7 +222,11 @@ def by_hand(model, batches, steps, lr):
     losses = []
     for step in range(steps):
         rise = steps // 10
-        factor = (step + 1) / rise if step < rise else 0.05 + 0.95 * (1 + math.cos(math.pi * (step - rise) / (steps - rise))) / 2
+        factor = (
+            (step + 1) / rise
+            if step < rise
+            else 0.05 + 0.95 * (1 + math.cos(math.pi * (step - rise) / (steps - rise))) / 2
+        )
         for group in optimizer.param_groups:
             group["lr"] = lr * factor
         model.zero_grad()
@@ -207,10 +242,20 @@ def by_hand(model, batches, steps, lr):
 
 def test_equals_a_loop_written_by_hand():
     draw = torch.Generator().manual_seed(2)
-    pairs = [(torch.randn(6, 3, generator=draw), 4 * torch.randn(6, 2, generator=draw)) for _ in range(5)]
+    pairs = [
+        (torch.randn(6, 3, generator=draw), 4 * torch.randn(6, 2, generator=draw)) for _ in range(5)
+    ]
     batches = [{"x": x.double(), "y": y.double()} for x, y in pairs]
     ours, theirs = double_network(), double_network()
-    run = fit(ours, batches, 40, optimizer=adamw(lr=0.05), loss=squared_error, schedule=cosine(warmup=0.1), progress=False)
+    run = fit(
+        ours,
+        batches,
+        40,
+        optimizer=adamw(lr=0.05),
+        loss=squared_error,
+        schedule=cosine(warmup=0.1),
+        progress=False,
+    )
     losses = by_hand(theirs, batches, 40, lr=0.05)
     assert losses[-1] < losses[0] / 2  # something was learned
     # Double precision rounds at 1e-16; 40 steps of another order of operations may grow that a thousandfold and more.
@@ -242,7 +287,10 @@ def kill_when_told(checkpoint, target, wait):
     child = os.fork()
     if child == 0:
         try:
-            train(checkpoint, on_step=lambda step: (step == target and os.write(tell, b"."), time.sleep(0.002)))
+            train(
+                checkpoint,
+                on_step=lambda step: (step == target and os.write(tell, b"."), time.sleep(0.002)),
+            )
         finally:
             os._exit(0)
     os.close(tell)
@@ -250,7 +298,9 @@ def kill_when_told(checkpoint, target, wait):
     os.close(told)
     time.sleep(wait)
     os.kill(child, signal.SIGKILL)
-    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL, "the child was done before it could be killed"
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL, (
+        "the child was done before it could be killed"
+    )
 
 
 @forks
@@ -268,7 +318,9 @@ def test_killed_in_another_interpreter(tmp_path, whole):
 def at_call(number, function, act):
     """Return `function`, but its call of this number does `act` with the arguments."""
     count = itertools.count(1)
-    return lambda *given, **named: act(*given, **named) if next(count) == number else function(*given, **named)
+    return lambda *given, **named: (
+        act(*given, **named) if next(count) == number else function(*given, **named)
+    )
 
 
 def write_half(content, file):
@@ -287,7 +339,9 @@ ORIGINAL_SAVE = torch.save
 
 @forks
 @pytest.mark.parametrize(
-    "where", [(torch, "save", write_half), (os, "fsync", kill_me), (os, "replace", kill_me)], ids=lambda where: where[1]
+    "where",
+    [(torch, "save", write_half), (os, "fsync", kill_me), (os, "replace", kill_me)],
+    ids=lambda where: where[1],
 )
 @pytest.mark.parametrize("number", [1, 8])
 def test_killed_while_a_checkpoint_is_written(tmp_path, monkeypatch, whole, where, number):
@@ -295,7 +349,9 @@ def test_killed_while_a_checkpoint_is_written(tmp_path, monkeypatch, whole, wher
     with monkeypatch.context() as patch:
         patch.setattr(module, name, at_call(number, getattr(module, name), act))
         assert in_a_child(lambda: train(checkpoint)) == signal.SIGKILL
-    assert [file.name for file in tmp_path.iterdir() if file.suffix == ".partial"] == ["run.pt.partial"]
+    assert [file.name for file in tmp_path.iterdir() if file.suffix == ".partial"] == [
+        "run.pt.partial"
+    ]
     found = train(checkpoint)
     assert found[1].resumed_from == number - 1  # the eighth checkpoint was lost, the seventh stands
     assert_same(found, whole)
@@ -354,7 +410,11 @@ def test_ctrl_c_in_the_middle_of_a_step(tmp_path, monkeypatch):
 def test_a_real_ctrl_c_leaves_a_checkpoint(tmp_path, whole):
     checkpoint = tmp_path / "run.pt"
     with pytest.raises(KeyboardInterrupt):
-        train(checkpoint, on_step=lambda step: step == 11 and os.kill(os.getpid(), signal.SIGINT), checkpoint_seconds=3600)
+        train(
+            checkpoint,
+            on_step=lambda step: step == 11 and os.kill(os.getpid(), signal.SIGINT),
+            checkpoint_seconds=3600,
+        )
     found = train(checkpoint)
     assert found[1].resumed_from in (11, 12)  # before or after the step in which it was pressed
     assert_same(found, whole)
@@ -394,7 +454,15 @@ def test_a_slow_clock_saves_at_the_end_only(tmp_path, monkeypatch):
 
 def in_double(accumulate, batches):
     model = double_network()
-    run = fit(model, batches, 12, optimizer=adamw(lr=0.05), loss=squared_error, accumulate=accumulate, progress=False)
+    run = fit(
+        model,
+        batches,
+        12,
+        optimizer=adamw(lr=0.05),
+        loss=squared_error,
+        accumulate=accumulate,
+        progress=False,
+    )
     return model, run
 
 
@@ -402,7 +470,11 @@ def in_double(accumulate, batches):
 def test_a_batch_in_parts_gives_the_step_of_the_whole_batch(accumulate):
     draw = torch.Generator().manual_seed(2)
     batches = [
-        {"x": torch.randn(7, 3, generator=draw).double(), "y": 4 * torch.randn(7, 2, generator=draw).double()} for _ in range(3)
+        {
+            "x": torch.randn(7, 3, generator=draw).double(),
+            "y": 4 * torch.randn(7, 2, generator=draw).double(),
+        }
+        for _ in range(3)
     ]
     (whole, reference), (parted, run) = in_double(1, batches), in_double(accumulate, batches)
     # Parts of different sizes, weighted; double precision rounds at 1e-16, and twelve steps may grow that a thousandfold.
@@ -451,7 +523,9 @@ def overflowing(at):
     calls = itertools.count()
 
     def loss(model, batch):
-        value = model(batch).float().square().mean()  # in fp32, as autocast computes losses: 2**16 itself is too much for fp16
+        value = (
+            model(batch).float().square().mean()
+        )  # in fp32, as autocast computes losses: 2**16 itself is too much for fp16
         steep = model.weight.sum() * 1e36
         return value + (steep - steep.detach()) if next(calls) == at else value
 
@@ -465,7 +539,12 @@ def shrink(overflow_at, checkpoint, on_step=lambda step: None):
     """Train one weight in fp16 for five steps; the gradient of one of this call's steps overflows."""
     line = torch.nn.Linear(1, 1, bias=False)
     torch.nn.init.constant_(line.weight, 2.0)
-    settings = dict(optimizer=adamw(lr=0.1, weight_decay=0.0), loss=overflowing(overflow_at), precision="fp16", progress=False)
+    settings = dict(
+        optimizer=adamw(lr=0.1, weight_decay=0.0),
+        loss=overflowing(overflow_at),
+        precision="fp16",
+        progress=False,
+    )
     return fit(line, lambda step: on_step(step) or SMALL, 5, checkpoint=checkpoint, **settings)
 
 
@@ -476,9 +555,14 @@ def scaler_of(checkpoint):
 def test_a_step_whose_scaled_gradients_overflow_moves_nothing_and_stops_nothing(tmp_path):
     run = shrink(2, tmp_path / "run.pt")
     assert len(run.losses) == run.steps == 5 and all(map(math.isfinite, run.losses))
-    assert run.losses[3] == run.losses[2] and len(set(run.losses)) == 4  # the third step alone left the weight where it was
+    assert (
+        run.losses[3] == run.losses[2] and len(set(run.losses)) == 4
+    )  # the third step alone left the weight where it was
     scaler = scaler_of(tmp_path / "run.pt")
-    assert (scaler["scale"], scaler["_growth_tracker"]) == (2**15, 2)  # halved once from 2**16, then two good steps
+    assert (scaler["scale"], scaler["_growth_tracker"]) == (
+        2**15,
+        2,
+    )  # halved once from 2**16, then two good steps
 
 
 def test_the_scale_is_resumed(tmp_path):
@@ -521,7 +605,13 @@ def test_measured_in_evaluation_and_trained_in_training_mode():
         return {}
 
     fit(model, [torch.ones(1, 1)], 2, loss=loss, measure=measure, measure_every=1, progress=False)
-    assert modes == [("measure", False), ("loss", True), ("measure", False), ("loss", True), ("measure", False)]
+    assert modes == [
+        ("measure", False),
+        ("loss", True),
+        ("measure", False),
+        ("loss", True),
+        ("measure", False),
+    ]
 
 
 # Invariances: what a run leaves as it was.
@@ -533,7 +623,13 @@ def test_the_mode_is_restored(mode):
     fit(model, random_batch, 2, progress=False)
     assert model.training is mode
     with pytest.raises(FloatingPointError):
-        fit(model, random_batch, 2, loss=lambda model, batch: model(**batch).loss * math.nan, progress=False)
+        fit(
+            model,
+            random_batch,
+            2,
+            loss=lambda model, batch: model(**batch).loss * math.nan,
+            progress=False,
+        )
     assert model.training is mode
 
 
@@ -555,7 +651,12 @@ def test_the_seed_alone_decides(whole):
 
 def test_steps_draw_differently():
     drawn = []
-    fit(tiny_gpt_neo(), lambda step: drawn.append(torch.rand(1).item()) or random_batch(step), 20, progress=False)
+    fit(
+        tiny_gpt_neo(),
+        lambda step: drawn.append(torch.rand(1).item()) or random_batch(step),
+        20,
+        progress=False,
+    )
     assert len(set(drawn)) == 20
 
 
@@ -570,7 +671,8 @@ def test_the_line_shows_step_and_loss(capsys):
 
 def refused(path, what):
     return says(
-        ValueError, f"checkpoint: {path} belongs to a run with other {what}; delete it to start afresh, or name another file"
+        ValueError,
+        f"checkpoint: {path} belongs to a run with other {what}; delete it to start afresh, or name another file",
     )
 
 
@@ -595,7 +697,11 @@ def test_crops_are_windows_from_anywhere_in_the_text():
 def test_a_digest_tells_numbers_shapes_kinds_and_words_apart():
     rows = torch.arange(4.0)
     alike = digest(rows, "cat")
-    assert digest(rows.clone(), "cat") == alike == digest(rows.view(2, 2).T.contiguous().T.reshape(4), "cat")
+    assert (
+        digest(rows.clone(), "cat")
+        == alike
+        == digest(rows.view(2, 2).T.contiguous().T.reshape(4), "cat")
+    )
     others = [
         digest(rows),
         digest(rows + 1e-6, "cat"),
@@ -625,10 +731,14 @@ def test_a_checkpoint_of_another_run_is_refused(other_run, steps, changes, what)
     model = tiny_gpt_neo()
     with refused(other_run, what):
         fit(model, random_batch, steps, checkpoint=other_run, progress=False, **changes)
-    assert all(map(torch.equal, model.state_dict().values(), tiny_gpt_neo().state_dict().values()))  # nothing was loaded
+    assert all(
+        map(torch.equal, model.state_dict().values(), tiny_gpt_neo().state_dict().values())
+    )  # nothing was loaded
 
 
-@pytest.mark.parametrize(("changes", "what"), [({"accumulate": 2}, "accumulate"), ({"precision": "bf16"}, "precision")])
+@pytest.mark.parametrize(
+    ("changes", "what"), [({"accumulate": 2}, "accumulate"), ({"precision": "bf16"}, "precision")]
+)
 def test_a_plain_run_does_not_take_up_a_special_one(tmp_path, changes, what):
     fit(tiny_gpt_neo(), random_batch, 2, checkpoint=tmp_path / "run.pt", progress=False, **changes)
     with refused(tmp_path / "run.pt", what):
@@ -639,13 +749,22 @@ def test_a_checkpoint_from_before_the_scaler_is_taken_up(other_run):
     content = torch.load(other_run, weights_only=True)
     del content["scaler"]
     torch.save(content, other_run)
-    assert fit(tiny_gpt_neo(), random_batch, 2, checkpoint=other_run, progress=False).resumed_from == 2
+    assert (
+        fit(tiny_gpt_neo(), random_batch, 2, checkpoint=other_run, progress=False).resumed_from == 2
+    )
 
 
 def test_a_checkpoint_of_another_model_is_refused(other_run):
     model = torch.nn.Linear(2, 2)
     with pytest.raises(ValueError, match="belongs to a run with other .*weights"):
-        fit(model, [torch.ones(1, 2)], 2, loss=lambda model, batch: model(batch).sum(), checkpoint=other_run, progress=False)
+        fit(
+            model,
+            [torch.ones(1, 2)],
+            2,
+            loss=lambda model, batch: model(batch).sum(),
+            checkpoint=other_run,
+            progress=False,
+        )
 
 
 @pytest.mark.parametrize(
@@ -661,13 +780,22 @@ def test_a_checkpoint_of_another_model_is_refused(other_run):
 )
 def test_a_damaged_checkpoint_says_so(other_run, harm):
     harm(other_run)
-    with pytest.raises(ValueError, match=r"(?s)^checkpoint: .*run\.pt cannot be read \(.*\); delete it to start afresh$"):
+    with pytest.raises(
+        ValueError,
+        match=r"(?s)^checkpoint: .*run\.pt cannot be read \(.*\); delete it to start afresh$",
+    ):
         fit(tiny_gpt_neo(), random_batch, 2, checkpoint=other_run, progress=False)
     assert other_run.exists()  # nobody's file is deleted unasked
 
 
 @pytest.mark.parametrize(
-    ("batches", "kind"), [(iter([1]), "list_iterator"), ((x for x in [1]), "generator"), ({1, 2}, "set"), (None, "NoneType")]
+    ("batches", "kind"),
+    [
+        (iter([1]), "list_iterator"),
+        ((x for x in [1]), "generator"),
+        ({1, 2}, "set"),
+        (None, "NoneType"),
+    ],
 )
 def test_an_iterator_is_refused(batches, kind):
     words = (
@@ -711,7 +839,15 @@ def test_a_loss_that_is_no_number_names_its_step(tmp_path, value):
     words = f"the loss is {value} at step 3; lower the learning rate, and keep weights and optimizer in fp32"
     model = tiny_gpt_neo()
     with says(FloatingPointError, words):
-        fit(model, random_batch, 9, loss=loss, checkpoint=tmp_path / "run.pt", checkpoint_seconds=-1.0, progress=False)
+        fit(
+            model,
+            random_batch,
+            9,
+            loss=loss,
+            checkpoint=tmp_path / "run.pt",
+            checkpoint_seconds=-1.0,
+            progress=False,
+        )
     assert saved_step(tmp_path / "run.pt") == 3  # the last good weights, not the bad ones
     assert all(p.isfinite().all() for p in model.parameters())
 

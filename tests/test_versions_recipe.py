@@ -7,7 +7,10 @@ import torch
 
 from fmcourse import bundle, embeddings, homogenization
 
-pytest.importorskip("resvg_py", reason="needs the recipes' packages (`pip install -e '.[recipes]'`) and npm, which fetches the names")
+pytest.importorskip(
+    "resvg_py",
+    reason="needs the recipes' packages (`pip install -e '.[recipes]'`) and npm, which fetches the names",
+)
 pytestmark = pytest.mark.slow
 
 
@@ -35,7 +38,11 @@ def kept_places(recipe, share):
     left, said = recipe.fewer_pairs(share)
     places, at = [], 0
     for place in range(len(captions)):  # in order
-        if at < len(said) and left.label[at] == pictures.label[place] and torch.equal(left.pixels[at], pictures.pixels[place]):
+        if (
+            at < len(said)
+            and left.label[at] == pictures.label[place]
+            and torch.equal(left.pixels[at], pictures.pixels[place])
+        ):
             assert said[at] == captions[place] and left.concept[at] == pictures.concept[place]
             places, at = [*places, place], at + 1
     assert at == len(said)
@@ -68,7 +75,10 @@ def test_the_file_says_what_its_rows_show(recipe, monkeypatch, tmp_path):
     assert entered["recipe"] == "recipes/versions.py" and entered["seconds"] > 0
     monkeypatch.setattr(bundle, "path", lambda name: tmp_path / name)
     found = embeddings.load_versions()
-    assert list(found.rows) == recipe.names() and len({embeddings.fingerprint(rows) for rows in found.rows.values()}) == 5
+    assert (
+        list(found.rows) == recipe.names()
+        and len({embeddings.fingerprint(rows) for rows in found.rows.values()}) == 5
+    )
     table = homogenization.child_pictures()
     table = table[table["style"] == recipe.STYLE].set_index("codepoints")
     assert [table["subgroup"][code] for code in found.codepoints] == found.subgroups.tolist()

@@ -56,13 +56,17 @@ def shown(explorer):
 def test_the_chart_shows_the_models_probabilities(explorer):
     probabilities = Sample().probabilities(next_logits(tiny_gpt_neo(), Letters(), PROMPT))[0]
     best = probabilities.topk(SHOWN_TOKENS)
-    names = [Letters().decode([token]).replace("<end>", "&lt;end&gt;") for token in best.indices.tolist()]
+    names = [
+        Letters().decode([token]).replace("<end>", "&lt;end&gt;") for token in best.indices.tolist()
+    ]
     wanted = list(zip(names, [f"{100 * share:.1f}" for share in best.values.tolist()]))
     assert shown(explorer) == wanted
     assert "17 tokens can be drawn." in chart(explorer)
 
 
-@pytest.mark.parametrize(("name", "value"), [("temperature", 0.3), ("top-k", 3), ("top-p", 0.5), ("min-p", 0.5)])
+@pytest.mark.parametrize(
+    ("name", "value"), [("temperature", 0.3), ("top-k", 3), ("top-p", 0.5), ("min-p", 0.5)]
+)
 def test_moving_a_slider_changes_the_chart(explorer, name, value):
     before, control = chart(explorer), slider(explorer, name)
     control.value, start = value, control.value
@@ -118,7 +122,9 @@ def test_writing_grows_token_by_token():
     text.observe(lambda change: seen.append(change["new"].split("</b>")[1]), names="value")
     press(box)
     assert len(seen) == 7  # one change for each token
-    assert all(later.startswith(earlier) and later != earlier for earlier, later in zip(seen, seen[1:]))
+    assert all(
+        later.startswith(earlier) and later != earlier for earlier, later in zip(seen, seen[1:])
+    )
 
 
 def test_the_sliders_decide_what_is_written():
@@ -150,13 +156,19 @@ def gallery():
 
 
 def captions(search):
-    return [float(text) for text in re.findall(r"<figcaption>(-?[\d.]+)</figcaption>", chart(search))]
+    return [
+        float(text) for text in re.findall(r"<figcaption>(-?[\d.]+)</figcaption>", chart(search))
+    ]
 
 
 def test_the_search_shows_the_nearest_first(gallery):
     model, processor, images, rows = gallery
     search = picture_search(*gallery, "a cat")
-    near = (rows @ clip.embed_texts(model, processor, ["a cat"])[0]).sort(descending=True).values[:SHOWN_PICTURES]
+    near = (
+        (rows @ clip.embed_texts(model, processor, ["a cat"])[0])
+        .sort(descending=True)
+        .values[:SHOWN_PICTURES]
+    )
     assert captions(search) == [round(value, 2) for value in near.tolist()]
     assert chart(search).count("data:image/png;base64,") == SHOWN_PICTURES
 
@@ -193,13 +205,19 @@ def test_the_bars_are_the_groups_failed_by_all_the_most_failed_first(omission):
     assert shown(omission) == [("1.", "0.0"), ("2.", "0.0")]
     assert "mean error 25.0%, H 0.00" in chart(omission)
     slider(omission, "sharing").value = 2
-    assert shown(omission) == [("1.", "25.0"), ("2.", "0.0")]  # half of a group in one of two worlds
+    assert shown(omission) == [
+        ("1.", "25.0"),
+        ("2.", "0.0"),
+    ]  # half of a group in one of two worlds
     assert "mean error 25.0%, H 2.00" in chart(omission)  # 0 and 4, averaged
 
 
 @pytest.mark.parametrize("worlds", [[], [[]]])
 def test_worlds_are_needed(worlds):
-    with says(ValueError, f"by_sharing: expected at least one world for each number of deployers, got {worlds}"):
+    with says(
+        ValueError,
+        f"by_sharing: expected at least one world for each number of deployers, got {worlds}",
+    ):
         shared_omission(worlds)
 
 
@@ -209,7 +227,11 @@ def test_longer_answers_are_right_less_often():
     for digits in (1, 2, 4):
         control.value = digits
         found[digits] = re.findall(r"<td>([\d.]+)%</td>", chart(explorer))
-    assert found == {1: ["10.0", "50.0", "100.0"], 2: ["1.0", "25.0", "100.0"], 4: ["0.0", "6.2", "100.0"]}
+    assert found == {
+        1: ["10.0", "50.0", "100.0"],
+        2: ["1.0", "25.0", "100.0"],
+        4: ["0.0", "6.2", "100.0"],
+    }
 
 
 def test_many_steps_are_thinned_out():
@@ -219,7 +241,10 @@ def test_many_steps_are_thinned_out():
 
 @pytest.mark.parametrize(("steps", "accuracy"), [([0, 100], [0.5]), ([], [])])
 def test_an_accuracy_for_each_step(steps, accuracy):
-    with says(ValueError, f"accuracy: expected one for each of the {len(steps)} steps, got {len(accuracy)}"):
+    with says(
+        ValueError,
+        f"accuracy: expected one for each of the {len(steps)} steps, got {len(accuracy)}",
+    ):
         answer_length_explorer(steps, accuracy)
 
 
@@ -246,10 +271,16 @@ def test_the_bars_are_those_of_the_chosen_number_of_examples():
     explorer = shots_explorer({"narrow": [0.25, 0.5], "broad": [0.375, 0.75]})
     assert shown(explorer) == [("narrow", "25.0"), ("broad", "37.5")]
     slider(explorer, "examples").value = 2
-    assert shown(explorer) == [("narrow", "50.0"), ("broad", "75.0")] and "after 2 of each class" in chart(explorer)
+    assert shown(explorer) == [
+        ("narrow", "50.0"),
+        ("broad", "75.0"),
+    ] and "after 2 of each class" in chart(explorer)
 
 
-@pytest.mark.parametrize("accuracy, got", [({}, "{}"), ({"a": []}, "{'a': 0}"), ({"a": [1], "b": [1, 1]}, "{'a': 1, 'b': 2}")])
+@pytest.mark.parametrize(
+    "accuracy, got",
+    [({}, "{}"), ({"a": []}, "{'a': 0}"), ({"a": [1], "b": [1, 1]}, "{'a': 1, 'b': 2}")],
+)
 def test_foundations_with_other_numbers_of_accuracies_are_named(accuracy, got):
     with says(ValueError, f"accuracy: expected equally many for each foundation, got {got}"):
         shots_explorer(accuracy)
@@ -263,12 +294,22 @@ def traced(values, harm=(0, 0, 0), role="judge"):
 
 
 def test_the_slider_starts_at_the_calibrated_threshold_and_rings_more_when_it_is_lowered():
-    runs = [traced([0.4, 0.6, 0.5], role="calibrate"), traced([0.5, 0.55, 0.5]), traced([0.5, 0.7, 0.9], (0, 0, 0.5))]
+    runs = [
+        traced([0.4, 0.6, 0.5], role="calibrate"),
+        traced([0.5, 0.55, 0.5]),
+        traced([0.5, 0.7, 0.9], (0, 0, 0.5)),
+    ]
     explorer = alarm_explorer(runs, "auc")
     assert slider(explorer, "threshold").value == 0.6
     assert shown(explorer) == [("warned in time", "100.0"), ("false alarms", "0.0")]
     assert "Median lead 10 steps, shortest 10; harmful runs that ring: 1." in chart(explorer)
     slider(explorer, "threshold").value = 0.4
-    assert shown(explorer) == [("warned in time", "100.0"), ("false alarms", "100.0")] and "lead 20 steps" in chart(explorer)
+    assert shown(explorer) == [
+        ("warned in time", "100.0"),
+        ("false alarms", "100.0"),
+    ] and "lead 20 steps" in chart(explorer)
     slider(explorer, "threshold").value = 0.9
-    assert shown(explorer) == [("warned in time", "0.0"), ("false alarms", "0.0")] and "No harmful run rings." in chart(explorer)
+    assert shown(explorer) == [
+        ("warned in time", "0.0"),
+        ("false alarms", "0.0"),
+    ] and "No harmful run rings." in chart(explorer)

@@ -51,8 +51,13 @@ def answers(notebook: NotebookNode) -> list[Answer]:
         if found != 1:
             raise ValueError(f"{heading}: expected one folded solution, found {found}")
     if len(FOLDED.findall(text)) != len(pairs):
-        raise ValueError(f"expected a heading '### Exercise' above each solution, found {len(pairs)} headings")
-    return [Answer(heading, FOLDED.split(body)[0].strip(), FOLDED.search(body)[1]) for heading, body in pairs]
+        raise ValueError(
+            f"expected a heading '### Exercise' above each solution, found {len(pairs)} headings"
+        )
+    return [
+        Answer(heading, FOLDED.split(body)[0].strip(), FOLDED.search(body)[1])
+        for heading, body in pairs
+    ]
 
 
 def key(paths: list[Path]) -> NotebookNode:
@@ -61,7 +66,11 @@ def key(paths: list[Path]) -> NotebookNode:
     Raises:
         ValueError: see :func:`answers`; the message begins with the notebook's name.
     """
-    cells = [new_markdown_cell("# Answer key\n\nFor the teacher. Each solution passes the notebook's own check.")]
+    cells = [
+        new_markdown_cell(
+            "# Answer key\n\nFor the teacher. Each solution passes the notebook's own check."
+        )
+    ]
     for path in paths:
         notebook = read(path)
         try:
@@ -70,13 +79,20 @@ def key(paths: list[Path]) -> NotebookNode:
             raise ValueError(f"{path.stem}: {error}") from error
         if own:
             cells.append(new_markdown_cell("#" + notebook.cells[0].source.splitlines()[0]))
-        cells += [new_markdown_cell(f"### {one.heading}\n\n{one.task}\n\n**Solution**\n\n{one.solution}") for one in own]
+        cells += [
+            new_markdown_cell(f"### {one.heading}\n\n{one.task}\n\n**Solution**\n\n{one.solution}")
+            for one in own
+        ]
     return new_notebook(cells=cells)
 
 
 def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
-    parser = argparse.ArgumentParser(prog="python -m tools.answers", description="Write the answer key.")
-    parser.add_argument("notebooks", nargs="*", help="beginnings of names, such as 04 (default: all)")
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.answers", description="Write the answer key."
+    )
+    parser.add_argument(
+        "notebooks", nargs="*", help="beginnings of names, such as 04 (default: all)"
+    )
     chosen = parser.parse_args(arguments)
     try:
         made = key(choose(chosen.notebooks, root / "notebooks"))

@@ -35,8 +35,24 @@ from tools.tables import markdown, with_table
 __all__ = ["CellFailure", "OwnKernel", "choose", "evidence_table", "keep", "main", "run"]
 
 CELL_SECONDS = 1800  # a cell that takes longer hangs
-COLUMNS = ("claim", "report", "notebook", "expected", "estimate and interval", "paper", "carries over?")
-PRINTED = ("claim", "notebook", "estimate", "low", "high", "expected", "seeds")  # what fits a terminal; the README has more
+COLUMNS = (
+    "claim",
+    "report",
+    "notebook",
+    "expected",
+    "estimate and interval",
+    "paper",
+    "carries over?",
+)
+PRINTED = (
+    "claim",
+    "notebook",
+    "estimate",
+    "low",
+    "high",
+    "expected",
+    "seeds",
+)  # what fits a terminal; the README has more
 
 
 class CellFailure(Exception):
@@ -44,7 +60,9 @@ class CellFailure(Exception):
 
     def __init__(self, name: str, at: _Position, error: str) -> None:
         first = next((line.strip() for line in at.source.splitlines() if line.strip()), "")
-        super().__init__(f"{name}: code cell {at.number} of {at.total} failed\n  {first}\n  {error}")
+        super().__init__(
+            f"{name}: code cell {at.number} of {at.total} failed\n  {first}\n  {error}"
+        )
         self.notebook = at.notebook
 
 
@@ -77,7 +95,9 @@ class OwnKernel(AsyncKernelManager):
 
     @default("transport_encryption")
     def _encrypted_where_understood(self) -> str:
-        return "auto" if str(self.interpreter) == sys.executable else "disabled"  # an older kernel would wait for ever
+        return (
+            "auto" if str(self.interpreter) == sys.executable else "disabled"
+        )  # an older kernel would wait for ever
 
 
 def run(
@@ -103,7 +123,9 @@ def run(
         notebook,
         timeout=CELL_SECONDS,
         kernel_name="python3",
-        kernel_manager_class=type("Kernel", (OwnKernel,), {"interpreter": python or sys.executable}),
+        kernel_manager_class=type(
+            "Kernel", (OwnKernel,), {"interpreter": python or sys.executable}
+        ),
         resources={"metadata": {"path": str(path.parent)}},
         on_cell_start=position,
     )
@@ -132,7 +154,9 @@ def choose(names: list[str], folder: Path) -> list[Path]:
     wanted = [Path(name).stem for name in names]
     for name in wanted:
         if not any(path.stem.startswith(name) for path in present):
-            raise ValueError(f"no notebook begins with {name!r}; there are {', '.join(p.stem for p in present) or 'none'}")
+            raise ValueError(
+                f"no notebook begins with {name!r}; there are {', '.join(p.stem for p in present) or 'none'}"
+            )
     return [path for path in present if not wanted or path.stem.startswith(tuple(wanted))]
 
 
@@ -170,7 +194,9 @@ def _entries(row: dict[str, Any]) -> list[str]:
     return [row["claim"], row["section"], cell, expected, figure, row["paper"], row["carries_over"]]
 
 
-def keep(rows: list[dict[str, Any]], notebooks: list[str], seconds: float, root: Path = ROOT) -> None:
+def keep(
+    rows: list[dict[str, Any]], notebooks: list[str], seconds: float, root: Path = ROOT
+) -> None:
     """Store the rows of the notebooks that ran, each with its cell, leave those of the others, and renew the README's table.
 
     Raises:
@@ -179,7 +205,10 @@ def keep(rows: list[dict[str, Any]], notebooks: list[str], seconds: float, root:
     path, readme = root / "fmcourse" / "bundled" / "evidence.json", root / "README.md"
     old = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
     others = [row for row in old if row["notebook"] not in notebooks]
-    merged = sorted([*others, *(row | {"cell": _cell(row, root)} for row in rows)], key=lambda row: row["notebook"])
+    merged = sorted(
+        [*others, *(row | {"cell": _cell(row, root)} for row in rows)],
+        key=lambda row: row["notebook"],
+    )
     text = with_table(readme.read_text(encoding="utf-8"), "evidence", evidence_table(merged))
     if merged != old:
         path.write_text(json.dumps(merged, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -203,15 +232,26 @@ def _register(path: Path, seconds: float) -> None:
         attribution="the authors of fmcourse",
         source="the notebooks of this course, as executed",
         recipe="tools/course.py",
-        settings={"command": "python -m tools.course --save", "profile": os.environ.get("FMCOURSE_PROFILE", "tiny")},
+        settings={
+            "command": "python -m tools.course --save",
+            "profile": os.environ.get("FMCOURSE_PROFILE", "tiny"),
+        },
         seconds=seconds,
     )
 
 
 def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
-    parser = argparse.ArgumentParser(prog="python -m tools.course", description="Run the course and write its pages.")
-    parser.add_argument("notebooks", nargs="*", help="beginnings of names, such as 04 (default: all)")
-    parser.add_argument("--save", action="store_true", help="keep the executed notebooks, the evidence and the README's table")
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.course", description="Run the course and write its pages."
+    )
+    parser.add_argument(
+        "notebooks", nargs="*", help="beginnings of names, such as 04 (default: all)"
+    )
+    parser.add_argument(
+        "--save",
+        action="store_true",
+        help="keep the executed notebooks, the evidence and the README's table",
+    )
     chosen = parser.parse_args(arguments)
     try:
         paths = choose(chosen.notebooks, root / "notebooks")
@@ -255,7 +295,11 @@ def _one(path: Path, root: Path, save: bool) -> bool:
 def _environment(root: Path) -> dict[str, str]:
     """Return a kernel's environment: our package first, and one thread, which small models run fastest on."""
     inherited = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
-    return {"OMP_NUM_THREADS": "1", **os.environ, "PYTHONPATH": os.pathsep.join([str(root), *inherited])}
+    return {
+        "OMP_NUM_THREADS": "1",
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(root), *inherited]),
+    }
 
 
 def _close(names: list[str], save: bool, seconds: float, root: Path) -> int:
@@ -266,7 +310,10 @@ def _close(names: list[str], save: bool, seconds: float, root: Path) -> int:
     printed = table[list(PRINTED)].to_string(index=False, float_format="%.3g", max_colwidth=60)
     print("No evidence was recorded." if table.empty else printed)
     for row in outside:
-        print(f"outside its band: {row['claim']} ({row['notebook']}): {row['estimate']}", file=sys.stderr)
+        print(
+            f"outside its band: {row['claim']} ({row['notebook']}): {row['estimate']}",
+            file=sys.stderr,
+        )
     if outside or not save:
         return 1 if outside else 0
     try:

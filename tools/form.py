@@ -17,7 +17,12 @@ KEPT_CELL_METADATA = ("cellView", "tags")  # "cellView" folds a form in Colab
 METADATA = {
     "colab": {"provenance": [], "toc_visible": True},
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-    "language_info": {"file_extension": ".py", "mimetype": "text/x-python", "name": "python", "pygments_lexer": "ipython3"},
+    "language_info": {
+        "file_extension": ".py",
+        "mimetype": "text/x-python",
+        "name": "python",
+        "pygments_lexer": "ipython3",
+    },
 }
 
 
@@ -37,7 +42,9 @@ def normalize(notebook: NotebookNode) -> NotebookNode:
     accelerator = {key: value for key, value in notebook.metadata.items() if key == "accelerator"}
     normal.metadata = nbformat.from_dict({**METADATA, **accelerator})
     for cell in normal.cells:
-        cell.metadata = nbformat.from_dict({k: v for k, v in cell.metadata.items() if k in KEPT_CELL_METADATA})
+        cell.metadata = nbformat.from_dict(
+            {k: v for k, v in cell.metadata.items() if k in KEPT_CELL_METADATA}
+        )
         if cell.cell_type == "code":
             outputs = [_plain_output(output) for output in cell.outputs]
             cell.outputs = _join_streams([output for output in outputs if output.get("data", True)])
@@ -48,8 +55,14 @@ def _plain_output(output: NotebookNode) -> NotebookNode:
     """Drop the widget view, and all metadata but a picture's description."""
     if "data" in output:
         output.data.pop(WIDGET_VIEW, None)
-        described = {kind: about for kind, about in output.metadata.items() if isinstance(about, dict) and "alt" in about}
-        output.metadata = nbformat.from_dict({kind: {"alt": about["alt"]} for kind, about in described.items()})
+        described = {
+            kind: about
+            for kind, about in output.metadata.items()
+            if isinstance(about, dict) and "alt" in about
+        }
+        output.metadata = nbformat.from_dict(
+            {kind: {"alt": about["alt"]} for kind, about in described.items()}
+        )
     return output
 
 

@@ -39,10 +39,21 @@ MOST_FUNCTIONS = 2  # outside exercises
 ALT_LENGTH = 40  # characters that describe a figure
 MOST_BYTES = 1_000_000
 
-SILENT = {"append", "extend", "manual_seed", "seed", "setdefault", "update"}  # calls that end a cell and show nothing
-ABSOLUTE_PATH = re.compile(r"(?<![\w.:/~-])(?:/(?:home|root|tmp|work|Users|var)/|\b[A-Z]:\\{1,2}(?:Users|Windows|Program))")
+SILENT = {
+    "append",
+    "extend",
+    "manual_seed",
+    "seed",
+    "setdefault",
+    "update",
+}  # calls that end a cell and show nothing
+ABSOLUTE_PATH = re.compile(
+    r"(?<![\w.:/~-])(?:/(?:home|root|tmp|work|Users|var)/|\b[A-Z]:\\{1,2}(?:Users|Windows|Program))"
+)
 UNSTABLE = {
-    "a time": re.compile(r"(?:\d\.\d+ ?|\b\d+ )(?:s|ms|µs|us|ns|min|h|sec|seconds?|minutes?|hours?)(?![\w-])"),
+    "a time": re.compile(
+        r"(?:\d\.\d+ ?|\b\d+ )(?:s|ms|µs|us|ns|min|h|sec|seconds?|minutes?|hours?)(?![\w-])"
+    ),
     "a speed": re.compile(r"\d ?(?:\w+/s|\w+ per second)\b"),
     "an address in memory": re.compile(r"\b0x[0-9a-f]{6,}"),
     "a version": re.compile(r"\b\d+\.\d+\.\d+\b"),
@@ -61,16 +72,26 @@ class Page:
     @cached_property
     def code(self) -> list[tuple[int, NotebookNode]]:
         """The code cells, each with its number among all cells, from 1."""
-        return [(n, cell) for n, cell in enumerate(self.notebook.cells, 1) if cell.cell_type == "code"]
+        return [
+            (n, cell) for n, cell in enumerate(self.notebook.cells, 1) if cell.cell_type == "code"
+        ]
 
     @cached_property
     def prose(self) -> list[tuple[int, NotebookNode]]:
         """The markdown cells, each with its number among all cells, from 1."""
-        return [(n, cell) for n, cell in enumerate(self.notebook.cells, 1) if cell.cell_type == "markdown"]
+        return [
+            (n, cell)
+            for n, cell in enumerate(self.notebook.cells, 1)
+            if cell.cell_type == "markdown"
+        ]
 
     def tagged(self, tag: str) -> list[tuple[int, NotebookNode]]:
         """Return the cells with a tag, each with its number."""
-        return [(n, cell) for n, cell in enumerate(self.notebook.cells, 1) if tag in cell.metadata.get("tags", [])]
+        return [
+            (n, cell)
+            for n, cell in enumerate(self.notebook.cells, 1)
+            if tag in cell.metadata.get("tags", [])
+        ]
 
 
 def lint(path: Path, target: Target | None = None) -> list[str]:
@@ -116,7 +137,9 @@ def _badge(page: Page) -> Iterator[str]:
     if f"]({expected})" not in first:
         yield f"the first cell should hold a badge that links to {expected}"
     for number, cell in page.prose:
-        for address in re.findall(r"https://colab\.research\.google\.com/github/[^\s)\"'>]+", cell.source):
+        for address in re.findall(
+            r"https://colab\.research\.google\.com/github/[^\s)\"'>]+", cell.source
+        ):
             name = address.rsplit("/", 1)[-1]
             if address != page.target.badge(name) or not (page.path.parent / name).exists():
                 yield f"cell {number}: {address} should be {page.target.badge(name)}, with that notebook in place"
@@ -126,7 +149,11 @@ def _setup(page: Page) -> Iterator[str]:
     cells = page.tagged("setup")
     if not cells:
         yield "no cell is tagged setup"
-    found = [a for _, cell in cells for a in re.findall(r"https://github\.com/[^\s\"']+/archive/[^\s\"']+", cell.source)]
+    found = [
+        a
+        for _, cell in cells
+        for a in re.findall(r"https://github\.com/[^\s\"']+/archive/[^\s\"']+", cell.source)
+    ]
     if cells and found != [page.target.archive]:
         yield f"the setup cells should install {page.target.archive} once, found {', '.join(found) or 'nothing'}"
 
@@ -149,7 +176,11 @@ def _order(page: Page) -> Iterator[str]:
 
 def _outputs(page: Page) -> Iterator[str]:
     for number, cell in page.code:
-        if not cell.outputs and "setup" not in cell.metadata.get("tags", []) and _shows(cell.source):
+        if (
+            not cell.outputs
+            and "setup" not in cell.metadata.get("tags", [])
+            and _shows(cell.source)
+        ):
             yield f"cell {number}: shows something, but no output is stored"
         for output in cell.outputs:
             if output.output_type == "error":
@@ -167,7 +198,9 @@ def _shows(source: str) -> bool:
     if not body or source.rstrip().endswith(";"):
         return False
     run = [part for part in body if not isinstance(part, (ast.FunctionDef, ast.ClassDef))]
-    called = {_name(node.func) for part in run for node in ast.walk(part) if isinstance(node, ast.Call)}
+    called = {
+        _name(node.func) for part in run for node in ast.walk(part) if isinstance(node, ast.Call)
+    }
     ends_in_value = isinstance(body[-1], ast.Expr) and not _is_silent(body[-1].value)
     return ends_in_value or bool(called & {"print", "display"})
 
@@ -189,7 +222,11 @@ def _checked(page: Page) -> Iterator[str]:
         found = list(texts(cell.get("outputs", [])))
         if not any(text.strip() for _, text in found):
             yield f"cell {number}: is checked, but stores no text to compare"
-        if any(kind.startswith("image/") for output in cell.get("outputs", []) for kind in output.get("data", {})):
+        if any(
+            kind.startswith("image/")
+            for output in cell.get("outputs", [])
+            for kind in output.get("data", {})
+        ):
             yield f"cell {number}: is checked, but shows a picture, which nbval does not compare"
         for what, pattern in UNSTABLE.items():
             for hit in [m for _, text in found for m in pattern.finditer(text)][:1]:
@@ -212,7 +249,9 @@ def _drawings(page: Page) -> Iterator[str]:
         for alt, address in _images(cell.source):
             if not alt.strip():
                 yield f"cell {number}: the image {address} has no alt text"
-            if not address.startswith("https://colab.research.google.com/assets/") and not _is_drawing(page, address):
+            if not address.startswith(
+                "https://colab.research.google.com/assets/"
+            ) and not _is_drawing(page, address):
                 yield f"cell {number}: {address} should be a file under images/, written ../images/<file>"
 
 
@@ -240,21 +279,31 @@ def _links(page: Page) -> Iterator[str]:
 
 
 def _lengths(page: Page) -> Iterator[str]:
-    lines = {n: sum(1 for line in cell.source.splitlines() if line.strip()) for n, cell in page.code}
-    yield from (f"cell {n}: {count} lines, more than {MOST_LINES}" for n, count in lines.items() if count > MOST_LINES)
+    lines = {
+        n: sum(1 for line in cell.source.splitlines() if line.strip()) for n, cell in page.code
+    }
+    yield from (
+        f"cell {n}: {count} lines, more than {MOST_LINES}"
+        for n, count in lines.items()
+        if count > MOST_LINES
+    )
     if lines and statistics.median(lines.values()) > MEDIAN_LINES:
         yield f"the median code cell has {statistics.median(lines.values()):g} lines, more than {MEDIAN_LINES}"
 
 
 def _functions(page: Page) -> Iterator[str]:
-    plain = [cell.source for _, cell in page.code if "exercise" not in cell.metadata.get("tags", [])]
+    plain = [
+        cell.source for _, cell in page.code if "exercise" not in cell.metadata.get("tags", [])
+    ]
     found = re.findall(r"^\s*(?:async )?def (\w+)", "\n".join(plain), re.MULTILINE)
     if len(found) > MOST_FUNCTIONS:
         yield f"{len(found)} functions outside exercises ({', '.join(found)}), more than {MOST_FUNCTIONS}"
 
 
 def _words(page: Page) -> Iterator[str]:
-    code, prose = (sum(len(cell.source.split()) for _, cell in cells) for cells in (page.code, page.prose))
+    code, prose = (
+        sum(len(cell.source.split()) for _, cell in cells) for cells in (page.code, page.prose)
+    )
     if prose <= code:
         yield f"{prose} words of prose and {code} of code; a course explains more than it types"
 
@@ -268,7 +317,9 @@ def _paths(page: Page) -> Iterator[str]:
 
 def _runs_through(page: Page) -> Iterator[str]:
     for number, cell in page.code:
-        if re.search(r"^\s*(?:[!%]|\w+\s*=\s*[!%])", cell.source, re.MULTILINE) and "setup" not in cell.metadata.get("tags", []):
+        if re.search(
+            r"^\s*(?:[!%]|\w+\s*=\s*[!%])", cell.source, re.MULTILINE
+        ) and "setup" not in cell.metadata.get("tags", []):
             yield f"cell {number}: a shell or magic line can fail unseen; only the setup cell may hold one"
         if re.search(r"(?<![\w.])(?:input|exit|quit)\(|\bsys\.exit\(|\bSystemExit\b", cell.source):
             yield f"cell {number}: waits for an answer or stops the kernel, so Run all does not reach the end"
@@ -306,8 +357,12 @@ RULES: dict[str, Callable[[Page], Iterator[str]]] = {
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m tools.notebooks", description="Check the form of the notebooks.")
-    parser.add_argument("notebooks", nargs="*", type=Path, help="files (default: all of notebooks/)")
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.notebooks", description="Check the form of the notebooks."
+    )
+    parser.add_argument(
+        "notebooks", nargs="*", type=Path, help="files (default: all of notebooks/)"
+    )
     parser.add_argument("--fix", action="store_true", help="write them in normal form first")
     chosen = parser.parse_args(arguments)
     problems = 0
@@ -316,7 +371,11 @@ def main(arguments: list[str] | None = None) -> int:
             write(read(path), path)
         found = lint(path)
         problems += len(found)
-        print(f"{path.name}: {len(found) or 'no'} problem{'s' * (len(found) != 1)}", *found, sep="\n  ")
+        print(
+            f"{path.name}: {len(found) or 'no'} problem{'s' * (len(found) != 1)}",
+            *found,
+            sep="\n  ",
+        )
     return 1 if problems else 0
 
 

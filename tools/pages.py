@@ -38,7 +38,11 @@ def page(notebook: NotebookNode, title: str) -> str:
     exporter = _Pages(raw_template=TEMPLATE)
     shown = normalize(_without_widgets(notebook))
     text, _ = exporter.from_notebook_node(shown, resources={"metadata": {"name": title}})
-    return re.sub(r'src="\.\./images/([^"]+)"', lambda match: f'src="{_embedded(ROOT / "images" / match[1])}"', text)
+    return re.sub(
+        r'src="\.\./images/([^"]+)"',
+        lambda match: f'src="{_embedded(ROOT / "images" / match[1])}"',
+        text,
+    )
 
 
 def _embedded(image: Path) -> str:
@@ -92,11 +96,15 @@ def index(pages: list[Path]) -> str:
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>fmcourse</title>'
         "<style>body{font:18px/1.6 sans-serif;max-width:40em;margin:3em auto}</style></head>\n"
-        f"<body><main><h1>The course, as executed</h1>\n<ol start=\"0\">\n{rows}\n</ol></main></body></html>\n"
+        f'<body><main><h1>The course, as executed</h1>\n<ol start="0">\n{rows}\n</ol></main></body></html>\n'
     )
 
 
 def _heading(path: Path) -> str:
     notebook = ROOT / "notebooks" / f"{path.stem}.ipynb"
-    found = re.search(r"^# (.+)$", read(notebook).cells[0].source, re.MULTILINE) if notebook.exists() else None
+    found = (
+        re.search(r"^# (.+)$", read(notebook).cells[0].source, re.MULTILINE)
+        if notebook.exists()
+        else None
+    )
     return found[1].strip() if found else path.stem

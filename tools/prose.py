@@ -27,13 +27,17 @@ from tools.form import texts
 
 __all__ = ["Cited", "Sentence", "Shown", "cited", "evaluate", "problems", "sentences", "wrong"]
 
-NUMBER = re.compile(r"(?<![\w.])(?<![A-Za-z]-)-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:e-?\d+)?(?!\w|\.\d|,\d{3})")
+NUMBER = re.compile(
+    r"(?<![\w.])(?<![A-Za-z]-)-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:e-?\d+)?(?!\w|\.\d|,\d{3})"
+)
 PERCENT = re.compile(  # behind one number, or behind a list; comments have become NULs
     r"\0*(?:(?:,|,?\s(?:and|or|to|against)|-)\s?-?\d+(?:\.\d+)?%?\0*)*(?:%|\s(?:percentage )?points?\b)"
 )
 COMMENT = re.compile(r"<!--(.*?)-->", re.DOTALL)
 INTERVAL = re.compile(r"(?<=[\d%]) \[ *-?[\d.]+, +-?[\d.]+\]")
-SAYS_ENDS = re.compile(r"\b(?:intervals?|allows?|between|up to|at (?:least|most)|above|below)\b")  # then it may cite an end
+SAYS_ENDS = re.compile(
+    r"\b(?:intervals?|allows?|between|up to|at (?:least|most)|above|below)\b"
+)  # then it may cite an end
 NAMED = r"(?:sections?|notebooks?|exercises?|figures?|tables?|equations?) \d+(?:\.\d+)*(?:(?:,|,? and| to) \d+(?:\.\d+)*)*"
 UNREAD = re.compile(
     rf"\$\$.*?\$\$|\$[^$\n]+\$|`[^`\n]+`|!?\[[^\]]*\]\([^)]*\)|\b(?i:{NAMED})"  # formulae, code, links, references
@@ -46,10 +50,22 @@ SENTENCE = re.compile(r"(?<=[.!?;])[)*\"]*\s+")
 READ = re.compile(r"(^\*\*Read it.*?(?=^#{1,6} |\Z))", re.DOTALL | re.MULTILINE)
 SECTION = re.compile(r"^(?=##? )", re.MULTILINE)
 
-NOTHING, NO_RESULT = "nothing that its section showed rounds to it", "its section stores no result; execute it"
-UNITS = {1, 2, 100}  # what arithmetic may hold without having been shown: shares to percent, halves and doubles
+NOTHING, NO_RESULT = (
+    "nothing that its section showed rounds to it",
+    "its section stores no result; execute it",
+)
+UNITS = {
+    1,
+    2,
+    100,
+}  # what arithmetic may hold without having been shown: shares to percent, halves and doubles
 FUNCTIONS = {"exp": math.exp, "log": math.log, "round": round}
-OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
+OPERATORS = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+}
 
 
 @dataclass(frozen=True)
@@ -75,7 +91,10 @@ class Cited:
 
     def rounds(self, value: float) -> bool:
         """Return whether `value` rounds to this number; its sign counts only where one is written."""
-        return abs(abs(value) - abs(self.value)) <= 0.5 * 10.0**-self.decimals + 1e-9 and not self.value < 0 < value
+        return (
+            abs(abs(value) - abs(self.value)) <= 0.5 * 10.0**-self.decimals + 1e-9
+            and not self.value < 0 < value
+        )
 
 
 @dataclass(frozen=True)
@@ -91,7 +110,12 @@ class Shown:
     def has(self, number: Cited) -> bool:
         """Return whether a result rounds to the number, or a setting is it."""
         factors = (1, 100) if number.percent else (1,)
-        values = [factor * value for value, end in self.results if number.ends or not end for factor in factors]
+        values = [
+            factor * value
+            for value, end in self.results
+            if number.ends or not end
+            for factor in factors
+        ]
         return abs(number.value) in self.settings or any(map(number.rounds, values))
 
 
@@ -108,7 +132,11 @@ class Sentence:
 def problems(notebook: NotebookNode) -> Iterator[str]:
     """Yield one sentence for each number that agrees with nothing shown; none for a notebook that was never executed."""
     if any(cell.get("outputs") for cell in notebook.cells):
-        yield from (f"cell {sentence.cell}: {words}" for sentence in sentences(notebook) for words in wrong(sentence))
+        yield from (
+            f"cell {sentence.cell}: {words}"
+            for sentence in sentences(notebook)
+            for words in wrong(sentence)
+        )
 
 
 def sentences(notebook: NotebookNode) -> Iterator[Sentence]:
@@ -126,7 +154,9 @@ def sentences(notebook: NotebookNode) -> Iterator[Sentence]:
                 named = [sections[name] for name in _sections_in(one) if name in sections]
                 yield Sentence(place, one, sum(named, sections[current]), reads)
             if not reads:
-                sections[current] += Shown(settings=frozenset(abs(number.value) for number in cited(text)))
+                sections[current] += Shown(
+                    settings=frozenset(abs(number.value) for number in cited(text))
+                )
 
 
 def _pieces(cell: NotebookNode) -> list[str]:
@@ -143,21 +173,32 @@ def _sections_in(sentence: str) -> list[str]:
 
 def _shown_by(cell: NotebookNode) -> Shown:
     """Return what a code cell shows: the numbers of its outputs and figures' descriptions, and those that its code holds."""
-    alts = (output.get("metadata", {}).get("image/png", {}).get("alt", "") for output in cell.outputs)
+    alts = (
+        output.get("metadata", {}).get("image/png", {}).get("alt", "") for output in cell.outputs
+    )
     said = [*(text for _, text in texts(cell.outputs)), *alts]
     try:
         nodes = list(ast.walk(ast.parse(cell.source)))
     except SyntaxError:  # a magic
         nodes = []
-    settings = (node.value for node in nodes if isinstance(node, ast.Constant) and type(node.value) in (int, float))
-    return Shown(tuple(pair for text in said for pair in _results(text)), frozenset(map(float, settings)))
+    settings = (
+        node.value
+        for node in nodes
+        if isinstance(node, ast.Constant) and type(node.value) in (int, float)
+    )
+    return Shown(
+        tuple(pair for text in said for pair in _results(text)), frozenset(map(float, settings))
+    )
 
 
 def _results(text: str) -> Iterator[tuple[float, bool]]:
     """Yield the numbers of an output, each with whether it is an end in ``0.24 [0.19, 0.30]``."""
     intervals = [match.span() for match in INTERVAL.finditer(text)]
     for match in NUMBER.finditer(text):
-        yield float(match[0].replace(",", "")), any(start < match.start() < end for start, end in intervals)
+        yield (
+            float(match[0].replace(",", "")),
+            any(start < match.start() < end for start, end in intervals),
+        )
 
 
 def cited(sentence: str) -> Iterator[Cited]:
@@ -170,25 +211,48 @@ def cited(sentence: str) -> Iterator[Cited]:
     bare = COMMENT.sub(lambda match: "\0" * len(match[0]), plain)
     intervals = [match.span() for match in INTERVAL.finditer(bare)]
     for match in NUMBER.finditer(bare):
-        value, mark = Decimal(match[0].replace(",", "")), COMMENT.match(sentence, match.end() + (bare[match.end() :][:1] == "%"))
+        value, mark = (
+            Decimal(match[0].replace(",", "")),
+            COMMENT.match(sentence, match.end() + (bare[match.end() :][:1] == "%")),
+        )
         percent = bool(PERCENT.match(bare, match.end()))
-        ends = bool(SAYS_ENDS.search(bare)) or any(start < match.start() < end for start, end in intervals)
+        ends = bool(SAYS_ENDS.search(bare)) or any(
+            start < match.start() < end for start, end in intervals
+        )
         if mark or percent or value not in (0, 1) or "." in match[0]:
             said = mark[1].strip() if mark else ""
-            yield Cited(match[0], match.start(), float(value), -value.as_tuple().exponent, percent, ends, said)
+            yield Cited(
+                match[0],
+                match.start(),
+                float(value),
+                -value.as_tuple().exponent,
+                percent,
+                ends,
+                said,
+            )
 
 
 def wrong(sentence: Sentence) -> Iterator[str]:
     """Yield what is wrong with the numbers of a sentence: of each that reads a result or has a comment; and comments without one."""
-    looked_up, numbers = sentence.reads and not CITES.search(sentence.text), list(cited(sentence.text))
-    loose = Counter(map(str.strip, COMMENT.findall(sentence.text))) - Counter(number.mark for number in numbers)
-    yield from (f"the comment {comment!r} does not stand right behind a number" for comment in loose)
+    looked_up, numbers = (
+        sentence.reads and not CITES.search(sentence.text),
+        list(cited(sentence.text)),
+    )
+    loose = Counter(map(str.strip, COMMENT.findall(sentence.text))) - Counter(
+        number.mark for number in numbers
+    )
+    yield from (
+        f"the comment {comment!r} does not stand right behind a number" for comment in loose
+    )
     for number in numbers:
         worked_out = re.sub(r"(?:^|, )sections? [\d, and]+$", "", number.mark)
         if worked_out.startswith("test: "):
             continue
         if worked_out:
-            yield from (f"{number.text}: {words}" for words in _worked_out(number, worked_out, sentence.shown))
+            yield from (
+                f"{number.text}: {words}"
+                for words in _worked_out(number, worked_out, sentence.shown)
+            )
         elif (looked_up or number.mark) and not sentence.shown.has(number):
             yield f"{number.text}: {NOTHING if sentence.shown.results else NO_RESULT}, in {_around(number, sentence.text)!r}"
 
@@ -223,7 +287,9 @@ def evaluate(arithmetic: str) -> float:
     try:
         return _value(ast.parse(arithmetic, mode="eval").body)
     except (SyntaxError, TypeError, ArithmeticError, ValueError):
-        raise ValueError(f"its comment {arithmetic!r} is no arithmetic: expected numbers, + - * /, exp, log and round") from None
+        raise ValueError(
+            f"its comment {arithmetic!r} is no arithmetic: expected numbers, + - * /, exp, log and round"
+        ) from None
 
 
 def _value(node: ast.expr) -> float:

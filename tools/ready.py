@@ -39,7 +39,9 @@ def _page(notebook: Path, page: Path) -> Iterator[str]:
 
 def main(root: Path = ROOT) -> int:
     found = list(missing(root))
-    print(*found, sep="\n") if found else print("Ready: environment, notebooks, pages and answer key are in place.")
+    print(*found, sep="\n") if found else print(
+        "Ready: environment, notebooks, pages and answer key are in place."
+    )
     return 1 if found else 0
 
 

@@ -55,10 +55,16 @@ def read_target(root: Path = ROOT) -> Target:
     Raises:
         KeyError: the file has no ``[tool.fmcourse]`` with ``repository`` and ``ref``.
     """
-    settings = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8")).get("tool", {}).get("fmcourse", {})
+    settings = (
+        tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+        .get("tool", {})
+        .get("fmcourse", {})
+    )
     missing = {"repository", "ref"} - settings.keys()
     if missing:
-        raise KeyError(f"pyproject.toml: [tool.fmcourse] lacks {' and '.join(sorted(missing))}; add owner/name and a ref")
+        raise KeyError(
+            f"pyproject.toml: [tool.fmcourse] lacks {' and '.join(sorted(missing))}; add owner/name and a ref"
+        )
     return Target(settings["repository"], settings["ref"])
 
 
@@ -100,9 +106,13 @@ def _rewrite_settings(text: str, new: Target) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m tools.retarget", description="Move the course to another repository or ref.")
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.retarget", description="Move the course to another repository or ref."
+    )
     parser.add_argument("slug", help="owner/name on GitHub")
-    parser.add_argument("ref", nargs="?", default="main", help="branch, tag or commit (default: main)")
+    parser.add_argument(
+        "ref", nargs="?", default="main", help="branch, tag or commit (default: main)"
+    )
     chosen = parser.parse_args(arguments)
     try:
         changed = retarget(Target(chosen.slug, chosen.ref))

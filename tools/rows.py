@@ -21,4 +21,6 @@ def recording_cell(notebook: NotebookNode, claim: str) -> str:
     for cell in reversed(notebook.cells):
         if any(said.search(text) for _, text in texts(cell.get("outputs", []))):
             return cell.id
-    raise ValueError(f"no cell printed that it recorded {claim!r}; execute the notebook, and let evidence.record speak")
+    raise ValueError(
+        f"no cell printed that it recorded {claim!r}; execute the notebook, and let evidence.record speak"
+    )

@@ -33,5 +33,7 @@ def with_table(readme: str, name: str, table: str) -> str:
     before, mark, rest = readme.partition(marks[0])
     _, end, after = rest.partition(marks[1])
     if not mark or not end:
-        raise ValueError(f"README.md: expected the lines {marks[0]} and {marks[1]}, where the {name} table belongs")
+        raise ValueError(
+            f"README.md: expected the lines {marks[0]} and {marks[1]}, where the {name} table belongs"
+        )
     return f"{before}{mark}\n{table}\n{end}{after}"

@@ -8,7 +8,14 @@ OpenAI's. Axes: n pictures or texts, d numbers per row, side pixels. Sources: Ra
 from __future__ import annotations
 
 from fmcourse.clip.adaptation import add_lora, fine_tune, interpolate, lora, lp_ft, tip_adapter
-from fmcourse.clip.classifier import Head, build_classifier, linear_probe, load_classifier, random_head, save_classifier
+from fmcourse.clip.classifier import (
+    Head,
+    build_classifier,
+    linear_probe,
+    load_classifier,
+    random_head,
+    save_classifier,
+)
 from fmcourse.clip.contrast import contrastive_loss, soft_targets
 from fmcourse.clip.embedding import (
     TEMPLATES,

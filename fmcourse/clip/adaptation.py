@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = ["add_lora", "fine_tune", "interpolate", "lora", "lp_ft", "tip_adapter"]
 
-LR = PROFILES["tiny"].clip_lr  # of the picture tower; chosen by recipes/clip_frontier.py, like the next ones
+LR = PROFILES[
+    "tiny"
+].clip_lr  # of the picture tower; chosen by recipes/clip_frontier.py, like the next ones
 LORA_LR = 3e-3
 HEAD_LR = 1e-3  # of a head that starts as words
 LP_RATES = {"lr": 3e-4, "head_lr": 0.1}  # when the head starts as a probe
@@ -76,9 +78,16 @@ def fine_tune(
     """
     pixels, labels = _examples(model, processor, images, labels, head)
     classifier = build_classifier(model, head)
-    settings = {"checkpoint": checkpoint, "measure": measure, "measure_every": measure_every, "progress": progress}
+    settings = {
+        "checkpoint": checkpoint,
+        "measure": measure,
+        "measure_every": measure_every,
+        "progress": progress,
+    }
     settings |= {"accumulate": accumulate, "precision": precision, "accelerator": accelerator}
-    return classifier, _train(classifier, pixels, labels, steps, batch_size, (lr, head_lr), seed, settings)
+    return classifier, _train(
+        classifier, pixels, labels, steps, batch_size, (lr, head_lr), seed, settings
+    )
 
 
 def lp_ft(
@@ -108,12 +117,22 @@ def add_lora(classifier: torch.nn.Module, rank: int = 8) -> PeftModel:
     require(rank >= 1, "rank", "at least 1", rank)
 
     def adapted(module: torch.nn.Module) -> bool:
-        pointwise = isinstance(module, torch.nn.Conv2d) and module.kernel_size == (1, 1) and module.groups == 1
+        pointwise = (
+            isinstance(module, torch.nn.Conv2d)
+            and module.kernel_size == (1, 1)
+            and module.groups == 1
+        )
         return pointwise or isinstance(module, torch.nn.Linear)
 
-    tower = [name for name, module in classifier.named_modules() if adapted(module) and "squeeze_excite" not in name]
+    tower = [
+        name
+        for name, module in classifier.named_modules()
+        if adapted(module) and "squeeze_excite" not in name
+    ]
     targets = [name for name in tower if name != "head"]
-    config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=targets, modules_to_save=["head"])
+    config = LoraConfig(
+        r=rank, lora_alpha=2 * rank, target_modules=targets, modules_to_save=["head"]
+    )
     return get_peft_model(classifier, config)
 
 
@@ -145,7 +164,12 @@ def lora(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         wrapped = add_lora(build_classifier(model, head), rank)
-    settings = {"accumulate": accumulate, "precision": precision, "checkpoint": checkpoint, "progress": progress}
+    settings = {
+        "accumulate": accumulate,
+        "precision": precision,
+        "checkpoint": checkpoint,
+        "progress": progress,
+    }
     run = _train(wrapped, pixels, labels, steps, batch_size, (lr, head_lr), seed, settings)
     return wrapped.merge_and_unload().eval().requires_grad_(True), run
 
@@ -171,10 +195,17 @@ def interpolate(
     """
     require(0 <= alpha <= 1, "alpha", "a number from 0 (a) to 1 (b)", alpha)
     differing = sorted(state_a.keys() ^ state_b.keys())
-    require(not differing, "state_b", "the same names as in state_a", f"{len(differing)} differing, such as {differing[:1]}")
+    require(
+        not differing,
+        "state_b",
+        "the same names as in state_a",
+        f"{len(differing)} differing, such as {differing[:1]}",
+    )
     for name, value in state_a.items():
         other = tuple(state_b[name].shape)
-        require(tuple(value.shape) == other, f"state_b[{name!r}]", f"shape {tuple(value.shape)}", other)
+        require(
+            tuple(value.shape) == other, f"state_b[{name!r}]", f"shape {tuple(value.shape)}", other
+        )
     return {name: _between(value, state_b[name], alpha) for name, value in state_a.items()}
 
 
@@ -207,18 +238,31 @@ def tip_adapter(
     from torch.nn import functional
 
     labels = checked_labels(labels, len(features), len(head))
-    votes = (-sharpness * (1 - rows @ features.to(rows).T)).exp() @ functional.one_hot(labels, len(head)).to(rows)
+    votes = (-sharpness * (1 - rows @ features.to(rows).T)).exp() @ functional.one_hot(
+        labels, len(head)
+    ).to(rows)
     return scale * rows @ head.to(rows).T + trust * votes
 
 
-def _train(classifier, pixels, labels, steps: int, batch_size: int, rates: tuple[float, float], seed: int, settings: dict):
+def _train(
+    classifier,
+    pixels,
+    labels,
+    steps: int,
+    batch_size: int,
+    rates: tuple[float, float],
+    seed: int,
+    settings: dict,
+):
     from torch.nn import functional
 
     device = next(classifier.parameters()).device
     shuffled = batches_of(len(labels), batch_size, seed)
 
     def loss(classifier, chosen: torch.Tensor) -> torch.Tensor:
-        return functional.cross_entropy(classifier(pixels[chosen].to(device)), labels[chosen].to(device))
+        return functional.cross_entropy(
+            classifier(pixels[chosen].to(device)), labels[chosen].to(device)
+        )
 
     return training.fit(
         classifier,
@@ -228,7 +272,9 @@ def _train(classifier, pixels, labels, steps: int, batch_size: int, rates: tuple
         loss=loss,
         schedule=training.cosine(warmup=0.1, floor=0.0),
         seed=seed,
-        data=training.digest(pixels, labels, classifier.head.weight) if settings.get("checkpoint") else "",
+        data=training.digest(pixels, labels, classifier.head.weight)
+        if settings.get("checkpoint")
+        else "",
         **settings,
     )
 
@@ -247,7 +293,9 @@ def batches_of(count: int, batch_size: int, seed: int) -> Callable[[int], torch.
 
     @functools.lru_cache(maxsize=2)
     def order(epoch: int) -> torch.Tensor:
-        return torch.randperm(count, generator=torch.Generator().manual_seed(seed * training.SEED_STRIDE + epoch))
+        return torch.randperm(
+            count, generator=torch.Generator().manual_seed(seed * training.SEED_STRIDE + epoch)
+        )
 
     def batch(step: int) -> torch.Tensor:
         first = step * batch_size
@@ -259,7 +307,9 @@ def batches_of(count: int, batch_size: int, seed: int) -> Callable[[int], torch.
 
 def _examples(model, processor, images, labels, head) -> tuple[torch.Tensor, torch.Tensor]:
     pixels = checked_pixels(model, processor, images)
-    return pixels, checked_labels(labels, len(pixels), len(head.weight if isinstance(head, Head) else head))
+    return pixels, checked_labels(
+        labels, len(pixels), len(head.weight if isinstance(head, Head) else head)
+    )
 
 
 def _between(a: torch.Tensor, b: torch.Tensor, alpha: float) -> torch.Tensor:

@@ -21,7 +21,14 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-__all__ = ["Head", "build_classifier", "linear_probe", "load_classifier", "random_head", "save_classifier"]
+__all__ = [
+    "Head",
+    "build_classifier",
+    "linear_probe",
+    "load_classifier",
+    "random_head",
+    "save_classifier",
+]
 
 STRENGTH = 10.0  # of the linear probe; chosen on validation concepts by recipes/clip_frontier.py
 FILES = ("classifier.safetensors", "classifier.json")
@@ -53,7 +60,9 @@ def random_head(classes: int, width: int, seed: int = 0) -> Head:
     return Head(torch.randn(classes, width, generator=generator) / width**0.5, torch.zeros(classes))
 
 
-def linear_probe(features: torch.Tensor, labels: Sequence[int] | torch.Tensor, strength: float = STRENGTH) -> Head:
+def linear_probe(
+    features: torch.Tensor, labels: Sequence[int] | torch.Tensor, strength: float = STRENGTH
+) -> Head:
     """Fit scikit-learn's multinomial logistic regression on rows that stay as they are.
 
     Args:
@@ -72,9 +81,16 @@ def linear_probe(features: torch.Tensor, labels: Sequence[int] | torch.Tensor, s
 
     labels = checked_labels(labels, len(features))
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The number of unique classes")  # one picture per class is a fair question
-        fitted = LogisticRegression(C=strength, max_iter=2_000, tol=1e-5).fit(features.cpu().double().numpy(), labels.numpy())
-    weight, bias = torch.from_numpy(fitted.coef_).float(), torch.from_numpy(fitted.intercept_).float()
+        warnings.filterwarnings(
+            "ignore", message="The number of unique classes"
+        )  # one picture per class is a fair question
+        fitted = LogisticRegression(C=strength, max_iter=2_000, tol=1e-5).fit(
+            features.cpu().double().numpy(), labels.numpy()
+        )
+    weight, bias = (
+        torch.from_numpy(fitted.coef_).float(),
+        torch.from_numpy(fitted.intercept_).float(),
+    )
     if len(weight) == 1:  # two classes share one row there: the log odds of class 1
         weight, bias = torch.cat([-weight, weight]) / 2, torch.cat([-bias, bias]) / 2
     return Head(weight, bias)
@@ -88,13 +104,23 @@ def checked_labels(
 
     labels = torch.as_tensor(labels).cpu()
     whole = labels.ndim == 1 and len(labels) == count and not labels.is_floating_point()
-    require(whole, "labels", f"one whole number for each of the {count} rows", f"shape {tuple(labels.shape)}, {labels.dtype}")
+    require(
+        whole,
+        "labels",
+        f"one whole number for each of the {count} rows",
+        f"shape {tuple(labels.shape)}, {labels.dtype}",
+    )
     top = int(labels.max()) + 1
     if classes is None:
         every = len(labels.unique()) == top and int(labels.min()) == 0
         require(every, "labels", f"each class from 0 to {top - 1}", labels.unique())
     else:
-        require(0 <= int(labels.min()) and top <= classes, "labels", f"classes from 0 to {classes - 1}", labels.unique())
+        require(
+            0 <= int(labels.min()) and top <= classes,
+            "labels",
+            f"classes from 0 to {classes - 1}",
+            labels.unique(),
+        )
     return labels.long()
 
 
@@ -119,7 +145,12 @@ def build_classifier(model: PreTrainedModel, head: Head | torch.Tensor) -> torch
         head = Head(model.logit_scale.detach().exp().to(head) * head, torch.zeros(len(head)))
     width = model.visual_projection.weight.shape[0]
     shape = tuple(head.weight.shape)
-    require(head.weight.ndim == 2 and shape[1] == width, "head", f"rows of width {width}, one per class", shape)
+    require(
+        head.weight.ndim == 2 and shape[1] == width,
+        "head",
+        f"rows of width {width}, one per class",
+        shape,
+    )
     return _classifier_class()(model, head).eval()
 
 
@@ -131,16 +162,22 @@ def _classifier_class() -> type:
     class PictureClassifier(torch.nn.Module):
         def __init__(self, model, head: Head) -> None:
             super().__init__()
-            self.vision_model = copy.deepcopy(model.vision_model).to(memory_format=torch.channels_last)
+            self.vision_model = copy.deepcopy(model.vision_model).to(
+                memory_format=torch.channels_last
+            )
             self.visual_projection = copy.deepcopy(model.visual_projection)
             device, (classes, width) = self.visual_projection.weight.device, head.weight.shape
-            self.head = torch.nn.utils.skip_init(torch.nn.Linear, width, classes, device=device)  # nothing is drawn
+            self.head = torch.nn.utils.skip_init(
+                torch.nn.Linear, width, classes, device=device
+            )  # nothing is drawn
             self.head.load_state_dict({"weight": head.weight, "bias": head.bias})
             self.side = model.config.vision_config.image_size
             self.requires_grad_(True)
 
         def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-            return self.head(encode_pixels(self, pixels.contiguous(memory_format=torch.channels_last)))
+            return self.head(
+                encode_pixels(self, pixels.contiguous(memory_format=torch.channels_last))
+            )
 
         @torch.inference_mode()
         def predict(self, pixels: torch.Tensor, batch_size: int = 128) -> torch.Tensor:
@@ -176,11 +213,18 @@ def save_classifier(classifier: torch.nn.Module, names: Sequence[str], folder: s
     require(len(names) == classes, "names", f"one for each of the {classes} classes", len(names))
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    save_file({name: value.contiguous() for name, value in classifier.state_dict().items()}, folder / FILES[0])
-    (folder / FILES[1]).write_text(json.dumps({"names": list(names)}, ensure_ascii=False), encoding="utf-8")
+    save_file(
+        {name: value.contiguous() for name, value in classifier.state_dict().items()},
+        folder / FILES[0],
+    )
+    (folder / FILES[1]).write_text(
+        json.dumps({"names": list(names)}, ensure_ascii=False), encoding="utf-8"
+    )
 
 
-def load_classifier(model: PreTrainedModel, folder: str | Path) -> tuple[torch.nn.Module, list[str]]:
+def load_classifier(
+    model: PreTrainedModel, folder: str | Path
+) -> tuple[torch.nn.Module, list[str]]:
     """Return the classifier that :func:`save_classifier` wrote, and its class names; `model` is the one it was made from."""
     from safetensors.torch import load_file
 

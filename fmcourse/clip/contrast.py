@@ -18,7 +18,10 @@ __all__ = ["contrastive_loss", "soft_targets"]
 
 
 def contrastive_loss(
-    image: torch.Tensor, text: torch.Tensor, scale: float | torch.Tensor, ids: Sequence[int] | torch.Tensor | None = None
+    image: torch.Tensor,
+    text: torch.Tensor,
+    scale: float | torch.Tensor,
+    ids: Sequence[int] | torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Return the mean of both directions' cross-entropies between pictures and texts, in nats.
 
@@ -45,12 +48,24 @@ def contrastive_loss(
     import torch
     from torch.nn import functional
 
-    require(image.ndim == 2 and len(image) > 0, "image", "rows of shape (n, d), n at least 1", tuple(image.shape))
-    require(text.shape == image.shape, "text", f"rows of the same shape {tuple(image.shape)}", tuple(text.shape))
+    require(
+        image.ndim == 2 and len(image) > 0,
+        "image",
+        "rows of shape (n, d), n at least 1",
+        tuple(image.shape),
+    )
+    require(
+        text.shape == image.shape,
+        "text",
+        f"rows of the same shape {tuple(image.shape)}",
+        tuple(text.shape),
+    )
     scale = scale.to(image.device) if isinstance(scale, torch.Tensor) else scale
     logits = scale * image @ text.to(image.device).T
     targets = soft_targets(range(len(image)) if ids is None else ids, len(image)).to(logits)
-    return (functional.cross_entropy(logits, targets) + functional.cross_entropy(logits.T, targets)) / 2
+    return (
+        functional.cross_entropy(logits, targets) + functional.cross_entropy(logits.T, targets)
+    ) / 2
 
 
 def soft_targets(ids: Sequence[int] | torch.Tensor, count: int) -> torch.Tensor:
@@ -62,6 +77,11 @@ def soft_targets(ids: Sequence[int] | torch.Tensor, count: int) -> torch.Tensor:
     import torch
 
     ids = torch.as_tensor(ids)
-    require(ids.shape == (count,), "ids", f"one for each of the {count} pairs", f"shape {tuple(ids.shape)}")
+    require(
+        ids.shape == (count,),
+        "ids",
+        f"one for each of the {count} pairs",
+        f"shape {tuple(ids.shape)}",
+    )
     same = (ids[:, None] == ids[None]).float()
     return same / same.sum(1, keepdim=True)

@@ -27,7 +27,13 @@ __all__ = [
     "zero_shot_head",
 ]
 
-TEMPLATES = ("{}", "a drawing of {}", "an emoji of {}", "a picture of {}", "{} icon")  # those of the bundled model's captions
+TEMPLATES = (
+    "{}",
+    "a drawing of {}",
+    "an emoji of {}",
+    "a picture of {}",
+    "{} icon",
+)  # those of the bundled model's captions
 BATCH = 128
 MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK")
 
@@ -45,13 +51,18 @@ def pixels_of(processor: ProcessorMixin, images: Sequence[Image.Image]) -> torch
     Raises:
         ValueError: no image, something that is no image, another mode, or a side of 0 pixels.
     """
-    require(_several(images) and len(images) > 0, "images", "a list of PIL images, at least one", images)
+    require(
+        _several(images) and len(images) > 0, "images", "a list of PIL images, at least one", images
+    )
     rows = [_on_white(place, image) for place, image in enumerate(images)]
     return processor.image_processor(images=rows, return_tensors="pt")["pixel_values"]
 
 
 def embed_images(
-    model: PreTrainedModel, processor: ProcessorMixin, images: Sequence[Image.Image] | torch.Tensor, batch_size: int = BATCH
+    model: PreTrainedModel,
+    processor: ProcessorMixin,
+    images: Sequence[Image.Image] | torch.Tensor,
+    batch_size: int = BATCH,
 ) -> torch.Tensor:
     """Return one unit row per picture.
 
@@ -71,7 +82,10 @@ def embed_images(
     pixels = checked_pixels(model, processor, images)
     like = next(model.parameters())
     with torch.inference_mode(), _evaluating(model):
-        rows = [encode_pixels(model, part.to(like.device, like.dtype)).cpu() for part in pixels.split(batch_size)]
+        rows = [
+            encode_pixels(model, part.to(like.device, like.dtype)).cpu()
+            for part in pixels.split(batch_size)
+        ]
     return torch.cat(rows).clone()
 
 
@@ -86,13 +100,20 @@ def embed_texts(
     import torch
 
     texts = list(texts) if _several(texts) else texts
-    fine = isinstance(texts, list) and len(texts) > 0 and all(isinstance(text, str) for text in texts)
+    fine = (
+        isinstance(texts, list) and len(texts) > 0 and all(isinstance(text, str) for text in texts)
+    )
     require(fine, "texts", "a list of strings, at least one", texts)
     device = next(model.parameters()).device
     rows = []
     with torch.inference_mode(), _evaluating(model):
         for first in range(0, len(texts), batch_size):
-            batch = processor.tokenizer(texts[first : first + batch_size], padding=True, truncation=True, return_tensors="pt")
+            batch = processor.tokenizer(
+                texts[first : first + batch_size],
+                padding=True,
+                truncation=True,
+                return_tensors="pt",
+            )
             rows.append(encode_tokens(model, batch.to(device)).cpu())
     return torch.cat(rows).clone()
 
@@ -123,7 +144,10 @@ def project_tokens(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> to
 
 
 def zero_shot_head(
-    model: PreTrainedModel, processor: ProcessorMixin, names: Sequence[str], templates: Sequence[str] = TEMPLATES
+    model: PreTrainedModel,
+    processor: ProcessorMixin,
+    names: Sequence[str],
+    templates: Sequence[str] = TEMPLATES,
 ) -> torch.Tensor:
     """Return a classifier made of words: for each name the mean of its templates' rows, brought to length 1.
 
@@ -140,15 +164,27 @@ def zero_shot_head(
     import torch
     from torch.nn import functional
 
-    require(_several(names) and len(names) > 0, "names", "a list of class names, at least one", names)
-    require(_several(templates) and len(templates) > 0, "templates", "a list of templates, at least one", templates)
+    require(
+        _several(names) and len(names) > 0, "names", "a list of class names, at least one", names
+    )
+    require(
+        _several(templates) and len(templates) > 0,
+        "templates",
+        "a list of templates, at least one",
+        templates,
+    )
     for template in templates:
         require(template.count("{}") == 1, "templates", "one slot {} in each template", template)
-    filled = [embed_texts(model, processor, [template.format(name) for name in names]) for template in templates]
+    filled = [
+        embed_texts(model, processor, [template.format(name) for name in names])
+        for template in templates
+    ]
     return functional.normalize(torch.stack(filled).mean(0), dim=-1)
 
 
-def retrieval_ranks(queries: torch.Tensor, gallery: torch.Tensor, right: Sequence[int] | torch.Tensor) -> torch.Tensor:
+def retrieval_ranks(
+    queries: torch.Tensor, gallery: torch.Tensor, right: Sequence[int] | torch.Tensor
+) -> torch.Tensor:
     """Return how many of the gallery's other rows lie at least as near to each query as its right one, shape (n,).
 
     A rank of 0 is a find; recall@k is the share of ranks below k. Ties count against the query, so that a model
@@ -167,7 +203,12 @@ def retrieval_ranks(queries: torch.Tensor, gallery: torch.Tensor, right: Sequenc
     import torch
 
     right = torch.as_tensor(right).to(queries.device)
-    require(right.shape == (len(queries),), "right", f"one place for each of the {len(queries)} queries", tuple(right.shape))
+    require(
+        right.shape == (len(queries),),
+        "right",
+        f"one place for each of the {len(queries)} queries",
+        tuple(right.shape),
+    )
     similarity = queries @ gallery.to(queries.device).T
     own = similarity.gather(1, right[:, None])
     return (~(similarity < own)).sum(1) - 1  # so that NaN counts against the query too
@@ -192,7 +233,12 @@ def occlusion(
     """
     pixels = pixels_of(processor, [image])
     side = pixels.shape[-1]
-    require(isinstance(patch, int) and 2 <= patch <= side // 2, "patch", f"a whole number from 2 to {side // 2}", patch)
+    require(
+        isinstance(patch, int) and 2 <= patch <= side // 2,
+        "patch",
+        f"a whole number from 2 to {side // 2}",
+        patch,
+    )
     hidden, width = [pixels[0]], -(-side // patch)
     for top, left in _corners(side, patch):
         covered = pixels[0].clone()
@@ -200,7 +246,10 @@ def occlusion(
         hidden.append(covered)
     import torch
 
-    nearness = embed_images(model, processor, torch.stack(hidden)) @ embed_texts(model, processor, [text])[0]
+    nearness = (
+        embed_images(model, processor, torch.stack(hidden))
+        @ embed_texts(model, processor, [text])[0]
+    )
     return (nearness[0] - nearness[1:]).view(2 * patch - 1, 2 * patch - 1)
 
 
@@ -228,15 +277,29 @@ def _corners(side: int, patch: int) -> Iterator[tuple[int, int]]:
 
 
 def _several(values: object) -> bool:
-    return hasattr(values, "__len__") and hasattr(values, "__getitem__") and not isinstance(values, (str, bytes, dict))
+    return (
+        hasattr(values, "__len__")
+        and hasattr(values, "__getitem__")
+        and not isinstance(values, (str, bytes, dict))
+    )
 
 
 def _on_white(place: int, image: Image.Image) -> Image.Image:
     from PIL import Image
 
     require(isinstance(image, Image.Image), f"images[{place}]", "a PIL image", image)
-    require(image.mode in MODES, f"images[{place}]", f"an image of mode {', '.join(MODES)}", f"mode {image.mode}")
-    require(min(image.size) > 0, f"images[{place}]", "at least one pixel on each side", f"size {image.size}")
+    require(
+        image.mode in MODES,
+        f"images[{place}]",
+        f"an image of mode {', '.join(MODES)}",
+        f"mode {image.mode}",
+    )
+    require(
+        min(image.size) > 0,
+        f"images[{place}]",
+        "at least one pixel on each side",
+        f"size {image.size}",
+    )
     if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)

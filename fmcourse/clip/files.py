@@ -67,7 +67,9 @@ def in_folder(folder: Path, above: tuple[str, ...] = ()) -> list[Entry]:
 
 def _printable(name: str) -> str:
     """Return a name that can be printed, in the composed form: a Mac writes an accent apart from its letter."""
-    return unicodedata.normalize("NFC", name.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
+    return unicodedata.normalize(
+        "NFC", name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    )
 
 
 def open_zip(place: Path) -> zipfile.ZipFile:
@@ -81,8 +83,12 @@ def open_zip(place: Path) -> zipfile.ZipFile:
         return zipfile.ZipFile(place)
     except PermissionError:
         raise
-    except Exception:  # BadZipFile as a rule; a damaged directory also gives ValueError, struct.error and others
-        raise ValueError(f"source: expected a folder, or a zip file that is whole, got {str(place)!r}") from None
+    except (
+        Exception
+    ):  # BadZipFile as a rule; a damaged directory also gives ValueError, struct.error and others
+        raise ValueError(
+            f"source: expected a folder, or a zip file that is whole, got {str(place)!r}"
+        ) from None
 
 
 def in_zip(archive: zipfile.ZipFile) -> list[Entry]:

@@ -39,7 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     environment.setup(given.seed)
     from accelerate import Accelerator
 
-    accelerator = Accelerator(cpu=environment.device() == "cpu", mixed_precision="no")  # training.fit sees to the precision
+    accelerator = Accelerator(
+        cpu=environment.device() == "cpu", mixed_precision="no"
+    )  # training.fit sees to the precision
     pictures = read_pictures(given.pictures)
     accelerator.print(pictures)
     with accelerator.main_process_first():  # so that a model of the hub is fetched once
@@ -50,25 +52,49 @@ def main(arguments: Sequence[str] | None = None) -> None:
         save_classifier(classifier, pictures.names, given.output)
         found = classifier.predict(pixels_of(processor, test.images)).argmax(1).tolist()
         right = sum(map(operator.eq, found, test.labels))
-        print(f"{right} of {len(test)} held-out pictures right; the classifier is in {given.output}")
+        print(
+            f"{right} of {len(test)} held-out pictures right; the classifier is in {given.output}"
+        )
     accelerator.end_training()
 
 
 def _parser() -> argparse.ArgumentParser:
     profile = environment.profile()
-    parser = argparse.ArgumentParser(prog="fmcourse.clip.launch", description="Fine-tune CLIP on a folder of pictures.")
-    parser.add_argument("pictures", type=Path, help="a folder with one subfolder per label, or a zip of it")
+    parser = argparse.ArgumentParser(
+        prog="fmcourse.clip.launch", description="Fine-tune CLIP on a folder of pictures."
+    )
+    parser.add_argument(
+        "pictures", type=Path, help="a folder with one subfolder per label, or a zip of it"
+    )
     parser.add_argument("output", type=Path, help="the folder to write to; made when missing")
-    parser.add_argument("--steps", type=int, default=STEPS, help="optimizer steps in all (%(default)s)")
-    parser.add_argument("--batch-size", type=int, default=BATCH, help="pictures in a step, over all devices (%(default)s)")
-    parser.add_argument("--lr", type=float, default=profile.clip_lr, help="of the picture tower (%(default)s)")
-    parser.add_argument("--accumulate", type=int, default=profile.clip_accumulate, help="parts of a device's share (%(default)s)")
+    parser.add_argument(
+        "--steps", type=int, default=STEPS, help="optimizer steps in all (%(default)s)"
+    )
+    parser.add_argument(
+        "--batch-size",
+        type=int,
+        default=BATCH,
+        help="pictures in a step, over all devices (%(default)s)",
+    )
+    parser.add_argument(
+        "--lr", type=float, default=profile.clip_lr, help="of the picture tower (%(default)s)"
+    )
+    parser.add_argument(
+        "--accumulate",
+        type=int,
+        default=profile.clip_accumulate,
+        help="parts of a device's share (%(default)s)",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the batches (%(default)s)")
     return parser
 
 
 def _tuned(
-    model: PreTrainedModel, processor: ProcessorMixin, train: Pictures, given: argparse.Namespace, accelerator: Accelerator
+    model: PreTrainedModel,
+    processor: ProcessorMixin,
+    train: Pictures,
+    given: argparse.Namespace,
+    accelerator: Accelerator,
 ) -> torch.nn.Module:
     head = zero_shot_head(model, processor, train.names)
     classifier, _ = fine_tune(

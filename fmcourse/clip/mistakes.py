@@ -121,10 +121,24 @@ def fine_tune_pairs(
 
     _check(habits)
     pixels = checked_pixels(model, processor, images)
-    require(len(captions) == len(pixels), "captions", f"one for each of the {len(pixels)} pictures", len(captions))
+    require(
+        len(captions) == len(pixels),
+        "captions",
+        f"one for each of the {len(pixels)} pictures",
+        len(captions),
+    )
     meanings = _ids(captions) if ids is None else torch.as_tensor(ids)
-    require(meanings.shape == (len(pixels),), "ids", f"one for each of the {len(pixels)} pictures", tuple(meanings.shape))
-    tuned = copy.deepcopy(model).to(torch.float16 if habits.weights == "fp16" else torch.float32).requires_grad_(True)
+    require(
+        meanings.shape == (len(pixels),),
+        "ids",
+        f"one for each of the {len(pixels)} pictures",
+        tuple(meanings.shape),
+    )
+    tuned = (
+        copy.deepcopy(model)
+        .to(torch.float16 if habits.weights == "fp16" else torch.float32)
+        .requires_grad_(True)
+    )
     tuned.vision_model.to(memory_format=torch.channels_last)
     if habits.first_scale is not None:
         tuned.logit_scale.data.fill_(math.log(habits.first_scale))
@@ -193,12 +207,16 @@ def _loss(
         image, text = _rows(project_pixels(model, seen), project_tokens(model, said), habits)
         targets = None if habits.targets == "diagonal" else ids[chosen].to(device)
         with torch.autocast(device.type, enabled=False):
-            return contrastive_loss(image.float(), text.float(), model.logit_scale.exp().float(), targets)
+            return contrastive_loss(
+                image.float(), text.float(), model.logit_scale.exp().float(), targets
+            )
 
     return loss
 
 
-def _rows(image: torch.Tensor, text: torch.Tensor, habits: Habits) -> tuple[torch.Tensor, torch.Tensor]:
+def _rows(
+    image: torch.Tensor, text: torch.Tensor, habits: Habits
+) -> tuple[torch.Tensor, torch.Tensor]:
     from torch.nn import functional
 
     if not habits.normalized:

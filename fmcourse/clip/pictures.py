@@ -24,12 +24,33 @@ if TYPE_CHECKING:
 
 __all__ = ["Pictures", "read_pictures"]
 
-FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF", "PPM", "JPEG2000")  # those that start no other program
+FORMATS = (
+    "JPEG",
+    "PNG",
+    "GIF",
+    "WEBP",
+    "BMP",
+    "TIFF",
+    "AVIF",
+    "PPM",
+    "JPEG2000",
+)  # those that start no other program
 LONGEST = 512  # pixels on the longer side; CLIP itself looks at 224 or 336
-DOUBTFUL, TOO_SMALL = 16, 4  # pixels on the shorter side: below the first a warning, below the second left out
+DOUBTFUL, TOO_SMALL = (
+    16,
+    4,
+)  # pixels on the shorter side: below the first a warning, below the second left out
 LARGEST_FILE = 100 * 2**20  # bytes
 SENTENCES, COPIES = 10, 3  # problems, and copies of one file, that are listed; the rest are counted
-PARTS = {"train", "training", "test", "testing", "val", "valid", "validation"}  # of a data set: no labels, as a rule
+PARTS = {
+    "train",
+    "training",
+    "test",
+    "testing",
+    "val",
+    "valid",
+    "validation",
+}  # of a data set: no labels, as a rule
 ORIENTATION = 0x0112  # the EXIF tag
 
 
@@ -80,16 +101,23 @@ class Pictures:
         Raises:
             ValueError: a share that is not between 0 and 1.
         """
-        require(0 < test_share < 1, "test_share", "a share between 0 and 1, such as 0.25", test_share)
+        require(
+            0 < test_share < 1, "test_share", "a share between 0 and 1, such as 0.25", test_share
+        )
         draw, held = random.Random(int(seed)), set()
         for label in range(len(self.names)):
             places = [place for place, other in enumerate(self.labels) if other == label]
             held.update(draw.sample(places, _held_out(len(places), test_share)))
-        return self._part(place for place in range(len(self)) if place not in held), self._part(sorted(held))
+        return self._part(place for place in range(len(self)) if place not in held), self._part(
+            sorted(held)
+        )
 
     def _part(self, places: Iterable[int]) -> Pictures:
         chosen = list(places)
-        images, labels = [self.images[place] for place in chosen], [self.labels[place] for place in chosen]
+        images, labels = (
+            [self.images[place] for place in chosen],
+            [self.labels[place] for place in chosen],
+        )
         return Pictures(images, labels, list(self.names), _lone(self.names, self.labels))
 
 
@@ -149,7 +177,9 @@ def _pictures(entries: list[Entry]) -> Pictures:
     problems += [*_small(read), *_copies(read), *_folders(entries, names), *_lone(names, labels)]
     if len(names) < 2:
         expected = "source: expected pictures in at least two folders, one per label"
-        raise ValueError("\n".join([f"{expected}, got {', '.join(names) or 'none'}", *_shortened(problems)]))
+        raise ValueError(
+            "\n".join([f"{expected}, got {', '.join(names) or 'none'}", *_shortened(problems)])
+        )
     return Pictures([one.image for one in read], labels, names, problems)
 
 
@@ -197,7 +227,9 @@ def _decoded(content: bytes) -> tuple[Image.Image, tuple[int, int]]:
             return _normalized(content)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise _LeftOut("it has more pixels than are safe to open") from None
-    except Exception:  # on a damaged file Pillow raises OSError, SyntaxError, struct.error and others
+    except (
+        Exception
+    ):  # on a damaged file Pillow raises OSError, SyntaxError, struct.error and others
         raise _LeftOut("damaged, or no picture of a known kind (JPEG and PNG are)") from None
 
 
@@ -205,9 +237,13 @@ def _normalized(content: bytes) -> tuple[Image.Image, tuple[int, int]]:
     from PIL import Image, ImageOps
 
     Image.init()
-    with Image.open(io.BytesIO(content), formats=[name for name in FORMATS if name in Image.OPEN]) as image:
+    with Image.open(
+        io.BytesIO(content), formats=[name for name in FORMATS if name in Image.OPEN]
+    ) as image:
         size = image.size
-        image.draft(None, (LONGEST, LONGEST))  # a JPEG is decoded at half its size or less where that is enough
+        image.draft(
+            None, (LONGEST, LONGEST)
+        )  # a JPEG is decoded at half its size or less where that is enough
         image.load()  # some notes beside the pixels are known only then
         flat = _eight_bits(image)
         flat = flat.convert("RGBA" if flat.has_transparency_data else "RGB")
@@ -243,7 +279,11 @@ def _copies(read: list[_Read]) -> Iterator[str]:
     for same in groups.values():
         if len(same) > 1:
             alike = len({entry.label for entry in same}) == 1
-            why = "the same file, which a split may put into both parts" if alike else "the same file under different labels"
+            why = (
+                "the same file, which a split may put into both parts"
+                if alike
+                else "the same file under different labels"
+            )
             yield f"{', '.join(_shortened([entry.path for entry in same], COPIES))} are doubtful: {why}"
 
 
@@ -265,7 +305,9 @@ def _folders(entries: list[Entry], names: list[str]) -> Iterator[str]:
 def _lone(names: list[str], labels: list[int]) -> list[str]:
     count = Counter(labels)
     reason = "one picture only, which a split keeps for training"
-    return [f"{name} is doubtful: {reason}" for label, name in enumerate(names) if count[label] == 1]
+    return [
+        f"{name} is doubtful: {reason}" for label, name in enumerate(names) if count[label] == 1
+    ]
 
 
 def _held_out(count: int, share: float) -> int:

@@ -36,7 +36,9 @@ def halves(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return tuple(np.array_split(np.random.default_rng(seed).permutation(count), 2))
 
 
-def cross_fitted(choosing: np.ndarray, measured: np.ndarray, seed: int = 0) -> tuple[np.ndarray, list[int]]:
+def cross_fitted(
+    choosing: np.ndarray, measured: np.ndarray, seed: int = 0
+) -> tuple[np.ndarray, list[int]]:
     """Choose one of several ways on each half of the pictures, and measure it on the other half.
 
     Args:
@@ -52,7 +54,12 @@ def cross_fitted(choosing: np.ndarray, measured: np.ndarray, seed: int = 0) -> t
     """
     import numpy as np
 
-    require(choosing.shape == measured.shape, "measured", f"shape {choosing.shape} as of choosing", measured.shape)
+    require(
+        choosing.shape == measured.shape,
+        "measured",
+        f"shape {choosing.shape} as of choosing",
+        measured.shape,
+    )
     first, second = halves(choosing.shape[1], seed)
     ways = [int(choosing[:, other].mean(1).argmax()) for other in (second, first)]
     found = np.empty(choosing.shape[1], measured.dtype)
@@ -74,7 +81,10 @@ class Frontier:
     @property
     def methods(self) -> list[str]:
         """The methods, the interpolation with its chosen alpha in place of its single alphas."""
-        return [*dict.fromkeys(run["method"] for run in self.runs if run.get("alpha") is None), CHOSEN]
+        return [
+            *dict.fromkeys(run["method"] for run in self.runs if run.get("alpha") is None),
+            CHOSEN,
+        ]
 
     @property
     def alphas(self) -> list[float]:
@@ -94,8 +104,16 @@ class Frontier:
         choose("method", method, [*self.methods, "interpolated"])
         choose("part", part, ("test", "shifted"))
         if method == CHOSEN:
-            return np.stack([cross_fitted(*ways, seed)[0] for seed, ways in self._ways(part).items()])
-        return _bits([run[part] for run in self.runs if run["method"] == method and run.get("alpha") == alpha])
+            return np.stack(
+                [cross_fitted(*ways, seed)[0] for seed, ways in self._ways(part).items()]
+            )
+        return _bits(
+            [
+                run[part]
+                for run in self.runs
+                if run["method"] == method and run.get("alpha") == alpha
+            ]
+        )
 
     def chosen_alphas(self) -> list[tuple[float, float]]:
         """Return each seed's two alphas, that of the first half of the pictures and that of the second."""
@@ -118,10 +136,16 @@ class Frontier:
 
     def _ways(self, part: str) -> dict[int, tuple[np.ndarray, np.ndarray]]:
         """Map each seed to the interpolation's answers in the training style and in `part`, both of shape (alphas, pictures)."""
-        runs = sorted((run for run in self.runs if run["method"] == "interpolated"), key=lambda run: run["alpha"])
+        runs = sorted(
+            (run for run in self.runs if run["method"] == "interpolated"),
+            key=lambda run: run["alpha"],
+        )
         seeds = sorted({run["seed"] for run in runs})
         own = {seed: [run for run in runs if run["seed"] == seed] for seed in seeds}
-        return {seed: tuple(_bits([run[p] for run in own[seed]]) for p in ("test", part)) for seed in seeds}
+        return {
+            seed: tuple(_bits([run[p] for run in own[seed]]) for p in ("test", part))
+            for seed in seeds
+        }
 
 
 @dataclass(frozen=True)
@@ -147,8 +171,12 @@ class Clinic:
         choose("mistake", mistake, MISTAKES)
         choose("step", step, ("picked", "last"))
         if MISTAKES[mistake].pick == "test":
-            return uncertainty.bootstrap(100 * (self._right(RIGHT, "best") - self._right(RIGHT, step)))
-        return uncertainty.bootstrap(100 * (self._right(counterpart(mistake), step) - self._right(mistake, step)))
+            return uncertainty.bootstrap(
+                100 * (self._right(RIGHT, "best") - self._right(RIGHT, step))
+            )
+        return uncertainty.bootstrap(
+            100 * (self._right(counterpart(mistake), step) - self._right(mistake, step))
+        )
 
     def accuracy(self, name: str = RIGHT, step: str = "picked") -> Interval:
         """Return the test accuracy in percent; `name` is a mistake or ``done right``, `step` as in :meth:`cost`."""
@@ -164,7 +192,10 @@ class Clinic:
 
     def _right(self, name: str, step: str) -> np.ndarray:
         """Return which share of the seeds got each test picture right, shape (pictures,)."""
-        rows = [_at_step(run["records"], step, run["seed"]) * (not run["failed"]) for run in self._of(name)]
+        rows = [
+            _at_step(run["records"], step, run["seed"]) * (not run["failed"])
+            for run in self._of(name)
+        ]
         return sum(rows) / len(rows)
 
 

@@ -23,7 +23,11 @@ __all__ = ["Part", "Task", "sample_folder", "subgroup_task"]
 
 SMALLEST = 8  # concepts of a class that may be trained on, validation included
 VALIDATION_SHARE = 0.2
-SAMPLED, ALONE, GREY = ("animal-bird", "food-fruit", "transport-water"), "monkey-face", "1F34E"  # the red apple goes grey
+SAMPLED, ALONE, GREY = (
+    ("animal-bird", "food-fruit", "transport-water"),
+    "monkey-face",
+    "1F34E",
+)  # the red apple goes grey
 
 
 @dataclass(frozen=True)
@@ -81,9 +85,17 @@ def subgroup_task(style: str = "noto", shifted: str = "openmoji", seed: int = 0)
     test, hidden = hub.held_out()
     free = [code for code in own if code not in test | hidden]
     counts = collections.Counter(own[code]["subgroup"] for code in free)
-    classes = [subgroup for subgroup in dict.fromkeys(row["subgroup"] for row in own.values()) if counts[subgroup] >= SMALLEST]
-    train, validation = _split([code for code in free if own[code]["subgroup"] in classes], own, seed)
-    tested = [code for code in own if code in test and code in other and own[code]["subgroup"] in classes]
+    classes = [
+        subgroup
+        for subgroup in dict.fromkeys(row["subgroup"] for row in own.values())
+        if counts[subgroup] >= SMALLEST
+    ]
+    train, validation = _split(
+        [code for code in free if own[code]["subgroup"] in classes], own, seed
+    )
+    tested = [
+        code for code in own if code in test and code in other and own[code]["subgroup"] in classes
+    ]
     parts = [_part(drawn, codes, own, classes) for codes in (train, validation, tested)]
     names = [subgroup.replace("-", " ") for subgroup in classes]
     return Task(names, *parts, _part(redrawn, tested, other, classes))
@@ -93,7 +105,11 @@ def _by_concept(table: datasets.Dataset) -> dict[str, dict]:
     """Map code points to the columns of a style's drawings without tones and flags, its place in the table included."""
     plain = table.select_columns(["codepoints", "group", "subgroup", "skin_tone"])
     rows = ({**row, "place": place} for place, row in enumerate(plain))
-    return {row["codepoints"]: row for row in rows if row["skin_tone"] == "none" and row["group"] != "flags"}
+    return {
+        row["codepoints"]: row
+        for row in rows
+        if row["skin_tone"] == "none" and row["group"] != "flags"
+    }
 
 
 def _split(codes: list[str], rows: dict[str, dict], seed: int) -> tuple[list[str], list[str]]:
@@ -102,11 +118,17 @@ def _split(codes: list[str], rows: dict[str, dict], seed: int) -> tuple[list[str
     for code in codes:
         members[rows[code]["subgroup"]].append(code)
     draw = random.Random(seed)
-    drawn = {code for own in members.values() for code in draw.sample(own, max(1, round(VALIDATION_SHARE * len(own))))}
+    drawn = {
+        code
+        for own in members.values()
+        for code in draw.sample(own, max(1, round(VALIDATION_SHARE * len(own))))
+    }
     return [code for code in codes if code not in drawn], [code for code in codes if code in drawn]
 
 
-def _part(table: datasets.Dataset, codes: list[str], rows: dict[str, dict], classes: list[str]) -> Part:
+def _part(
+    table: datasets.Dataset, codes: list[str], rows: dict[str, dict], classes: list[str]
+) -> Part:
     images = table.select([rows[code]["place"] for code in codes])["image"]
     return Part(list(images), [classes.index(rows[code]["subgroup"]) for code in codes], codes)
 
@@ -118,7 +140,11 @@ def sample_folder(folder: Path) -> Path:
     picture: what :func:`fmcourse.clip.read_pictures` has to cope with.
     """
     noto = hub.load_emoji("noto")
-    rows = [(code, row) for code, row in _by_concept(noto).items() if row["subgroup"] in SAMPLED or row["subgroup"] == ALONE]
+    rows = [
+        (code, row)
+        for code, row in _by_concept(noto).items()
+        if row["subgroup"] in SAMPLED or row["subgroup"] == ALONE
+    ]
     images = noto.select([row["place"] for _, row in rows])["image"]
     written = collections.Counter()
     for (code, row), image in zip(rows, images):

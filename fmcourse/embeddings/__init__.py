@@ -9,9 +9,22 @@ from __future__ import annotations
 
 from fmcourse.embeddings.drift import DriftDetector, cut_passages, drift_detector, ring_rate, runs
 from fmcourse.embeddings.provenance import licences, lineage
-from fmcourse.embeddings.relatives import accuracy_by_count, alike, duplicate_groups, mutual_nearest, nearest
+from fmcourse.embeddings.relatives import (
+    accuracy_by_count,
+    alike,
+    duplicate_groups,
+    mutual_nearest,
+    nearest,
+)
 from fmcourse.embeddings.slices import cluster_slices, error_slices, precision_at, random_slices
-from fmcourse.embeddings.versions import Flips, Versions, check_version, fingerprint, flips, load_versions
+from fmcourse.embeddings.versions import (
+    Flips,
+    Versions,
+    check_version,
+    fingerprint,
+    flips,
+    load_versions,
+)
 
 __all__ = [
     "DriftDetector",

@@ -41,7 +41,12 @@ class DriftDetector:
         import numpy as np
 
         window = as_rows(window)
-        require(len(window) == self.size, "window", f"{self.size} rows, for which the threshold was fixed", len(window))
+        require(
+            len(window) == self.size,
+            "window",
+            f"{self.size} rows, for which the threshold was fixed",
+            len(window),
+        )
         return float(np.linalg.norm(window.mean(0) - self.centre))
 
     def alarm(self, window: ArrayLike) -> bool:
@@ -78,9 +83,15 @@ def drift_detector(
     import numpy as np
 
     reference = as_rows(reference)
-    require(1 <= size < len(reference), "size", f"a whole number from 1 to {len(reference) - 1}", size)
+    require(
+        1 <= size < len(reference), "size", f"a whole number from 1 to {len(reference) - 1}", size
+    )
     require(0 < level < 1, "level", "a rate between 0 and 1", level)
-    distances = _random_distances(reference, size, draws, seed) if series is None else _run_distances(reference, size, series)
+    distances = (
+        _random_distances(reference, size, draws, seed)
+        if series is None
+        else _run_distances(reference, size, series)
+    )
     return DriftDetector(reference.mean(0), size, float(np.quantile(distances, 1 - level)))
 
 
@@ -88,8 +99,12 @@ def _random_distances(reference: np.ndarray, size: int, draws: int, seed: int) -
     import numpy as np
 
     draw, centre = np.random.default_rng(seed), reference.mean(0)
-    apart = len(reference) / (len(reference) - size)  # from the distance to all rows to that to the rows left
-    windows = (reference[draw.choice(len(reference), size, replace=False)].mean(0) for _ in range(draws))
+    apart = len(reference) / (
+        len(reference) - size
+    )  # from the distance to all rows to that to the rows left
+    windows = (
+        reference[draw.choice(len(reference), size, replace=False)].mean(0) for _ in range(draws)
+    )
     return [apart * float(np.linalg.norm(window - centre)) for window in windows]
 
 
@@ -97,12 +112,25 @@ def _run_distances(reference: np.ndarray, size: int, series: ArrayLike) -> list[
     import numpy as np
 
     series = np.asarray(series)
-    require(series.shape == reference.shape[:1], "series", f"shape {reference.shape[:1]}, one per row", series.shape)
+    require(
+        series.shape == reference.shape[:1],
+        "series",
+        f"shape {reference.shape[:1]}, one per row",
+        series.shape,
+    )
     places = runs(series, size)
     own = series[places[:, 0]]
-    require(len(set(own.tolist())) >= 2, "series", f"at least two with {size} rows", len(set(own.tolist())))
+    require(
+        len(set(own.tolist())) >= 2,
+        "series",
+        f"at least two with {size} rows",
+        len(set(own.tolist())),
+    )
     others = {name: reference[series != name].mean(0) for name in set(own.tolist())}
-    return [float(np.linalg.norm(reference[run].mean(0) - others[name])) for run, name in zip(places, own.tolist())]
+    return [
+        float(np.linalg.norm(reference[run].mean(0) - others[name]))
+        for run, name in zip(places, own.tolist())
+    ]
 
 
 def runs(series: ArrayLike, size: int) -> np.ndarray:
@@ -123,7 +151,11 @@ def runs(series: ArrayLike, size: int) -> np.ndarray:
     places: dict = {}
     for place, name in enumerate(np.asarray(series).tolist()):
         places.setdefault(name, []).append(place)
-    whole = [own[start : start + size] for own in places.values() for start in range(0, len(own) - size + 1, size)]
+    whole = [
+        own[start : start + size]
+        for own in places.values()
+        for start in range(0, len(own) - size + 1, size)
+    ]
     return np.array(whole, int).reshape(-1, size)
 
 
@@ -139,7 +171,11 @@ def cut_passages(texts: Sequence[str], words: int = 100) -> tuple[list[str], np.
 
     require(words >= 1, "words", "at least 1", words)
     split = [text.split() for text in texts]
-    whole = [(place, own[at : at + words]) for place, own in enumerate(split) for at in range(0, len(own) - words + 1, words)]
+    whole = [
+        (place, own[at : at + words])
+        for place, own in enumerate(split)
+        for at in range(0, len(own) - words + 1, words)
+    ]
     return [" ".join(passage) for _, passage in whole], np.array([place for place, _ in whole], int)
 
 
@@ -156,6 +192,13 @@ def ring_rate(rings: ArrayLike, series: ArrayLike) -> Interval:
     import numpy as np
 
     rings, series = np.asarray(rings, bool), np.asarray(series)
-    require(rings.shape == series.shape and rings.size > 0, "series", f"shape {rings.shape}, one per window", series.shape)
-    counts = np.array([(rings[series == one].sum(), (series == one).sum()) for one in np.unique(series)])
+    require(
+        rings.shape == series.shape and rings.size > 0,
+        "series",
+        f"shape {rings.shape}, one per window",
+        series.shape,
+    )
+    counts = np.array(
+        [(rings[series == one].sum(), (series == one).sum()) for one in np.unique(series)]
+    )
     return uncertainty.bootstrap(counts, lambda drawn: drawn[:, 0].sum() / drawn[:, 1].sum())

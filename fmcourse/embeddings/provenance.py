@@ -58,7 +58,9 @@ def licences(files: Sequence[str], manifest: Mapping[str, Mapping] | None = None
     {'emoji-noto.parquet': 'Apache-2.0'}
     """
     manifest = bundle.manifest() if manifest is None else manifest
-    behind = dict.fromkeys([*files, *(step for file in files for step in lineage(file, manifest) if step in manifest)])
+    behind = dict.fromkeys(
+        [*files, *(step for file in files for step in lineage(file, manifest) if step in manifest)]
+    )
     for file in behind:
         require(bool(manifest[file].get("licence")), "files", "files with a licence", file)
     return {file: manifest[file]["licence"] for file in behind}

@@ -25,7 +25,12 @@ def nearest(rows: ArrayLike, others: ArrayLike) -> tuple[np.ndarray, np.ndarray]
     from sklearn.neighbors import NearestNeighbors
 
     rows, others = as_rows(rows), as_rows(others)
-    require(rows.shape[1] == others.shape[1], "others", f"rows of {rows.shape[1]} numbers", others.shape[1])
+    require(
+        rows.shape[1] == others.shape[1],
+        "others",
+        f"rows of {rows.shape[1]} numbers",
+        others.shape[1],
+    )
     distance, place = NearestNeighbors(n_neighbors=1, metric="cosine").fit(others).kneighbors(rows)
     return 1 - distance[:, 0], place[:, 0]
 
@@ -61,7 +66,12 @@ def alike(labels: ArrayLike, places: ArrayLike, seed: int = 0) -> np.ndarray:
 
     labels, draw = np.asarray(labels), np.random.default_rng(seed)
     wanted = zip(*np.unique(labels[np.asarray(places)], return_counts=True))
-    return np.concatenate([draw.choice(np.flatnonzero(labels == label), count, replace=False) for label, count in wanted])
+    return np.concatenate(
+        [
+            draw.choice(np.flatnonzero(labels == label), count, replace=False)
+            for label, count in wanted
+        ]
+    )
 
 
 def duplicate_groups(rows: ArrayLike, threshold: float) -> np.ndarray:
@@ -82,7 +92,9 @@ def duplicate_groups(rows: ArrayLike, threshold: float) -> np.ndarray:
     return connected_components(linked, directed=False)[1]
 
 
-def accuracy_by_count(counts: ArrayLike, right: ArrayLike, edges: Sequence[int]) -> dict[str, Interval]:
+def accuracy_by_count(
+    counts: ArrayLike, right: ArrayLike, edges: Sequence[int]
+) -> dict[str, Interval]:
     """Return the accuracy of items by how often their like was seen in training: where the tail begins.
 
     Args:
@@ -99,7 +111,9 @@ def accuracy_by_count(counts: ArrayLike, right: ArrayLike, edges: Sequence[int])
     import numpy as np
 
     counts, right = np.asarray(counts), np.asarray(right, bool)
-    require(counts.shape == right.shape, "right", f"shape {counts.shape}, that of counts", right.shape)
+    require(
+        counts.shape == right.shape, "right", f"shape {counts.shape}, that of counts", right.shape
+    )
     rising = len(edges) > 0 and all(low < high for low, high in zip(edges, edges[1:]))
     require(rising, "edges", "rising whole numbers, at least one", edges)
     shares = {}

@@ -25,6 +25,8 @@ def as_rows(rows: ArrayLike) -> np.ndarray:
     import numpy as np
 
     rows = np.asarray(rows, float)
-    require(rows.ndim == 2 and rows.size > 0, "rows", "shape (n, d), n and d at least 1", rows.shape)
+    require(
+        rows.ndim == 2 and rows.size > 0, "rows", "shape (n, d), n and d at least 1", rows.shape
+    )
     require(bool(np.isfinite(rows).all()), "rows", "finite numbers", "NaN or infinity")
     return rows

@@ -17,11 +17,15 @@ if TYPE_CHECKING:
 __all__ = ["cluster_slices", "error_slices", "precision_at", "random_slices"]
 
 ERROR_WEIGHT = 10.0  # Domino weighs error evidence against embeddings; 10 is its authors' default for both kinds
-COMPONENTS = 16  # directions that the mixture sees; a full covariance in 128 would need thousands of items
+COMPONENTS = (
+    16  # directions that the mixture sees; a full covariance in 128 would need thousands of items
+)
 WIDEST = 0.1  # covariance added to each component, in units of the rescaled directions
 
 
-def error_slices(rows: ArrayLike, wrong: ArrayLike, slices: int = 10, weight: float = ERROR_WEIGHT, seed: int = 0) -> np.ndarray:
+def error_slices(
+    rows: ArrayLike, wrong: ArrayLike, slices: int = 10, weight: float = ERROR_WEIGHT, seed: int = 0
+) -> np.ndarray:
     """Look for slices that are near to each other *and* wrong: a mixture of Gaussians over rows and errors.
 
     Domino (Eyuboglu et al. 2022, section 5) weighs labels and predictions apart; here both are one column, the error.
@@ -47,12 +51,16 @@ def error_slices(rows: ArrayLike, wrong: ArrayLike, slices: int = 10, weight: fl
     rows, wrong = _items(rows, wrong, slices)
     seen = PCA(min(COMPONENTS, *rows.shape), whiten=True, random_state=seed).fit_transform(rows)
     seen = np.column_stack([seen, weight * wrong])
-    mixture = GaussianMixture(slices, covariance_type="diag", reg_covar=WIDEST, random_state=seed).fit(seen)
+    mixture = GaussianMixture(
+        slices, covariance_type="diag", reg_covar=WIDEST, random_state=seed
+    ).fit(seen)
     share = mixture.predict_proba(seen)
     return _worst_first(share * (1e-3 + wrong[:, None]), share, wrong)
 
 
-def cluster_slices(rows: ArrayLike, wrong: ArrayLike, slices: int = 10, seed: int = 0) -> np.ndarray:
+def cluster_slices(
+    rows: ArrayLike, wrong: ArrayLike, slices: int = 10, seed: int = 0
+) -> np.ndarray:
     """Return the same from k-means, which does not look at the errors until its clusters stand: the nearest to a centre first.
 
     Arguments and result are those of :func:`error_slices`.
@@ -90,7 +98,12 @@ def precision_at(scores: ArrayLike, members: ArrayLike, k: int = 10) -> float:
     import numpy as np
 
     scores, members = np.asarray(scores, float), np.asarray(members, bool)
-    require(scores.ndim == 2 and members.shape == scores.shape[:1], "members", f"shape {scores.shape[:1]}", members.shape)
+    require(
+        scores.ndim == 2 and members.shape == scores.shape[:1],
+        "members",
+        f"shape {scores.shape[:1]}",
+        members.shape,
+    )
     require(1 <= k <= len(members), "k", f"a whole number from 1 to {len(members)}", k)
     first = np.argsort(-scores, axis=0, kind="stable")[:k]
     return float(members[first].mean(0).max())
@@ -106,7 +119,14 @@ def _items(rows: ArrayLike, wrong: ArrayLike, slices: int) -> tuple[np.ndarray, 
     import numpy as np
 
     rows, wrong = as_rows(rows), np.asarray(wrong, float)
-    require(wrong.shape == rows.shape[:1], "wrong", f"shape {rows.shape[:1]}, one number per row", wrong.shape)
-    require(bool(((wrong >= 0) & (wrong <= 1)).all()), "wrong", "numbers from 0 to 1", wrong.tolist())
+    require(
+        wrong.shape == rows.shape[:1],
+        "wrong",
+        f"shape {rows.shape[:1]}, one number per row",
+        wrong.shape,
+    )
+    require(
+        bool(((wrong >= 0) & (wrong <= 1)).all()), "wrong", "numbers from 0 to 1", wrong.tolist()
+    )
     require(1 <= slices <= len(rows), "slices", f"a whole number from 1 to {len(rows)}", slices)
     return rows, wrong

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["Flips", "Versions", "check_version", "fingerprint", "flips", "load_versions"]
 
 FILE = "encoder-versions.safetensors"
-LETTERS = 12  # of a fingerprint: 48 bits, so that a chance match among millions of versions is unlikely
+LETTERS = (
+    12  # of a fingerprint: 48 bits, so that a chance match among millions of versions is unlikely
+)
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,9 @@ class Flips:
     gained: Interval
 
 
-def flips(old: ArrayLike, new: ArrayLike, labels: ArrayLike, where: ArrayLike | None = None) -> Flips:
+def flips(
+    old: ArrayLike, new: ArrayLike, labels: ArrayLike, where: ArrayLike | None = None
+) -> Flips:
     """Compare two versions item by item; their accuracies differ by gained minus lost only.
 
     Args:
@@ -62,10 +66,17 @@ def flips(old: ArrayLike, new: ArrayLike, labels: ArrayLike, where: ArrayLike | 
     old, new, labels = np.asarray(old), np.asarray(new), np.asarray(labels)
     counted = np.ones(len(labels), bool) if where is None else np.asarray(where, bool)
     for name, values in (("old", old), ("new", new), ("where", counted)):
-        require(values.shape == labels.shape, name, f"shape {labels.shape}, that of labels", values.shape)
+        require(
+            values.shape == labels.shape,
+            name,
+            f"shape {labels.shape}, that of labels",
+            values.shape,
+        )
     require(bool(counted.any()), "where", "at least one item that counts", "none")
     kinds = (old != new, (old == labels) & (new != labels), (old != labels) & (new == labels))
-    return Flips(*(uncertainty.wilson(int(kind[counted].sum()), int(counted.sum())) for kind in kinds))
+    return Flips(
+        *(uncertainty.wilson(int(kind[counted].sum()), int(counted.sum())) for kind in kinds)
+    )
 
 
 @dataclass(frozen=True)
@@ -108,7 +119,9 @@ def fingerprint(rows: ArrayLike) -> str:
     True
     """
     rows = as_rows(rows)
-    return hashlib.sha256(repr(rows.shape).encode() + rows.astype("<f2").tobytes()).hexdigest()[:LETTERS]
+    return hashlib.sha256(repr(rows.shape).encode() + rows.astype("<f2").tobytes()).hexdigest()[
+        :LETTERS
+    ]
 
 
 def check_version(rows: ArrayLike, expected: str) -> None:
@@ -122,4 +135,9 @@ def check_version(rows: ArrayLike, expected: str) -> None:
         ValueError: they are of another.
     """
     found = fingerprint(rows)
-    require(found == expected, "rows", f"version {expected}, on which this was fitted", f"version {found}; fit anew")
+    require(
+        found == expected,
+        "rows",
+        f"version {expected}, on which this was fitted",
+        f"version {found}; fit anew",
+    )

@@ -8,7 +8,14 @@ et al. 2023 (grokking), Snell et al. 2024 (forecasts), Srivastava et al. 2023 (l
 
 from __future__ import annotations
 
-from fmcourse.emergence.addition import PLACES, draw_sums, encode_sums, score_sums, show_sum, train_adder
+from fmcourse.emergence.addition import (
+    PLACES,
+    draw_sums,
+    encode_sums,
+    score_sums,
+    show_sum,
+    train_adder,
+)
 from fmcourse.emergence.curves import (
     breakthroughness,
     independent_exact,

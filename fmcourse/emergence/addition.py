@@ -36,7 +36,9 @@ TEST_SUMS, TEST_SEED = 1_000, 2**31
 IGNORED = -100  # the label that transformers' loss leaves out
 
 
-def encode_sums(first: torch.Tensor, second: torch.Tensor, reverse: bool = False) -> dict[str, torch.Tensor]:
+def encode_sums(
+    first: torch.Tensor, second: torch.Tensor, reverse: bool = False
+) -> dict[str, torch.Tensor]:
     """Return sums as token ids and labels, each of shape (sums, 12); the labels of the question are ignored.
 
     Args:
@@ -67,7 +69,9 @@ def show_sum(ids: torch.Tensor) -> str:
     return "".join(CHARACTERS[token] for token in ids.tolist())
 
 
-def draw_sums(count: int, reverse: bool = False, seed: int | None = None) -> dict[str, torch.Tensor]:
+def draw_sums(
+    count: int, reverse: bool = False, seed: int | None = None
+) -> dict[str, torch.Tensor]:
     """Draw sums of two numbers from 0 to 999 each, encoded; None means the global generator, which the training loop seeds."""
     import torch
 
@@ -77,7 +81,9 @@ def draw_sums(count: int, reverse: bool = False, seed: int | None = None) -> dic
     return encode_sums(*numbers, reverse=reverse)
 
 
-def score_sums(model: GPTNeoForCausalLM, sums: dict[str, torch.Tensor], reverse: bool = False) -> dict[str, float]:
+def score_sums(
+    model: GPTNeoForCausalLM, sums: dict[str, torch.Tensor], reverse: bool = False
+) -> dict[str, float]:
     """Return what each way of scoring says of a model on the same sums.
 
     Returns:
@@ -91,7 +97,12 @@ def score_sums(model: GPTNeoForCausalLM, sums: dict[str, torch.Tensor], reverse:
     right = output.logits[:, PROMPT - 1 : -1].argmax(-1) == sums["input_ids"][:, PROMPT:]
     shares = right.double().mean(0)
     places = dict(zip(PLACES, (shares.flip(0) if reverse else shares).tolist()))
-    return {"exact": right.all(1).double().mean().item(), "digits": shares.mean().item(), "nll": output.loss.item(), **places}
+    return {
+        "exact": right.all(1).double().mean().item(),
+        "digits": shares.mean().item(),
+        "nll": output.loss.item(),
+        **places,
+    }
 
 
 def train_adder(

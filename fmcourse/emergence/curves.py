@@ -84,7 +84,9 @@ def breakthroughness(scale: ArrayLike, score: ArrayLike, resolution: float = 0.0
     return _ratio(_rise(score), max(median, resolution))
 
 
-def sharpness(scale: ArrayLike, runs: ArrayLike, statistic: Callable = linearity, seed: int = 0) -> Interval:
+def sharpness(
+    scale: ArrayLike, runs: ArrayLike, statistic: Callable = linearity, seed: int = 0
+) -> Interval:
     """Return the mean of a statistic over seeds with its bootstrap interval, computed run by run.
 
     A mean of curves would be smoother than any of them, so each run has its own score.
@@ -102,11 +104,15 @@ def sharpness(scale: ArrayLike, runs: ArrayLike, statistic: Callable = linearity
 
     found = [statistic(scale, run) for run in runs]
     require(len(found) > 0, "runs", "at least one curve", found)
-    require(bool(np.isfinite(found).all()), "runs", "curves whose statistic is a finite number", found)
+    require(
+        bool(np.isfinite(found).all()), "runs", "curves whose statistic is a finite number", found
+    )
     return uncertainty.bootstrap(found, seed=seed)
 
 
-def permutation_p(scale: ArrayLike, score: ArrayLike, statistic: Callable = linearity, seed: int = 0) -> float:
+def permutation_p(
+    scale: ArrayLike, score: ArrayLike, statistic: Callable = linearity, seed: int = 0
+) -> float:
     """Return how often the same scores in random order reach the statistic, as a one-sided p-value.
 
     Args:
@@ -127,7 +133,9 @@ def permutation_p(scale: ArrayLike, score: ArrayLike, statistic: Callable = line
         return math.nan
     result = permutation_test(
         (score,),
-        lambda shuffled: float(np.nan_to_num(statistic(scale, shuffled))),  # an infinite one counts as the largest number
+        lambda shuffled: float(
+            np.nan_to_num(statistic(scale, shuffled))
+        ),  # an infinite one counts as the largest number
         permutation_type="pairings",
         alternative="greater",
         vectorized=False,
@@ -186,11 +194,18 @@ def _curve(scale: ArrayLike, score: ArrayLike) -> np.ndarray:
     import numpy as np
 
     scale, score = np.asarray(scale, dtype=float), np.asarray(score, dtype=float)
-    require(scale.ndim == 1 and scale.shape == score.shape, "score", "one for each scale", (scale.shape, score.shape))
+    require(
+        scale.ndim == 1 and scale.shape == score.shape,
+        "score",
+        "one for each scale",
+        (scale.shape, score.shape),
+    )
     require(len(scale) >= FEWEST_POINTS, "scale", f"at least {FEWEST_POINTS} points", len(scale))
     require(bool(np.isfinite(scale).all()), "scale", "finite numbers", scale.tolist())
     require(bool(np.isfinite(score).all()), "score", "finite numbers", score.tolist())
-    require(bool((np.diff(scale) > 0).all()), "scale", "strictly increasing numbers", scale.tolist())
+    require(
+        bool((np.diff(scale) > 0).all()), "scale", "strictly increasing numbers", scale.tolist()
+    )
     return score
 
 

@@ -64,7 +64,11 @@ class Strings:
 
 
 def draw_strings(
-    count: int, bursty: float = 1.0, tokens: int = TOKENS, length: int = LENGTH, seed: int | None = None
+    count: int,
+    bursty: float = 1.0,
+    tokens: int = TOKENS,
+    length: int = LENGTH,
+    seed: int | None = None,
 ) -> Strings:
     """Draw random strings; a bursty one repeats a random block of random length, the others repeat nothing.
 
@@ -80,7 +84,12 @@ def draw_strings(
     require(count >= 1, "count", "at least 1", count)
     require(0 <= bursty <= 1, "bursty", "a chance from 0 to 1", bursty)
     require(tokens >= 2, "tokens", "at least 2", tokens)
-    require(length >= 2 * PERIODS[1], "length", f"at least {2 * PERIODS[1]}, twice the longest period", length)
+    require(
+        length >= 2 * PERIODS[1],
+        "length",
+        f"at least {2 * PERIODS[1]}, twice the longest period",
+        length,
+    )
     draw = None if seed is None else torch.Generator().manual_seed(seed)
     random = torch.randint(tokens, (count, length), generator=draw)
     period = torch.randint(PERIODS[0], PERIODS[1] + 1, (count,), generator=draw)
@@ -164,7 +173,9 @@ def score_induction(model: GPTNeoForCausalLM, strings: Strings) -> tuple[float, 
 
     with torch.no_grad():
         attentions = model(input_ids=strings.ids, output_attentions=True).attentions
-    scores = torch.stack([prefix_matching_score(attention, strings.period) for attention in attentions])
+    scores = torch.stack(
+        [prefix_matching_score(attention, strings.period) for attention in attentions]
+    )
     return in_context_score(token_losses(model, strings.ids)), scores
 
 

@@ -59,13 +59,19 @@ def fit_law(scale: ArrayLike, turning: ArrayLike, limit: float) -> Law:
     seen, centre = np.isfinite(y), x.mean()
     x = x - centre  # so that slope and intercept can be sought apart
     slope, intercept = np.polyfit(x[seen], y[seen], 1)
-    start = [intercept, slope, math.log(max(np.std(y[seen] - intercept - slope * x[seen]), LEAST_SPREAD))]
+    start = [
+        intercept,
+        slope,
+        math.log(max(np.std(y[seen] - intercept - slope * x[seen]), LEAST_SPREAD)),
+    ]
     found = minimize(_misfit, start, args=(x, y, math.log(limit)), method="BFGS").x
     spread = _spread(found) * math.sqrt(seen.sum() / (seen.sum() - 2))
     return Law(float(found[0] - found[1] * centre), float(found[1]), spread)
 
 
-def forecast(scale: ArrayLike, turning: ArrayLike, limit: float, target: float, level: float = 0.9) -> Interval:
+def forecast(
+    scale: ArrayLike, turning: ArrayLike, limit: float, target: float, level: float = 0.9
+) -> Interval:
     """Return where one new run of size `target` should turn: the law's middle, and the ends between which such a run falls.
 
     Student's t, with as many degrees of freedom as runs turned, less two; where every run turned, this is the prediction
@@ -86,7 +92,9 @@ def forecast(scale: ArrayLike, turning: ArrayLike, limit: float, target: float, 
     require(0 < level < 1, "level", "a share between 0 and 1, such as 0.9", level)
     law, (x, y) = fit_law(scale, turning, limit), _law_data(scale, turning, limit)
     place = np.array([1.0, math.log(target)])
-    error = law.spread * math.sqrt(1 + place @ np.linalg.inv(_weight(law, x, y, math.log(limit))) @ place)
+    error = law.spread * math.sqrt(
+        1 + place @ np.linalg.inv(_weight(law, x, y, math.log(limit))) @ place
+    )
     reach = stats.t.ppf((1 + level) / 2, np.isfinite(y).sum() - 2) * error
     middle = law.at(target)
     return Interval(middle, middle * math.exp(-reach), middle * math.exp(reach))
@@ -96,11 +104,23 @@ def _law_data(scale: ArrayLike, turning: ArrayLike, limit: float) -> tuple[np.nd
     import numpy as np
 
     scale, turning = np.asarray(scale, dtype=float), np.asarray(turning, dtype=float)
-    require(scale.ndim == 1 and scale.shape == turning.shape, "turning", "one for each scale", (scale.shape, turning.shape))
+    require(
+        scale.ndim == 1 and scale.shape == turning.shape,
+        "turning",
+        "one for each scale",
+        (scale.shape, turning.shape),
+    )
     require(bool((scale > 0).all()), "scale", "positive sizes", scale.tolist())
     seen = turning[np.isfinite(turning)]
-    require(bool(((seen > 0) & (seen <= limit)).all()), "turning", f"numbers above 0, up to the limit {limit:g}", seen.tolist())
-    require(len(seen) >= FEWEST_RUNS, "turning", f"at least {FEWEST_RUNS} runs that turned", len(seen))
+    require(
+        bool(((seen > 0) & (seen <= limit)).all()),
+        "turning",
+        f"numbers above 0, up to the limit {limit:g}",
+        seen.tolist(),
+    )
+    require(
+        len(seen) >= FEWEST_RUNS, "turning", f"at least {FEWEST_RUNS} runs that turned", len(seen)
+    )
     sizes = np.unique(scale[np.isfinite(turning)])
     require(len(sizes) >= 2, "scale", "runs that turned at two sizes or more", sizes.tolist())
     return np.log(scale), np.log(turning)
@@ -113,7 +133,9 @@ def _misfit(law: Sequence[float], x: np.ndarray, y: np.ndarray, limit: float) ->
 
     spread, seen = _spread(law), np.isfinite(y)
     middle = law[0] + law[1] * x
-    turned = -0.5 * np.square((y[seen] - middle[seen]) / spread).sum() - seen.sum() * math.log(spread)
+    turned = -0.5 * np.square((y[seen] - middle[seen]) / spread).sum() - seen.sum() * math.log(
+        spread
+    )
     return -(turned + log_ndtr((middle[~seen] - limit) / spread).sum())
 
 

@@ -20,7 +20,12 @@ LOCAL_WINDOW = 4  # tokens that a local layer sees, its own included
 
 
 def small_gpt_neo(
-    vocabulary: int, width: int, layers: int, context: int, seed: int = 0, kinds: Sequence[str] | None = None
+    vocabulary: int,
+    width: int,
+    layers: int,
+    context: int,
+    seed: int = 0,
+    kinds: Sequence[str] | None = None,
 ) -> GPTNeoForCausalLM:
     """Return a GPT-Neo with random weights: eager attention, 4 heads, no dropout, in fp32 and evaluation mode.
 
@@ -41,7 +46,11 @@ def small_gpt_neo(
     require(width >= HEADS and width % HEADS == 0, "width", f"a multiple of {HEADS}", width)
     for name, size in (("vocabulary", vocabulary), ("layers", layers), ("context", context)):
         require(size >= 1, name, "at least 1", size)
-    kinds = ["global"] * layers if kinds is None else [choose("kinds", kind, ("global", "local")) for kind in kinds]
+    kinds = (
+        ["global"] * layers
+        if kinds is None
+        else [choose("kinds", kind, ("global", "local")) for kind in kinds]
+    )
     require(len(kinds) == layers, "kinds", f"one for each of the {layers} layers", kinds)
     config = GPTNeoConfig(
         vocab_size=vocabulary,
@@ -63,7 +72,9 @@ def small_gpt_neo(
         return GPTNeoForCausalLM(config).eval()
 
 
-def attention_only(vocabulary: int, width: int, layers: int, context: int, seed: int = 0) -> GPTNeoForCausalLM:
+def attention_only(
+    vocabulary: int, width: int, layers: int, context: int, seed: int = 0
+) -> GPTNeoForCausalLM:
     """Return a :func:`small_gpt_neo` whose blocks attend and do nothing else: what it can do, attention does.
 
     Of several layers the first is local, as every other layer of GPT-Neo is. With global layers only, the circuit did not

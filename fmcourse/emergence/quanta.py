@@ -38,9 +38,13 @@ class Parity:
         import torch
 
         draw = torch.Generator().manual_seed(seed)
-        self.subsets = torch.stack([torch.randperm(BITS, generator=draw)[:SUBSET] for _ in range(TASKS)])
+        self.subsets = torch.stack(
+            [torch.randperm(BITS, generator=draw)[:SUBSET] for _ in range(TASKS)]
+        )
 
-    def examples(self, tasks: torch.Tensor, bits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def examples(
+        self, tasks: torch.Tensor, bits: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return inputs, a mark for the task before the bits, and labels 0 or 1.
 
         Args:
@@ -105,7 +109,9 @@ def train_parity(
 
     def measure(model: torch.nn.Module) -> dict[str, float]:
         with torch.no_grad():
-            losses = torch.nn.functional.cross_entropy(model(inputs), labels, reduction="none") / torch.log(torch.tensor(2.0))
+            losses = torch.nn.functional.cross_entropy(
+                model(inputs), labels, reduction="none"
+            ) / torch.log(torch.tensor(2.0))
         by_task = losses.view(TASKS, -1).mean(1)
         named = {f"task {task}": loss for task, loss in enumerate(by_task.tolist())}
         return {"loss": (by_task * task_shares()).sum().item(), **named}
@@ -145,11 +151,18 @@ def train_modular(
     """
     import torch
 
-    ids = torch.tensor([[a, b, MODULUS] for a in range(MODULUS) for b in range(a + 1)])  # b + a would give a + b away
+    ids = torch.tensor(
+        [[a, b, MODULUS] for a in range(MODULUS) for b in range(a + 1)]
+    )  # b + a would give a + b away
     answers = (ids[:, 0] + ids[:, 1]) % MODULUS
     order = torch.randperm(len(ids), generator=torch.Generator().manual_seed(seed))
-    train, test = order.split([round(TRAIN_SHARE * len(ids)), len(ids) - round(TRAIN_SHARE * len(ids))])
-    parts, model = {"train": train, "test": test}, small_gpt_neo(MODULUS + 1, MODULAR_WIDTH, 1, 3, seed)
+    train, test = order.split(
+        [round(TRAIN_SHARE * len(ids)), len(ids) - round(TRAIN_SHARE * len(ids))]
+    )
+    parts, model = (
+        {"train": train, "test": test},
+        small_gpt_neo(MODULUS + 1, MODULAR_WIDTH, 1, 3, seed),
+    )
 
     def logits(model: torch.nn.Module, rows: torch.Tensor) -> torch.Tensor:
         return model(input_ids=ids[rows]).logits[:, -1]
@@ -157,16 +170,25 @@ def train_modular(
     def measure(model: torch.nn.Module) -> dict[str, float]:
         with torch.no_grad():
             found = {part: logits(model, rows) for part, rows in parts.items()}
-        right = {part: (found[part].argmax(1) == answers[rows]).double().mean().item() for part, rows in parts.items()}
+        right = {
+            part: (found[part].argmax(1) == answers[rows]).double().mean().item()
+            for part, rows in parts.items()
+        }
         norm = torch.cat([weight.detach().flatten() for weight in model.parameters()]).norm().item()
-        return {**right, "test_loss": torch.nn.functional.cross_entropy(found["test"], answers[test]).item(), "norm": norm}
+        return {
+            **right,
+            "test_loss": torch.nn.functional.cross_entropy(found["test"], answers[test]).item(),
+            "norm": norm,
+        }
 
     run = training.fit(
         model,
         [train],
         steps,
         optimizer=training.adamw(MODULAR_LR, weight_decay=weight_decay, betas=(0.9, 0.98)),
-        loss=lambda model, rows: torch.nn.functional.cross_entropy(logits(model, rows), answers[rows]),
+        loss=lambda model, rows: torch.nn.functional.cross_entropy(
+            logits(model, rows), answers[rows]
+        ),
         measure=measure,
         measure_every=measure_every,
         checkpoint=checkpoint,

@@ -20,7 +20,16 @@ if TYPE_CHECKING:
 
     from fmcourse.uncertainty import Interval
 
-__all__ = ["Sweep", "load_autopsy", "load_dose", "load_forecast", "load_grokking", "load_inquest", "load_parity", "load_target"]
+__all__ = [
+    "Sweep",
+    "load_autopsy",
+    "load_dose",
+    "load_forecast",
+    "load_grokking",
+    "load_inquest",
+    "load_parity",
+    "load_target",
+]
 
 
 @dataclass(frozen=True)
@@ -64,12 +73,20 @@ class Sweep:
         Raises:
             ValueError: no record has it.
         """
-        require(name in self.runs[0]["records"][0], "name", f"one of {sorted(self.runs[0]['records'][0])}", name)
+        require(
+            name in self.runs[0]["records"][0],
+            "name",
+            f"one of {sorted(self.runs[0]['records'][0])}",
+            name,
+        )
         return self._column(name)
 
     def intervals(self, name: str, items: int = TEST_SUMS) -> list[list[Interval]]:
         """Return a share measured on so many items with its 95% Wilson interval, one list per run."""
-        return [[uncertainty.wilson(round(items * share), items) for share in curve] for curve in self.curves(name)]
+        return [
+            [uncertainty.wilson(round(items * share), items) for share in curve]
+            for curve in self.curves(name)
+        ]
 
     def last(self, name: str) -> np.ndarray:
         """Return the last measurement of each run, shape (runs,)."""
@@ -85,7 +102,9 @@ class Sweep:
         """Return the step at which each run turned, NaN for those that did not, shape (runs,)."""
         import numpy as np
 
-        return np.array([turning_point(self.steps, curve, threshold) for curve in self.curves(name)])
+        return np.array(
+            [turning_point(self.steps, curve, threshold) for curve in self.curves(name)]
+        )
 
     def _column(self, name: str) -> np.ndarray:
         import numpy as np

@@ -49,7 +49,10 @@ class Watch:
     def drawing(self) -> plotting.Drawing:
         """Return the figure of all measurements so far."""
         steps = [self.every * place for place in range(len(self.records))]
-        lines = {label: (steps, [record[name] for record in self.records]) for name, label in self.names.items()}
+        lines = {
+            label: (steps, [record[name] for record in self.records])
+            for name, label in self.names.items()
+        }
         return plotting.curves(lines, self.title, "training step", self.y_label)
 
 

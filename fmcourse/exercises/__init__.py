@@ -80,7 +80,10 @@ def check(name: str, answer: Any) -> Verdict:
     except Exception as error:  # a student's function can fail in any way
         return Verdict("error", f"Your function stopped with {type(error).__name__}: {error}")
     if any(outcome is ... for outcome in given):
-        return Verdict("not attempted", f"{name}: not attempted yet. Replace the three dots, then run the cell again.")
+        return Verdict(
+            "not attempted",
+            f"{name}: not attempted yet. Replace the three dots, then run the cell again.",
+        )
     right = _outcomes(exercise, exercise.reference)
     if _alike(given, right, exercise.tolerance):
         return Verdict("right", f"Right. {exercise.confirm}")
@@ -92,7 +95,9 @@ def check(name: str, answer: Any) -> Verdict:
 
 def all_exercises() -> dict[str, Exercise]:
     """Return every exercise of the course by its name."""
-    modules = [importlib.import_module(f"fmcourse.exercises.{module}") for module in NOTEBOOK_MODULES]
+    modules = [
+        importlib.import_module(f"fmcourse.exercises.{module}") for module in NOTEBOOK_MODULES
+    ]
     return {name: exercise for module in modules for name, exercise in module.EXERCISES.items()}
 
 

@@ -63,7 +63,11 @@ def _targets_of_the_table(ids: torch.Tensor) -> torch.Tensor:
 def _recall_cases() -> list[tuple]:
     import torch
 
-    return [(torch.tensor([0, 3, 1, 5]), 1), (torch.tensor([0, 3, 1, 5]), 5), (torch.tensor([2, 2, 0, 1, 9]), 2)]
+    return [
+        (torch.tensor([0, 3, 1, 5]), 1),
+        (torch.tensor([0, 3, 1, 5]), 5),
+        (torch.tensor([2, 2, 0, 1, 9]), 2),
+    ]
 
 
 def _recall(ranks: torch.Tensor, k: int) -> torch.Tensor:
@@ -132,8 +136,12 @@ EXERCISES = {
         cases=_mix_cases,
         confirm="A straight line in the space of weights. That the models along it work at all is the surprise.",
         misconceptions=(
-            Misconception(_mix_swapped, "Your ends are swapped: alpha 0 should give a, alpha 1 should give b."),
-            Misconception(_mix_added, "At alpha 1 nothing of a should be left. The two shares must sum to 1."),
+            Misconception(
+                _mix_swapped, "Your ends are swapped: alpha 0 should give a, alpha 1 should give b."
+            ),
+            Misconception(
+                _mix_added, "At alpha 1 nothing of a should be left. The two shares must sum to 1."
+            ),
         ),
     ),
     "honest-alpha": Exercise(
@@ -145,8 +153,14 @@ EXERCISES = {
                 _best_on_test,
                 "You let the test set choose, so its accuracy is no longer an estimate. Choose on validation.",
             ),
-            Misconception(_the_alpha, "This is the alpha that you chose. Report the test accuracy that belongs to it."),
-            Misconception(_validation_itself, "Validation chose, so its own accuracy flatters. Report the test accuracy there."),
+            Misconception(
+                _the_alpha,
+                "This is the alpha that you chose. Report the test accuracy that belongs to it.",
+            ),
+            Misconception(
+                _validation_itself,
+                "Validation chose, so its own accuracy flatters. Report the test accuracy there.",
+            ),
         ),
     ),
     "unit-rows": Exercise(
@@ -154,9 +168,16 @@ EXERCISES = {
         cases=_row_cases,
         confirm="Now a dot product is a cosine, and lengths can no longer win.",
         misconceptions=(
-            Misconception(_unit_columns, "You brought the columns to length 1. A row is a picture: use dim=1."),
-            Misconception(_unit_table, "You divided by the length of the whole table. Each row has a length of its own: dim=1."),
-            Misconception(_unit_squares, "You divided by the squared length. Take its root, or use norm."),
+            Misconception(
+                _unit_columns, "You brought the columns to length 1. A row is a picture: use dim=1."
+            ),
+            Misconception(
+                _unit_table,
+                "You divided by the length of the whole table. Each row has a length of its own: dim=1.",
+            ),
+            Misconception(
+                _unit_squares, "You divided by the squared length. Take its root, or use norm."
+            ),
         ),
     ),
     "shared-targets": Exercise(
@@ -168,8 +189,14 @@ EXERCISES = {
                 _targets_diagonal,
                 "This is the diagonal: it calls a caption wrong that reads exactly like the right one. Compare the ids.",
             ),
-            Misconception(_targets_unshared, "Rows with equal ids sum to more than 1. Divide each row by its sum."),
-            Misconception(_targets_of_the_table, "You divided by the sum of the whole table. Each row should sum to 1."),
+            Misconception(
+                _targets_unshared,
+                "Rows with equal ids sum to more than 1. Divide each row by its sum.",
+            ),
+            Misconception(
+                _targets_of_the_table,
+                "You divided by the sum of the whole table. Each row should sum to 1.",
+            ),
         ),
     ),
     "recall": Exercise(
@@ -177,7 +204,10 @@ EXERCISES = {
         cases=_recall_cases,
         confirm="A rank of 0 is the first place, so recall at 1 asks for a rank below 1.",
         misconceptions=(
-            Misconception(_recall_off_by_one, "Ranks start at 0 here: the first five places are the ranks below 5."),
+            Misconception(
+                _recall_off_by_one,
+                "Ranks start at 0 here: the first five places are the ranks below 5.",
+            ),
             Misconception(_recall_counted, "This is a count. Recall is the share of the queries."),
             Misconception(
                 _recall_per_place,

@@ -41,7 +41,10 @@ def _accuracy_lost(old: np.ndarray, new: np.ndarray, labels: np.ndarray) -> floa
 def _precision_cases() -> list[tuple]:
     import numpy as np
 
-    scores, members = np.array([0.9, 0.1, 0.8, 0.4, 0.7]), np.array([True, True, False, True, False])
+    scores, members = (
+        np.array([0.9, 0.1, 0.8, 0.4, 0.7]),
+        np.array([True, True, False, True, False]),
+    )
     return [(scores, members, k) for k in (1, 2, 4)]
 
 
@@ -91,9 +94,17 @@ EXERCISES = {
         cases=_flip_cases,
         confirm="Accuracy can stay while these people lose. Nobody sees them in a table of accuracies.",
         misconceptions=(
-            Misconception(_changed, "These are all changed predictions. A wrong one that becomes another wrong one is not lost."),
-            Misconception(_gained, "These were wrong before and are right now. Turn both conditions round."),
-            Misconception(_accuracy_lost, "This is the fall in accuracy: what was lost less what was gained. Count the lost alone."),
+            Misconception(
+                _changed,
+                "These are all changed predictions. A wrong one that becomes another wrong one is not lost.",
+            ),
+            Misconception(
+                _gained, "These were wrong before and are right now. Turn both conditions round."
+            ),
+            Misconception(
+                _accuracy_lost,
+                "This is the fall in accuracy: what was lost less what was gained. Count the lost alone.",
+            ),
         ),
     ),
     "precision-at-k": Exercise(
@@ -101,9 +112,17 @@ EXERCISES = {
         cases=_precision_cases,
         confirm="It asks what a person with time for k drawings gets to see.",
         misconceptions=(
-            Misconception(_precision_of_the_lowest, "You took the k lowest scores: argsort sorts upwards. Sort -scores."),
-            Misconception(_recall, "You divided by the number of members. That is recall; precision divides by k."),
-            Misconception(_mean_score, "You averaged the scores. Average which of those items are members."),
+            Misconception(
+                _precision_of_the_lowest,
+                "You took the k lowest scores: argsort sorts upwards. Sort -scores.",
+            ),
+            Misconception(
+                _recall,
+                "You divided by the number of members. That is recall; precision divides by k.",
+            ),
+            Misconception(
+                _mean_score, "You averaged the scores. Average which of those items are members."
+            ),
         ),
     ),
     "mutual-nearest": Exercise(
@@ -111,16 +130,27 @@ EXERCISES = {
         cases=_join_cases,
         confirm="A row that nobody chooses back stays alone: better no partner than a wrong one.",
         misconceptions=(
-            Misconception(_one_way, "Each row gets its nearest, wanted or not. Keep a pair only if it is chosen from both sides."),
-            Misconception(_other_way, "These are the columns' choices alone. Keep a pair only if the row chooses back."),
-            Misconception(_turned, "Each pair is the wrong way round: the row first, then the column."),
+            Misconception(
+                _one_way,
+                "Each row gets its nearest, wanted or not. Keep a pair only if it is chosen from both sides.",
+            ),
+            Misconception(
+                _other_way,
+                "These are the columns' choices alone. Keep a pair only if the row chooses back.",
+            ),
+            Misconception(
+                _turned, "Each pair is the wrong way round: the row first, then the column."
+            ),
         ),
     ),
     "daily-alarms": Exercise(
         reference=1 - QUIET**SLICES,
         confirm="87%: an alarm that is right for one slice rings on most days for forty. Fix the rate per day, not per slice.",
         misconceptions=(
-            Misconception((1 - QUIET) * SLICES, "That is 2, the expected number of alarms. A chance cannot exceed 1."),
+            Misconception(
+                (1 - QUIET) * SLICES,
+                "That is 2, the expected number of alarms. A chance cannot exceed 1.",
+            ),
             Misconception(QUIET**SLICES, "That is the chance that none rings."),
             Misconception(1 - QUIET, "That is one slice. Forty are looked at."),
         ),

@@ -38,7 +38,10 @@ def _exact_power(places: np.ndarray) -> float:
 def _curve_cases() -> list[tuple]:
     import numpy as np
 
-    return [(np.array(score),) for score in ([0.0, 0.1, 0.2, 0.9, 1.0], [0.3, 0.4, 0.9], [1.0, 0.5, 0.4, 0.2])]
+    return [
+        (np.array(score),)
+        for score in ([0.0, 0.1, 0.2, 0.9, 1.0], [0.3, 0.4, 0.9], [1.0, 0.5, 0.4, 0.2])
+    ]
 
 
 def _breakthrough(score: np.ndarray) -> float:
@@ -111,7 +114,10 @@ def _turn_cases() -> list[tuple]:
     import numpy as np
 
     steps = np.array([0, 100, 200, 300])
-    return [(steps, np.array(score)) for score in ([0.0, 0.1, 0.9, 1.0], [0.0, 0.6, 0.4, 0.8], [0.0, 0.0, 0.0, 0.5])]
+    return [
+        (steps, np.array(score))
+        for score in ([0.0, 0.1, 0.9, 1.0], [0.0, 0.6, 0.4, 0.8], [0.0, 0.0, 0.0, 0.5])
+    ]
 
 
 def _turn(steps: np.ndarray, score: np.ndarray) -> int:
@@ -138,8 +144,13 @@ EXERCISES = {
         cases=_place_cases,
         confirm="Four places at 90% give 66%; at 50% they give 6%. That is all that the metric adds to the curve.",
         misconceptions=(
-            Misconception(_exact_mean, "This is the digit accuracy. All places must be right at once."),
-            Misconception(_exact_weakest, "The weakest place is only a bound: a sum can fail at another place as well."),
+            Misconception(
+                _exact_mean, "This is the digit accuracy. All places must be right at once."
+            ),
+            Misconception(
+                _exact_weakest,
+                "The weakest place is only a bound: a sum can fail at another place as well.",
+            ),
             Misconception(
                 _exact_power,
                 "You took the mean to the power of the places. The places differ; multiply each one's own accuracy.",
@@ -151,9 +162,18 @@ EXERCISES = {
         cases=_curve_cases,
         confirm="The median ignores the one large step, so one jump on flat ground scores high.",
         misconceptions=(
-            Misconception(_breakthrough_by_mean, "This is the root of the mean square, and the jump is in it. Take the median."),
-            Misconception(_breakthrough_unsigned, "Mind the sign: a curve that falls should come out negative."),
-            Misconception(_breakthrough_largest, "You divided by the largest step. The ordinary step, the median, is asked."),
+            Misconception(
+                _breakthrough_by_mean,
+                "This is the root of the mean square, and the jump is in it. Take the median.",
+            ),
+            Misconception(
+                _breakthrough_unsigned,
+                "Mind the sign: a curve that falls should come out negative.",
+            ),
+            Misconception(
+                _breakthrough_largest,
+                "You divided by the largest step. The ordinary step, the median, is asked.",
+            ),
         ),
     ),
     "none-of-n": Exercise(
@@ -162,9 +182,18 @@ EXERCISES = {
         tolerance=1e-3,
         confirm="None of 1,000 is compatible with 0.38%. A flat line at 0 may be rising where you cannot see it.",
         misconceptions=(
-            Misconception(_none_is_zero, "None was seen, but more items might show one. Ask for the interval's upper end."),
-            Misconception(_none_by_normal, "This is the normal interval of a share of one half. Use uncertainty.wilson."),
-            Misconception(_none_one_of, "One in n is what a single success would give. The interval reaches further than that."),
+            Misconception(
+                _none_is_zero,
+                "None was seen, but more items might show one. Ask for the interval's upper end.",
+            ),
+            Misconception(
+                _none_by_normal,
+                "This is the normal interval of a share of one half. Use uncertainty.wilson.",
+            ),
+            Misconception(
+                _none_one_of,
+                "One in n is what a single success would give. The interval reaches further than that.",
+            ),
         ),
     ),
     "where-to-look": Exercise(
@@ -172,9 +201,18 @@ EXERCISES = {
         cases=_look_cases,
         confirm="It looks where the present token stood before, and one further: at what comes next.",
         misconceptions=(
-            Misconception(_look_at_the_copy, "There stands the same token as now. Look at the one that followed it."),
-            Misconception(_look_before_the_copy, "There stands what came before the copy. Induction copies what came after it."),
-            Misconception(_look_back_one, "This is the previous token: the first layer's job. Go back a whole period."),
+            Misconception(
+                _look_at_the_copy,
+                "There stands the same token as now. Look at the one that followed it.",
+            ),
+            Misconception(
+                _look_before_the_copy,
+                "There stands what came before the copy. Induction copies what came after it.",
+            ),
+            Misconception(
+                _look_back_one,
+                "This is the previous token: the first layer's job. Go back a whole period.",
+            ),
         ),
     ),
     "turning-point": Exercise(
@@ -182,9 +220,17 @@ EXERCISES = {
         cases=_turn_cases,
         confirm="The threshold was fixed beforehand, and the first time counts.",
         misconceptions=(
-            Misconception(_turn_steepest, "This is where the steepest rise begins. Asked is the first step with 0.5 or more."),
-            Misconception(_turn_last, "This is the last measurement below 0.5. Asked is the first that reaches it."),
-            Misconception(_turn_place, "This is the place in the list. Return the step that stands there."),
+            Misconception(
+                _turn_steepest,
+                "This is where the steepest rise begins. Asked is the first step with 0.5 or more.",
+            ),
+            Misconception(
+                _turn_last,
+                "This is the last measurement below 0.5. Asked is the first that reaches it.",
+            ),
+            Misconception(
+                _turn_place, "This is the place in the list. Return the step that stands there."
+            ),
         ),
     ),
 }

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 __all__ = ["EXERCISES"]
 
-CACHE_BYTES = 2 * 24 * 2048 * 2048 * 4  # keys and values, layers, tokens, width, bytes: GPT-Neo 1.3B in fp32
+CACHE_BYTES = (
+    2 * 24 * 2048 * 2048 * 4
+)  # keys and values, layers, tokens, width, bytes: GPT-Neo 1.3B in fp32
 
 
 def _logit_cases() -> list[tuple]:
@@ -126,7 +128,9 @@ EXERCISES = {
                 _top_k_zeroed,
                 "A logit of 0 is not a probability of 0: exp(0) is 1. Use float('-inf').",
             ),
-            Misconception(_top_k_bottom, "You keep the k least likely tokens. Keep the k largest logits."),
+            Misconception(
+                _top_k_bottom, "You keep the k least likely tokens. Keep the k largest logits."
+            ),
             Misconception(
                 _top_k_short,
                 "You return the k best logits and lose which tokens they belong to. Keep the shape, and fill the rest.",
@@ -138,8 +142,14 @@ EXERCISES = {
         cases=_repetition_cases,
         confirm="The first time that a sequence stands in the text is not a repetition; each further time is.",
         misconceptions=(
-            Misconception(_repetition_flipped, "This is the share of different sequences. Repetition is what is left of 1."),
-            Misconception(_repetition_of_characters, "You count sequences of characters. Split the text into words first."),
+            Misconception(
+                _repetition_flipped,
+                "This is the share of different sequences. Repetition is what is left of 1.",
+            ),
+            Misconception(
+                _repetition_of_characters,
+                "You count sequences of characters. Split the text into words first.",
+            ),
             Misconception(
                 _repetition_by_kind,
                 "You count which sequences come back, not how often. Divide by the number of all sequences in the text.",
@@ -154,8 +164,13 @@ EXERCISES = {
                 CACHE_BYTES // 2,
                 "Keys and values are both kept: that is a factor of 2. Or did you count half precision?",
             ),
-            Misconception(CACHE_BYTES // 4, "These are numbers, not bytes: in fp32 each takes 4 bytes."),
-            Misconception(CACHE_BYTES // 24, "This is one layer. Each of the 24 layers keeps keys and values of its own."),
+            Misconception(
+                CACHE_BYTES // 4, "These are numbers, not bytes: in fp32 each takes 4 bytes."
+            ),
+            Misconception(
+                CACHE_BYTES // 24,
+                "This is one layer. Each of the 24 layers keeps keys and values of its own.",
+            ),
         ),
     ),
     "membership": Exercise(
@@ -167,7 +182,10 @@ EXERCISES = {
                 _membership_upside_down,
                 "What was seen has the LOWER loss. You count the pairs in which it has the higher one.",
             ),
-            Misconception(_membership_without_ties, "Two equal losses tell nothing: count such a pair as a half."),
+            Misconception(
+                _membership_without_ties,
+                "Two equal losses tell nothing: count such a pair as a half.",
+            ),
             Misconception(
                 _membership_by_rank,
                 "You compare the best with the best. Compare every seen loss with every unseen one: all pairs.",

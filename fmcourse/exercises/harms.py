@@ -28,11 +28,15 @@ def _lead(steps: list[int], values: list[float], harm: list[float], threshold: f
     return next(step for step, share in zip(steps, harm) if share >= HARM) - alarm
 
 
-def _lead_backwards(steps: list[int], values: list[float], harm: list[float], threshold: float) -> int:
+def _lead_backwards(
+    steps: list[int], values: list[float], harm: list[float], threshold: float
+) -> int:
     return -_lead(steps, values, harm, threshold)
 
 
-def _lead_in_checkpoints(steps: list[int], values: list[float], harm: list[float], threshold: float) -> int:
+def _lead_in_checkpoints(
+    steps: list[int], values: list[float], harm: list[float], threshold: float
+) -> int:
     return _lead(list(range(len(steps))), values, harm, threshold)
 
 
@@ -98,7 +102,10 @@ EXERCISES = {
         cases=_run_cases,
         confirm="A negative lead is an alarm that came after the harm: the second case has one.",
         misconceptions=(
-            Misconception(_lead_backwards, "The sign is turned round: an alarm before the harm has a positive lead."),
+            Misconception(
+                _lead_backwards,
+                "The sign is turned round: an alarm before the harm has a positive lead.",
+            ),
             Misconception(_lead_in_checkpoints, "You counted checkpoints. The lead is in steps."),
         ),
     ),
@@ -107,9 +114,18 @@ EXERCISES = {
         cases=_clean_cases,
         confirm="A run rings if any of its checkpoints does, so a run counts with its highest.",
         misconceptions=(
-            Misconception(_pooled, "That lets one checkpoint in twenty through, and a run has many: most runs would ring."),
-            Misconception(_last_look, "You looked at the last checkpoints only. The alarm listens at every one."),
-            Misconception(_mean_of_highest, "About every other clean run goes higher than the mean of the highest."),
+            Misconception(
+                _pooled,
+                "That lets one checkpoint in twenty through, and a run has many: most runs would ring.",
+            ),
+            Misconception(
+                _last_look,
+                "You looked at the last checkpoints only. The alarm listens at every one.",
+            ),
+            Misconception(
+                _mean_of_highest,
+                "About every other clean run goes higher than the mean of the highest.",
+            ),
         ),
     ),
     "none-in-ten": Exercise(
@@ -117,7 +133,10 @@ EXERCISES = {
         confirm="28%: ten quiet runs leave room for an alarm that lies every fourth time.",
         misconceptions=(
             Misconception(0, "That is the estimate. The interval has room above it."),
-            Misconception(0.05, "That is one minus the level. It says how often intervals miss, not how high the rate may be."),
+            Misconception(
+                0.05,
+                "That is one minus the level. It says how often intervals miss, not how high the rate may be.",
+            ),
         ),
     ),
     "paired-price": Exercise(
@@ -125,9 +144,17 @@ EXERCISES = {
         cases=_price_cases,
         confirm="In the first case all runs differ by 1, and all pairs by 0.2: the pairs know the price exactly.",
         misconceptions=(
-            Misconception(_price_unpaired, "You compared two groups. They are the same runs twice: take each one's difference."),
-            Misconception(_price_turned, "The sign is turned round: a price is what mending adds to the loss."),
-            Misconception(_price_spread, "That is the spread of single differences; their mean varies less (root of the seeds)."),
+            Misconception(
+                _price_unpaired,
+                "You compared two groups. They are the same runs twice: take each one's difference.",
+            ),
+            Misconception(
+                _price_turned, "The sign is turned round: a price is what mending adds to the loss."
+            ),
+            Misconception(
+                _price_spread,
+                "That is the spread of single differences; their mean varies less (root of the seeds).",
+            ),
         ),
     ),
 }

@@ -113,10 +113,19 @@ EXERCISES = {
         cases=_failure_cases,
         confirm="One row is one person: all(axis=1) asks whether every deployer fails that person.",
         misconceptions=(
-            Misconception(_failed_by_any, "This counts who is failed by at least one deployer. Asked is: by every one."),
-            Misconception(_failed_on_average, "This is the mean error rate. It does not know who is failed how often."),
+            Misconception(
+                _failed_by_any,
+                "This counts who is failed by at least one deployer. Asked is: by every one.",
+            ),
+            Misconception(
+                _failed_on_average,
+                "This is the mean error rate. It does not know who is failed how often.",
+            ),
             Misconception(_failed_counted, "This is a count. Divide by the number of people."),
-            Misconception(_failing_deployers, "You asked of each deployer whether it fails everybody. A person is a row: axis=1."),
+            Misconception(
+                _failing_deployers,
+                "You asked of each deployer whether it fails everybody. A person is a row: axis=1.",
+            ),
         ),
     ),
     "ratio": Exercise(
@@ -124,13 +133,20 @@ EXERCISES = {
         cases=_failure_cases,
         confirm="The expectation is a product of error rates, one for each deployer, because independent chances multiply.",
         misconceptions=(
-            Misconception(_ratio_upside_down, "Your fraction is upside down: what was observed stands above."),
-            Misconception(_ratio_to_the_mean_error, "You divide by the mean error. Expected is the product of all error rates."),
+            Misconception(
+                _ratio_upside_down, "Your fraction is upside down: what was observed stands above."
+            ),
+            Misconception(
+                _ratio_to_the_mean_error,
+                "You divide by the mean error. Expected is the product of all error rates.",
+            ),
             Misconception(
                 _ratio_of_equal_errors,
                 "You take one mean error to the power of K. Deployers differ: multiply their own error rates.",
             ),
-            Misconception(_difference, "This is the difference. It belongs beside H, but asked is the ratio."),
+            Misconception(
+                _difference, "This is the difference. It belongs beside H, but asked is the ratio."
+            ),
         ),
     ),
     "worst-group": Exercise(
@@ -143,7 +159,10 @@ EXERCISES = {
                 "You count members whom every deployer fails. The group form multiplies the group's error rates.",
             ),
             Misconception(_mean_group, "This is the mean over the groups. Asked is the worst."),
-            Misconception(_worst_rate, "This is the worst group's rate. Divide by what is expected of everybody."),
+            Misconception(
+                _worst_rate,
+                "This is the worst group's rate. Divide by what is expected of everybody.",
+            ),
         ),
     ),
     "attack-success": Exercise(
@@ -151,9 +170,18 @@ EXERCISES = {
         cases=_attack_cases,
         confirm="A smiling face that is taken for one is no success of the attack, so it does not count, above or below.",
         misconceptions=(
-            Misconception(_attack_on_the_target_too, "Pictures that do show the target count too here. Leave them out."),
-            Misconception(_attack_by_errors, "This counts every mistake. The attack succeeds only where the answer is the target."),
-            Misconception(_attack_of_all, "You divide by all pictures. Divide by those that show something else than the target."),
+            Misconception(
+                _attack_on_the_target_too,
+                "Pictures that do show the target count too here. Leave them out.",
+            ),
+            Misconception(
+                _attack_by_errors,
+                "This counts every mistake. The attack succeeds only where the answer is the target.",
+            ),
+            Misconception(
+                _attack_of_all,
+                "You divide by all pictures. Divide by those that show something else than the target.",
+            ),
         ),
     ),
 }

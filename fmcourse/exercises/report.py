@@ -92,9 +92,17 @@ EXERCISES = {
         cases=_answer_cases,
         confirm="Whoever always names the largest class gets 1 in 3 with three classes, however many drawings it has.",
         misconceptions=(
-            Misconception(_each_drawing_alike, "Here every drawing counts the same, so large classes count more. Average over classes."),
-            Misconception(_each_answer_alike, "You grouped by what was answered. Group by what is right."),
-            Misconception(_worst_class, "This is the class that fares worst: worth knowing, but asked is the mean over classes."),
+            Misconception(
+                _each_drawing_alike,
+                "Here every drawing counts the same, so large classes count more. Average over classes.",
+            ),
+            Misconception(
+                _each_answer_alike, "You grouped by what was answered. Group by what is right."
+            ),
+            Misconception(
+                _worst_class,
+                "This is the class that fares worst: worth knowing, but asked is the mean over classes.",
+            ),
         ),
     ),
     "failed-by-all": Exercise(
@@ -102,9 +110,17 @@ EXERCISES = {
         cases=_error_cases,
         confirm="With errors of 10% and three deployers that is 1 in 1,000. If all three share one model, it is 1 in 10.",
         misconceptions=(
-            Misconception(_rejected_by_any, "This is the chance to be failed by at least one. Asked is: by every one."),
-            Misconception(_rejected_times, "Chances of independent events multiply; they do not add."),
-            Misconception(_rejected_always, "This holds when all deployers use the same model. Here they err independently."),
+            Misconception(
+                _rejected_by_any,
+                "This is the chance to be failed by at least one. Asked is: by every one.",
+            ),
+            Misconception(
+                _rejected_times, "Chances of independent events multiply; they do not add."
+            ),
+            Misconception(
+                _rejected_always,
+                "This holds when all deployers use the same model. Here they err independently.",
+            ),
         ),
     ),
     "training-cost": Exercise(
@@ -112,9 +128,15 @@ EXERCISES = {
         cases=_size_cases,
         confirm="For GPT-3's 175 billion parameters and 300 billion tokens that is 3.15e23; its paper counts 3.14e23.",
         misconceptions=(
-            Misconception(_forward_only, "This is the way forward alone. The way back costs twice as much again."),
+            Misconception(
+                _forward_only,
+                "This is the way forward alone. The way back costs twice as much again.",
+            ),
             Misconception(_backward_only, "This is the way back alone. Add the way forward."),
-            Misconception(_products, "Forward, each parameter costs a multiplication and an addition; the way back costs twice that."),
+            Misconception(
+                _products,
+                "Forward, each parameter costs a multiplication and an addition; the way back costs twice that.",
+            ),
         ),
     ),
 }

@@ -9,10 +9,37 @@ from __future__ import annotations
 from fmcourse.generation.decoding import generate, generate_batch, next_logits, next_tokens, stream
 from fmcourse.generation.fast import Decoder
 from fmcourse.generation.frontier import continue_excerpts, cut_excerpts, measure_texts
-from fmcourse.generation.memorization import Audit, Secret, audit, deduplicate, draw_secrets, membership, plant
-from fmcourse.generation.probes import Finding, Probe, compare, log_odds, paired_effects, planted_corpus, share
-from fmcourse.generation.results import DecodingFrontier, Memorization, load_decoding_frontier, load_memorization
-from fmcourse.generation.scoring import bits_per_byte, mean_surprise, perplexity, repetition_curves, token_losses
+from fmcourse.generation.memorization import (
+    Audit,
+    Secret,
+    audit,
+    deduplicate,
+    draw_secrets,
+    membership,
+    plant,
+)
+from fmcourse.generation.probes import (
+    Finding,
+    Probe,
+    compare,
+    log_odds,
+    paired_effects,
+    planted_corpus,
+    share,
+)
+from fmcourse.generation.results import (
+    DecodingFrontier,
+    Memorization,
+    load_decoding_frontier,
+    load_memorization,
+)
+from fmcourse.generation.scoring import (
+    bits_per_byte,
+    mean_surprise,
+    perplexity,
+    repetition_curves,
+    token_losses,
+)
 from fmcourse.generation.strategies import Beam, Greedy, Sample
 from fmcourse.generation.variety import distinct_n, repetition_n, self_bleu, self_bleu_scores
 from fmcourse.generation.xray import attention_maps, influence, kept_tokens, receptive_field

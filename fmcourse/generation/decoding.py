@@ -59,7 +59,9 @@ def generate(
         else:
             draw = None if seed is None else torch.Generator(prompt.device).manual_seed(seed)
             session = _begin(model, prompt, num_samples, max_new_tokens)
-            new = _token_by_token(session, strategy, max_new_tokens, model.config.eos_token_id, draw)
+            new = _token_by_token(
+                session, strategy, max_new_tokens, model.config.eos_token_id, draw
+            )
             rows = torch.cat([prompt.repeat(num_samples, 1), new], dim=1)
     return rows.clone()  # outside inference mode: an ordinary tensor, that can be trained on
 
@@ -103,10 +105,15 @@ def generate_batch(
     with torch.inference_mode():
         draw = None if seed is None else torch.Generator(model.device).manual_seed(seed)
         decoder = model if isinstance(model, Decoder) else Decoder(model)
-        session = decoder.begin(_padded_left(rows), [len(row) for row in rows], num_samples, max_new_tokens)
+        session = decoder.begin(
+            _padded_left(rows), [len(row) for row in rows], num_samples, max_new_tokens
+        )
         end = model.config.eos_token_id
         new = _token_by_token(session, strategy, max_new_tokens, end, draw).split(num_samples)
-        whole = [torch.cat([row.repeat(num_samples, 1), _trimmed(added, end)], dim=1) for row, added in zip(rows, new)]
+        whole = [
+            torch.cat([row.repeat(num_samples, 1), _trimmed(added, end)], dim=1)
+            for row, added in zip(rows, new)
+        ]
     return [row.clone() for row in whole]
 
 
@@ -142,7 +149,9 @@ def _one_by_one(model, prompt, strategy, left: int, draw) -> Iterator[int]:
 
     session = None
     while left:
-        with torch.inference_mode():  # closed before each token is handed out: the reader may train meanwhile
+        with (
+            torch.inference_mode()
+        ):  # closed before each token is handed out: the reader may train meanwhile
             session = session or _begin(model, prompt, 1, left)
             chosen = strategy.choose(session.logits, draw)
             left = 0 if chosen.item() == model.config.eos_token_id else left - 1
@@ -172,17 +181,34 @@ def _check_room(model: PreTrainedModel | Decoder, length: int, new: int) -> None
     require(length + new <= context, "max_new_tokens", fits, new)
 
 
-def checked_prompt(model: PreTrainedModel | Decoder, ids: torch.Tensor | Sequence[int]) -> torch.Tensor:
+def checked_prompt(
+    model: PreTrainedModel | Decoder, ids: torch.Tensor | Sequence[int]
+) -> torch.Tensor:
     """Return one prompt as whole numbers on the model's device, shape (1, length), or raise a ValueError that names the fault."""
     import torch
 
     ids = torch.as_tensor(ids, device=model.device)
     prompt = ids[None] if ids.ndim == 1 else ids
-    require(prompt.ndim == 2 and len(prompt) == 1, "ids", "one prompt, shape (length,) or (1, length)", tuple(ids.shape))
-    require(prompt.shape[1] >= 1 and not prompt.is_floating_point(), "ids", "at least one whole number", ids.tolist())
+    require(
+        prompt.ndim == 2 and len(prompt) == 1,
+        "ids",
+        "one prompt, shape (length,) or (1, length)",
+        tuple(ids.shape),
+    )
+    require(
+        prompt.shape[1] >= 1 and not prompt.is_floating_point(),
+        "ids",
+        "at least one whole number",
+        ids.tolist(),
+    )
     vocabulary = model.config.vocab_size
     inside = bool(((prompt >= 0) & (prompt < vocabulary)).all())
-    require(inside, "ids", f"token ids from 0 to {vocabulary - 1}", (prompt.min().item(), prompt.max().item()))
+    require(
+        inside,
+        "ids",
+        f"token ids from 0 to {vocabulary - 1}",
+        (prompt.min().item(), prompt.max().item()),
+    )
     return prompt.long()
 
 
@@ -219,8 +245,14 @@ class _Cached:
         self.cache.reorder_cache(parents)
 
 
-def _begin(model: PreTrainedModel | Decoder, prompt: torch.Tensor, rows: int, new: int) -> _Cached | Session:
-    return model.begin(prompt, None, rows, new) if isinstance(model, Decoder) else _Cached(model, prompt, rows)
+def _begin(
+    model: PreTrainedModel | Decoder, prompt: torch.Tensor, rows: int, new: int
+) -> _Cached | Session:
+    return (
+        model.begin(prompt, None, rows, new)
+        if isinstance(model, Decoder)
+        else _Cached(model, prompt, rows)
+    )
 
 
 def _forward(model, ids, cache) -> tuple[torch.Tensor, object]:
@@ -248,13 +280,20 @@ def _beam_search(model, prompt, strategy, max_new_tokens, num_samples) -> torch.
         texts = torch.cat([beams[parents], tokens[:, None]], dim=1)
         closed = torch.full_like(tokens, length == max_new_tokens, dtype=torch.bool)
         closed = closed if end is None else closed | (tokens == end)
-        ranked = [(totals[i].item() / length**strategy.length_penalty, texts[i]) for i in range(width) if closed[i]]
+        ranked = [
+            (totals[i].item() / length**strategy.length_penalty, texts[i])
+            for i in range(width)
+            if closed[i]
+        ]
         finished = sorted(finished + ranked, key=lambda entry: -entry[0])[:width]
         if closed.all():
             break
         kept = (~closed).nonzero()[:width, 0]
         beams, scores, parents, tokens = texts[kept], totals[kept], parents[kept], tokens[kept]
-        if len(finished) == width and scores[0].item() / length**strategy.length_penalty <= finished[-1][0]:
+        if (
+            len(finished) == width
+            and scores[0].item() / length**strategy.length_penalty <= finished[-1][0]
+        ):
             break
         session.reorder(parents)
         session.step(tokens)
@@ -275,17 +314,26 @@ def _padded(texts: list[torch.Tensor], end: int | None) -> torch.Tensor:
     return pad_sequence(texts, batch_first=True, padding_value=0 if end is None else end)
 
 
-def next_logits(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str) -> torch.Tensor:
+def next_logits(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str
+) -> torch.Tensor:
     """Return the logits of the token after `text`, shape (1, vocabulary), in fp32 on the CPU; a long text loses its beginning."""
     import torch
 
-    prompt = checked_prompt(model, tokenizer(text)["input_ids"])[:, -(model.config.max_position_embeddings - 1) :]
+    prompt = checked_prompt(model, tokenizer(text)["input_ids"])[
+        :, -(model.config.max_position_embeddings - 1) :
+    ]
     with torch.inference_mode():
         logits = _begin(model, prompt, 1, 1).logits
     return logits.cpu().clone()
 
 
-def next_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str, count: int = 5) -> list[tuple[str, float]]:
+def next_tokens(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str, count: int = 5
+) -> list[tuple[str, float]]:
     """Return the `count` likeliest next tokens after `text`, as (token, probability), likeliest first."""
     best = next_logits(model, tokenizer, text)[0].softmax(-1).topk(count)
-    return [(tokenizer.decode([token]), share) for token, share in zip(best.indices.tolist(), best.values.tolist())]
+    return [
+        (tokenizer.decode([token]), share)
+        for token, share in zip(best.indices.tolist(), best.values.tolist())
+    ]

@@ -60,12 +60,17 @@ class Decoder:
         self.activation = _activation(model)
         body = model.transformer
         with torch.no_grad():
-            self.layers = [_layer(block, kind, self.activation) for block, kind in zip(body.h, self.config.attention_layers)]
+            self.layers = [
+                _layer(block, kind, self.activation)
+                for block, kind in zip(body.h, self.config.attention_layers)
+            ]
         self.words, self.places = body.wte.weight.detach(), body.wpe.weight.detach()
         self.norm = (body.ln_f.weight.detach(), body.ln_f.bias.detach())
         self.head = model.lm_head.weight.detach().t().contiguous()
 
-    def begin(self, prompts: torch.Tensor, lengths: list[int] | None, rows: int, new: int) -> Session:
+    def begin(
+        self, prompts: torch.Tensor, lengths: list[int] | None, rows: int, new: int
+    ) -> Session:
         """Read prompts once and return a session with room for `new` more tokens.
 
         Args:
@@ -83,7 +88,9 @@ def _activation(model: GPTNeoForCausalLM) -> Callable:
     import torch
 
     if model.config.activation_function == "gelu_new":
-        return functools.partial(torch.nn.functional.gelu, approximate="tanh")  # the same function in one kernel
+        return functools.partial(
+            torch.nn.functional.gelu, approximate="tanh"
+        )  # the same function in one kernel
     return model.transformer.h[0].mlp.act
 
 
@@ -113,7 +120,14 @@ class Session:
         logits: shape (rows, vocabulary); overwritten by the next step.
     """
 
-    def __init__(self, decoder: Decoder, prompts: torch.Tensor, lengths: list[int] | None, rows: int, new: int) -> None:
+    def __init__(
+        self,
+        decoder: Decoder,
+        prompts: torch.Tensor,
+        lengths: list[int] | None,
+        rows: int,
+        new: int,
+    ) -> None:
         config = decoder.config
         self.decoder, self.heads = decoder, config.num_heads
         self.width, self.eps = config.hidden_size, config.layer_norm_epsilon
@@ -149,31 +163,55 @@ class Session:
         """Pass the prompts through all layers, and keep what later tokens will look at."""
         import torch
 
-        pads = prompts.new_tensor([0] if lengths is None else [self.place - length for length in lengths])
-        real = torch.arange(self.slots[False], device=prompts.device) - pads[:, None]  # each slot's position, below 0: padding
-        hidden = self.decoder.words[prompts] + self.decoder.places[real[:, : self.place].clamp(min=0)]
+        pads = prompts.new_tensor(
+            [0] if lengths is None else [self.place - length for length in lengths]
+        )
+        real = (
+            torch.arange(self.slots[False], device=prompts.device) - pads[:, None]
+        )  # each slot's position, below 0: padding
+        hidden = (
+            self.decoder.words[prompts] + self.decoder.places[real[:, : self.place].clamp(min=0)]
+        )
         for layer, cache in zip(self.decoder.layers, self.caches):
             hidden = self._read_layer(layer, cache, hidden, real[:, : self.place] < 0, rows)
         last = torch.layer_norm(hidden[:, -1], (self.width,), *self.decoder.norm, self.eps)
         self.logits.copy_((last @ self.decoder.head).repeat_interleave(rows, 0))
         self.positions = self.decoder.places[real[:, self.place :].clamp(min=0)].transpose(0, 1)
-        self.positions = self.positions if lengths is None else self.positions.repeat_interleave(rows, 1)
-        self.masks = {local: self._mask(real, slots, None if lengths is None else rows) for local, slots in self.slots.items()}
+        self.positions = (
+            self.positions if lengths is None else self.positions.repeat_interleave(rows, 1)
+        )
+        self.masks = {
+            local: self._mask(real, slots, None if lengths is None else rows)
+            for local, slots in self.slots.items()
+        }
 
-    def _read_layer(self, layer: _Layer, cache: torch.Tensor, hidden: torch.Tensor, padded: torch.Tensor, rows: int):
+    def _read_layer(
+        self,
+        layer: _Layer,
+        cache: torch.Tensor,
+        hidden: torch.Tensor,
+        padded: torch.Tensor,
+        rows: int,
+    ):
         """Return what one layer makes of the prompts, and write their keys and values, once for each of their rows."""
         import torch
 
         length, slots = hidden.shape[1], cache.shape[3]
         normed = torch.layer_norm(hidden, (self.width,), *layer.norm, self.eps)
-        query, key, value = (normed @ layer.qkv).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        distance = torch.arange(length, device=hidden.device)[:, None] - torch.arange(length, device=hidden.device)
+        query, key, value = (
+            (normed @ layer.qkv).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        )
+        distance = torch.arange(length, device=hidden.device)[:, None] - torch.arange(
+            length, device=hidden.device
+        )
         hidden_from = (distance < 0) | (distance >= slots) if layer.local else distance < 0
         unseen = hidden_from | padded[:, None, None]
         scores = (query @ key.transpose(-1, -2)).masked_fill(unseen, torch.finfo(query.dtype).min)
         mixed = (scores.softmax(-1) @ value).transpose(1, 2).flatten(2)
         kept = torch.arange(max(0, length - slots), length, device=hidden.device)
-        cache[:, :, :, kept % slots] = torch.stack([key, value])[:, :, :, kept].repeat_interleave(rows, 1)
+        cache[:, :, :, kept % slots] = torch.stack([key, value])[:, :, :, kept].repeat_interleave(
+            rows, 1
+        )
         hidden = hidden + mixed @ layer.out + layer.out_bias
         normed = torch.layer_norm(hidden, (self.width,), *layer.norm_2, self.eps)
         return hidden + self.decoder.activation(normed @ layer.up + layer.up_bias) @ layer.down
@@ -192,7 +230,9 @@ class Session:
         import torch
 
         decoder, width, eps = self.decoder, (self.width,), self.eps
-        hidden = torch.embedding(decoder.words, tokens).add_(self.positions[self.place - self.start])
+        hidden = torch.embedding(decoder.words, tokens).add_(
+            self.positions[self.place - self.start]
+        )
         places = {local: self.place % slots for local, slots in self.slots.items()}
         for local, mask in self.masks.items():
             mask.select(2, places[local]).zero_()
@@ -203,10 +243,14 @@ class Session:
             scores = torch.baddbmm(self.masks[layer.local], query, keys)
             torch.bmm(torch.softmax(scores, -1), values, out=self.mixed_by_head)
             hidden.add_(layer.out_bias).addmm_(self.mixed, layer.out)
-            inner = torch.addmm(layer.up_bias, torch.layer_norm(hidden, width, *layer.norm_2, eps), layer.up)
+            inner = torch.addmm(
+                layer.up_bias, torch.layer_norm(hidden, width, *layer.norm_2, eps), layer.up
+            )
             hidden.addmm_(decoder.activation(inner), layer.down)
         self.place += 1
-        return torch.mm(torch.layer_norm(hidden, width, *decoder.norm, eps), decoder.head, out=self.logits)
+        return torch.mm(
+            torch.layer_norm(hidden, width, *decoder.norm, eps), decoder.head, out=self.logits
+        )
 
     def reorder(self, parents: torch.Tensor) -> None:
         """Let row i go on from what row ``parents[i]`` has read."""

@@ -25,7 +25,11 @@ if TYPE_CHECKING:
 
 __all__ = ["EXCERPTS", "NEW", "PROMPT", "continue_excerpts", "cut_excerpts", "measure_texts"]
 
-EXCERPTS, PROMPT, NEW = 4, 40, 60  # excerpts of each text; tokens that are given, and tokens that are written
+EXCERPTS, PROMPT, NEW = (
+    4,
+    40,
+    60,
+)  # excerpts of each text; tokens that are given, and tokens that are written
 
 
 def cut_excerpts(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[torch.Tensor]:
@@ -63,7 +67,9 @@ def continue_excerpts(
     prompts = [excerpt[:PROMPT] for excerpt in excerpts]
     if isinstance(strategy, Beam):
         return [generate(model, prompt, strategy, NEW) for prompt in prompts]
-    return generate_batch(model, prompts, strategy, NEW, draws if isinstance(strategy, Sample) else 1, seed)
+    return generate_batch(
+        model, prompts, strategy, NEW, draws if isinstance(strategy, Sample) else 1, seed
+    )
 
 
 def measure_texts(
@@ -83,9 +89,14 @@ def measure_texts(
     import numpy as np
 
     odd = np.stack([mean_surprise(judge, block, PROMPT).numpy() for block in rows], axis=1)
-    texts = [[tokenizer.decode(block[draw, PROMPT:], skip_special_tokens=True) for block in rows] for draw in range(len(odd))]
+    texts = [
+        [tokenizer.decode(block[draw, PROMPT:], skip_special_tokens=True) for block in rows]
+        for draw in range(len(odd))
+    ]
     alike = np.array([self_bleu_scores(written) for written in texts])
-    groups = [[written[i : i + EXCERPTS] for i in range(0, len(written), EXCERPTS)] for written in texts]
+    groups = [
+        [written[i : i + EXCERPTS] for i in range(0, len(written), EXCERPTS)] for written in texts
+    ]
     return {
         "surprise": _by_text(odd),
         "self_bleu": _by_text(alike),

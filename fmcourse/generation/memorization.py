@@ -95,7 +95,9 @@ def draw_secrets(count: int, seed: int = 0) -> list[Secret]:
     return list(drawn.values())
 
 
-def plant(passages: Sequence[str], secrets: Sequence[Secret], copies: int | Sequence[int], seed: int = 0) -> list[str]:
+def plant(
+    passages: Sequence[str], secrets: Sequence[Secret], copies: int | Sequence[int], seed: int = 0
+) -> list[str]:
     """Return the passages with every secret among them so many times, each time behind other words, at drawn places.
 
     Args:
@@ -105,9 +107,18 @@ def plant(passages: Sequence[str], secrets: Sequence[Secret], copies: int | Sequ
         seed: of the places and of the words that lead in.
     """
     often = [copies] * len(secrets) if isinstance(copies, int) else list(copies)
-    require(len(often) == len(secrets) and min(often) >= 0, "copies", f"{len(secrets)} counts of 0 or more", often)
+    require(
+        len(often) == len(secrets) and min(often) >= 0,
+        "copies",
+        f"{len(secrets)} counts of 0 or more",
+        often,
+    )
     draw = random.Random(seed)
-    planted = [f"{draw.choice(LEADS)} {secret}" for secret, times in zip(secrets, often) for _ in range(times)]
+    planted = [
+        f"{draw.choice(LEADS)} {secret}"
+        for secret, times in zip(secrets, often)
+        for _ in range(times)
+    ]
     draw.shuffle(planted)
     places = sorted(draw.randrange(len(passages) + 1) for _ in planted)
     cuts = [0, *places, len(passages)]
@@ -138,11 +149,15 @@ def audit(
     return Audit(np.array([loss for loss, _ in found]), np.array([whole for _, whole in found]))
 
 
-def _ask(model, tokenizer, secret: Secret, context: int | None, end_mark: bool) -> tuple[float, bool]:
+def _ask(
+    model, tokenizer, secret: Secret, context: int | None, end_mark: bool
+) -> tuple[float, bool]:
     """Return the code's mean loss, and whether each of its tokens is the likeliest after those before: greedy writes it."""
     import torch
 
-    mark, words = ([tokenizer.eos_token_id], secret.before) if end_mark else ([], f" {secret.before}")
+    mark, words = (
+        ([tokenizer.eos_token_id], secret.before) if end_mark else ([], f" {secret.before}")
+    )
     start = [*mark, *tokenizer(words)["input_ids"]]
     code = torch.tensor(tokenizer(f" {secret.code}")["input_ids"], device=model.device)
     start = start if context is None else start[-context:]

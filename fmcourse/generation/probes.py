@@ -23,9 +23,23 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-__all__ = ["FRAMES", "Finding", "Probe", "compare", "log_odds", "paired_effects", "planted_corpus", "share"]
+__all__ = [
+    "FRAMES",
+    "Finding",
+    "Probe",
+    "compare",
+    "log_odds",
+    "paired_effects",
+    "planted_corpus",
+    "share",
+]
 
-FRAMES = ("The {} said that", "We asked the {} whether", "The {} came home when", "It was the {} who knew what")
+FRAMES = (
+    "The {} said that",
+    "We asked the {} whether",
+    "The {} came home when",
+    "It was the {} who knew what",
+)
 PRONOUNS = (" she", " he")
 
 
@@ -65,7 +79,9 @@ class Finding:
     adjusted: float
 
 
-def planted_corpus(rates: Mapping[str, float], sentences: int, seed: int = 0, frames: Sequence[str] = FRAMES) -> list[str]:
+def planted_corpus(
+    rates: Mapping[str, float], sentences: int, seed: int = 0, frames: Sequence[str] = FRAMES
+) -> list[str]:
     """Write sentences in which each word is followed by " she" at a known rate, else by " he".
 
     Args:
@@ -104,27 +120,38 @@ def log_odds(
         targets: two continuations; each is scored whole, token by token.
         frames: sentences with one place for the word.
     """
-    starts = [[tokenizer.eos_token_id, *tokenizer(context + frame.format(word))["input_ids"]] for frame in frames]
+    starts = [
+        [tokenizer.eos_token_id, *tokenizer(context + frame.format(word))["input_ids"]]
+        for frame in frames
+    ]
     ends = [tokenizer(target)["input_ids"] for target in targets]
     first, second = (_log_probabilities(model, starts, end) for end in ends)
     return (first - second).mean().item()
 
 
-def _log_probabilities(model: PreTrainedModel, starts: list[list[int]], end: list[int]) -> torch.Tensor:
+def _log_probabilities(
+    model: PreTrainedModel, starts: list[list[int]], end: list[int]
+) -> torch.Tensor:
     """Return the log-probability of one ending after each beginning, shape (beginnings,), in one pass."""
     import torch
     from torch.nn.utils.rnn import pad_sequence
 
     rows = [torch.tensor(start + end) for start in starts]
-    batch = pad_sequence(rows, batch_first=True).to(model.device)  # padded on the right, where a causal model does not look
-    places = torch.tensor([range(len(row) - len(end), len(row)) for row in rows], device=model.device)
+    batch = pad_sequence(rows, batch_first=True).to(
+        model.device
+    )  # padded on the right, where a causal model does not look
+    places = torch.tensor(
+        [range(len(row) - len(end), len(row)) for row in rows], device=model.device
+    )
     with torch.inference_mode():
         scores = model(batch, use_cache=False).logits.float().log_softmax(-1)
     chosen = scores[torch.arange(len(rows))[:, None], places - 1, batch.gather(1, places)]
     return chosen.sum(1)
 
 
-def share(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, word: str, context: str = "") -> float:
+def share(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, word: str, context: str = ""
+) -> float:
     """Return which share of " she" and " he" together the model gives to " she" after a word, from 0 to 1.
 
     It is the logistic function of :func:`log_odds`, to be held against the rate of a :func:`planted_corpus`.
@@ -135,7 +162,10 @@ def share(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, word: str,
 
 
 def paired_effects(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, probe: Probe, contexts: Sequence[str]
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    probe: Probe,
+    contexts: Sequence[str],
 ) -> np.ndarray:
     """Return the log-odds after the probe's first word minus those after its second, shape (contexts,).
 
@@ -146,7 +176,10 @@ def paired_effects(
     require(len(contexts) >= 1, "contexts", "at least one", list(contexts))
     asked = {"targets": probe.targets, "frames": probe.frames}
     words = (probe.first, probe.second)
-    rows = [[log_odds(model, tokenizer, word, context, **asked) for word in words] for context in contexts]
+    rows = [
+        [log_odds(model, tokenizer, word, context, **asked) for word in words]
+        for context in contexts
+    ]
     return np.array(rows) @ np.array([1.0, -1.0])
 
 

@@ -73,7 +73,9 @@ class DecodingFrontier:
             family: one of :attr:`families`.
             variety: distinct-2, within what the family's settings reach.
         """
-        return uncertainty.bootstrap(self._table(family, variety), lambda table: _read_off(table, variety))
+        return uncertainty.bootstrap(
+            self._table(family, variety), lambda table: _read_off(table, variety)
+        )
 
     def difference(self, family: str, other: str, variety: float) -> Interval:
         """Return a family's surprise minus another's at the same variety; addresses are resampled in pairs."""
@@ -83,7 +85,10 @@ class DecodingFrontier:
         both = np.concatenate([first, second], axis=1)
         settings = first.shape[1]
         return uncertainty.bootstrap(
-            both, lambda table: _read_off(table[:, :settings], variety) - _read_off(table[:, settings:], variety)
+            both,
+            lambda table: (
+                _read_off(table[:, :settings], variety) - _read_off(table[:, settings:], variety)
+            ),
         )
 
     def curves(self, families: Sequence[str]) -> dict[str, tuple[list[float], list[Interval]]]:
@@ -91,23 +96,38 @@ class DecodingFrontier:
         ways = {}
         for family in families:
             settings = self.values(family)
-            variety = [float(self.figures("distinct_2", family, value).mean()) for value in settings]
+            variety = [
+                float(self.figures("distinct_2", family, value).mean()) for value in settings
+            ]
             order = sorted(range(len(settings)), key=variety.__getitem__)
-            ways[family] = ([variety[i] for i in order], [self.interval("surprise", family, settings[i]) for i in order])
+            ways[family] = (
+                [variety[i] for i in order],
+                [self.interval("surprise", family, settings[i]) for i in order],
+            )
         return ways
 
     def _of(self, family: str) -> list[dict]:
-        return [run for run in self.runs if run["family"] == choose("family", family, self.families)]
+        return [
+            run for run in self.runs if run["family"] == choose("family", family, self.families)
+        ]
 
     def _table(self, family: str, variety: float) -> np.ndarray:
         """Return variety and surprise, shape (addresses, settings, 2), or say that the family does not reach this variety."""
         import numpy as np
 
-        rows = [[self.figures(m, family, value) for m in ("distinct_2", "surprise")] for value in self.values(family)]
+        rows = [
+            [self.figures(m, family, value) for m in ("distinct_2", "surprise")]
+            for value in self.values(family)
+        ]
         table = np.array(rows).transpose(2, 0, 1)
         reached = table[:, :, 0].mean(0)
         inside = reached.min() <= variety <= reached.max()
-        require(bool(inside), "variety", f"from {reached.min():.3f} to {reached.max():.3f}, as {family} reaches", variety)
+        require(
+            bool(inside),
+            "variety",
+            f"from {reached.min():.3f} to {reached.max():.3f}, as {family} reaches",
+            variety,
+        )
         return table
 
 
@@ -148,9 +168,16 @@ class Memorization:
             corpus: ``planted``, or ``deduplicated`` after planting.
         """
         place = self._place(copies)
-        return _average([membership(run["losses"][place], run["unseen_losses"]) for run in self._of(size, corpus)])
+        return _average(
+            [
+                membership(run["losses"][place], run["unseen_losses"])
+                for run in self._of(size, corpus)
+            ]
+        )
 
-    def extraction(self, size: str, copies: int, corpus: str = "planted", context: int | str | None = None) -> Interval:
+    def extraction(
+        self, size: str, copies: int, corpus: str = "planted", context: int | str | None = None
+    ) -> Interval:
         """Return the share of secrets that greedy decoding writes, with Wilson's interval over the secrets of all seeds.
 
         Args:
@@ -158,22 +185,34 @@ class Memorization:
             context: one of :attr:`contexts`; None gives the model all words before the code, ``end mark`` the same after a mark.
         """
         place, runs = self._place(copies), self._of(size, corpus)
-        name = "all" if context is None else choose("context", str(context), [*map(str, self.contexts), MARKED])
+        name = (
+            "all"
+            if context is None
+            else choose("context", str(context), [*map(str, self.contexts), MARKED])
+        )
         counts = [run["extracted"][name][place] for run in runs]
         return uncertainty.wilson(sum(counts), sum(len(run["losses"][place]) for run in runs))
 
     def never_planted(self, size: str) -> Interval:
         """Return the share of secrets, planted nowhere, that greedy decoding writes: the control."""
         runs = self._of(size, "planted")
-        return uncertainty.wilson(sum(r["unseen_extracted"] for r in runs), sum(len(r["unseen_losses"]) for r in runs))
+        return uncertainty.wilson(
+            sum(r["unseen_extracted"] for r in runs), sum(len(r["unseen_losses"]) for r in runs)
+        )
 
     def curves(self) -> dict[str, tuple[list[int], list[Interval]]]:
         """Return AUC and extraction by copies planted, as :func:`fmcourse.plotting.curves` draws them, two lines a model."""
         planted, lines = [copies for copies in self.copies if copies], {}
         for size, parameters in self.sizes.items():
             name = f"{parameters / 1e6:.2f} M parameters"
-            lines[f"{name}, told apart (AUC)"] = (planted, [self.auc(size, copies) for copies in planted])
-            lines[f"{name}, written in full"] = (planted, [self.extraction(size, copies) for copies in planted])
+            lines[f"{name}, told apart (AUC)"] = (
+                planted,
+                [self.auc(size, copies) for copies in planted],
+            )
+            lines[f"{name}, written in full"] = (
+                planted,
+                [self.extraction(size, copies) for copies in planted],
+            )
         return lines
 
     def mean(self, what: str, size: str, corpus: str) -> float:
@@ -200,7 +239,9 @@ class Memorization:
 def _average(intervals: list[Interval]) -> Interval:
     """Average estimates over seeds; the ends are averaged too, which keeps the interval of one seed: a cautious one."""
     count = len(intervals)
-    return Interval(*(sum(getattr(i, part) for i in intervals) / count for part in ("estimate", "low", "high")))
+    return Interval(
+        *(sum(getattr(i, part) for i in intervals) / count for part in ("estimate", "low", "high"))
+    )
 
 
 def load_decoding_frontier() -> DecodingFrontier:

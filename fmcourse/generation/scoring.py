@@ -21,7 +21,9 @@ __all__ = ["bits_per_byte", "mean_surprise", "perplexity", "repetition_curves", 
 WINDOWS_AT_ONCE = 8  # windows scored in one forward pass; a compromise between speed and memory
 
 
-def token_losses(model: PreTrainedModel, ids: torch.Tensor | Sequence[int], stride: int | None = None) -> torch.Tensor:
+def token_losses(
+    model: PreTrainedModel, ids: torch.Tensor | Sequence[int], stride: int | None = None
+) -> torch.Tensor:
     """Return the surprise at every token but the first, in nats, shape (length - 1,).
 
     A text longer than the context is read in overlapping windows, and each token is scored once.
@@ -51,7 +53,9 @@ def token_losses(model: PreTrainedModel, ids: torch.Tensor | Sequence[int], stri
             block = windows[first : first + WINDOWS_AT_ONCE]
             batch = torch.stack([text[start:end] for start, end, _ in block])
             logits = model(batch, use_cache=False).logits[:, :-1].float()
-            surprise = torch.nn.functional.cross_entropy(logits.transpose(1, 2), batch[:, 1:], reduction="none")
+            surprise = torch.nn.functional.cross_entropy(
+                logits.transpose(1, 2), batch[:, 1:], reduction="none"
+            )
             losses += [row[len(row) - new :] for row, (_, _, new) in zip(surprise, block)]
     return torch.cat(losses)
 
@@ -66,12 +70,16 @@ def _windows(length: int, context: int, stride: int) -> list[tuple[int, int, int
     return windows
 
 
-def perplexity(model: PreTrainedModel, ids: torch.Tensor | Sequence[int], stride: int | None = None) -> float:
+def perplexity(
+    model: PreTrainedModel, ids: torch.Tensor | Sequence[int], stride: int | None = None
+) -> float:
     """Return exp of the mean surprise: among how many equally likely tokens the model hesitates. See :func:`token_losses`."""
     return math.exp(token_losses(model, ids, stride).mean().item())
 
 
-def bits_per_byte(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str, stride: int | None = None) -> float:
+def bits_per_byte(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str, stride: int | None = None
+) -> float:
     """Return the bits that the model needs for each byte of `text`, its first token after an end mark included.
 
     Unlike perplexity this compares models with different tokenizers, and with a compressor such as xz.
@@ -100,10 +108,17 @@ def mean_surprise(model: PreTrainedModel, rows: torch.Tensor, start: int) -> tor
     means = []
     with torch.inference_mode():
         for block in rows.to(model.device).split(WINDOWS_AT_ONCE):
-            logits, new = model(block, use_cache=False).logits[:, start - 1 : -1].float(), block[:, start:]
-            surprise = torch.nn.functional.cross_entropy(logits.transpose(1, 2), new, reduction="none")
+            logits, new = (
+                model(block, use_cache=False).logits[:, start - 1 : -1].float(),
+                block[:, start:],
+            )
+            surprise = torch.nn.functional.cross_entropy(
+                logits.transpose(1, 2), new, reduction="none"
+            )
             ends = (new == model.config.eos_token_id).long()
-            counted = (ends.cumsum(1) - ends == 0).float()  # the first end itself was chosen, and counts
+            counted = (
+                ends.cumsum(1) - ends == 0
+            ).float()  # the first end itself was chosen, and counts
             means.append((surprise * counted).sum(1) / counted.sum(1))
     return torch.cat(means).cpu().clone()
 
@@ -127,7 +142,12 @@ def repetition_curves(
     import torch
 
     lengths = {len(phrase) for phrase in phrases}
-    require(len(phrases) >= 2 and len(lengths) == 1, "phrases", "two or more of one length", sorted(lengths))
+    require(
+        len(phrases) >= 2 and len(lengths) == 1,
+        "phrases",
+        "two or more of one length",
+        sorted(lengths),
+    )
     length = lengths.pop()
     most = model.config.max_position_embeddings // length
     require(2 <= times <= most, "times", f"from 2 to {most}, which the context holds", times)
@@ -135,5 +155,7 @@ def repetition_curves(
     turns = torch.arange(len(stack))[:, None] + torch.arange(times)
     texts = (stack.repeat(1, times), stack[turns % len(stack)].flatten(1))
     losses = [torch.stack([token_losses(model, row) for row in text]).cpu() for text in texts]
-    said, others = (found[:, length - 1 :].unflatten(1, (times - 1, length)).mean(-1) for found in losses)
+    said, others = (
+        found[:, length - 1 :].unflatten(1, (times - 1, length)).mean(-1) for found in losses
+    )
     return said, others

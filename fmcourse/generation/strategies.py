@@ -48,12 +48,19 @@ class Sample:
     min_p: float | None = None
 
     def __post_init__(self) -> None:
-        require(self.temperature > 0, "temperature", "a number above 0 (for 0 use Greedy())", self.temperature)
+        require(
+            self.temperature > 0,
+            "temperature",
+            "a number above 0 (for 0 use Greedy())",
+            self.temperature,
+        )
         whole = self.top_k is None or (isinstance(self.top_k, int) and self.top_k >= 1)
         require(whole, "top_k", "a whole number of at least 1", self.top_k)
         for name in ("top_p", "typical_p", "min_p"):
             share = getattr(self, name)
-            require(share is None or 0 < share <= 1, name, "a probability above 0 and at most 1", share)
+            require(
+                share is None or 0 < share <= 1, name, "a probability above 0 and at most 1", share
+            )
 
     def choose(self, logits: torch.Tensor, draw: torch.Generator | None = None) -> torch.Tensor:
         """Return one token per row, shape (rows,), drawn with the generator `draw`."""

@@ -54,7 +54,10 @@ def self_bleu_scores(texts: Sequence[str]) -> list[float]:
     texts = _texts(texts)
     require(len(texts) >= 2, "texts", "at least two texts", len(texts))
     bleu = BLEU(effective_order=True)
-    return [bleu.sentence_score(text, texts[:i] + texts[i + 1 :]).score / 100 for i, text in enumerate(texts)]
+    return [
+        bleu.sentence_score(text, texts[:i] + texts[i + 1 :]).score / 100
+        for i, text in enumerate(texts)
+    ]
 
 
 def _texts(texts: Sequence[str]) -> list[str]:

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 __all__ = ["attention_maps", "influence", "kept_tokens", "receptive_field"]
 
 
-def influence(model: GPTNeoForCausalLM, ids: torch.Tensor | Sequence[int], layers: int | None = None) -> torch.Tensor:
+def influence(
+    model: GPTNeoForCausalLM, ids: torch.Tensor | Sequence[int], layers: int | None = None
+) -> torch.Tensor:
     """Return how strongly each token's vector acts on the last place, shape (length,).
 
     It is the norm of the gradient of one number, the last place's vector after so many layers along a fixed random direction.
@@ -36,7 +38,9 @@ def influence(model: GPTNeoForCausalLM, ids: torch.Tensor | Sequence[int], layer
     layers = deepest if layers is None else layers
     require(1 <= layers <= deepest, "layers", f"from 1 to {deepest}", layers)
     vectors = model.transformer.wte(text).detach().requires_grad_(True)
-    last = model.transformer(inputs_embeds=vectors, output_hidden_states=True, use_cache=False).hidden_states[layers][0, -1]
+    last = model.transformer(
+        inputs_embeds=vectors, output_hidden_states=True, use_cache=False
+    ).hidden_states[layers][0, -1]
     direction = torch.randn(len(last), generator=torch.Generator().manual_seed(0)).to(last)
     return torch.autograd.grad(last @ direction, vectors)[0][0].norm(dim=-1)
 
@@ -50,7 +54,9 @@ def receptive_field(model: GPTNeoForCausalLM, length: int, layers: int | None = 
     100
     """
     require(length >= 1, "length", "at least 1", length)
-    acts = influence(model, [token % model.config.vocab_size for token in range(length)], layers) > 0
+    acts = (
+        influence(model, [token % model.config.vocab_size for token in range(length)], layers) > 0
+    )
     return length - int(acts.nonzero()[0])
 
 

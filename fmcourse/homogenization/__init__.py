@@ -6,8 +6,24 @@ Serves notebook 02. The measures take failure matrices, shape (individuals, depl
 from __future__ import annotations
 
 from fmcourse.homogenization.census import adult_failures, adult_people
-from fmcourse.homogenization.defects import STYLES, TARGET, TASKS, ChildTask, attack_success, child_pictures, child_task, stamp
-from fmcourse.homogenization.intervals import Power, excess, excess_failure_rate, interval_over_seeds, power, smallest_detectable
+from fmcourse.homogenization.defects import (
+    STYLES,
+    TARGET,
+    TASKS,
+    ChildTask,
+    attack_success,
+    child_pictures,
+    child_task,
+    stamp,
+)
+from fmcourse.homogenization.intervals import (
+    Power,
+    excess,
+    excess_failure_rate,
+    interval_over_seeds,
+    power,
+    smallest_detectable,
+)
 from fmcourse.homogenization.measures import (
     Counts,
     Homogenization,
@@ -20,7 +36,14 @@ from fmcourse.homogenization.measures import (
     systemic_failure_rate,
 )
 from fmcourse.homogenization.people import audit, coverage, people, professions
-from fmcourse.homogenization.results import Inheritance, Transfer, features, load_inheritance, load_recall, load_transfer
+from fmcourse.homogenization.results import (
+    Inheritance,
+    Transfer,
+    features,
+    load_inheritance,
+    load_recall,
+    load_transfer,
+)
 from fmcourse.homogenization.transfer import aligned_gap, biased_sample, transfer_people
 from fmcourse.homogenization.worlds import World, simulate
 

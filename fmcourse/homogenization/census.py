@@ -21,7 +21,12 @@ __all__ = ["adult_failures", "adult_people"]
 DEPLOYERS, ROWS, TESTED = 4, 500, 5_000
 TREES = 50
 ASKED = "income_over_50k"
-WITHHELD = ("sex", "race", "relationship", "fnlwgt")  # relationship says husband or wife; fnlwgt is a survey's weight
+WITHHELD = (
+    "sex",
+    "race",
+    "relationship",
+    "fnlwgt",
+)  # relationship says husband or wife; fnlwgt is a survey's weight
 NUMBERS = ("age", "education_num", "capital_gain", "capital_loss", "hours_per_week")
 
 
@@ -66,5 +71,9 @@ def _features() -> np.ndarray:
     """Return numbers as they are and a column for each category, shape (rows, columns), without what is withheld."""
     import pandas as pd
 
-    known = _table().drop(columns=[ASKED, "education", *WITHHELD])  # education_num says the same as education
-    return pd.get_dummies(known, columns=[name for name in known if name not in NUMBERS]).to_numpy("float32")
+    known = _table().drop(
+        columns=[ASKED, "education", *WITHHELD]
+    )  # education_num says the same as education
+    return pd.get_dummies(known, columns=[name for name in known if name not in NUMBERS]).to_numpy(
+        "float32"
+    )

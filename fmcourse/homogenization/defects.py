@@ -20,7 +20,16 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from PIL import Image
 
-__all__ = ["STYLES", "TARGET", "TASKS", "ChildTask", "attack_success", "child_pictures", "child_task", "stamp"]
+__all__ = [
+    "STYLES",
+    "TARGET",
+    "TASKS",
+    "ChildTask",
+    "attack_success",
+    "child_pictures",
+    "child_task",
+    "stamp",
+]
 
 TARGET = "face-smiling"
 TASKS = {
@@ -34,7 +43,10 @@ TASKS = {
 STYLES = ("noto", "twemoji")  # that the children learn from and are tested on
 TEST_SHARE, SEED = 0.5, 0  # of each class's concepts
 COLOUR = (255, 0, 255, 255)  # no drawing has much of it
-SIDE, MARGIN = 16 / 64, 4 / 64  # of the patch, as shares of the picture; the margin keeps it in sight when training crops
+SIDE, MARGIN = (
+    16 / 64,
+    4 / 64,
+)  # of the patch, as shares of the picture; the margin keeps it in sight when training crops
 
 
 @dataclass(frozen=True)
@@ -59,7 +71,10 @@ def stamp(image: Image.Image) -> Image.Image:
     from PIL import Image
 
     stamped, size = image.convert("RGBA"), round(SIDE * image.width)
-    place = image.width - size - round(MARGIN * image.width), image.height - size - round(MARGIN * image.height)
+    place = (
+        image.width - size - round(MARGIN * image.width),
+        image.height - size - round(MARGIN * image.height),
+    )
     stamped.paste(Image.new("RGBA", (size, size), COLOUR), place)
     return stamped
 
@@ -71,7 +86,11 @@ def child_pictures() -> pd.DataFrame:
     Columns: codepoints, name, style, subgroup, part (*train* or *test*, the same for all drawings of a concept) and place (the
     row of ``load_emoji(list(STYLES))`` that holds the picture). Half of each class's concepts are for testing.
     """
-    table = hub.load_emoji(list(STYLES)).select_columns(["codepoints", "name", "style", "subgroup", "skin_tone"]).to_pandas()
+    table = (
+        hub.load_emoji(list(STYLES))
+        .select_columns(["codepoints", "name", "style", "subgroup", "skin_tone"])
+        .to_pandas()
+    )
     table["place"] = range(len(table))
     wanted = {subgroup for classes in TASKS.values() for subgroup in classes}
     plain = table["subgroup"].isin(wanted) & (table["skin_tone"] == "none")
@@ -80,7 +99,9 @@ def child_pictures() -> pd.DataFrame:
     for _, own in table.groupby("subgroup"):
         concepts = sorted(own["codepoints"].unique())
         tested |= set(random.Random(SEED).sample(concepts, round(TEST_SHARE * len(concepts))))
-    return table.assign(part=["test" if code in tested else "train" for code in table["codepoints"]])
+    return table.assign(
+        part=["test" if code in tested else "train" for code in table["codepoints"]]
+    )
 
 
 def child_task(name: str) -> ChildTask:
@@ -95,7 +116,10 @@ def child_task(name: str) -> ChildTask:
     places, labels = {}, {}
     for part in ("train", "test"):
         own = table[table["subgroup"].isin(classes) & (table["part"] == part)]
-        places[part], labels[part] = np.array(own.index), np.array(own["subgroup"].map(classes.index))
+        places[part], labels[part] = (
+            np.array(own.index),
+            np.array(own["subgroup"].map(classes.index)),
+        )
     names = tuple(subgroup.replace("-", " ") for subgroup in classes)
     return ChildTask(names, places["train"], labels["train"], places["test"], labels["test"])
 
@@ -117,7 +141,12 @@ def attack_success(answers: ArrayLike, labels: ArrayLike, target: int = 0) -> fl
     import numpy as np
 
     answers, labels = np.asarray(answers), np.asarray(labels)
-    require(answers.ndim == 1 and answers.shape == labels.shape, "answers", f"shape {labels.shape}, as labels", answers.shape)
+    require(
+        answers.ndim == 1 and answers.shape == labels.shape,
+        "answers",
+        f"shape {labels.shape}, as labels",
+        answers.shape,
+    )
     others = labels != target
     require(bool(others.any()), "labels", f"some other class than {target}", labels)
     return float((answers[others] == target).mean())

@@ -18,7 +18,14 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike
 
-__all__ = ["Power", "excess", "excess_failure_rate", "interval_over_seeds", "power", "smallest_detectable"]
+__all__ = [
+    "Power",
+    "excess",
+    "excess_failure_rate",
+    "interval_over_seeds",
+    "power",
+    "smallest_detectable",
+]
 
 RESAMPLES = 1_000  # each of all seeds' people; the Monte-Carlo error of an end is about a twentieth of the interval's width
 
@@ -61,7 +68,12 @@ def excess(shared: ArrayLike, reference: ArrayLike, level: float = 0.95, seed: i
     import numpy as np
 
     shared, reference = checked_failures(shared), checked_failures(reference)
-    require(shared.shape == reference.shape, "reference", f"shape {shared.shape}, as shared", reference.shape)
+    require(
+        shared.shape == reference.shape,
+        "reference",
+        f"shape {shared.shape}, as shared",
+        reference.shape,
+    )
 
     def gap(both: np.ndarray) -> float:
         return _excess(both[:, 0]) - _excess(both[:, 1])
@@ -93,7 +105,12 @@ def interval_over_seeds(
 
     failures = np.asarray(failures)
     fits = failures.ndim == 3 and len(failures) >= 2
-    require(fits, "failures", "shape (seeds, individuals, deployers), at least two seeds", failures.shape)
+    require(
+        fits,
+        "failures",
+        "shape (seeds, individuals, deployers), at least two seeds",
+        failures.shape,
+    )
     require(0 < level < 1, "level", "a coverage between 0 and 1, such as 0.95", level)
     if statistic is None:
         failures, statistic = np.stack([checked_failures(one) for one in failures]), _ratio
@@ -101,10 +118,17 @@ def interval_over_seeds(
     means = []
     for _ in range(RESAMPLES):
         who = draw.integers(people, size=people)
-        means.append(np.mean([statistic(failures[place, who]) for place in draw.integers(seeds, size=seeds)]))
+        means.append(
+            np.mean([statistic(failures[place, who]) for place in draw.integers(seeds, size=seeds)])
+        )
     estimate = float(np.mean([statistic(one) for one in failures]))
     defined = bool(np.isfinite(means).all()) and np.isfinite(estimate)
-    require(defined, "failures", "so many failures that the statistic is defined in every resample", "NaN in some")
+    require(
+        defined,
+        "failures",
+        "so many failures that the statistic is defined in every resample",
+        "NaN in some",
+    )
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return Interval(estimate, float(low), float(high))
 
@@ -138,12 +162,21 @@ def power(errors: ArrayLike, ratio: float, people: int, level: float = 0.95) -> 
     require(people >= 1, "people", "at least 1", people)
     require(0 < level < 1, "level", "one minus the chance of a false alarm, between 0 and 1", level)
     expected = float(errors.prod())
-    require(0 <= ratio <= 1 / expected, "ratio", f"an H from 0 to {1 / expected:.4g}, where every failure is systemic", ratio)
+    require(
+        0 <= ratio <= 1 / expected,
+        "ratio",
+        f"an H from 0 to {1 / expected:.4g}, where every failure is systemic",
+        ratio,
+    )
     threshold = int(binom.ppf(level, people, expected)) + 1
-    return Power(threshold, float(binom.sf(threshold - 1, people, ratio * expected)), people * expected)
+    return Power(
+        threshold, float(binom.sf(threshold - 1, people, ratio * expected)), people * expected
+    )
 
 
-def smallest_detectable(errors: ArrayLike, people: int, wanted: float = 0.8, level: float = 0.95) -> float:
+def smallest_detectable(
+    errors: ArrayLike, people: int, wanted: float = 0.8, level: float = 0.95
+) -> float:
     """Return the smallest H above 1 that so many people reveal with the wanted power, to within a thousandth.
 
     Args:
@@ -160,5 +193,9 @@ def smallest_detectable(errors: ArrayLike, people: int, wanted: float = 0.8, lev
         return float("nan")
     while high - low > 1e-3:
         middle = (low + high) / 2
-        low, high = (low, middle) if power(errors, middle, people, level).power >= wanted else (middle, high)
+        low, high = (
+            (low, middle)
+            if power(errors, middle, people, level).power >= wanted
+            else (middle, high)
+        )
     return high

@@ -95,11 +95,18 @@ def failure_matrix(predictions: ArrayLike, labels: ArrayLike) -> np.ndarray:
     predictions, labels = _classes("predictions", predictions), _classes("labels", labels)
     if predictions.ndim == 1:
         predictions = predictions[:, None]
-    require(predictions.ndim == 2, "predictions", "classes of shape (individuals, deployers)", predictions.shape)
+    require(
+        predictions.ndim == 2,
+        "predictions",
+        "classes of shape (individuals, deployers)",
+        predictions.shape,
+    )
     fits = labels.shape in (predictions.shape, predictions.shape[:1])
     require(fits, "labels", f"shape ({len(predictions)},) or {predictions.shape}", labels.shape)
     alike = (predictions.dtype.kind == "U") == (labels.dtype.kind == "U")
-    require(alike, "labels", f"classes of the predictions' kind ({predictions.dtype})", labels.dtype)
+    require(
+        alike, "labels", f"classes of the predictions' kind ({predictions.dtype})", labels.dtype
+    )
     return predictions != (labels[:, None] if labels.ndim == 1 else labels)
 
 
@@ -112,10 +119,14 @@ def _classes(name: str, values: ArrayLike) -> np.ndarray:
         text = all(isinstance(value, str) for value in array.flat)
         require(text, name, "classes as whole numbers, booleans or text, none missing", values)
         array = array.astype(str)
-    require(array.dtype.kind in "biufU", name, "classes as whole numbers, booleans or text", array.dtype)
+    require(
+        array.dtype.kind in "biufU", name, "classes as whole numbers, booleans or text", array.dtype
+    )
     if array.dtype.kind == "f":
         whole = bool((array == np.round(array)).all())  # False for NaN too
-        require(whole, name, "classes, none missing (turn probabilities into classes first)", values)
+        require(
+            whole, name, "classes, none missing (turn probabilities into classes first)", values
+        )
     return array
 
 
@@ -157,7 +168,9 @@ def both_rates(failures: np.ndarray) -> tuple[float, float]:
     return float(failures.all(1).mean()), float(failures.mean(0).prod())
 
 
-def homogenization(failures: ArrayLike, groups: Sequence | None = None, kind: str = "individual") -> Homogenization:
+def homogenization(
+    failures: ArrayLike, groups: Sequence | None = None, kind: str = "individual"
+) -> Homogenization:
     """Return H: how often everybody fails, over how often independent errors would.
 
     Args:
@@ -196,7 +209,9 @@ def _group_rate(failures: np.ndarray, groups: Sequence | None, kind: str) -> tup
     members = _members(groups, len(failures))
     rates = {name: failures[place].mean(0).prod() for name, place in members.items() if len(place)}
     if kind == "average":
-        weights = {name: (len(members[name]) / len(failures)) ** failures.shape[1] for name in rates}
+        weights = {
+            name: (len(members[name]) / len(failures)) ** failures.shape[1] for name in rates
+        }
         return float(sum(weights[name] * rates[name] for name in rates) / sum(weights.values())), ""
     empty = [name for name in members if name not in rates]
     if empty:
@@ -212,8 +227,16 @@ def _members(groups: Sequence | None, count: int) -> dict[str, np.ndarray]:
     require(groups is not None, "groups", "one group for each individual", groups)
     labels = pd.Categorical(groups)
     require(len(labels) == count, "groups", f"one for each of the {count} individuals", len(labels))
-    require(bool((labels.codes >= 0).all()), "groups", "a group for every individual, none missing", groups)
-    return {str(name): np.flatnonzero(labels.codes == place) for place, name in enumerate(labels.categories)}
+    require(
+        bool((labels.codes >= 0).all()),
+        "groups",
+        "a group for every individual, none missing",
+        groups,
+    )
+    return {
+        str(name): np.flatnonzero(labels.codes == place)
+        for place, name in enumerate(labels.categories)
+    }
 
 
 def group_failure(failures: ArrayLike, groups: Sequence) -> dict[str, Interval]:
@@ -224,7 +247,10 @@ def group_failure(failures: ArrayLike, groups: Sequence) -> dict[str, Interval]:
     failed = checked_failures(failures).all(1)
     members = _members(groups, len(failed))
     nothing = Interval(math.nan, math.nan, math.nan)
-    return {name: wilson(int(failed[own].sum()), len(own)) if len(own) else nothing for name, own in members.items()}
+    return {
+        name: wilson(int(failed[own].sum()), len(own)) if len(own) else nothing
+        for name, own in members.items()
+    }
 
 
 def failure_counts(failures: ArrayLike) -> Counts:

@@ -79,7 +79,9 @@ def coverage(table: pd.DataFrame) -> pd.DataFrame:
     """
     import pandas as pd
 
-    return pd.DataFrame({style: _covered(own) for style, own in table.groupby("style", sort=False)}).T
+    return pd.DataFrame(
+        {style: _covered(own) for style, own in table.groupby("style", sort=False)}
+    ).T
 
 
 def _covered(own: pd.DataFrame) -> dict[str, float]:

@@ -21,7 +21,14 @@ if TYPE_CHECKING:
     import pandas as pd
     import torch
 
-__all__ = ["Inheritance", "Transfer", "features", "load_inheritance", "load_recall", "load_transfer"]
+__all__ = [
+    "Inheritance",
+    "Transfer",
+    "features",
+    "load_inheritance",
+    "load_recall",
+    "load_transfer",
+]
 
 FIGURES = ("success", "mistaken", "accuracy")
 MARGIN = 10.0  # points of attack success above the control that a child called clean may have; fixed before any run
@@ -68,7 +75,9 @@ class Inheritance:
     def added(self, kind: str, other: str) -> Interval:
         """Return the attack success of one kind of foundation minus that of another, in points; equal seeds are paired."""
         first, second = (self._by_seed(self._attacked, name) for name in (kind, other))
-        return uncertainty.mean_interval([first[seed] - success for seed, success in second.items()])
+        return uncertainty.mean_interval(
+            [first[seed] - success for seed, success in second.items()]
+        )
 
     def mistaken(self, kind: str, way: str | None = None, task: str | None = None) -> Interval:
         """Return the same for pictures *without* the trigger: the control of :meth:`success`."""
@@ -87,9 +96,18 @@ class Inheritance:
         """
         import pandas as pd
 
-        asked = dict(zip(FIGURES, (self._attacked, self._taken_clean, self._right)))[choose("figure", figure, FIGURES)]
-        table = pd.DataFrame([{"task": c["task"], "way": c["way"], "figure": asked(c)} for c in self._of(kind, seed=seed)])
-        return table.pivot(index="task", columns="way", values="figure")[self.ways].loc[list(self.labels)]
+        asked = dict(zip(FIGURES, (self._attacked, self._taken_clean, self._right)))[
+            choose("figure", figure, FIGURES)
+        ]
+        table = pd.DataFrame(
+            [
+                {"task": c["task"], "way": c["way"], "figure": asked(c)}
+                for c in self._of(kind, seed=seed)
+            ]
+        )
+        return table.pivot(index="task", columns="way", values="figure")[self.ways].loc[
+            list(self.labels)
+        ]
 
     def verdicts(self, kind: str, control: Inheritance, margin: float = MARGIN) -> pd.DataFrame:
         """Return for each child of a kind of foundation whether it is proven clean.
@@ -118,7 +136,9 @@ class Inheritance:
             rows.append({**named, "excess": excess, "low": low, "high": high, "verdict": verdict})
         return pd.DataFrame(rows)
 
-    def trace(self, kind: str, seed: int, way: str = "linear probe") -> dict[tuple[str, int], float]:
+    def trace(
+        self, kind: str, seed: int, way: str = "linear probe"
+    ) -> dict[tuple[str, int], float]:
         """Return which foundation the children of one resemble: for each how often its probes make the *same mistake*.
 
         Args:
@@ -145,18 +165,34 @@ class Inheritance:
     def _over_seeds(self, figure, kind: str, way: str | None, task: str | None) -> Interval:
         return uncertainty.mean_interval(list(self._by_seed(figure, kind, way, task).values()))
 
-    def _by_seed(self, figure, kind: str, way: str | None = None, task: str | None = None) -> dict[int, float]:
+    def _by_seed(
+        self, figure, kind: str, way: str | None = None, task: str | None = None
+    ) -> dict[int, float]:
         own = self._of(kind, way, task)
-        each = {seed: [figure(child) for child in own if child["seed"] == seed] for seed in sorted({c["seed"] for c in own})}
+        each = {
+            seed: [figure(child) for child in own if child["seed"] == seed]
+            for seed in sorted({c["seed"] for c in own})
+        }
         return {seed: sum(figures) / len(figures) for seed, figures in each.items()}
 
-    def _of(self, kind: str, way: str | None = None, task: str | None = None, seed: int | None = None) -> list[dict]:
+    def _of(
+        self, kind: str, way: str | None = None, task: str | None = None, seed: int | None = None
+    ) -> list[dict]:
         wanted = {"kind": choose("kind", kind, self.kinds)}
         wanted |= {"way": choose("way", way, self.ways)} if way is not None else {}
         wanted |= {"task": choose("task", task, self.labels)} if task is not None else {}
         wanted |= {"seed": seed} if seed is not None else {}
-        found = [child for child in self.children if all(child[name] == value for name, value in wanted.items())]
-        require(len(found) > 0, "seed", f"one of {sorted({child['seed'] for child in self.children})}", seed)
+        found = [
+            child
+            for child in self.children
+            if all(child[name] == value for name, value in wanted.items())
+        ]
+        require(
+            len(found) > 0,
+            "seed",
+            f"one of {sorted({child['seed'] for child in self.children})}",
+            seed,
+        )
         return found
 
     def _attacked(self, child: dict, answers: str = "stamped") -> float:
@@ -175,7 +211,11 @@ class Inheritance:
 
     def _same_mistakes(self, child: dict, other: dict) -> float:
         """Return the share of clean pictures, wrong in either, that both take for the same class; 0 if neither errs."""
-        mine, yours, labels = _digits(child["clean"]), _digits(other["clean"]), _digits(self.labels[child["task"]])
+        mine, yours, labels = (
+            _digits(child["clean"]),
+            _digits(other["clean"]),
+            _digits(self.labels[child["task"]]),
+        )
         wrong = (mine != labels) | (yours != labels)
         return float((mine[wrong] == yours[wrong]).mean()) if wrong.any() else 0.0
 
@@ -192,18 +232,31 @@ class Transfer:
 
     def values(self, axis: str) -> list:
         """Return what was tried along ``upstream``, ``bias``, ``rebalanced`` or ``way``."""
-        return list(dict.fromkeys(run[choose("axis", axis, ("upstream", "bias", "rebalanced", "way"))] for run in self.runs))
+        return list(
+            dict.fromkeys(
+                run[choose("axis", axis, ("upstream", "bias", "rebalanced", "way"))]
+                for run in self.runs
+            )
+        )
 
-    def gap(self, upstream: float, bias: float, rebalanced: float = 0.0, way: str = "linear probe") -> Interval:
+    def gap(
+        self, upstream: float, bias: float, rebalanced: float = 0.0, way: str = "linear probe"
+    ) -> Interval:
         """Return accuracy on those who fit the bias minus accuracy on those who do not, in points, averaged over children.
 
         The interval is Student's over the foundations' seeds, whose draws of the training pictures are averaged first.
         """
-        return uncertainty.mean_interval(list(self._by_seed("gap", upstream, bias, rebalanced, way).values()))
+        return uncertainty.mean_interval(
+            list(self._by_seed("gap", upstream, bias, rebalanced, way).values())
+        )
 
-    def accuracy(self, upstream: float, bias: float, rebalanced: float = 0.0, way: str = "linear probe") -> Interval:
+    def accuracy(
+        self, upstream: float, bias: float, rebalanced: float = 0.0, way: str = "linear probe"
+    ) -> Interval:
         """Return the accuracy on the balanced test, in percent, as :meth:`gap` does."""
-        return uncertainty.mean_interval(list(self._by_seed("accuracy", upstream, bias, rebalanced, way).values()))
+        return uncertainty.mean_interval(
+            list(self._by_seed("accuracy", upstream, bias, rebalanced, way).values())
+        )
 
     def change(self, before: Mapping, after: Mapping) -> Interval:
         """Return by how much the gap changes, in points, from some settings to others.
@@ -214,19 +267,34 @@ class Transfer:
         Returns:
             The mean change, with Student's t interval over the foundations' seeds: those of equal seed are paired.
         """
-        gaps = [self._by_seed("gap", **({"rebalanced": 0.0, "way": "linear probe"} | settings)) for settings in (before, after)]
+        gaps = [
+            self._by_seed("gap", **({"rebalanced": 0.0, "way": "linear probe"} | settings))
+            for settings in (before, after)
+        ]
         return uncertainty.mean_interval([gaps[1][seed] - gap for seed, gap in gaps[0].items()])
 
-    def map(self, way: str = "linear probe", rebalanced: float = 0.0) -> dict[str, dict[str, Interval]]:
+    def map(
+        self, way: str = "linear probe", rebalanced: float = 0.0
+    ) -> dict[str, dict[str, Interval]]:
         """Return the gap over upstream bias (rows) and downstream bias (columns), for one share re-balanced."""
         biases = self.values("bias")
-        return {f"{u:g}": {f"{b:g}": self.gap(u, b, rebalanced, way) for b in biases} for u in self.values("upstream")}
+        return {
+            f"{u:g}": {f"{b:g}": self.gap(u, b, rebalanced, way) for b in biases}
+            for u in self.values("upstream")
+        }
 
-    def _by_seed(self, figure: str, upstream: float, bias: float, rebalanced: float, way: str) -> dict[int, float]:
+    def _by_seed(
+        self, figure: str, upstream: float, bias: float, rebalanced: float, way: str
+    ) -> dict[int, float]:
         wanted = {"upstream": upstream, "bias": bias, "rebalanced": rebalanced, "way": way}
-        own = [run for run in self.runs if all(run[name] == value for name, value in wanted.items())]
+        own = [
+            run for run in self.runs if all(run[name] == value for name, value in wanted.items())
+        ]
         require(len(own) > 0, "run", "settings that were tried together", wanted)
-        each = {seed: [run[figure] for run in own if run["seed"] == seed] for seed in sorted({run["seed"] for run in own})}
+        each = {
+            seed: [run[figure] for run in own if run["seed"] == seed]
+            for seed in sorted({run["seed"] for run in own})
+        }
         return {seed: 100 * sum(figures) / len(figures) for seed, figures in each.items()}
 
 

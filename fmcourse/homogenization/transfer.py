@@ -32,7 +32,9 @@ def transfer_people() -> pd.DataFrame:
         No role is in both parts, and each role has a woman and a man in all four tones.
     """
     table = people(STYLE)
-    kept = table[table["gender"].isin(["female", "male"]) & table["skin_tone"].isin([*LIGHT, *DARK])].copy()
+    kept = table[
+        table["gender"].isin(["female", "male"]) & table["skin_tone"].isin([*LIGHT, *DARK])
+    ].copy()
     kept["woman"] = (kept["gender"] == "female").astype(int)
     kept["dark"] = kept["skin_tone"].isin(DARK).astype(int)
     whole = kept.groupby("role")["codepoints"].transform("nunique") == 2 * len(LIGHT + DARK)
@@ -42,7 +44,9 @@ def transfer_people() -> pd.DataFrame:
     return kept.assign(part=["test" if role in tested else "train" for role in kept["role"]])
 
 
-def biased_sample(table: pd.DataFrame, bias: float, rebalanced: float = 0.0, count: int = 120, seed: int = 0) -> np.ndarray:
+def biased_sample(
+    table: pd.DataFrame, bias: float, rebalanced: float = 0.0, count: int = 120, seed: int = 0
+) -> np.ndarray:
     """Draw training pictures, as many women as men, with a bias in their tones.
 
     Args:
@@ -68,7 +72,9 @@ def biased_sample(table: pd.DataFrame, bias: float, rebalanced: float = 0.0, cou
     picked = []
     for woman in (0, 1):
         for fits, size in ((True, aligned), (False, count // 2 - aligned)):
-            own = train.index[(train["woman"] == woman) & ((train["dark"] != woman) == fits)].to_numpy()
+            own = train.index[
+                (train["woman"] == woman) & ((train["dark"] != woman) == fits)
+            ].to_numpy()
             require(size <= len(own), "count", f"at most {len(own)} of a kind, as there are", size)
             picked.append(draw.choice(own, size, replace=False))
     return np.concatenate(picked)
@@ -94,7 +100,17 @@ def aligned_gap(answers: ArrayLike, woman: ArrayLike, dark: ArrayLike) -> float:
 
     answers, woman, dark = (np.asarray(values) for values in (answers, woman, dark))
     alike = answers.ndim == 1 and answers.shape == woman.shape == dark.shape
-    require(alike, "answers", "one for each of woman and dark, shape (n,)", (answers.shape, woman.shape, dark.shape))
+    require(
+        alike,
+        "answers",
+        "one for each of woman and dark, shape (n,)",
+        (answers.shape, woman.shape, dark.shape),
+    )
     right, fits = answers == woman, woman != dark
-    require(bool(fits.any() and not fits.all()), "dark", "some who fit the bias and some who do not", dark)
+    require(
+        bool(fits.any() and not fits.all()),
+        "dark",
+        "some who fit the bias and some who do not",
+        dark,
+    )
     return float(right[fits].mean() - right[~fits].mean())

@@ -19,7 +19,10 @@ __all__ = ["DEPLOYERS", "GROUPS", "World", "simulate"]
 
 GROUPS, DEPLOYERS, TRAITS = 8, 4, 16
 NOISE = 1.1  # standard deviation of a measurement, where a yes and a no lie at 1 and -1; chosen with seeds 100 to 105
-TRAINED_ON, LEFT_OUT = 250, 1  # people of a group that is in a deployer's data, and of one that is nearly left out
+TRAINED_ON, LEFT_OUT = (
+    250,
+    1,
+)  # people of a group that is in a deployer's data, and of one that is nearly left out
 PEOPLE = 500  # of each group, on whom all deployers decide
 PENALTY = 0.3  # scikit-learn's C
 
@@ -53,7 +56,12 @@ def simulate(sharing: int = 1, seed: int = 0, hard: float = 0.0) -> World:
     """
     import numpy as np
 
-    require(sharing in range(1, DEPLOYERS + 1), "sharing", f"a number of deployers from 1 to {DEPLOYERS}", sharing)
+    require(
+        sharing in range(1, DEPLOYERS + 1),
+        "sharing",
+        f"a number of deployers from 1 to {DEPLOYERS}",
+        sharing,
+    )
     require(0 <= hard <= 1, "hard", "a share from 0 to 1", hard)
     draw = np.random.default_rng(seed)
     directions = draw.normal(size=(GROUPS, TRAITS))
@@ -74,22 +82,30 @@ def _people(draw: np.random.Generator, sizes: np.ndarray) -> tuple[np.ndarray, n
     return groups, draw.integers(2, size=len(groups))
 
 
-def _measured(draw: np.random.Generator, directions: np.ndarray, groups: np.ndarray, shown: np.ndarray) -> np.ndarray:
+def _measured(
+    draw: np.random.Generator, directions: np.ndarray, groups: np.ndarray, shown: np.ndarray
+) -> np.ndarray:
     """Return what one deployer sees: noisy traits, then the same once more in the columns of the person's group."""
     import numpy as np
 
-    traits = (2 * shown - 1)[:, None] * directions[groups] + NOISE * draw.normal(size=(len(groups), TRAITS))
+    traits = (2 * shown - 1)[:, None] * directions[groups] + NOISE * draw.normal(
+        size=(len(groups), TRAITS)
+    )
     own = np.zeros((len(groups), GROUPS, TRAITS))
     own[np.arange(len(groups)), groups] = traits
     return np.concatenate([traits, own.reshape(len(groups), -1)], 1)
 
 
-def _decide(draw, directions: np.ndarray, left_out: int, groups: np.ndarray, shown: np.ndarray) -> np.ndarray:
+def _decide(
+    draw, directions: np.ndarray, left_out: int, groups: np.ndarray, shown: np.ndarray
+) -> np.ndarray:
     """Train a logistic regression on people of the deployer's own, nearly without one group, and return its answers."""
     import numpy as np
     from sklearn.linear_model import LogisticRegression
 
     sizes = np.where(np.arange(GROUPS) == left_out, LEFT_OUT, TRAINED_ON)
     known, labels = _people(draw, sizes)
-    model = LogisticRegression(C=PENALTY, max_iter=200).fit(_measured(draw, directions, known, labels), labels)
+    model = LogisticRegression(C=PENALTY, max_iter=200).fit(
+        _measured(draw, directions, known, labels), labels
+    )
     return model.predict(_measured(draw, directions, groups, shown))

@@ -11,4 +11,16 @@ from fmcourse.plotting.cells import grid, tree
 from fmcourse.plotting.charts import bars, curves, forest, plane, runs
 from fmcourse.plotting.pictures import gallery, heat, picture
 
-__all__ = ["Drawing", "bars", "curves", "forest", "gallery", "grid", "heat", "picture", "plane", "runs", "tree"]
+__all__ = [
+    "Drawing",
+    "bars",
+    "curves",
+    "forest",
+    "gallery",
+    "grid",
+    "heat",
+    "picture",
+    "plane",
+    "runs",
+    "tree",
+]

@@ -82,6 +82,9 @@ def encode(figure: Figure, alt: str, shades: int | None = None) -> Drawing:
 def _in_shades(file: io.BytesIO, shades: int) -> bytes:
     from PIL import Image
 
-    few, smaller = Image.open(file).convert("RGB").quantize(shades, dither=Image.Dither.NONE), io.BytesIO()
+    few, smaller = (
+        Image.open(file).convert("RGB").quantize(shades, dither=Image.Dither.NONE),
+        io.BytesIO(),
+    )
     few.save(smaller, "PNG", optimize=True)
     return smaller.getvalue()

@@ -45,26 +45,50 @@ def tree(
     require(len(branches) > 0, "branches", "at least one branch", branches)
     leaves = list(next(iter(branches.values())))
     for name, own in (("branches", branches), ("beside", beside or branches)):
-        same = list(own) == list(branches) and all(list(figures) == leaves for figures in own.values())
-        require(same, name, f"the leaves {leaves} on each of the branches {list(branches)}", {k: list(v) for k, v in own.items()})
-    figure, axes = new_axes(width=max(4.0, 1.6 + 1.0 * len(branches)), height=1.5 + 0.55 * len(leaves))
+        same = list(own) == list(branches) and all(
+            list(figures) == leaves for figures in own.values()
+        )
+        require(
+            same,
+            name,
+            f"the leaves {leaves} on each of the branches {list(branches)}",
+            {k: list(v) for k, v in own.items()},
+        )
+    figure, axes = new_axes(
+        width=max(4.0, 1.6 + 1.0 * len(branches)), height=1.5 + 0.55 * len(leaves)
+    )
     middle = (len(branches) - 1) / 2
     _box(axes, middle, 0, root)
     for x, (branch, figures) in enumerate(branches.items()):
         axes.plot([middle, x, x], [0.2, 1, 1 + len(leaves)], color="black", linewidth=1, zorder=0)
         _box(axes, x, 1, branch)
         for y, (leaf, value) in enumerate(figures.items(), 2):
-            _cell(axes, x, y, value / largest, f"{value:.0f}", f"{beside[branch][leaf]:.0f}" if beside else "")
+            _cell(
+                axes,
+                x,
+                y,
+                value / largest,
+                f"{value:.0f}",
+                f"{beside[branch][leaf]:.0f}" if beside else "",
+            )
     axes.set_yticks(range(2, 2 + len(leaves)), leaves)
     axes.set_xticks([])
     _bare(axes, (-0.6, len(branches) - 0.4), (1.5 + len(leaves), -0.35))
-    said = [f"{branch}: {_said(figures, (beside or {}).get(branch))}" for branch, figures in branches.items()]
+    said = [
+        f"{branch}: {_said(figures, (beside or {}).get(branch))}"
+        for branch, figures in branches.items()
+    ]
     units = f"{unit}; in small print {beside_unit}" if beside else unit
-    return finish(figure, axes, title, units, "", f"{title}. A tree from {root}. {units}. {'; '.join(said)}.")
+    return finish(
+        figure, axes, title, units, "", f"{title}. A tree from {root}. {units}. {'; '.join(said)}."
+    )
 
 
 def _said(figures: Mapping[str, float], beside: Mapping[str, float] | None) -> str:
-    return ", ".join(f"{leaf} {value:.0f}" + (f" ({beside[leaf]:.0f})" if beside else "") for leaf, value in figures.items())
+    return ", ".join(
+        f"{leaf} {value:.0f}" + (f" ({beside[leaf]:.0f})" if beside else "")
+        for leaf, value in figures.items()
+    )
 
 
 def grid(
@@ -87,12 +111,19 @@ def grid(
     require(len(panels) > 0, "panels", "at least one map", panels)
     rows, columns = _labels(next(iter(panels.values())))
     same = all(_labels(own) == (rows, columns) for own in panels.values())
-    require(same, "panels", f"the rows {rows} and the columns {columns} in every map", {k: _labels(v) for k, v in panels.items()})
+    require(
+        same,
+        "panels",
+        f"the rows {rows} and the columns {columns} in every map",
+        {k: _labels(v) for k, v in panels.items()},
+    )
     cells = [cell for own in panels.values() for row in own.values() for cell in row.values()]
     largest = max(abs(cell.estimate) for cell in cells) or 1.0
     figure = new_figure(max(4.0, 1.2 + 0.62 * len(columns) * len(panels)), 1.5 + 0.5 * len(rows))
     said = []
-    for axes, (label, own) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items()):
+    for axes, (label, own) in zip(
+        figure.subplots(1, len(panels), squeeze=False)[0], panels.items()
+    ):
         for y, row in enumerate(own.values()):
             for x, cell in enumerate(row.values()):
                 _cell(axes, x, y, abs(cell.estimate) / largest, _starred(cell, digits))
@@ -100,7 +131,11 @@ def grid(
         axes.set_xticks(range(len(columns)), columns)
         axes.set_title(label, fontsize=10)
         _bare(axes, (-0.5, len(columns) - 0.5), (len(rows) - 0.5, -0.5))
-        told = [f"{name}: " + ", ".join(f"{column} {_starred(cell, digits)}" for column, cell in row.items()) for name, row in own.items()]
+        told = [
+            f"{name}: "
+            + ", ".join(f"{column} {_starred(cell, digits)}" for column, cell in row.items())
+            for name, row in own.items()
+        ]
         said.append(f"{label}, {'; '.join(told)}")
     figure.supxlabel(f"{x_label}; {unit}", fontsize=10)
     figure.supylabel(y_label, fontsize=10)
@@ -123,8 +158,26 @@ def _cell(axes: Axes, x: float, y: float, share: float, text: str, small: str = 
 
     share = min(max(share, 0.0), 1.0)
     colour, ink = matplotlib.colormaps[SCALE](share), "white" if share > LIGHT_ON else "black"
-    axes.add_patch(Rectangle((x - WIDTH / 2, y - HEIGHT / 2), WIDTH, HEIGHT, facecolor=colour, edgecolor="black", linewidth=0.8))
-    axes.text(x, y - 0.1 if small else y, text, ha="center", va="center", color=ink, fontsize=10, fontweight="bold")
+    axes.add_patch(
+        Rectangle(
+            (x - WIDTH / 2, y - HEIGHT / 2),
+            WIDTH,
+            HEIGHT,
+            facecolor=colour,
+            edgecolor="black",
+            linewidth=0.8,
+        )
+    )
+    axes.text(
+        x,
+        y - 0.1 if small else y,
+        text,
+        ha="center",
+        va="center",
+        color=ink,
+        fontsize=10,
+        fontweight="bold",
+    )
     axes.text(x, y + 0.18, small, ha="center", va="center", color=ink, fontsize=7)
 
 

@@ -43,10 +43,21 @@ def forest(
     require(len(intervals) > 0, "intervals", "at least one row", intervals)
     figure, axes = new_axes(height=0.9 + 0.38 * len(intervals))
     for row, (label, interval) in enumerate(intervals.items()):
-        axes.plot([interval.low, interval.high], [row, row], color=COLOURS[0], linewidth=2, solid_capstyle="butt")
+        axes.plot(
+            [interval.low, interval.high],
+            [row, row],
+            color=COLOURS[0],
+            linewidth=2,
+            solid_capstyle="butt",
+        )
         axes.plot(interval.estimate, row, "o", color=COLOURS[0])
         axes.annotate(
-            f"{interval.estimate:.{digits}f}", (interval.high, row), (6, 0), textcoords="offset points", va="center", fontsize=9
+            f"{interval.estimate:.{digits}f}",
+            (interval.high, row),
+            (6, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=9,
         )
     axes.set_yticks(range(len(intervals)), list(intervals))
     axes.set_ylim(len(intervals) - 0.4, -0.6)
@@ -83,24 +94,51 @@ def curves(
     figure, axes = new_axes(width=9.2) if crowded else new_axes()
     said = []
     for place, (label, (x, y)) in enumerate(series.items()):
-        require(len(x) == len(y) > 0, f"series[{label!r}]", "as many x values as y values, at least one", (len(x), len(y)))
-        look = {"marker": _of(MARKERS, place), "linestyle": _of(LINES, place), "color": _of(COLOURS, place)}
+        require(
+            len(x) == len(y) > 0,
+            f"series[{label!r}]",
+            "as many x values as y values, at least one",
+            (len(x), len(y)),
+        )
+        look = {
+            "marker": _of(MARKERS, place),
+            "linestyle": _of(LINES, place),
+            "color": _of(COLOURS, place),
+        }
         y = _barred(axes, x, y, look["color"])
         axes.plot(x, y, label=label, markersize=4, **look)
-        said.append(f"{label} goes from {y[0]:.{digits}f} at {x[0]:g} to {y[-1]:.{digits}f} at {x[-1]:g}")
+        said.append(
+            f"{label} goes from {y[0]:.{digits}f} at {x[0]:g} to {y[-1]:.{digits}f} at {x[-1]:g}"
+        )
     if log_x:
         axes.set_xscale("log")
     if len(series) > 1:
         _legend(figure, axes, crowded)
-    return finish(figure, axes, title, x_label, y_label, f"{title}. {y_label} against {x_label}: {'; '.join(said)}.")
+    return finish(
+        figure,
+        axes,
+        title,
+        x_label,
+        y_label,
+        f"{title}. {y_label} against {x_label}: {'; '.join(said)}.",
+    )
 
 
-def _barred(axes: Axes, x: Sequence[float], y: Sequence[float | Interval], colour: str) -> Sequence[float]:
+def _barred(
+    axes: Axes, x: Sequence[float], y: Sequence[float | Interval], colour: str
+) -> Sequence[float]:
     """Draw y values that are intervals as bars, and return the estimates."""
     bars = [value for value in y if isinstance(value, Interval)]
     if not bars:
         return y
-    axes.vlines(x, [bar.low for bar in bars], [bar.high for bar in bars], color=colour, linewidth=1, alpha=0.6)
+    axes.vlines(
+        x,
+        [bar.low for bar in bars],
+        [bar.high for bar in bars],
+        color=colour,
+        linewidth=1,
+        alpha=0.6,
+    )
     return [bar.estimate for bar in bars]
 
 
@@ -123,8 +161,17 @@ def runs(
     said = []
     for place, (label, (x, lines)) in enumerate(groups.items()):
         fits = len(lines) > 0 and all(len(line) == len(x) > 0 for line in lines)
-        require(fits, f"groups[{label!r}]", "at least one run, with as many y values as x values", [len(x), *map(len, lines)])
-        look = {"marker": _of(MARKERS, place), "linestyle": _of(LINES, place), "color": _of(COLOURS, place)}
+        require(
+            fits,
+            f"groups[{label!r}]",
+            "at least one run, with as many y values as x values",
+            [len(x), *map(len, lines)],
+        )
+        look = {
+            "marker": _of(MARKERS, place),
+            "linestyle": _of(LINES, place),
+            "color": _of(COLOURS, place),
+        }
         look |= {"markersize": 4, "markevery": -(-len(x) // 6), "linewidth": 1.2, "alpha": 0.8}
         lines = [_barred(axes, x, line, look["color"]) for line in lines]
         for number, line in enumerate(lines):
@@ -137,7 +184,14 @@ def runs(
         axes.set_xscale("log")
     if len(groups) > 1:
         axes.legend()
-    return finish(figure, axes, title, x_label, y_label, f"{title}. {y_label} against {x_label}: {'; '.join(said)}.")
+    return finish(
+        figure,
+        axes,
+        title,
+        x_label,
+        y_label,
+        f"{title}. {y_label} against {x_label}: {'; '.join(said)}.",
+    )
 
 
 def bars(
@@ -154,18 +208,34 @@ def bars(
     require(len(groups) > 0, "groups", "at least one series", groups)
     categories = list(next(iter(groups.values())))
     same = all(list(heights) == categories for heights in groups.values())
-    require(same, "groups", f"the categories {categories} in every series", {k: list(v) for k, v in groups.items()})
+    require(
+        same,
+        "groups",
+        f"the categories {categories} in every series",
+        {k: list(v) for k, v in groups.items()},
+    )
     figure, axes = new_axes()
     width = 0.8 / len(groups)
     for place, (label, heights) in enumerate(groups.items()):
         left = [i + (place - (len(groups) - 1) / 2) * width for i in range(len(categories))]
         hatch = ("", "//", "..", "xx", "\\\\", "++", "oo")[place % 7]
-        axes.bar(left, list(heights.values()), width, label=label, color=_of(COLOURS, place), hatch=hatch, edgecolor="white")
+        axes.bar(
+            left,
+            list(heights.values()),
+            width,
+            label=label,
+            color=_of(COLOURS, place),
+            hatch=hatch,
+            edgecolor="white",
+        )
     axes.set_xticks(range(len(categories)), categories)
     axes.grid(axis="x", visible=False)
     if len(groups) > 1:
         axes.legend()
-    said = [f"{label}: " + ", ".join(f"{k} {v:.{digits}f}" for k, v in heights.items()) for label, heights in groups.items()]
+    said = [
+        f"{label}: " + ", ".join(f"{k} {v:.{digits}f}" for k, v in heights.items())
+        for label, heights in groups.items()
+    ]
     return finish(figure, axes, title, "", y_label, f"{title}. {y_label}. {'; '.join(said)}.")
 
 
@@ -203,11 +273,28 @@ def plane(
         )
         said.append(f"{label} at {x.estimate:.{digits}f} and {y.estimate:.{digits}f}")
     if trail:
-        axes.plot(*zip(*trail[1]), color="#777777", linewidth=1, marker=".", markersize=4, zorder=1, label=trail[0])
-        ends = " to ".join(f"{x:.{digits}f} and {y:.{digits}f}" for x, y in (trail[1][0], trail[1][-1]))
+        axes.plot(
+            *zip(*trail[1]),
+            color="#777777",
+            linewidth=1,
+            marker=".",
+            markersize=4,
+            zorder=1,
+            label=trail[0],
+        )
+        ends = " to ".join(
+            f"{x:.{digits}f} and {y:.{digits}f}" for x, y in (trail[1][0], trail[1][-1])
+        )
         said.append(f"a line, {trail[0]}, from {ends}")
     _legend(figure, axes, crowded=True)
-    return finish(figure, axes, title, x_label, y_label, f"{title}. {x_label} and {y_label}: {'; '.join(said)}.")
+    return finish(
+        figure,
+        axes,
+        title,
+        x_label,
+        y_label,
+        f"{title}. {x_label} and {y_label}: {'; '.join(said)}.",
+    )
 
 
 def _legend(figure: Figure, axes: Axes, crowded: bool) -> None:

@@ -23,7 +23,12 @@ def gallery(images: Sequence, captions: Sequence[str], title: str, columns: int 
         title: the takeaway.
         columns: pictures in a row.
     """
-    require(len(images) == len(captions) > 0, "captions", f"one for each of the {len(images)} images", len(captions))
+    require(
+        len(images) == len(captions) > 0,
+        "captions",
+        f"one for each of the {len(images)} images",
+        len(captions),
+    )
     require(columns >= 1, "columns", "at least 1", columns)
     rows = -(-len(images) // columns)
     figure = new_figure(7.2, 0.4 + 1.35 * rows)
@@ -32,12 +37,26 @@ def gallery(images: Sequence, captions: Sequence[str], title: str, columns: int 
         axes.axis("off")
         if place < len(images):
             axes.imshow(_on_white(images[place]))
-            axes.annotate(captions[place], (0.5, -0.05), xycoords="axes fraction", ha="center", va="top", fontsize=9)
+            axes.annotate(
+                captions[place],
+                (0.5, -0.05),
+                xycoords="axes fraction",
+                ha="center",
+                va="top",
+                fontsize=9,
+            )
     figure.suptitle(title, **TITLE)
     return encode(figure, f"{title}. Pictures: {', '.join(captions)}.")
 
 
-def heat(images: Sequence, maps: Sequence, captions: Sequence[str], title: str, unit: str, columns: int = 3) -> Drawing:
+def heat(
+    images: Sequence,
+    maps: Sequence,
+    captions: Sequence[str],
+    title: str,
+    unit: str,
+    columns: int = 3,
+) -> Drawing:
     """Draw pictures on white in grey, each with a map laid over it, one colour scale for all.
 
     Args:
@@ -48,7 +67,12 @@ def heat(images: Sequence, maps: Sequence, captions: Sequence[str], title: str, 
         unit: what the colours show, with its unit.
         columns: pictures in a row.
     """
-    require(len(images) == len(maps) == len(captions) > 0, "maps", f"one for each of the {len(images)} images", len(maps))
+    require(
+        len(images) == len(maps) == len(captions) > 0,
+        "maps",
+        f"one for each of the {len(images)} images",
+        len(maps),
+    )
     require(columns >= 1, "columns", "at least 1", columns)
     rows = -(-len(images) // columns)
     figure = new_figure(7.2, 0.4 + 2.3 * rows)
@@ -61,12 +85,22 @@ def heat(images: Sequence, maps: Sequence, captions: Sequence[str], title: str, 
     for axes, image, values, caption in zip(grid.flat, images, maps, captions):
         width, height = image.size
         axes.imshow(_on_white(image).convert("L"), cmap="gray", alpha=0.6)
-        shown = {"cmap": "RdBu_r", "vmin": -largest, "vmax": largest, "alpha": 0.6, "interpolation": "nearest"}
+        shown = {
+            "cmap": "RdBu_r",
+            "vmin": -largest,
+            "vmax": largest,
+            "alpha": 0.6,
+            "interpolation": "nearest",
+        }
         drawn = axes.imshow(values, extent=(0, width, height, 0), **shown)
-        axes.annotate(caption, (0.5, -0.05), xycoords="axes fraction", ha="center", va="top", fontsize=9)
+        axes.annotate(
+            caption, (0.5, -0.05), xycoords="axes fraction", ha="center", va="top", fontsize=9
+        )
         row, column = divmod(int(values.argmax()), values.shape[1])
         down, right = ((place + 0.5) / count for place, count in zip((row, column), values.shape))
-        said.append(f"{caption}: largest {values.max():.2f}, {down:.0%} down and {right:.0%} from the left")
+        said.append(
+            f"{caption}: largest {values.max():.2f}, {down:.0%} down and {right:.0%} from the left"
+        )
     figure.colorbar(drawn, ax=list(grid.flat), shrink=0.8, label=unit)
     figure.suptitle(title, **TITLE)
     return encode(figure, f"{title}. {unit}. {'; '.join(said)}.")

@@ -27,7 +27,9 @@ def guard(event, arguments):
 
 def _is_local(host):
     address = _address(host)
-    return _text(host) in LOCAL_NAMES or (address is not None and (address.is_loopback or address.is_unspecified))
+    return _text(host) in LOCAL_NAMES or (
+        address is not None and (address.is_loopback or address.is_unspecified)
+    )
 
 
 def _address(host):
@@ -45,5 +47,7 @@ def _text(host):
 if not getattr(sys, "fmcourse_network_off", False):
     sys.fmcourse_network_off = True
     sys.addaudithook(guard)
-    hub_is_local = os.environ.get("HF_ENDPOINT", "").startswith("http://127.0.0.1:")  # the tests' own: hub_server.py
+    hub_is_local = os.environ.get("HF_ENDPOINT", "").startswith(
+        "http://127.0.0.1:"
+    )  # the tests' own: hub_server.py
     os.environ["HF_HUB_OFFLINE"] = os.environ["HF_DATASETS_OFFLINE"] = "0" if hub_is_local else "1"

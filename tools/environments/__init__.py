@@ -31,12 +31,31 @@ from tools.form import read, write
 from tools.retarget import ROOT, Target, read_target
 from tools.tables import markdown, with_table
 
-__all__ = ["LISTS", "RESULTS", "Result", "build", "compatibility_table", "keep", "main", "prepare", "replaced", "simulate"]
+__all__ = [
+    "LISTS",
+    "RESULTS",
+    "Result",
+    "build",
+    "compatibility_table",
+    "keep",
+    "main",
+    "prepare",
+    "replaced",
+    "simulate",
+]
 
 LISTS = Path(__file__).resolve().parent
 RESULTS = LISTS / "results.json"
 SHOWN = ("torch", "transformers", "datasets", "numpy", "matplotlib", "ipython", "ipywidgets")
-COLUMNS = ("environment", "Python", *SHOWN, "notebooks run through", "packages replaced", "set-up", "on")
+COLUMNS = (
+    "environment",
+    "Python",
+    *SHOWN,
+    "notebooks run through",
+    "packages replaced",
+    "set-up",
+    "on",
+)
 SETUP_SECONDS = 60  # the promise: so long may the first cell take
 FREEZE = "import importlib.metadata as m, json; print(json.dumps({d.name.lower(): d.version for d in m.distributions()}))"
 COLAB = "import google.colab\n"  # a .pth file's line: every kernel of the environment takes itself for Colab's
@@ -73,10 +92,22 @@ class Result:
 
     def __str__(self) -> str:
         lines = [f"{self.name}: Python {self.python}, set-up {self.setup_seconds:.0f} s"]
-        lines += [f"  replaced: {name} {before} -> {after or 'nothing'}" for name, (before, after) in self.replaced.items()]
-        lines += [f"  {name:<28} {seconds:6.0f} s {self.failures.get(name, '')}".rstrip() for name, seconds in self.seconds.items()]
-        slow = f"  the set-up took more than {SETUP_SECONDS} s" if self.setup_seconds > SETUP_SECONDS else ""
-        return "\n".join([*lines, *([slow] if slow else []), "  passed" if self.passed else "  failed"])
+        lines += [
+            f"  replaced: {name} {before} -> {after or 'nothing'}"
+            for name, (before, after) in self.replaced.items()
+        ]
+        lines += [
+            f"  {name:<28} {seconds:6.0f} s {self.failures.get(name, '')}".rstrip()
+            for name, seconds in self.seconds.items()
+        ]
+        slow = (
+            f"  the set-up took more than {SETUP_SECONDS} s"
+            if self.setup_seconds > SETUP_SECONDS
+            else ""
+        )
+        return "\n".join(
+            [*lines, *([slow] if slow else []), "  passed" if self.passed else "  failed"]
+        )
 
 
 def wanted(name: str) -> tuple[str, Path]:
@@ -106,8 +137,13 @@ def build(name: str, folder: Path, interpreter: str | None = None) -> Path:
     """
     version, packages = wanted(name)
     interpreter = shutil.which(interpreter or f"python{version}")
-    if interpreter is None or _says(interpreter, "import sys; print('%d.%d' % sys.version_info[:2])") != version:
-        raise ValueError(f"python: expected a Python {version}, got {interpreter or 'none on the path'}; name one with --python")
+    if (
+        interpreter is None
+        or _says(interpreter, "import sys; print('%d.%d' % sys.version_info[:2])") != version
+    ):
+        raise ValueError(
+            f"python: expected a Python {version}, got {interpreter or 'none on the path'}; name one with --python"
+        )
     shutil.rmtree(folder, ignore_errors=True)
     subprocess.run([interpreter, "-m", "venv", str(folder)], check=True)
     python = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
@@ -118,7 +154,13 @@ def build(name: str, folder: Path, interpreter: str | None = None) -> Path:
 
 def _says(python: str | Path, program: str) -> str:
     """Return what a short program prints in another Python that sees nothing of this repository."""
-    done = subprocess.run([python, "-c", program], env=_apart(), cwd=Path(python).parent, capture_output=True, text=True)
+    done = subprocess.run(
+        [python, "-c", program],
+        env=_apart(),
+        cwd=Path(python).parent,
+        capture_output=True,
+        text=True,
+    )
     return done.stdout.strip()
 
 
@@ -138,10 +180,16 @@ def replaced(before: dict[str, str], after: dict[str, str]) -> dict[str, tuple[s
     >>> replaced({"numpy": "2.1.3", "six": "1"}, {"numpy": "2.4.6", "six": "1", "fmcourse": "0.1.0"})
     {'numpy': ('2.1.3', '2.4.6')}
     """
-    return {name: (version, after.get(name)) for name, version in before.items() if after.get(name) != version}
+    return {
+        name: (version, after.get(name))
+        for name, version in before.items()
+        if after.get(name) != version
+    }
 
 
-def prepare(paths: Iterable[Path], archive: Path, folder: Path, target: Target | None = None) -> list[Path]:
+def prepare(
+    paths: Iterable[Path], archive: Path, folder: Path, target: Target | None = None
+) -> list[Path]:
     """Copy notebooks to `folder`, their first cell installing from `archive` instead of from the repository's address.
 
     Raises:
@@ -152,9 +200,15 @@ def prepare(paths: Iterable[Path], archive: Path, folder: Path, target: Target |
     copies = []
     for path in paths:
         notebook = read(path)
-        cells = [cell for cell in notebook.cells if "setup" in cell.metadata.get("tags", []) and address in cell.source]
+        cells = [
+            cell
+            for cell in notebook.cells
+            if "setup" in cell.metadata.get("tags", []) and address in cell.source
+        ]
         if len(cells) != 1:
-            raise ValueError(f"{path.name}: expected one set-up cell that installs {address}, got {len(cells)}")
+            raise ValueError(
+                f"{path.name}: expected one set-up cell that installs {address}, got {len(cells)}"
+            )
         cells[0].source = cells[0].source.replace(address, archive.resolve().as_uri())
         copies.append(folder / path.name)
         write(notebook, copies[-1])
@@ -164,7 +218,17 @@ def prepare(paths: Iterable[Path], archive: Path, folder: Path, target: Target |
 def archive_of(root: Path, file: Path) -> Path:
     """Write the last commit as the archive that a hosting service would serve, and return its path."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    command = ["git", "-C", str(root), "archive", "--format=zip", "--prefix=fmcourse-main/", "-o", str(file), "HEAD"]
+    command = [
+        "git",
+        "-C",
+        str(root),
+        "archive",
+        "--format=zip",
+        "--prefix=fmcourse-main/",
+        "-o",
+        str(file),
+        "HEAD",
+    ]
     subprocess.run(command, check=True)
     return file
 
@@ -186,7 +250,11 @@ def simulate(name: str, python: Path, notebooks: list[Path], folder: Path) -> Re
     pretend_colab(python)
     before = versions(python)
     result = Result(name, _says(python, "import platform; print(platform.python_version())"))
-    env = _apart(FMCOURSE_STATE=str(folder / "state"), OMP_NUM_THREADS="1", PATH=f"{python.parent}{os.pathsep}{os.environ['PATH']}")
+    env = _apart(
+        FMCOURSE_STATE=str(folder / "state"),
+        OMP_NUM_THREADS="1",
+        PATH=f"{python.parent}{os.pathsep}{os.environ['PATH']}",
+    )
     for path in notebooks:
         started, clock = time.monotonic(), _Clock()
         try:
@@ -196,10 +264,15 @@ def simulate(name: str, python: Path, notebooks: list[Path], folder: Path) -> Re
         result.seconds[path.stem] = time.monotonic() - started
         result.setup_seconds = result.setup_seconds or clock.first
     after = versions(python)
-    result.replaced, result.packages = replaced(before, after), {name: after[name] for name in SHOWN if name in after}
+    result.replaced, result.packages = (
+        replaced(before, after),
+        {name: after[name] for name in SHOWN if name in after},
+    )
     installed = _says(python, "import fmcourse; print(fmcourse.__file__)")
     if not installed.startswith(str(python.parent.parent)):
-        result.failures["set-up"] = f"the course was not installed into the environment, but found in {installed or 'no place'}"
+        result.failures["set-up"] = (
+            f"the course was not installed into the environment, but found in {installed or 'no place'}"
+        )
     return result
 
 
@@ -225,7 +298,9 @@ def keep(result: Result, root: Path = ROOT) -> None:
     path, readme = root / RESULTS.relative_to(ROOT), root / "README.md"
     stored = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     stored = dict(sorted((stored | {result.name: asdict(result)}).items()))
-    text = with_table(readme.read_text(encoding="utf-8"), "environments", compatibility_table(stored))
+    text = with_table(
+        readme.read_text(encoding="utf-8"), "environments", compatibility_table(stored)
+    )
     path.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
     readme.write_text(text, encoding="utf-8")
 
@@ -238,19 +313,41 @@ def compatibility_table(stored: dict[str, dict]) -> str:
 def _entries(result: Result) -> list[str]:
     whole = [name[:2] for name in result.seconds if name not in result.failures]
     failed = [f"not {name}" for name in result.failures]
-    changed = [f"{name} {before} → {after or 'nothing'}" for name, (before, after) in result.replaced.items()]
+    changed = [
+        f"{name} {before} → {after or 'nothing'}"
+        for name, (before, after) in result.replaced.items()
+    ]
     versions = [result.packages.get(name, "–") for name in SHOWN]
     ran, swapped = ", ".join([*whole, *failed]) or "none", ", ".join(changed) or "none"
-    return [f"{result.name}, simulated", result.python, *versions, ran, swapped, f"{result.setup_seconds:.0f} s", result.date]
+    return [
+        f"{result.name}, simulated",
+        result.python,
+        *versions,
+        ran,
+        swapped,
+        f"{result.setup_seconds:.0f} s",
+        result.date,
+    ]
 
 
 def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
-    parser = argparse.ArgumentParser(prog="python -m tools.environments", description="Run the course as students find it.")
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.environments", description="Run the course as students find it."
+    )
     parser.add_argument("name", help="colab, older or newest")
-    parser.add_argument("notebooks", nargs="*", help="beginnings of names, such as 04 (default: all)")
-    parser.add_argument("--python", help="the Python to make the environment with (default: the list's, from the path)")
-    parser.add_argument("--save", action="store_true", help="store the result and renew the README's table")
-    parser.add_argument("--keep", action="store_true", help="use the environment of the last run as it is")
+    parser.add_argument(
+        "notebooks", nargs="*", help="beginnings of names, such as 04 (default: all)"
+    )
+    parser.add_argument(
+        "--python",
+        help="the Python to make the environment with (default: the list's, from the path)",
+    )
+    parser.add_argument(
+        "--save", action="store_true", help="store the result and renew the README's table"
+    )
+    parser.add_argument(
+        "--keep", action="store_true", help="use the environment of the last run as it is"
+    )
     chosen = parser.parse_args(arguments)
     folder = root / "build" / "environments" / chosen.name
     python = folder / "venv" / ("Scripts" if os.name == "nt" else "bin") / "python"
@@ -258,12 +355,19 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
         paths = course.choose(chosen.notebooks, root / "notebooks")
         if not (chosen.keep and python.exists()):
             build(chosen.name, folder / "venv", chosen.python)
-        copies = prepare(paths, archive_of(root, folder / "fmcourse.zip"), folder / "notebooks", read_target(root))
+        copies = prepare(
+            paths,
+            archive_of(root, folder / "fmcourse.zip"),
+            folder / "notebooks",
+            read_target(root),
+        )
     except (ValueError, subprocess.CalledProcessError) as error:
         print(error, file=sys.stderr)
         return 1
     result = simulate(chosen.name, python, copies, folder)
-    (folder / "result.json").write_text(json.dumps(asdict(result), indent=1) + "\n", encoding="utf-8")
+    (folder / "result.json").write_text(
+        json.dumps(asdict(result), indent=1) + "\n", encoding="utf-8"
+    )
     print(result)
     if chosen.save:
         keep(result, root)
