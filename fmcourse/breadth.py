@@ -10,16 +10,15 @@ import functools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import load_file
 
 from fmcourse import bundle, hub, uncertainty
 from fmcourse.arguments import choose, require
 from fmcourse.uncertainty import Interval
-
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-    import torch
 
 __all__ = [
     "ACROSS",
@@ -159,8 +158,6 @@ def few_shot(
     Raises:
         ValueError: a class with too few drawings, or features of another number.
     """
-    import numpy as np
-    import torch
 
     tested, labels = rows if tested is None else tested, np.asarray(labels)
     alike = len(rows) == len(tested) == len(labels)
@@ -188,7 +185,6 @@ def few_shot(
 
 def _balanced(answers: np.ndarray, labels: np.ndarray) -> float:
     """Return the mean over classes of the share that is right."""
-    import numpy as np
 
     return float(
         np.mean([(answers[labels == label] == label).mean() for label in np.unique(labels)])
@@ -329,7 +325,6 @@ def foundation_rows(key: str, task: str) -> torch.Tensor:
     Raises:
         ValueError: an unknown key or task.
     """
-    from safetensors.torch import load_file
 
     rows = load_file(bundle.path(FEATURES))
     keys = sorted({name.split("/")[0] for name in rows})

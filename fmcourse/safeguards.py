@@ -1,8 +1,9 @@
-"""Would anybody have noticed in time? Precursors of a harm, an alarm fixed beforehand, what mending costs, and cards.
+"""Alarms that are fixed before a run, what a repair costs, and cards for models and data. Used by notebook 06.
 
-Serves notebook 06. A run is followed through its checkpoints: some precursors, and the harm itself. Sources: Yeom et al. 2018
-and Carlini et al. 2021 (membership and extraction), Wortsman et al. 2022 (interpolation, here as a way back), Mitchell et al.
-2019 (model cards), Gebru et al. 2021 (datasheets), Vovk et al. 2005 (the threshold). The lead time is the course's own measure.
+A run is followed through its checkpoints: some precursors, and the harm itself. Sources: Yeom et al. 2018 and
+Carlini et al. 2021 (membership and extraction), Wortsman et al. 2022 (interpolation, here as a repair), Mitchell et
+al. 2019 (model cards), Gebru et al. 2021 (datasheets), Vovk et al. 2005 (the threshold). The lead time is the
+course's own measure.
 """
 
 from __future__ import annotations
@@ -10,19 +11,19 @@ from __future__ import annotations
 import collections
 import difflib
 import json
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import datasets
+from huggingface_hub import DatasetCard, DatasetCardData, ModelCard, ModelCardData
+from numpy.typing import ArrayLike
+from safetensors import safe_open
 
 from fmcourse import bundle, hub, uncertainty
 from fmcourse.arguments import choose, require
 from fmcourse.uncertainty import Interval
-
-if TYPE_CHECKING:
-    import datasets
-    from huggingface_hub import DatasetCard, ModelCard
-    from numpy.typing import ArrayLike
 
 __all__ = [
     "DATASHEETS",
@@ -116,33 +117,29 @@ def read_traces(path: Path) -> list[Trace]:
     Raises:
         ValueError: a run whose lists differ in length, or whose role is unknown.
     """
-    fields = Trace.__dataclass_fields__
-    runs = [
-        Trace(**{k: run[k] for k in fields})
-        for run in json.loads(Path(path).read_text(encoding="utf-8"))
-    ]
-    for place, run in enumerate(runs):
-        choose(f"runs[{place}].role", run.role, ("calibrate", "judge"))
-        lengths = {
-            len(run.steps),
-            len(run.harm),
-            *(len(values) for values in run.precursors.values()),
-        }
-        require(
-            len(lengths) == 1, f"runs[{place}]", "as many values as checkpoints", sorted(lengths)
-        )
+    names = [field.name for field in fields(Trace)]
+    runs = []
+    for index, kept in enumerate(json.loads(Path(path).read_text(encoding="utf-8"))):
+        run = Trace(**{name: kept[name] for name in names})
+        choose(f"runs[{index}].role", run.role, ("calibrate", "judge"))
+        lengths = {len(run.steps), len(run.harm)}
+        lengths.update(len(values) for values in run.precursors.values())
+        one_length = len(lengths) == 1
+        require(one_length, f"runs[{index}]", "as many values as checkpoints", sorted(lengths))
+        runs.append(run)
     return runs
 
 
 def calibrate(traces: Sequence[Trace], precursor: str) -> float:
     """Fix a threshold on the clean calibration runs: the highest value that any of them reached at any checkpoint.
 
-    No run with a planted harm has a say, so that the alarm does not know what it looks for. With n calibration runs, a
-    further clean run of the same kind rings with a chance of at most 1 / (n + 1), all its checkpoints counted: each of the
-    n + 1 is equally likely to be the one that goes highest (Vovk, Gammerman and Shafer 2005, conformal prediction).
+    Runs with a planted harm are not used, so the alarm does not know what it looks for. With n calibration runs,
+    a further clean run of the same kind gives a false positive with a probability of at most 1 / (n + 1), all its
+    checkpoints counted: each of the n + 1 is equally likely to be the one that goes highest (Vovk, Gammerman and
+    Shafer 2005, conformal prediction).
 
     Raises:
-        ValueError: no clean run whose role is ``calibrate``, or an unknown precursor.
+        ValueError: no clean run whose role is ``calibrate``, an unknown precursor, or a value that is not finite.
     """
     own = [run for run in traces if run.role == "calibrate" and not run.planted]
     require(
@@ -157,19 +154,32 @@ def calibrate(traces: Sequence[Trace], precursor: str) -> float:
 def alarm(trace: Trace, precursor: str, threshold: float) -> int | None:
     """Return the step of the first checkpoint whose precursor exceeds the threshold; None when none does.
 
+    Raises:
+        ValueError: an unknown precursor, or a value or threshold that is not finite: NaN exceeds nothing, so an
+            alarm would miss it without a word.
+
     >>> run = Trace(True, "judge", [0, 10, 20], {"auc": [0.5, 0.7, 0.9]}, [0.0, 0.0, 0.4], 0)
     >>> alarm(run, "auc", 0.6), onset(run)
     (10, 20)
     """
-    return next(
-        (step for step, value in zip(trace.steps, _values(trace, precursor)) if value > threshold),
-        None,
-    )
+    require(math.isfinite(threshold), "threshold", "a finite number", threshold)
+    for step, value in zip(trace.steps, _values(trace, precursor)):
+        if value > threshold:
+            return step
+    return None
 
 
 def onset(trace: Trace, harm: float = HARM) -> int | None:
-    """Return the step of the first checkpoint at which the harm has reached this share; None when it never does."""
-    return next((step for step, value in zip(trace.steps, trace.harm) if value >= harm), None)
+    """Return the step of the first checkpoint at which the harm has reached this share; None when it never does.
+
+    Raises:
+        ValueError: a share outside (0, 1], or a harm that is not finite.
+    """
+    require(0 < harm <= 1, "harm", "a share above 0 and at most 1", harm)
+    for step, value in zip(trace.steps, _finite(trace, "harm", trace.harm)):
+        if value >= harm:
+            return step
+    return None
 
 
 def score(traces: Sequence[Trace], precursor: str, threshold: float, harm: float = HARM) -> Scores:
@@ -189,11 +199,20 @@ def score(traces: Sequence[Trace], precursor: str, threshold: float, harm: float
         "harmful and clean runs to judge on",
         (len(harmful), len(clean)),
     )
-    alarms = [(alarm(run, precursor, threshold), onset(run, harm)) for run in harmful]
-    leads = tuple(shown - rung for rung, shown in alarms if rung is not None)
-    detected = uncertainty.wilson(sum(lead >= 0 for lead in leads), len(harmful))
-    false = sum(alarm(run, precursor, threshold) is not None for run in clean)
-    return Scores(detected, uncertainty.wilson(false, len(clean)), leads, len(harmful), len(clean))
+    leads = []
+    for run in harmful:
+        fired = alarm(run, precursor, threshold)
+        if fired is not None:
+            leads.append(onset(run, harm) - fired)
+    in_time = sum(lead >= 0 for lead in leads)
+    false_positives = sum(alarm(run, precursor, threshold) is not None for run in clean)
+    return Scores(
+        detected=uncertainty.wilson(in_time, len(harmful)),
+        false_alarms=uncertainty.wilson(false_positives, len(clean)),
+        leads=tuple(leads),
+        harmful=len(harmful),
+        clean=len(clean),
+    )
 
 
 @dataclass(frozen=True)
@@ -221,28 +240,19 @@ def prices(outcomes: Sequence[Mapping], unmended: str = "nothing") -> dict[str, 
     Raises:
         ValueError: fewer than two seeds, or a way with other seeds than doing nothing.
     """
-    ways = {
-        way: {o["seed"]: o for o in outcomes if o["way"] == way}
-        for way in dict.fromkeys(o["way"] for o in outcomes)
-    }
-    base = ways[choose("unmended", unmended, ways)]
-    for way, runs in ways.items():
-        require(
-            runs.keys() == base.keys(),
-            f"outcomes of {way!r}",
-            f"the seeds {sorted(base)}",
-            sorted(runs),
-        )
-    return {
-        way: Price(
-            uncertainty.mean_interval([run["harm"] for run in runs.values()]),
-            uncertainty.mean_interval(
-                [run["loss"] - base[seed]["loss"] for seed, run in runs.items()]
-            ),
-            sum(run["extra_steps"] for run in runs.values()) / len(runs),
-        )
-        for way, runs in ways.items()
-    }
+    by_way: dict[str, dict[int, Mapping]] = {}
+    for outcome in outcomes:
+        by_way.setdefault(outcome["way"], {})[outcome["seed"]] = outcome
+    base = by_way[choose("unmended", unmended, by_way)]
+    found = {}
+    for way, runs in by_way.items():
+        seeds = sorted(runs)
+        require(seeds == sorted(base), f"outcomes of {way!r}", f"the seeds {sorted(base)}", seeds)
+        harm = uncertainty.mean_interval([runs[seed]["harm"] for seed in seeds])
+        extra_loss = [runs[seed]["loss"] - base[seed]["loss"] for seed in seeds]
+        steps = sum(runs[seed]["extra_steps"] for seed in seeds) / len(seeds)
+        found[way] = Price(harm, uncertainty.mean_interval(extra_loss), steps)
+    return found
 
 
 def model_card(name: str) -> ModelCard:
@@ -251,7 +261,6 @@ def model_card(name: str) -> ModelCard:
     Args:
         name: one of the bundled CLIPs or of the ladder.
     """
-    from huggingface_hub import ModelCard, ModelCardData
 
     entry = _entry(f"{choose('name', name, (*hub.CLIPS, *hub.LADDER))}/model.safetensors")
     data = ModelCardData(library_name="transformers", tags=["fmcourse"])
@@ -279,7 +288,6 @@ def datasheet(name: str) -> DatasetCard:
     Args:
         name: one of :data:`DATASHEETS`.
     """
-    from huggingface_hub import DatasetCard, DatasetCardData
 
     columns = DATASHEETS[choose("name", name, DATASHEETS)]
     table = {"addresses": hub.load_addresses, "adult": hub.load_adult, "emoji": hub.load_emoji}[
@@ -318,7 +326,16 @@ def stale(stored: str, fresh: str) -> list[str]:
 
 
 def _values(trace: Trace, precursor: str) -> Sequence[float]:
-    return trace.precursors[choose("precursor", precursor, trace.precursors)]
+    values = trace.precursors[choose("precursor", precursor, trace.precursors)]
+    return _finite(trace, precursor, values)
+
+
+def _finite(trace: Trace, name: str, values: Sequence[float]) -> Sequence[float]:
+    """Return the values when all are numbers; a run that broke must not look like a quiet one."""
+    for step, value in zip(trace.steps, values):
+        expected = f"a finite number at step {step} of the run with seed {trace.seed}"
+        require(math.isfinite(value), name, expected, value)
+    return values
 
 
 def _entry(file: str) -> dict:
@@ -327,7 +344,6 @@ def _entry(file: str) -> dict:
 
 
 def _numbers(name: str) -> int:
-    from safetensors import safe_open
 
     with safe_open(bundle.path(f"{name}/model.safetensors"), "pt") as weights:
         return sum(

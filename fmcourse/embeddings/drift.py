@@ -8,16 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
 
 from fmcourse import uncertainty
 from fmcourse.arguments import require
 from fmcourse.embeddings.rows import as_rows
 from fmcourse.uncertainty import Interval
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import ArrayLike
 
 __all__ = ["DriftDetector", "cut_passages", "drift_detector", "ring_rate", "runs"]
 
@@ -38,7 +36,6 @@ class DriftDetector:
 
     def score(self, window: ArrayLike) -> float:
         """Return the Euclidean distance of the window's mean from the reference's."""
-        import numpy as np
 
         window = as_rows(window)
         require(
@@ -80,7 +77,6 @@ def drift_detector(
     Raises:
         ValueError: arguments that do not fit together, or `series` with fewer than two that hold a window.
     """
-    import numpy as np
 
     reference = as_rows(reference)
     require(
@@ -96,7 +92,6 @@ def drift_detector(
 
 
 def _random_distances(reference: np.ndarray, size: int, draws: int, seed: int) -> list[float]:
-    import numpy as np
 
     draw, centre = np.random.default_rng(seed), reference.mean(0)
     apart = len(reference) / (
@@ -109,7 +104,6 @@ def _random_distances(reference: np.ndarray, size: int, draws: int, seed: int) -
 
 
 def _run_distances(reference: np.ndarray, size: int, series: ArrayLike) -> list[float]:
-    import numpy as np
 
     series = np.asarray(series)
     require(
@@ -145,7 +139,6 @@ def runs(series: ArrayLike, size: int) -> np.ndarray:
     >>> runs(["a", "a", "a", "b", "b"], 2).tolist()
     [[0, 1], [3, 4]]
     """
-    import numpy as np
 
     require(size >= 1, "size", "at least 1", size)
     places: dict = {}
@@ -167,7 +160,6 @@ def cut_passages(texts: Sequence[str], words: int = 100) -> tuple[list[str], np.
     >>> cut_passages(["a b c", "d e"], words=2)
     (['a b', 'd e'], array([0, 1]))
     """
-    import numpy as np
 
     require(words >= 1, "words", "at least 1", words)
     split = [text.split() for text in texts]
@@ -189,16 +181,22 @@ def ring_rate(rings: ArrayLike, series: ArrayLike) -> Interval:
     >>> ring_rate([True, True, False, False], ["a", "a", "b", "b"])
     Interval(estimate=0.5, low=0.0, high=1.0)
     """
-    import numpy as np
 
-    rings, series = np.asarray(rings, bool), np.asarray(series)
+    rings, series = np.asarray(rings), np.asarray(series)
+    yes_or_no = rings.dtype == bool or bool(np.isin(rings, (0, 1)).all())
+    require(yes_or_no, "rings", "True or False for each window", rings.tolist())
     require(
         rings.shape == series.shape and rings.size > 0,
         "series",
         f"shape {rings.shape}, one per window",
         series.shape,
     )
-    counts = np.array(
-        [(rings[series == one].sum(), (series == one).sum()) for one in np.unique(series)]
-    )
-    return uncertainty.bootstrap(counts, lambda drawn: drawn[:, 0].sum() / drawn[:, 1].sum())
+    names, own = np.unique(series, return_inverse=True)
+    require(len(names) >= 2, "series", "at least two, or the spread between them is unknown", names)
+    fired = np.bincount(own, weights=rings.astype(float))
+    counts = np.column_stack([fired, np.bincount(own)])
+    return uncertainty.bootstrap(counts, _pooled_share)
+
+
+def _pooled_share(counts: np.ndarray) -> float:
+    return counts[:, 0].sum() / counts[:, 1].sum()

@@ -6,23 +6,22 @@ Sources: Lee et al. 2022 (near-duplicates in training data). The tail is the cou
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.sparse.csgraph import connected_components
+from sklearn.neighbors import NearestNeighbors, radius_neighbors_graph
 
 from fmcourse import uncertainty
 from fmcourse.arguments import require
 from fmcourse.embeddings.rows import as_rows
 from fmcourse.uncertainty import Interval
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import ArrayLike
-
 __all__ = ["accuracy_by_count", "alike", "duplicate_groups", "mutual_nearest", "nearest"]
 
 
 def nearest(rows: ArrayLike, others: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Return for each row its largest cosine to one of the others, and that one's place, each of shape (n,)."""
-    from sklearn.neighbors import NearestNeighbors
 
     rows, others = as_rows(rows), as_rows(others)
     require(
@@ -43,7 +42,6 @@ def mutual_nearest(rows: ArrayLike, others: ArrayLike) -> np.ndarray:
     >>> mutual_nearest([[1, 0], [0.9, 0.1], [0, 1]], [[0, 1], [1, 0]]).tolist()
     [[0, 1], [2, 0]]
     """
-    import numpy as np
 
     there, back = nearest(rows, others)[1], nearest(others, rows)[1]
     places = np.arange(len(there))
@@ -62,7 +60,6 @@ def alike(labels: ArrayLike, places: ArrayLike, seed: int = 0) -> np.ndarray:
     >>> sorted(alike([0, 0, 1, 1, 2], [1, 4]).tolist())[1]
     4
     """
-    import numpy as np
 
     labels, draw = np.asarray(labels), np.random.default_rng(seed)
     wanted = zip(*np.unique(labels[np.asarray(places)], return_counts=True))
@@ -84,8 +81,6 @@ def duplicate_groups(rows: ArrayLike, threshold: float) -> np.ndarray:
     >>> duplicate_groups([[1, 0], [1, 0.01], [0, 1]], 0.99).tolist()
     [0, 0, 1]
     """
-    from scipy.sparse.csgraph import connected_components
-    from sklearn.neighbors import radius_neighbors_graph
 
     require(0 < threshold <= 1, "threshold", "a cosine above 0 and at most 1", threshold)
     linked = radius_neighbors_graph(as_rows(rows), 1 - threshold + 1e-9, metric="cosine")
@@ -108,7 +103,6 @@ def accuracy_by_count(
     >>> [f"{label}: {share:.2f}" for label, share in accuracy_by_count([1, 1, 9], [0, 1, 1], [1, 5]).items()]
     ['1-4: 0.50 [0.09, 0.91]', '5+: 1.00 [0.21, 1.00]']
     """
-    import numpy as np
 
     counts, right = np.asarray(counts), np.asarray(right, bool)
     require(

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import numpy as np
+from numpy.typing import ArrayLike
 
 from fmcourse.arguments import require
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import ArrayLike
 
 __all__ = ["as_rows"]
 
@@ -22,7 +19,6 @@ def as_rows(rows: ArrayLike) -> np.ndarray:
     >>> as_rows([[1, 0]])
     array([[1., 0.]])
     """
-    import numpy as np
 
     rows = np.asarray(rows, float)
     require(

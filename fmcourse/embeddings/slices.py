@@ -5,14 +5,14 @@ Sources: Eyuboglu et al. 2022 (Domino: slices from embeddings and errors togethe
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.cluster import KMeans
+from sklearn.decomposition import PCA
+from sklearn.mixture import GaussianMixture
 
 from fmcourse.arguments import require
 from fmcourse.embeddings.rows import as_rows
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import ArrayLike
 
 __all__ = ["cluster_slices", "error_slices", "precision_at", "random_slices"]
 
@@ -44,9 +44,6 @@ def error_slices(
     Raises:
         ValueError: arguments that do not fit together.
     """
-    import numpy as np
-    from sklearn.decomposition import PCA
-    from sklearn.mixture import GaussianMixture
 
     rows, wrong = _items(rows, wrong, slices)
     seen = PCA(min(COMPONENTS, *rows.shape), whiten=True, random_state=seed).fit_transform(rows)
@@ -65,8 +62,6 @@ def cluster_slices(
 
     Arguments and result are those of :func:`error_slices`.
     """
-    import numpy as np
-    from sklearn.cluster import KMeans
 
     rows, wrong = _items(rows, wrong, slices)
     means = KMeans(slices, n_init=4, random_state=seed).fit(rows)
@@ -76,7 +71,6 @@ def cluster_slices(
 
 def random_slices(count: int, slices: int = 10, seed: int = 0) -> np.ndarray:
     """Return scores that know nothing, shape (count, slices): the floor that every method is compared with."""
-    import numpy as np
 
     require(count >= 1 and slices >= 1, "count", "at least one item and one slice", (count, slices))
     return np.random.default_rng(seed).random((count, slices))
@@ -95,7 +89,6 @@ def precision_at(scores: ArrayLike, members: ArrayLike, k: int = 10) -> float:
     >>> precision_at([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9]], [True, True, False], k=2)
     1.0
     """
-    import numpy as np
 
     scores, members = np.asarray(scores, float), np.asarray(members, bool)
     require(
@@ -116,7 +109,6 @@ def _worst_first(scores: np.ndarray, share: np.ndarray, wrong: np.ndarray) -> np
 
 
 def _items(rows: ArrayLike, wrong: ArrayLike, slices: int) -> tuple[np.ndarray, np.ndarray]:
-    import numpy as np
 
     rows, wrong = as_rows(rows), np.asarray(wrong, float)
     require(

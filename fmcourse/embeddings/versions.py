@@ -9,16 +9,15 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+from safetensors import safe_open
 
 from fmcourse import bundle, uncertainty
 from fmcourse.arguments import require
 from fmcourse.embeddings.rows import as_rows
 from fmcourse.uncertainty import Interval
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import ArrayLike
 
 __all__ = ["Flips", "Versions", "check_version", "fingerprint", "flips", "load_versions"]
 
@@ -61,7 +60,6 @@ def flips(
     >>> found.changed.estimate, found.lost.estimate, found.gained.estimate
     (0.5, 0.25, 0.25)
     """
-    import numpy as np
 
     old, new, labels = np.asarray(old), np.asarray(new), np.asarray(labels)
     counted = np.ones(len(labels), bool) if where is None else np.asarray(where, bool)
@@ -100,8 +98,6 @@ class Versions:
 
 def load_versions() -> Versions:
     """Return the bundled versions, in float32, in the order in which they are described above."""
-    import numpy as np
-    from safetensors import safe_open
 
     with safe_open(bundle.path(FILE), "np") as file:
         about = {column: json.loads(text) for column, text in file.metadata().items()}
