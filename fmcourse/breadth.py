@@ -1,7 +1,9 @@
-"""How broad is broad data? Few-shot tasks in a style that no foundation saw, and what a sweep of foundations made of them.
+"""How broad is broad data? Few-shot tasks in a style that no foundation saw, and what a sweep of
+foundations made of them.
 
-Serves notebook 00, discussion topic 2. The number of pre-training pairs is fixed; the number of styles, or of groups of emoji,
-that they come from varies. The foundations were trained by ``recipes/breadth.py``; nothing here trains more than a probe.
+Serves notebook 00, discussion topic 2. The number of pre-training pairs is fixed; the number of
+styles, or of groups of emoji, that they come from varies. The foundations were trained by
+``recipes/breadth.py``; nothing here trains more than a probe.
 """
 
 from __future__ import annotations
@@ -60,7 +62,8 @@ class FewShotTask:
 
     Attributes:
         names: the classes.
-        places: rows of ``load_emoji(style)`` that hold the drawings, in the order of their code points, shape (n,).
+        places: rows of ``load_emoji(style)`` that hold the drawings, in the order of their code
+            points, shape (n,).
         labels: each drawing's class, shape (n,).
     """
 
@@ -71,7 +74,8 @@ class FewShotTask:
 
 @functools.cache
 def _drawings() -> pd.DataFrame:
-    """Return all drawings without skin tone and flags, with their place in their own style's table."""
+    """Return all drawings without skin tone and flags, with their place in their own style's
+    table."""
     table = (
         hub.load_emoji()
         .select_columns(["codepoints", "name", "group", "subgroup", "style", "skin_tone"])
@@ -87,7 +91,8 @@ def _drawings() -> pd.DataFrame:
 def shared_concepts() -> dict[str, tuple[str, ...]]:
     """Return for each group the code points that the sweep's foundations may be trained on.
 
-    They are drawn in all five training styles, so that a concept can be shown in any of them, and they are not held out.
+    They are drawn in all five training styles, so that a concept can be shown in any of them, and
+    they are not held out.
     """
     table, hidden = _drawings(), frozenset.union(*hub.held_out())
     styles = table[table["style"] != UNSEEN].groupby("codepoints")["style"].nunique()
@@ -98,11 +103,13 @@ def shared_concepts() -> dict[str, tuple[str, ...]]:
 
 @functools.cache
 def task_drawings(name: str, style: str = UNSEEN) -> pd.DataFrame:
-    """Return the drawings of a task, sorted by code points: codepoints, name, group, subgroup, style and place.
+    """Return the drawings of a task, sorted by code points: codepoints, name, group, subgroup,
+    style and place.
 
     Args:
-        name: one of :data:`GROUPS`: the group's :func:`shared_concepts`, in the subgroups that have 7 or more, at most the 5
-            largest; or :data:`ACROSS`, for all eight groups: concepts that no bundled model saw, drawn in all six styles.
+        name: one of :data:`GROUPS`: the group's :func:`shared_concepts`, in the subgroups that have
+            7 or more, at most the 5 largest; or :data:`ACROSS`, for all eight groups: concepts that
+            no bundled model saw, drawn in all six styles.
         style: one of :data:`fmcourse.hub.STYLES`.
 
     Raises:
@@ -141,19 +148,22 @@ def few_shot(
     draws: int = DRAWS,
     seed: int = 0,
 ) -> np.ndarray:
-    """Adapt to a task from a few examples of each class, and see how the rest is sorted; again and again.
+    """Adapt to a task from a few examples of each class, and see how the rest is sorted; again and
+    again.
 
     Args:
         rows: features, shape (n, d).
         labels: classes from 0, shape (n,); more than `shots` of each.
-        fit: from rows and labels to a function from rows to logits, such as :func:`fmcourse.clip.linear_probe`.
+        fit: from rows and labels to a function from rows to logits, such as
+            :func:`fmcourse.clip.linear_probe`.
         tested: features of the same concepts in another style, for the test; None means `rows`.
         shots: examples of each class.
         draws: how often they are drawn.
         seed: of the draws.
 
     Returns:
-        For each draw the accuracy, every class counting the same: chance is 1 / classes. Shape (draws,).
+        For each draw the accuracy, every class counting the same: chance is 1 / classes. Shape
+        (draws,).
 
     Raises:
         ValueError: a class with too few drawings, or features of another number.
@@ -199,11 +209,13 @@ class Breadth:
     """How well the foundations of the sweep were adapted.
 
     Attributes:
-        runs: one mapping per foundation: axis (*styles*, *groups*, *all*, *longer* or *untrained*), breadth, seed, trained (the
-            styles, or the groups), pairs, and *tasks*, each with a share that is right. A group's task is there twice: by its name for
-            few-shot probes, with ``/named`` for drawings that lie nearest to their own name among all names of the task. The task
-            :data:`ACROSS` is there three times: as it is in the unseen style, with ``/seen`` in a style that the foundation was
-            trained on, and with ``/shifted`` learnt in that style and tested in the unseen one.
+        runs: one mapping per foundation: axis (*styles*, *groups*, *all*, *longer* or *untrained*),
+            breadth, seed, trained (the styles, or the groups), pairs, and *tasks*, each with a
+            share that is right. A group's task is there twice: by its name for few-shot probes,
+            with ``/named`` for drawings that lie nearest to their own name among all names of the
+            task. The task :data:`ACROSS` is there three times: as it is in the unseen style, with
+            ``/seen`` in a style that the foundation was trained on, and with ``/shifted`` learnt in
+            that style and tested in the unseen one.
     """
 
     runs: list[dict]
@@ -227,10 +239,12 @@ class Breadth:
 
         Args:
             axis, breadth: which foundations.
-            task: a task as in :attr:`runs`; :data:`EXAMPLES` or :data:`NAMES` for the mean over the groups' tasks in that way.
-            part: ``inside`` or ``outside``: of those eight only the tasks of groups that the foundation was trained on, or not.
-            above_untrained: subtract from each task what foundations with random weights get right in it, on average; so tasks
-                of unequal difficulty can be compared.
+            task: a task as in :attr:`runs`; :data:`EXAMPLES` or :data:`NAMES` for the mean over the
+                groups' tasks in that way.
+            part: ``inside`` or ``outside``: of those eight only the tasks of groups that the
+                foundation was trained on, or not.
+            above_untrained: subtract from each task what foundations with random weights get right
+                in it, on average; so tasks of unequal difficulty can be compared.
 
         Returns:
             The mean over foundations, with Student's t interval over their seeds.
@@ -249,7 +263,8 @@ class Breadth:
         part: str | None = None,
         above_untrained: bool = False,
     ) -> tuple[list[int], list[Interval]]:
-        """Return the breadths of an axis and the accuracy at each; breadths without such a task are left out."""
+        """Return the breadths of an axis and the accuracy at each; breadths without such a task are
+        left out."""
         tried = [
             breadth for breadth in self.breadths(axis) if self._by_seed(axis, breadth, task, part)
         ]
@@ -265,7 +280,8 @@ class Breadth:
         part: str | None = None,
         above_untrained: bool = False,
     ) -> Interval:
-        """Return by how many points accuracy changes from some foundations to others, those of equal seed being paired.
+        """Return by how many points accuracy changes from some foundations to others, those of
+        equal seed being paired.
 
         Args:
             before, after: axis and breadth of each.
@@ -303,7 +319,7 @@ class Breadth:
     def _tasks(self, run: dict, task: str, part: str | None) -> list[str]:
         if choose("task", task, (EXAMPLES, NAMES, *run["tasks"])) in run["tasks"]:
             return [task]
-        kept = GROUPS
+        kept: tuple[str, ...] = GROUPS
         if part is not None:
             inside = choose("part", part, ("inside", "outside")) == "inside"
             kept = tuple(group for group in GROUPS if (group in run["trained"]) == inside)
@@ -316,7 +332,8 @@ def load_breadth() -> Breadth:
 
 
 def foundation_rows(key: str, task: str) -> torch.Tensor:
-    """Return cached unit rows of a task's drawings in the unseen style from a foundation of seed 0, shape (n, d), float32.
+    """Return cached unit rows of a task's drawings in the unseen style from a foundation of seed 0,
+    shape (n, d), float32.
 
     Args:
         key: ``1`` or ``5``, the number of styles that the foundation was trained on.

@@ -1,9 +1,10 @@
-"""Alarms that are fixed before a run, what a repair costs, and cards for models and data. Used by notebook 06.
+"""Alarms that are fixed before a run, what a repair costs, and cards for models and data. Used by
+notebook 06.
 
-A run is followed through its checkpoints: some precursors, and the harm itself. Sources: Yeom et al. 2018 and
-Carlini et al. 2021 (membership and extraction), Wortsman et al. 2022 (interpolation, here as a repair), Mitchell et
-al. 2019 (model cards), Gebru et al. 2021 (datasheets), Vovk et al. 2005 (the threshold). The lead time is the
-course's own measure.
+A run is followed through its checkpoints: some precursors, and the harm itself. Sources: Yeom et
+al. 2018 and Carlini et al. 2021 (membership and extraction), Wortsman et al. 2022 (interpolation,
+here as a repair), Mitchell et al. 2019 (model cards), Gebru et al. 2021 (datasheets), Vovk et al.
+2005 (the threshold). The lead time is the course's own measure.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 import datasets
-from huggingface_hub import DatasetCard, DatasetCardData, ModelCard, ModelCardData
+from huggingface_hub import CardData, DatasetCard, DatasetCardData, ModelCard, ModelCardData
 from numpy.typing import ArrayLike
 from safetensors import safe_open
 
@@ -59,7 +60,8 @@ class Trace:
         role: ``calibrate``, a run to fix thresholds on, or ``judge``, one to count on.
         steps: optimizer steps of the checkpoints, rising.
         precursors: name to one value per checkpoint; higher means nearer to harm.
-        harm: the harm at each checkpoint, 0 to 1, such as the share of secrets that can be extracted.
+        harm: the harm at each checkpoint, 0 to 1, such as the share of secrets that can be
+            extracted.
         seed: of the run.
     """
 
@@ -78,7 +80,8 @@ class Scores:
     Attributes:
         detected: share of the harmful runs with an alarm at or before the onset of the harm.
         false_alarms: share of the clean runs with any alarm.
-        leads: optimizer steps from alarm to onset, one per harmful run with both; below 0 the alarm came too late.
+        leads: optimizer steps from alarm to onset, one per harmful run with both; below 0 the alarm
+            came too late.
         harmful, clean: how many runs were counted.
     """
 
@@ -90,29 +93,26 @@ class Scores:
 
 
 def membership_auc(seen: ArrayLike, unseen: ArrayLike) -> float:
-    """Return how well the loss tells what was trained on from what was not: the area under the ROC curve.
+    """Return how well the loss tells what was trained on from what was not: the area under the ROC
+    curve.
 
     Args:
         seen: the losses of texts in the training data, in nats, shape (n,).
         unseen: the losses of like texts that are not, shape (m,).
 
     Returns:
-        The chance that a text that was seen has the lower loss, ties counting half: 0.5 means nothing is leaked.
+        The chance that a text that was seen has the lower loss, ties counting half: 0.5 means
+        nothing is leaked.
 
     >>> membership_auc([1.0, 2.0], [2.0, 3.0])
     0.875
     """
-    require(
-        len(seen) > 0 and len(unseen) > 0,
-        "seen",
-        "at least one loss on either side",
-        (len(seen), len(unseen)),
-    )
     return uncertainty.auc(seen, unseen)
 
 
 def read_traces(path: Path) -> list[Trace]:
-    """Return the runs that a recipe kept as a JSON list of mappings with the keys of :class:`Trace`.
+    """Return the runs that a recipe kept as a JSON list of mappings with the keys of
+    :class:`Trace`.
 
     Raises:
         ValueError: a run whose lists differ in length, or whose role is unknown.
@@ -131,15 +131,19 @@ def read_traces(path: Path) -> list[Trace]:
 
 
 def calibrate(traces: Sequence[Trace], precursor: str) -> float:
-    """Fix a threshold on the clean calibration runs: the highest value that any of them reached at any checkpoint.
+    """Fix a threshold on the clean calibration runs: the highest value that any of them reached at
+    any checkpoint.
 
-    Runs with a planted harm are not used, so the alarm does not know what it looks for. With n calibration runs,
-    a further clean run of the same kind gives a false positive with a probability of at most 1 / (n + 1), all its
-    checkpoints counted: each of the n + 1 is equally likely to be the one that goes highest (Vovk, Gammerman and
+    Runs with a planted harm are not used, so the alarm does not know what it looks for. With n
+    calibration runs, a further clean run of the same kind gives a false positive with a probability
+    of at most 1 / (n + 1), all its
+    checkpoints counted: each of the n + 1 is equally likely to be the one that goes highest (Vovk,
+        Gammerman and
     Shafer 2005, conformal prediction).
 
     Raises:
-        ValueError: no clean run whose role is ``calibrate``, an unknown precursor, or a value that is not finite.
+        ValueError: no clean run whose role is ``calibrate``, an unknown precursor, or a value that
+            is not finite.
     """
     own = [run for run in traces if run.role == "calibrate" and not run.planted]
     require(
@@ -152,11 +156,12 @@ def calibrate(traces: Sequence[Trace], precursor: str) -> float:
 
 
 def alarm(trace: Trace, precursor: str, threshold: float) -> int | None:
-    """Return the step of the first checkpoint whose precursor exceeds the threshold; None when none does.
+    """Return the step of the first checkpoint whose precursor exceeds the threshold; None when none
+    does.
 
     Raises:
-        ValueError: an unknown precursor, or a value or threshold that is not finite: NaN exceeds nothing, so an
-            alarm would miss it without a word.
+        ValueError: an unknown precursor, or a value or threshold that is not finite: NaN exceeds
+            nothing, so an alarm would miss it without a word.
 
     >>> run = Trace(True, "judge", [0, 10, 20], {"auc": [0.5, 0.7, 0.9]}, [0.0, 0.0, 0.4], 0)
     >>> alarm(run, "auc", 0.6), onset(run)
@@ -170,7 +175,8 @@ def alarm(trace: Trace, precursor: str, threshold: float) -> int | None:
 
 
 def onset(trace: Trace, harm: float = HARM) -> int | None:
-    """Return the step of the first checkpoint at which the harm has reached this share; None when it never does.
+    """Return the step of the first checkpoint at which the harm has reached this share; None when
+    it never does.
 
     Raises:
         ValueError: a share outside (0, 1], or a harm that is not finite.
@@ -201,9 +207,9 @@ def score(traces: Sequence[Trace], precursor: str, threshold: float, harm: float
     )
     leads = []
     for run in harmful:
-        fired = alarm(run, precursor, threshold)
-        if fired is not None:
-            leads.append(onset(run, harm) - fired)
+        fired, shown = alarm(run, precursor, threshold), onset(run, harm)
+        if fired is not None and shown is not None:
+            leads.append(shown - fired)
     in_time = sum(lead >= 0 for lead in leads)
     false_positives = sum(alarm(run, precursor, threshold) is not None for run in clean)
     return Scores(
@@ -221,7 +227,8 @@ class Price:
 
     Attributes:
         harm: the harm that is left, in the unit of the trace.
-        loss: loss on clean text beyond that of the same run unmended, in the unit of the outcomes; below 0 is a gain.
+        loss: loss on clean text beyond that of the same run unmended, in the unit of the outcomes;
+            below 0 is a gain.
         steps: extra optimizer steps.
     """
 
@@ -231,10 +238,12 @@ class Price:
 
 
 def prices(outcomes: Sequence[Mapping], unmended: str = "nothing") -> dict[str, Price]:
-    """Return the price of each way of mending; losses are paired run by run with those of doing nothing.
+    """Return the price of each way of mending; losses are paired run by run with those of doing
+    nothing.
 
     Args:
-        outcomes: mappings with keys ``seed``, ``way``, ``harm``, ``loss`` and ``extra_steps``; every way has every seed.
+        outcomes: mappings with keys ``seed``, ``way``, ``harm``, ``loss`` and ``extra_steps``;
+            every way has every seed.
         unmended: the way that does nothing.
 
     Raises:
@@ -256,67 +265,69 @@ def prices(outcomes: Sequence[Mapping], unmended: str = "nothing") -> dict[str, 
 
 
 def model_card(name: str) -> ModelCard:
-    """Return the card of a bundled model, every figure in it read from the bundle (Mitchell et al. 2019).
+    """Return the card of a bundled model, every figure in it read from the bundle (Mitchell et al.
+    2019).
 
     Args:
         name: one of the bundled CLIPs or of the ladder.
     """
-
     entry = _entry(f"{choose('name', name, (*hub.CLIPS, *hub.LADDER))}/model.safetensors")
     data = ModelCardData(library_name="transformers", tags=["fmcourse"])
     report = bundle.path(name) / "report.json"
     measured = json.loads(report.read_text(encoding="utf-8")) if report.exists() else {}
     made = {
         "numbers in the weights": f"{_numbers(name):,}",
-        "trained on": entry["source"],
+        "trained on": "; ".join(entry["sources"]),
         "recipe": entry["recipe"],
     }
     made |= {f"setting: {key}": value for key, value in entry["settings"].items()}
-    use = "Made to be trained, measured and broken in class. It is small: what it does need not hold for large models."
+    use = (
+        "Made to be trained, measured and broken in class. It is small: what it does need not hold "
+        "for large models."
+    )
     parts = [
         ("Intended use", use),
         ("How it was made", _table(made)),
         ("What was measured", _figures(measured)),
+        ("Licence and whom to name", f"{entry['licence']}; {entry['attribution']}"),
     ]
-    parts += [("Licence and whom to name", f"{entry['licence']}; {entry['attribution']}")]
     return ModelCard(_card(data, name, parts))
 
 
 def datasheet(name: str) -> DatasetCard:
-    """Return the datasheet of a bundled table, every figure in it counted from its rows (Gebru et al. 2021).
+    """Return the datasheet of a bundled table, every figure in it counted from its rows (Gebru et
+    al. 2021).
 
     Args:
         name: one of :data:`DATASHEETS`.
     """
-
     columns = DATASHEETS[choose("name", name, DATASHEETS)]
-    table = {"addresses": hub.load_addresses, "adult": hub.load_adult, "emoji": hub.load_emoji}[
-        name
-    ]()
-    files = [
-        file for file in bundle.manifest() if file.startswith(name) and file.endswith(".parquet")
-    ]
-    licences = sorted({_entry(file)["licence"] for file in files})
-    data = DatasetCardData(pretty_name=name, tags=["fmcourse"])
+    loaders = {
+        "addresses": hub.load_addresses,
+        "adult": hub.load_adult,
+        "emoji": hub.load_emoji,
+    }
+    table = loaders[name]()
+    tables = [file for file in bundle.manifest() if file.endswith(".parquet")]
+    entries = {file: _entry(file) for file in tables if file.startswith(name)}
+    licences = sorted({entry["licence"] for entry in entries.values()})
+    origins = {}
+    for file, entry in entries.items():
+        origins[file] = f"{'; '.join(entry['sources'])}; {entry['recipe']}"
     parts = [("Composition", f"{len(table):,} rows; columns {', '.join(table.column_names)}.")]
     parts += [(f"Who is in it: {column}", _table(_shares(table, column))) for column in columns]
     if name == "adult":
-        parts += [
-            (f"Income over 50,000 dollars, by {column}", _table(_incomes(table, column)))
-            for column in columns
-        ]
-    origins = {file: f"{_entry(file)['source']}; {_entry(file)['recipe']}" for file in files}
-    return DatasetCard(
-        _card(
-            data,
-            name,
-            [*parts, ("Where it comes from", _table(origins)), ("Licence", "; ".join(licences))],
-        )
-    )
+        for column in columns:
+            heading = f"Income over 50,000 dollars, by {column}"
+            parts.append((heading, _table(_incomes(table, column))))
+    parts += [("Where it comes from", _table(origins)), ("Licence", "; ".join(licences))]
+    data = DatasetCardData(pretty_name=name, tags=["fmcourse"])
+    return DatasetCard(_card(data, name, parts))
 
 
 def stale(stored: str, fresh: str) -> list[str]:
-    """Return the lines in which a stored card differs from one computed now, each with its sign; none when it is fresh.
+    """Return the lines in which a stored card differs from one computed now, each with its sign;
+    none when it is fresh.
 
     >>> stale("n: 3\\n", "n: 4\\n")
     ['-n: 3', '+n: 4']
@@ -344,41 +355,35 @@ def _entry(file: str) -> dict:
 
 
 def _numbers(name: str) -> int:
-
     with safe_open(bundle.path(f"{name}/model.safetensors"), "pt") as weights:
-        return sum(
-            weights.get_tensor(key).numel()
-            for key in weights.keys()
-            if weights.get_tensor(key).is_floating_point()
-        )
+        tensors = [weights.get_tensor(key) for key in weights.keys()]
+    return sum(tensor.numel() for tensor in tensors if tensor.is_floating_point())
 
 
 def _figures(report: Mapping[str, Mapping]) -> str:
     if not report:
         return "See the evidence rows of notebook 04 and `benchmarks/ladder.py`."
-    return _table(
-        {
-            what: ", ".join(f"{key} {value:g}" for key, value in figures.items())
-            for what, figures in report.items()
-        }
-    )
+    lines = {}
+    for what, figures in report.items():
+        lines[what] = ", ".join(f"{key} {value:g}" for key, value in figures.items())
+    return _table(lines)
 
 
 def _shares(table: datasets.Dataset, column: str) -> dict[str, str]:
     counts = collections.Counter(str(value).strip() or "not stated" for value in table[column])
-    return {
-        value: f"{count:,} ({100 * count / len(table):.1f}%)"
-        for value, count in counts.most_common(8)
-    }
+    shares = {}
+    for value, count in counts.most_common(8):
+        shares[value] = f"{count:,} ({100 * count / len(table):.1f}%)"
+    return shares
 
 
 def _incomes(table: datasets.Dataset, column: str) -> dict[str, str]:
     frame = table.select_columns([column, "income_over_50k"]).to_pandas()
     groups = frame.groupby(column)["income_over_50k"].agg(["sum", "count"])
-    return {
-        group: f"{uncertainty.wilson(int(high), int(count)):.3f}"
-        for group, (high, count) in groups.iterrows()
-    }
+    shares = {}
+    for group, (high, count) in groups.iterrows():
+        shares[group] = f"{uncertainty.wilson(int(high), int(count)):.3f}"
+    return shares
 
 
 def _table(rows: Mapping[str, object]) -> str:
@@ -386,6 +391,6 @@ def _table(rows: Mapping[str, object]) -> str:
     return "\n".join(["| | |", "| --- | --- |", *lines])
 
 
-def _card(data: object, name: str, parts: Sequence[tuple[str, str]]) -> str:
+def _card(data: CardData, name: str, parts: Sequence[tuple[str, str]]) -> str:
     sections = "\n\n".join(f"## {heading}\n\n{text}" for heading, text in parts)
     return f"---\n{data.to_yaml()}\n---\n\n# {name}\n\n{sections}\n"

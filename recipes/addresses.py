@@ -55,7 +55,7 @@ def main() -> None:
         path,
         licence="public domain (works of the US government); MIT for the package",
         attribution="The American Presidency Project (Gerhard Peters and John T. Woolley, UC Santa Barbara), packaged by M. Alfano and B. Ballsun-Stanton",
-        source=f"PyPI {PACKAGE} {VERSION}",
+        sources=[f"PyPI {PACKAGE} {VERSION}"],
         recipe="recipes/addresses.py",
         settings={"split": "by year", "block_years": BLOCK_YEARS, "seed": SEED},
         seconds=time.time() - start,

@@ -57,7 +57,7 @@ def main() -> None:
         path,
         licence="CC-BY-4.0",
         attribution="Adult, by Barry Becker and Ronny Kohavi (1996), UCI Machine Learning Repository, from the US census of 1994",
-        source=f"PyPI {PACKAGE} {VERSION}",
+        sources=[f"PyPI {PACKAGE} {VERSION}"],
         recipe="recipes/adult.py",
         settings={"rows": table.num_rows, "columns": table.num_columns},
         seconds=time.time() - start,

@@ -292,7 +292,7 @@ def write(wanted: list[tuple[str, int, int]]) -> None:
         "batch": BATCH,
     }
     about = {
-        "source": ", ".join(f"emoji-{style}.parquet" for style in STYLES),
+        "sources": [f"emoji-{style}.parquet" for style in STYLES],
         "recipe": "breadth",
         "settings": chosen,
     }
@@ -310,7 +310,7 @@ def write_features(chosen: dict) -> None:
         BUNDLED / breadth.FEATURES,
         licence="CC-BY-SA-4.0",  # the drawings are OpenMoji's
         attribution="fmcourse; computed from Noto Emoji, Fluent Emoji Flat, Twemoji, EmojiOne and OpenMoji",
-        source=", ".join(f"emoji-{style}.parquet" for style in STYLES),
+        sources=[f"emoji-{style}.parquet" for style in STYLES],
         recipe="recipes/breadth.py",
         settings=chosen | {"breadths": list(CACHED), "seeds": [0]},
         seconds=0.0,

@@ -20,7 +20,7 @@ def main() -> None:
             path,
             licence="CC-BY-4.0",
             attribution="the authors of fmcourse",
-            source="the manifest and what it lists",
+            sources=["the manifest and what it lists"],
             recipe="recipes/cards.py",
             settings={"of": name},
             seconds=time.time() - started,

@@ -100,7 +100,7 @@ def write(runs: list[dict]) -> None:
         FILE,
         content,
         "clip_clinic",
-        ["emoji-clip", "emoji-noto.parquet"],
+        ["emoji-clip/model.safetensors", "emoji-noto.parquet"],
         {"seeds": list(SEEDS)},
         seconds,
     )

@@ -284,7 +284,7 @@ def write(rows: list[dict]) -> None:
         "runs": rows,
     }
     seconds = sum(max(row["seconds"] for row in rows if row["seed"] == seed) for seed in SEEDS)
-    sources = ["emoji-clip", "emoji-noto.parquet", "emoji-openmoji.parquet"]
+    sources = ["emoji-clip/model.safetensors", "emoji-noto.parquet", "emoji-openmoji.parquet"]
     ship(FILE, content, "clip_frontier", sources, {"seeds": list(SEEDS), "alphas": ALPHAS}, seconds)
 
 
@@ -298,7 +298,7 @@ def ship(
         path,
         licence="CC-BY-4.0",
         attribution="fmcourse",
-        source=", ".join(sources),
+        sources=sources,
         recipe=f"recipes/{recipe}.py",
         settings={**settings, "steps": clip.adaptation.STEPS, "batch": clip.adaptation.BATCH},
         seconds=seconds,

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +91,7 @@ def register(
     *,
     licence: str,
     attribution: str,
-    source: str,
+    sources: Sequence[str],
     recipe: str,
     settings: dict,
     seconds: float,
@@ -102,7 +102,8 @@ def register(
         path: the finished file, somewhere under ``fmcourse/bundled``.
         licence: SPDX identifier of the file's licence, with a remark where one is needed.
         attribution: whom to name, as the licence asks.
-        source: the package and version that the content came from.
+        sources: what the content was made of: bundled files by their names in the manifest, and
+            packages with their versions.
         recipe: the script that made it.
         settings: everything that was chosen, as JSON values.
         seconds: time the recipe needed for this file.
@@ -118,7 +119,7 @@ def register(
         "bytes": len(data),
         "licence": licence,
         "attribution": attribution,
-        "source": source,
+        "sources": list(sources),
         "recipe": recipe,
         "settings": settings,
         "seconds": round(seconds, 1),
@@ -136,7 +137,7 @@ def ship(
     file: str,
     content: Any,
     *,
-    source: str,
+    sources: Sequence[str],
     recipe: str,
     settings: dict,
     seconds: float,
@@ -149,7 +150,7 @@ def ship(
     about = {
         "licence": "CC-BY-4.0",
         "attribution": attribution,
-        "source": source,
+        "sources": list(sources),
         "recipe": f"recipes/{recipe}.py",
     }
     register(path, settings=settings, seconds=seconds, **about)

@@ -62,7 +62,11 @@ def main() -> None:
         ship(
             FILE,
             {"years": bench.years, "president": bench.president(), "runs": runs},
-            source="ladder-medium and ladder-large, addresses.parquet",
+            sources=[
+                "ladder-medium/model.safetensors",
+                "ladder-large/model.safetensors",
+                "addresses.parquet",
+            ],
             recipe="decoding_frontier",
             settings=settings,
             seconds=sum(run["seconds"] for run in runs),

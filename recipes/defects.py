@@ -40,7 +40,7 @@ PILOT_SEED = 100
 QUIET = {"progress": False}
 FILE, FEATURES = "defect-inheritance.json", "defect-features.safetensors"
 PICTURES = {
-    "source": ", ".join(f"emoji-{style}.parquet" for style in TRAINING_STYLES),
+    "sources": [f"emoji-{style}.parquet" for style in TRAINING_STYLES],
     "attribution": "fmcourse; computed from Noto Emoji, Fluent Emoji Flat, Twemoji and EmojiOne",
 }
 

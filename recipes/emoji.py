@@ -135,7 +135,7 @@ def make(style: str, emoji: dict[str, dict]) -> None:
         path,
         licence=licence,
         attribution=f"{author}; {NAMES}",
-        source=f"npm @iconify-json/{style} {version}; npm {' '.join(EMOJIBASE)}",
+        sources=[f"npm @iconify-json/{style} {version}", f"npm {' '.join(EMOJIBASE)}"],
         recipe="recipes/emoji.py",
         settings={
             "size": SIZE,
@@ -328,7 +328,7 @@ def hold_out(emoji: dict[str, dict]) -> None:
         path,
         licence="MIT",
         attribution=NAMES,
-        source=f"npm {' '.join(EMOJIBASE)}",
+        sources=[f"npm {' '.join(EMOJIBASE)}"],
         recipe="recipes/emoji.py",
         settings={"seed": SEED, "concepts": HELD_OUT, "largest_family": LARGEST_FAMILY},
         seconds=time.time() - start,

@@ -414,7 +414,11 @@ def register_model(file, seconds: float) -> None:
             "fmcourse; started from EfficientNet-Lite0 (Apache-2.0) and taught by all-MiniLM-L6-v2 (Apache-2.0); "
             "trained on Noto Emoji, Fluent Emoji Flat, Twemoji and EmojiOne"
         ),
-        source=f"PyPI {' '.join(LITE0)}; PyPI {' '.join(MINILM)}; {', '.join(f'emoji-{s}.parquet' for s in TRAINING_STYLES)}",
+        sources=[
+            f"PyPI {' '.join(LITE0)}",
+            f"PyPI {' '.join(MINILM)}",
+            *(f"emoji-{style}.parquet" for style in TRAINING_STYLES),
+        ],
         recipe="recipes/emoji_clip.py",
         settings={
             "steps": STEPS,

@@ -85,7 +85,7 @@ def make(size: str, width: int, layers: int, heads: int, lr: float) -> None:
             file,
             licence="Apache-2.0",
             attribution="fmcourse; trained on the addresses (The American Presidency Project)",
-            source="addresses.parquet",
+            sources=["addresses.parquet"],
             recipe="recipes/ladder.py",
             settings={"size": size, **SIZES[size], **SHARED},
             seconds=run.seconds,

@@ -76,7 +76,12 @@ def main() -> None:
     ship(
         FILE,
         {"copies": COPIES, "contexts": CONTEXTS, "runs": runs},
-        source="ladder-small and ladder-medium, addresses.parquet, secrets drawn by the recipe",
+        sources=[
+            "ladder-small/model.safetensors",
+            "ladder-medium/model.safetensors",
+            "addresses.parquet",
+            "secrets drawn by the recipe",
+        ],
         recipe="memorization",
         settings=settings,
         seconds=sum(run["seconds"] for run in runs),

@@ -270,7 +270,11 @@ def write(runs: list[dict], threshold: float) -> None:
     ship(
         FILE,
         [{**run.pop("trace"), **run} for run in runs],
-        source="ladder-small, addresses.parquet, secrets drawn by the recipe",
+        sources=[
+            "ladder-small/model.safetensors",
+            "addresses.parquet",
+            "secrets drawn by the recipe",
+        ],
         recipe="smoke_detector",
         settings=settings,
         seconds=sum(run["seconds"] for run in runs),

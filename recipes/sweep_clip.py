@@ -304,7 +304,7 @@ def register_file(file: Path, seconds: float) -> None:
         file,
         licence="Apache-2.0",
         attribution="fmcourse; trained on Noto Emoji, Fluent Emoji Flat, Twemoji and EmojiOne",
-        source=", ".join(f"emoji-{style}.parquet" for style in TRAINING_STYLES),
+        sources=[f"emoji-{style}.parquet" for style in TRAINING_STYLES],
         recipe="recipes/sweep_clip.py",
         settings={
             "steps": STEPS,

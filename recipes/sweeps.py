@@ -104,7 +104,7 @@ def ship(
     common.ship(
         file,
         {"runs": content} if isinstance(content, list) else content,
-        source="trained from random weights on sums, strings and bits drawn by the recipe",
+        sources=["trained from random weights on sums, strings and bits drawn by the recipe"],
         recipe=recipe,
         settings=settings,
         seconds=seconds,

@@ -21,7 +21,7 @@ FIELDS = {
     "bytes",
     "licence",
     "attribution",
-    "source",
+    "sources",
     "recipe",
     "settings",
     "seconds",
@@ -157,7 +157,7 @@ def test_entering_a_file_keeps_the_pinned_models(tmp_path, monkeypatch):
     monkeypatch.setattr(common, "BUNDLED", tmp_path)
     (tmp_path / "manifest.json").write_text(json.dumps({"hub": [{"name": "ada/neo"}], "files": []}))
     (tmp_path / "a.bin").write_bytes(b"a")
-    about = dict.fromkeys(("licence", "attribution", "source", "recipe"), "x")
+    about = dict.fromkeys(("licence", "attribution", "sources", "recipe"), "x")
     common.register(tmp_path / "a.bin", settings={"seed": 0}, seconds=1.0, **about)
     content = json.loads((tmp_path / "manifest.json").read_text(encoding="utf-8"))
     assert content["hub"] == [{"name": "ada/neo"}] and [

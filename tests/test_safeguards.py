@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from doubles import says
+from huggingface_hub import DatasetCard, ModelCard
 
 from fmcourse import bundle, hub, safeguards, uncertainty
 from fmcourse.safeguards import (
@@ -44,13 +44,6 @@ def test_membership_on_paper():
     assert membership_auc([1, 2], [3, 4]) == 1.0
     assert membership_auc([3, 4], [1, 2]) == 0.0
     assert membership_auc([1, 1], [1, 1]) == 0.5
-
-
-def test_membership_counts_pairs():
-    draw = np.random.default_rng(0)
-    seen, unseen = draw.normal(size=20), draw.normal(size=30)
-    pairs = (seen[:, None] < unseen).mean()
-    assert membership_auc(seen, unseen) == pytest.approx(pairs)
 
 
 def test_the_threshold_comes_from_clean_calibration_runs_alone():
@@ -116,55 +109,51 @@ def test_traces_come_back_as_they_were_kept(tmp_path):
     assert read_traces(file) == [EARLY]
 
 
-@pytest.mark.parametrize(
-    "change, words",
-    [
-        (
-            {"role": "judged"},
-            "runs[0].role: expected one of 'calibrate', 'judge', got 'judged'; did you mean 'judge'?",
-        ),
-        ({"harm": [0]}, "runs[0]: expected as many values as checkpoints, got [1, 4]"),
-    ],
-)
-def test_a_broken_trace_is_named(tmp_path, change, words):
+@pytest.mark.parametrize("change", [{"role": "judged"}, {"harm": [0]}])
+def test_a_broken_trace_is_named(tmp_path, change):
     file = tmp_path / "runs.json"
     file.write_text(json.dumps([{**vars(EARLY), **change}]))
-    with says(ValueError, words):
+    with pytest.raises(ValueError, match=r"^runs\[0\]"):
         read_traces(file)
 
 
-@pytest.mark.parametrize(
-    "call, words",
-    [
-        (
-            lambda: membership_auc([], [1]),
-            "seen: expected at least one loss on either side, got (0, 1)",
-        ),
-        (
-            lambda: alarm(EARLY, "acu", 0),
-            "precursor: expected one of 'auc', got 'acu'; did you mean 'auc'?",
-        ),
-        (
-            lambda: calibrate([EARLY], "auc"),
-            "traces: expected at least one clean run whose role is 'calibrate', got ['judge']",
-        ),
-        (
-            lambda: score([EARLY], "auc", 1),
-            "traces: expected harmful and clean runs to judge on, got (1, 0)",
-        ),
-        (
-            lambda: prices([outcome(0, "nothing", 0, 0), outcome(1, "clean", 0, 0)]),
-            "outcomes of 'clean': expected the seeds [0], got [1]",
-        ),
-        (
-            lambda: safeguards.datasheet("emojis"),
-            "name: expected one of 'addresses', 'adult', 'emoji', got 'emojis'; did you mean 'emoji'?",
-        ),
-    ],
-)
-def test_errors(call, words):
-    with says(ValueError, words):
-        call()
+NAN = float("nan")
+QUIET = run([0.5, NAN, 0.5, 0.5], role="calibrate")
+BROKEN = {
+    "a calibration run": lambda: calibrate([QUIET, *CALIBRATION], "auc"),
+    "the last calibration run": lambda: calibrate([*CALIBRATION, QUIET], "auc"),
+    "a judged run": lambda: alarm(QUIET, "auc", 0.65),
+    "a clean run": lambda: score([EARLY, QUIET, run([NAN] * 4)], "auc", 0.65),
+    "a threshold": lambda: alarm(EARLY, "auc", NAN),
+    "an endless threshold": lambda: score([EARLY, CLEAN], "auc", float("inf")),
+    "a harm": lambda: onset(run([0.5] * 4, [0, NAN, 0, 0])),
+    "a harm in a score": lambda: score([run([1] * 4, [NAN] * 4, True), CLEAN], "auc", 0.6),
+    "a price": lambda: prices([outcome(seed, "nothing", NAN, 1.0) for seed in range(3)]),
+    "a loss": lambda: membership_auc([NAN, 1.0], [2.0]),
+}
+
+
+@pytest.mark.parametrize("where", BROKEN)
+def test_what_is_not_finite_never_counts_as_quiet(where):
+    with pytest.raises(ValueError, match="finite"):
+        BROKEN[where]()
+
+
+def test_what_cannot_be_judged_is_refused():
+    with pytest.raises(ValueError, match="auc"):
+        alarm(EARLY, "acu", 0)
+    with pytest.raises(ValueError, match="calibrate"):
+        calibrate([EARLY], "auc")
+    with pytest.raises(ValueError, match="harmful and clean"):
+        score([EARLY], "auc", 1)
+    with pytest.raises(ValueError, match="the seeds"):
+        prices([outcome(seed, way, 0, 0) for seed, way in enumerate(["nothing", "clean"] * 2)])
+    with pytest.raises(ValueError, match="at least two"):
+        prices([outcome(0, "nothing", 0, 0)])
+    with pytest.raises(ValueError, match="value"):
+        membership_auc([], [1])
+    with pytest.raises(ValueError, match="emoji"):
+        safeguards.datasheet("emojis")
 
 
 @pytest.mark.parametrize("name", [*hub.CLIPS, *hub.LADDER])
@@ -196,8 +185,6 @@ def test_a_stale_card_is_noticed(monkeypatch):
 
 
 def test_a_card_is_of_the_hub_librarys_kind():
-    from huggingface_hub import DatasetCard, ModelCard
-
     assert isinstance(safeguards.model_card("sweep-clip"), ModelCard)
     card = safeguards.datasheet("addresses")
     assert isinstance(card, DatasetCard) and card.data.pretty_name == "addresses"

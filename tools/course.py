@@ -230,7 +230,7 @@ def _register(path: Path, seconds: float) -> None:
         path,
         licence="CC-BY-4.0",
         attribution="the authors of fmcourse",
-        source="the notebooks of this course, as executed",
+        sources=["the notebooks of this course, as executed"],
         recipe="tools/course.py",
         settings={
             "command": "python -m tools.course --save",

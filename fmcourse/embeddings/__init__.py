@@ -1,7 +1,9 @@
-"""Who looks after rows of numbers? Embeddings as data: versions, slices, relatives, the tail, drift and provenance.
+"""Who looks after rows of numbers? Embeddings as data: versions, slices, relatives, the tail, drift
+and provenance.
 
-Serves notebook 05. Axes: n items, d numbers per row. Everything here takes arrays, never models. Source: Orr, Goel & Ré 2022,
-who name three challenges, as summaries tell: integration with provenance, monitoring, patching. Versions and the tail are the
+Serves notebook 05. Axes: n items, d numbers per row. Everything here takes arrays, never models.
+Source: Orr, Goel & Ré 2022, who name three challenges, as summaries tell: integration with
+    provenance, monitoring, patching. Versions and the tail are the
 course's own reading of what belongs to them.
 """
 

@@ -1,7 +1,8 @@
-"""Did the data move? An alarm on the mean of a window, whose threshold is fixed before the window is seen.
+"""Did the data move? An alarm on the mean of a window, whose threshold is fixed before the window
+is seen.
 
-Windows in time hold neighbours, and neighbours are alike: :func:`drift_detector` can be fixed on random windows, which is usual,
-or on runs of neighbours, which is what it will meet.
+Windows in time hold neighbours, and neighbours are alike: :func:`drift_detector` can be fixed on
+random windows, which is usual, or on runs of neighbours, which is what it will meet.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ __all__ = ["DriftDetector", "cut_passages", "drift_detector", "ring_rate", "runs
 
 @dataclass(frozen=True)
 class DriftDetector:
-    """An alarm on the mean of a window of rows; everything in it was fixed before the window was seen.
+    """An alarm on the mean of a window of rows; everything in it was fixed before the window was
+    seen.
 
     Attributes:
         centre: the mean of the reference rows, shape (d,).
@@ -59,23 +61,26 @@ def drift_detector(
     draws: int = 1_000,
     seed: int = 0,
 ) -> DriftDetector:
-    """Fix a detector on reference rows alone: its threshold is what `level` of their windows exceed.
+    """Fix a detector on reference rows alone: its threshold is what `level` of their windows
+    exceed.
 
-    A window is compared with the rows left, as a new one will be, or the threshold would be too low. Without `series` the
-    windows are random rows, which have no neighbours in time, and real windows do. With it they are runs of neighbours, each
-    compared with the rows of the *other* series.
+    A window is compared with the rows left, as a new one will be, or the threshold would be too
+    low. Without `series` the windows are random rows, which have no neighbours in time, and real
+    windows do. With it they are runs of neighbours, each compared with the rows of the *other*
+    series.
 
     Args:
         reference: rows of the time before, shape (n, d), more than `size`.
         size: rows of a window.
         level: the false-alarm rate aimed at, between 0 and 1.
-        series: which series, such as a text, each row belongs to, shape (n,), rows of a series in their order; None means that
-            rows have no order.
+        series: which series, such as a text, each row belongs to, shape (n,), rows of a series in
+            their order; None means that rows have no order.
         draws: random windows behind the threshold; with `series` all its runs are.
         seed: of their drawing.
 
     Raises:
-        ValueError: arguments that do not fit together, or `series` with fewer than two that hold a window.
+        ValueError: arguments that do not fit together, or `series` with fewer than two that hold a
+            window.
     """
 
     reference = as_rows(reference)
@@ -128,7 +133,8 @@ def _run_distances(reference: np.ndarray, size: int, series: ArrayLike) -> list[
 
 
 def runs(series: ArrayLike, size: int) -> np.ndarray:
-    """Return the places of windows of neighbours, shape (windows, size): none spans two series, none overlaps another.
+    """Return the places of windows of neighbours, shape (windows, size): none spans two series,
+    none overlaps another.
 
     What is left at the end of a series and is shorter than a window is left out.
 
@@ -153,7 +159,8 @@ def runs(series: ArrayLike, size: int) -> np.ndarray:
 
 
 def cut_passages(texts: Sequence[str], words: int = 100) -> tuple[list[str], np.ndarray]:
-    """Cut texts into passages of equal length, and return them with the place of the text that each is from, shape (passages,).
+    """Cut texts into passages of equal length, and return them with the place of the text that each
+    is from, shape (passages,).
 
     A rest that is shorter is left out.
 
@@ -172,7 +179,8 @@ def cut_passages(texts: Sequence[str], words: int = 100) -> tuple[list[str], np.
 
 
 def ring_rate(rings: ArrayLike, series: ArrayLike) -> Interval:
-    """Return the share of windows in which an alarm rings, with a bootstrap interval over series: windows of one are no strangers.
+    """Return the share of windows in which an alarm rings, with a bootstrap interval over series:
+    windows of one are no strangers.
 
     Args:
         rings: whether the alarm rings in each window, shape (windows,).

@@ -1,6 +1,6 @@
-"""Where does a row come from, and under which licence? Lineage through the manifest of what ships.
+"""Lineage and licences through the manifest of bundled files. Used by notebook 05.
 
-Source: Orr, Goel & Ré 2022, who ask for provenance with the integration of data, as a summary tells.
+Source: Orr, Goel & Ré 2022, who ask for provenance with the integration of data, as a summary says.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ def lineage(file: str, manifest: Mapping[str, Mapping] | None = None) -> list[st
 
     Args:
         file: a file of the manifest.
-        manifest: file to entry with key ``source``; None means :func:`fmcourse.bundle.manifest`.
+        manifest: file to entry with key ``sources``, a list of bundled files and of outside
+            sources; None means :func:`fmcourse.bundle.manifest`.
 
     Returns:
-        The file, the bundled files that its source names, and theirs; the sources that name none close the list.
+        The file, the bundled files among its sources, and theirs; the outside sources of all close
+        the list.
 
     Raises:
         ValueError: a file that the manifest does not know.
@@ -30,37 +32,39 @@ def lineage(file: str, manifest: Mapping[str, Mapping] | None = None) -> list[st
     ['ladder-small/model.safetensors', 'addresses.parquet']
     """
     manifest = bundle.manifest() if manifest is None else manifest
-    waiting, files, origins = [choose("file", file, manifest)], [], []
-    while waiting:
-        current = waiting.pop(0)
-        files.append(current)
-        source = manifest[current]["source"]
-        parents = [other for other in manifest if other in source and other != current]
-        waiting += [parent for parent in parents if parent not in [*files, *waiting]]
-        origins += [] if parents or source in origins else [source]
-    return files + origins
+    files = [choose("file", file, manifest)]
+    outside: list[str] = []
+    # The list grows while it is read: each file adds its own sources behind.
+    for current in files:
+        for source in manifest[current]["sources"]:
+            known = files if source in manifest else outside
+            if source not in known:
+                known.append(source)
+    return files + outside
 
 
 def licences(files: Sequence[str], manifest: Mapping[str, Mapping] | None = None) -> dict[str, str]:
-    """Return the licence of each bundled file behind some files: what a row that is joined from them has to respect.
+    """Return the licence of each bundled file behind some files, which a join of them must respect.
 
     Args:
         files: files of the manifest.
-        manifest: file to entry with keys ``source`` and ``licence``; None means :func:`fmcourse.bundle.manifest`.
+        manifest: file to entry with keys ``sources`` and ``licence``; None means
+            :func:`fmcourse.bundle.manifest`.
 
     Returns:
         Each file of their lineage, the files themselves first, to its licence.
 
     Raises:
-        ValueError: a file that the manifest does not know, or one without a licence: such a row must not be joined.
+        ValueError: a file that the manifest does not know, or one without a licence.
 
     >>> licences(["emoji-noto.parquet"])
     {'emoji-noto.parquet': 'Apache-2.0'}
     """
     manifest = bundle.manifest() if manifest is None else manifest
-    behind = dict.fromkeys(
-        [*files, *(step for file in files for step in lineage(file, manifest) if step in manifest)]
-    )
-    for file in behind:
-        require(bool(manifest[file].get("licence")), "files", "files with a licence", file)
-    return {file: manifest[file]["licence"] for file in behind}
+    behind = list(files)
+    for file in files:
+        behind += [step for step in lineage(file, manifest) if step in manifest]
+    found = {file: manifest[file].get("licence") or "" for file in behind}
+    for file, licence in found.items():
+        require(bool(licence), "files", "files with a licence", file)
+    return found

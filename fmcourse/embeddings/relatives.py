@@ -1,10 +1,13 @@
-"""Who is like whom? Nearest rows, joins without a key, near-duplicates, and the tail of rare classes.
+"""Who is like whom? Nearest rows, joins without a key, near-duplicates, and the tail of rare
+classes.
 
-Sources: Lee et al. 2022 (near-duplicates in training data). The tail is the course's own reading of data management.
+Sources: Lee et al. 2022 (near-duplicates in training data). The tail is the course's own reading of
+    data management.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -21,7 +24,8 @@ __all__ = ["accuracy_by_count", "alike", "duplicate_groups", "mutual_nearest", "
 
 
 def nearest(rows: ArrayLike, others: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Return for each row its largest cosine to one of the others, and that one's place, each of shape (n,)."""
+    """Return for each row its largest cosine to one of the others, and that one's place, each of
+    shape (n,)."""
 
     rows, others = as_rows(rows), as_rows(others)
     require(
@@ -35,7 +39,8 @@ def nearest(rows: ArrayLike, others: ArrayLike) -> tuple[np.ndarray, np.ndarray]
 
 
 def mutual_nearest(rows: ArrayLike, others: ArrayLike) -> np.ndarray:
-    """Return pairs of places that are each other's nearest by cosine, shape (pairs, 2): a join of two tables without a key.
+    """Return pairs of places that are each other's nearest by cosine, shape (pairs, 2): a join of
+    two tables without a key.
 
     A row whose nearest has a nearer one is left out: fewer rows, and more of them right.
 
@@ -50,7 +55,8 @@ def mutual_nearest(rows: ArrayLike, others: ArrayLike) -> np.ndarray:
 
 
 def alike(labels: ArrayLike, places: ArrayLike, seed: int = 0) -> np.ndarray:
-    """Draw as many items of the same classes at random, shape of `places`: the control for taking those items away.
+    """Draw as many items of the same classes at random, shape of `places`: the control for taking
+    those items away.
 
     Args:
         labels: each item's class, shape (n,).
@@ -72,7 +78,8 @@ def alike(labels: ArrayLike, places: ArrayLike, seed: int = 0) -> np.ndarray:
 
 
 def duplicate_groups(rows: ArrayLike, threshold: float) -> np.ndarray:
-    """Return the group of each row, shape (n,): rows at least as near as the threshold are linked, and links chain.
+    """Return the group of each row, shape (n,): rows at least as near as the threshold are linked,
+    and links chain.
 
     Args:
         rows: embeddings, shape (n, d), of any length.
@@ -90,17 +97,21 @@ def duplicate_groups(rows: ArrayLike, threshold: float) -> np.ndarray:
 def accuracy_by_count(
     counts: ArrayLike, right: ArrayLike, edges: Sequence[int]
 ) -> dict[str, Interval]:
-    """Return the accuracy of items by how often their like was seen in training: where the tail begins.
+    """Return the accuracy of items by how often their like was seen in training: where the tail
+    begins.
 
     Args:
         counts: for each test item, how many training items its class or concept has, shape (n,).
         right: whether the item was right, shape (n,).
-        edges: the bins' lower ends, rising; the last bin is open. Items below the first are left out.
+        edges: the bins' lower ends, rising; the last bin is open. Items below the first are left
+            out.
 
     Returns:
-        A label such as ``10-19`` or ``100+`` to the accuracy with its Wilson interval; a bin without items is left out.
+        A label such as ``10-19`` or ``100+`` to the accuracy with its Wilson interval; a bin
+        without items is left out.
 
-    >>> [f"{label}: {share:.2f}" for label, share in accuracy_by_count([1, 1, 9], [0, 1, 1], [1, 5]).items()]
+    >>> shares = accuracy_by_count([1, 1, 9], [0, 1, 1], [1, 5])
+    >>> [f"{label}: {share:.2f}" for label, share in shares.items()]
     ['1-4: 0.50 [0.09, 0.91]', '5+: 1.00 [0.21, 1.00]']
     """
 
@@ -108,7 +119,7 @@ def accuracy_by_count(
     require(
         counts.shape == right.shape, "right", f"shape {counts.shape}, that of counts", right.shape
     )
-    rising = len(edges) > 0 and all(low < high for low, high in zip(edges, edges[1:]))
+    rising = len(edges) > 0 and all(low < high for low, high in itertools.pairwise(edges))
     require(rising, "edges", "rising whole numbers, at least one", edges)
     shares = {}
     for low, high in zip(edges, [*edges[1:], None]):

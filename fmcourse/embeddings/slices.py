@@ -1,6 +1,8 @@
-"""Where does the model fail? Slices that nobody named, found in embeddings and errors, and how good a finder is.
+"""Where does the model fail? Slices that nobody named, found in embeddings and errors, and how good
+a finder is.
 
-Sources: Eyuboglu et al. 2022 (Domino: slices from embeddings and errors together, measured on slices that were planted).
+Sources: Eyuboglu et al. 2022 (Domino: slices from embeddings and errors together, measured on
+    slices that were planted).
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ from fmcourse.embeddings.rows import as_rows
 
 __all__ = ["cluster_slices", "error_slices", "precision_at", "random_slices"]
 
-ERROR_WEIGHT = 10.0  # Domino weighs error evidence against embeddings; 10 is its authors' default for both kinds
+# Domino weighs error evidence against embeddings; 10 is its authors' default for both kinds.
+ERROR_WEIGHT = 10.0
 COMPONENTS = (
     16  # directions that the mixture sees; a full covariance in 128 would need thousands of items
 )
@@ -26,20 +29,24 @@ WIDEST = 0.1  # covariance added to each component, in units of the rescaled dir
 def error_slices(
     rows: ArrayLike, wrong: ArrayLike, slices: int = 10, weight: float = ERROR_WEIGHT, seed: int = 0
 ) -> np.ndarray:
-    """Look for slices that are near to each other *and* wrong: a mixture of Gaussians over rows and errors.
+    """Look for slices that are near to each other *and* wrong: a mixture of Gaussians over rows and
+    errors.
 
-    Domino (Eyuboglu et al. 2022, section 5) weighs labels and predictions apart; here both are one column, the error.
+    Domino (Eyuboglu et al. 2022, section 5) weighs labels and predictions apart; here both are one
+    column, the error.
 
     Args:
         rows: embeddings, shape (n, d).
-        wrong: how wrong the model is on each item, 0 to 1, such as one minus the probability of the right class, shape (n,).
+        wrong: how wrong the model is on each item, 0 to 1, such as one minus the probability of the
+            right class, shape (n,).
         slices: components of the mixture, at least 1.
-        weight: how many standard deviations of a direction an error of 1 is worth; 0 looks at the rows alone.
+        weight: how many standard deviations of a direction an error of 1 is worth; 0 looks at the
+            rows alone.
         seed: of the mixture's first guess.
 
     Returns:
-        How much each item belongs to each slice, shape (n, slices): its share in the component, the components in order of
-        their mean error, the worst first.
+        How much each item belongs to each slice, shape (n, slices): its share in the component, the
+        components in order of their mean error, the worst first.
 
     Raises:
         ValueError: arguments that do not fit together.
@@ -58,7 +65,8 @@ def error_slices(
 def cluster_slices(
     rows: ArrayLike, wrong: ArrayLike, slices: int = 10, seed: int = 0
 ) -> np.ndarray:
-    """Return the same from k-means, which does not look at the errors until its clusters stand: the nearest to a centre first.
+    """Return the same from k-means, which does not look at the errors until its clusters stand: the
+    nearest to a centre first.
 
     Arguments and result are those of :func:`error_slices`.
     """
@@ -70,16 +78,19 @@ def cluster_slices(
 
 
 def random_slices(count: int, slices: int = 10, seed: int = 0) -> np.ndarray:
-    """Return scores that know nothing, shape (count, slices): the floor that every method is compared with."""
+    """Return scores that know nothing, shape (count, slices): the floor that every method is
+    compared with."""
 
     require(count >= 1 and slices >= 1, "count", "at least one item and one slice", (count, slices))
     return np.random.default_rng(seed).random((count, slices))
 
 
 def precision_at(scores: ArrayLike, members: ArrayLike, k: int = 10) -> float:
-    """Return the share of planted items among the k first of a slice, for the slice where it is highest.
+    """Return the share of planted items among the k first of a slice, for the slice where it is
+    highest.
 
-    The best of several slices flatters every method alike: compare with :func:`random_slices`, never with 0.
+    The best of several slices flatters every method alike: compare with :func:`random_slices`,
+    never with 0.
 
     Args:
         scores: what one of the three functions above returned, shape (n, slices).

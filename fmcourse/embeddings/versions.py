@@ -1,6 +1,8 @@
-"""Which version is it, and whom did the last one serve better? Flips between versions, and rows that know what they are.
+"""Which version is it, and whom did the last one serve better? Flips between versions, and rows
+that know what they are.
 
-Sources: Yan et al. 2021 (negative flips), Milani Fard et al. 2016 (churn), Leszczynski et al. 2020 (embeddings retrained on 1% more
+Sources: Yan et al. 2021 (negative flips), Milani Fard et al. 2016 (churn), Leszczynski et al. 2020
+    (embeddings retrained on 1% more
 data). The bundled versions were made by ``recipes/versions.py``.
 """
 
@@ -50,8 +52,8 @@ def flips(
     Args:
         old, new: predicted classes, shape (n,).
         labels: right classes, shape (n,).
-        where: which items count, shape (n,), True or False; None means all. A patch is judged by two calls: on the slice, and
-            on everything else.
+        where: which items count, shape (n,), True or False; None means all. A patch is judged by
+            two calls: on the slice, and on everything else.
 
     Raises:
         ValueError: another shape than that of `labels`, or no item that counts.
@@ -79,14 +81,17 @@ def flips(
 
 @dataclass(frozen=True)
 class Versions:
-    """Some drawings as several versions of one encoder embed them; the file says itself what each row shows.
+    """Some drawings as several versions of one encoder embed them; the file says itself what each
+    row shows.
 
     Attributes:
-        rows: version to unit rows, shape (n, 128): *seed 0*, *seed 1* and *seed 2* differ in first weights and batches alone;
-            *1% less* and *one pair less* have seed 0's and went without that much of its pre-training pairs.
+        rows: version to unit rows, shape (n, 128): *seed 0*, *seed 1* and *seed 2* differ in first
+            weights and batches alone; *1% less* and *one pair less* have seed 0's and went without
+            that much of its pre-training pairs.
         codepoints, names: what each row shows, n each.
         subgroups: the Unicode subgroup of each row, shape (n,).
-        train: whether a row is for learning, shape (n,); the others are for testing, and no concept is in both.
+        train: whether a row is for learning, shape (n,); the others are for testing, and no concept
+            is in both.
     """
 
     rows: dict[str, np.ndarray]
@@ -107,9 +112,11 @@ def load_versions() -> Versions:
 
 
 def fingerprint(rows: ArrayLike) -> str:
-    """Return 12 letters that stand for a table of embeddings, as stored: its shape and its numbers in half precision.
+    """Return 12 letters that stand for a table of embeddings, as stored: its shape and its numbers
+    in half precision.
 
-    Embedding anew on another machine may round otherwise and give other letters; reading the stored file does not.
+    Embedding anew on another machine may round otherwise and give other letters; reading the stored
+    file does not.
 
     >>> fingerprint([[1.0, 0.0]]) == fingerprint([[1.0, 0.0]]) != fingerprint([[0.0, 1.0]])
     True
