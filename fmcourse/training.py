@@ -619,12 +619,14 @@ def _step(plan: _Plan, state: State) -> float:
         )
     state.scaler.unscale_(state.optimizer)
     norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), plan.clip)
-    scaled = state.scaler.is_enabled()
-    # Scaled gradients may overflow now and then, but not for ever.
-    if state.scaler.get_scale() < SMALLEST_SCALE if scaled else not math.isfinite(norm):
+    broken = not math.isfinite(norm)
+    if state.scaler.is_enabled():
+        # Scaled gradients may overflow now and then, but not for ever.
+        broken = state.scaler.get_scale() < SMALLEST_SCALE
+    if broken:
         raise FloatingPointError(
-            f"a gradient is not finite at step {state.step}, though the loss is {loss:.3g}; look for "
-            "a division, root or logarithm at 0 in the loss"
+            f"a gradient is not finite at step {state.step}, though the loss is {loss:.3g}: look "
+            "for a division, root or logarithm at 0 in the loss"
         )
     state.whole = False
     state.scaler.step(state.optimizer)  # moves nothing when fp16 gradients overflowed
