@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
@@ -9,7 +10,9 @@ import sys
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from tools import course, form, pages
+from fmcourse import evidence
+from recipes import common
+from tools import ROOT, claims, course, form, notebooks, pages
 
 SHOWS = "import os, sys\nprint(sys.executable, os.environ['FMCOURSE_PREDICTIONS'])"
 
@@ -156,3 +159,67 @@ def test_the_colours_of_a_page_reach_a_contrast_of_four_and_a_half():
     ground = luminance("#f5f5f5")
     assert len(colours) == 4
     assert all((ground + 0.05) / (luminance(colour) + 0.05) >= 4.5 for colour in colours)
+
+
+# Evidence: a real row is recorded by a real cell, kept, and linked to its cell.
+
+RECORDS = """from fmcourse import evidence
+from fmcourse.stats import Interval
+evidence.record({key!r}, Interval({estimate}, {low}, {high}), seeds="3", control={control})"""
+PAGE = "# x\n<!-- evidence -->\n<!-- /evidence -->\nend\n"
+
+
+def records(key, estimate):
+    places = evidence.claims()[key]["control"].count("{")
+    return RECORDS.format(
+        key=key, estimate=estimate, low=estimate - 1, high=estimate + 1, control=[1.0] * places
+    )
+
+
+@pytest.fixture
+def claim(house, monkeypatch):
+    """Return the first claim's key, in a repository whose evidence is kept apart from ours."""
+    root = house()
+    bundled = root / "fmcourse" / "bundled"
+    bundled.mkdir(parents=True)
+    (root / "EVIDENCE.md").write_text(PAGE)
+    monkeypatch.setattr(common, "BUNDLED", bundled)
+    return next(iter(evidence.claims()))
+
+
+def test_a_row_is_kept_and_leads_to_its_cell(house, claim):
+    least, most = evidence.claims()[claim]["guard"]
+    root = house("1 + 1", records(claim, (least + most) / 2))
+    assert course.main(["--save"], root) == 0
+    executed = form.read(root / "notebooks" / "00_two.ipynb")
+    assert executed.cells[1].outputs[0].data["text/plain"] == "2"
+    assert claims.recorded(executed) == {claim: executed.cells[2].id}
+    rows = json.loads((root / "fmcourse" / "bundled" / "evidence.json").read_text())
+    kept = {row["key"]: row["estimate"] for row in rows}
+    assert kept[claim] == (least + most) / 2
+    assert set(kept) == set(evidence.table()["key"]), "the rows of other notebooks stay"
+    text = (root / "EVIDENCE.md").read_text()
+    assert f"#cell-id={executed.cells[2].id}) |" in text and text.endswith("end\n")
+    manifest = json.loads((root / "fmcourse" / "bundled" / "manifest.json").read_text())
+    assert [entry["file"] for entry in manifest["files"]] == ["evidence.json"]
+
+
+def test_an_estimate_outside_its_guard_fails_and_is_not_kept(house, claim, capsys):
+    root = house(records(claim, evidence.claims()[claim]["guard"][1] + 10))
+    assert course.main(["--save"], root) == 1
+    assert f"{claim}: the estimate lies outside its guard" in capsys.readouterr().err
+    assert not (root / "fmcourse" / "bundled" / "evidence.json").exists()
+    assert (root / "EVIDENCE.md").read_text() == PAGE
+
+
+def test_a_claim_of_a_different_notebook_is_found(house, claim):
+    root = house(records(claim, 0.0))
+    path = root / "notebooks" / "00_two.ipynb"
+    form.write(course.run(path), path)
+    assert any("belongs to" in problem for problem in notebooks.lint(path))
+
+
+def test_what_ships_is_what_the_page_shows():
+    text = (ROOT / "EVIDENCE.md").read_text(encoding="utf-8")
+    for claim in evidence.table()["claim"]:
+        assert f"| {claim} |" in text

@@ -18,7 +18,8 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from tools import ROOT
+from fmcourse import evidence
+from tools import ROOT, claims
 from tools.form import CHECKED, read, serialize, tags, texts, write
 from tools.retarget import Target, read_target
 
@@ -50,6 +51,7 @@ def lint(path: Path, target: Target | None = None) -> list[str]:
     notebook = nbformat.reads(text, as_version=4)
     found = list(_file(text, notebook))
     found += _addresses(notebook, path, target or read_target())
+    found += _claims(notebook, path)
     count = 0
     for number, cell in enumerate(notebook.cells, 1):
         problems = [*_any_cell(cell)]
@@ -82,6 +84,16 @@ def _addresses(notebook: NotebookNode, path: Path, target: Target) -> Iterator[s
     installed = re.findall(r"https://github\.com/[^\s\"']+/archive/[^\s\"']+", setup)
     if installed != [target.archive]:
         yield f"one cell tagged setup should install {target.archive}, found {installed}"
+
+
+def _claims(notebook: NotebookNode, path: Path) -> Iterator[str]:
+    """Check that what a notebook records are claims of its own."""
+    for key, cell in claims.recorded(notebook).items():
+        claim = evidence.claims().get(key)
+        if claim is None:
+            yield f"cell {cell}: {key!r} is no claim of claims.toml"
+        elif claim["notebook"] != path.stem:
+            yield f"cell {cell}: {key!r} belongs to {claim['notebook']}"
 
 
 def _any_cell(cell: NotebookNode) -> Iterator[str]:
