@@ -66,7 +66,7 @@ def test_a_kernelspec_found_elsewhere_is_not_used(house, monkeypatch):
             ("x = 1", "\n# divide\nx / 0"),
             "code cell 2 of 2 failed\n  # divide\n  ZeroDivisionError",
         ),
-        (("import os", "os._exit(1)"), "code cell 2 of 2 failed\n  os._exit(1)\n  the kernel died"),
+        (("import os", "os._exit(1)"), "code cell 2 of 2 failed\n  os._exit(1)\n  Kernel died"),
     ],
 )
 def test_a_failing_cell_stops_the_course_and_is_named(house, capsys, sources, words):
@@ -130,6 +130,7 @@ def test_a_page_loads_nothing(shown):
         '<math display="block"',
         "<mo>&lt;</mo>",
         "data:image/png;base64,ZG90",
+        '<pre tabindex="0">',
         'alt="A dot"',
         "alt='A \"rising\" line'",
         '<a href="04_n.html#top">next</a>',

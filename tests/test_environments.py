@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 import sys
@@ -135,7 +134,7 @@ def test_a_simulation_passes_with_the_variables_that_a_student_has(notebooks, st
 def test_a_cell_that_fails_is_named_and_the_others_run(notebooks, stand_in):
     result = stand_in(notebooks("00_a", "1 / 0"), notebooks("04_b", "1 + 1"))
     assert not result.passed and list(result.seconds) == ["00_a", "04_b"]
-    assert list(result.failures) == ["00_a"] and "ZeroDivisionError" in str(result)
+    assert "failed: 00_a: code cell 2 of 2 failed 1 / 0 ZeroDivisionError" in str(result)
 
 
 def test_a_replaced_package_fails(notebooks, stand_in):
@@ -144,7 +143,8 @@ def test_a_replaced_package_fails(notebooks, stand_in):
 
 
 def test_a_course_found_elsewhere_fails(notebooks, stand_in):
-    assert "nowhere" in stand_in(notebooks("00_a", "1"), found="").failures["set-up"]
+    result = stand_in(notebooks("00_a", "1"), found="")
+    assert not result.passed and "nowhere" in str(result)
 
 
 def test_a_slow_set_up_fails():
@@ -183,29 +183,18 @@ def test_a_simulated_colab_has_a_drive_of_its_own(tmp_path):
     assert environments.versions(python) == {}
 
 
-def test_results_are_kept_side_by_side_and_shown(tmp_path):
-    (tmp_path / "tools" / "environments").mkdir(parents=True)
+def test_a_report_is_kept_where_the_page_has_its_place(notebooks, monkeypatch, tmp_path, capsys):
+    notebooks("00_a", "1")
+    (tmp_path / "docs").mkdir()
     page = tmp_path / "docs" / "environments.md"
-    page.parent.mkdir()
-    page.write_text("# x\n")
-    good = Result("colab", "3.13.0", "2026-11-24", 41.0, packages={"numpy": "2.1.3"})
-    good.seconds = {"00_a": 2.0, "04_b": 3.0}
-    with pytest.raises(ValueError, match="environments"):
-        environments.keep(good, tmp_path)
-    assert not list((tmp_path / "tools" / "environments").iterdir())
-    page.write_text("# x\n<!-- environments -->\n<!-- /environments -->\n")
-    environments.keep(good, tmp_path)
-    bad = Result("older", "3.11.7", "2026-11-24", 9.0, ["torch 2.9 -> nothing"], {"04_b": "no"})
-    bad.seconds = {"00_a": 2.0, "04_b": 3.0}
-    environments.keep(bad, tmp_path)
+    page.write_text("# x\n<!-- colab -->\nold\n<!-- /colab -->\nend\n")
+    settings = '[tool.fmcourse]\nrepository = "ada/course"\nref = "v1"\n'
+    (tmp_path / "pyproject.toml").write_text(settings)
+    result = Result("colab", {"numpy": "2.1.3"}, 41.0, seconds={"00_a": 2.0})
+    monkeypatch.setattr(environments, "build", lambda name, folder, python: folder)
+    monkeypatch.setattr(environments, "archive_of", lambda root, file: file)
+    monkeypatch.setattr(environments, "simulate", lambda *given: result)
+    assert environments.main(["--save", "colab"], tmp_path) == 0
     text = page.read_text()
-    assert "| colab, simulated | 3.13.0 | – | – | – | 2.1.3 | – | – | – | 00, 04 | none |" in text
-    assert "| 00 | 04_b | torch 2.9 -> nothing | 9 s | 2026-11-24 |" in text
-
-
-def test_the_stored_results_are_those_of_the_page():
-    stored = json.loads((LISTS / "results.json").read_text(encoding="utf-8"))
-    text = (ROOT / "docs" / "environments.md").read_text(encoding="utf-8")
-    for fields in stored.values():
-        result = Result(**fields)
-        assert f"| {result.name}, simulated | {result.python} |" in text and result.passed
+    assert str(result) in text and "old" not in text and text.endswith("end\n")
+    assert "numpy 2.1.3\nset-up 41 s\n00_a 2 s\npassed" in capsys.readouterr().out

@@ -43,7 +43,7 @@ def house(tmp_path, monkeypatch):
 )
 def test_a_key_with_a_gap_is_not_written(house, capsys, texts, words):
     root = house(*texts)
-    assert answers.main([], root) == 1
+    assert answers.main(root) == 1
     assert words in capsys.readouterr().err
     assert not (root / "build").exists()
 
@@ -57,7 +57,7 @@ def test_every_exercise_of_the_course_is_in_the_key(path):
 
 def test_the_key_is_a_page_with_the_solution_unfolded(house):
     root = house("Before.", TASK, f"{SOLUTION}\n\n## Next")
-    assert answers.main([], root) == 0
+    assert answers.main(root) == 0
     text = (root / "build" / "answers.html").read_text()
     assert "Is it two?" in text and "Double" in text and "Before." not in text
     assert "<details" not in text

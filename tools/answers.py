@@ -1,14 +1,12 @@
 """Writes the printable answer key from the solutions that are folded in the notebooks.
 
-    python -m tools.answers              write build/answers.html
-    python -m tools.answers 03 04        of the notebooks whose names begin so
+    python -m tools.answers
 
 Nothing is written twice: an exercise that changes in its notebook changes here.
 """
 
 from __future__ import annotations
 
-import argparse
 import re
 import sys
 from pathlib import Path
@@ -17,7 +15,6 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell, new_notebook
 
 from tools import ROOT
-from tools.course import choose
 from tools.form import read
 from tools.pages import heading, page
 
@@ -64,13 +61,10 @@ def key(paths: list[Path]) -> NotebookNode:
     return new_notebook(cells=[new_markdown_cell(text) for text in texts])
 
 
-def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
-    """Write the key; return 1 when an exercise lacks its solution."""
-    parser = argparse.ArgumentParser(prog="python -m tools.answers", description=__doc__)
-    parser.add_argument("notebooks", nargs="*", help="beginnings of names, such as 04")
-    chosen = parser.parse_args(arguments)
+def main(root: Path = ROOT) -> int:
+    """Write the key to build/answers.html; return 1 when an exercise lacks its solution."""
     try:
-        made = key(choose(chosen.notebooks, root / "notebooks"))
+        made = key(sorted((root / "notebooks").glob("*.ipynb")))
     except ValueError as error:
         print(error, file=sys.stderr)
         return 1

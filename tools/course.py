@@ -42,11 +42,13 @@ class CellFailure(Exception):
         notebook: the notebook as far as it came.
     """
 
-    def __init__(self, name: str, notebook: NotebookNode, number: int, error: str) -> None:
+    def __init__(self, name: str, notebook: NotebookNode, number: int, error: Exception) -> None:
         code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-        lines = code[number - 1].source.strip().splitlines() if number else []
-        first = lines[0] if lines else ""
-        super().__init__(f"{name}: code cell {number} of {len(code)} failed\n  {first}\n  {error}")
+        first = code[number - 1].source.strip().partition("\n")[0]
+        said = str(error).partition("\n")[0]
+        if isinstance(error, CellExecutionError):
+            said = f"{error.ename}: {error.evalue}"
+        super().__init__(f"{name}: code cell {number} of {len(code)} failed\n  {first}\n  {said}")
         self.notebook = notebook
 
 
@@ -108,15 +110,8 @@ def run(
     )
     try:
         return client.execute(env=dict(os.environ) if env is None else env)
-    except CellExecutionError as error:
-        words = f"{error.ename}: {error.evalue}"
-        raise CellFailure(path.stem, notebook, number, words) from error
-    except CellTimeoutError as error:
-        words = f"the cell ran for more than {CELL_SECONDS} s"
-        raise CellFailure(path.stem, notebook, number, words) from error
-    except DeadKernelError as error:
-        words = "the kernel died; was there too little memory?"
-        raise CellFailure(path.stem, notebook, number, words) from error
+    except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
+        raise CellFailure(path.stem, notebook, number, error) from error
 
 
 def choose(names: list[str], folder: Path) -> list[Path]:

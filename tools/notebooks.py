@@ -149,11 +149,10 @@ def _prose(cell: NotebookNode, folder: Path) -> Iterator[str]:
 def main(arguments: list[str] | None = None) -> int:
     """Print what is wrong with each notebook; return 1 if anything is."""
     parser = argparse.ArgumentParser(prog="python -m tools.notebooks", description=__doc__)
-    parser.add_argument("notebooks", nargs="*", type=Path, help="files (default: all)")
     parser.add_argument("--fix", action="store_true", help="write them in normal form first")
     chosen = parser.parse_args(arguments)
     problems = 0
-    for path in chosen.notebooks or sorted((ROOT / "notebooks").glob("*.ipynb")):
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         if chosen.fix:
             write(read(path), path)
         for problem in lint(path):

@@ -28,10 +28,10 @@ CSS = """
 .jp-InputArea, .jp-InputArea-editor, .jp-CodeMirrorEditor, .highlight pre, .jp-OutputArea pre {
   overflow-x: auto; }
 .jp-InputPrompt, .jp-OutputPrompt { color: #595959 !important; opacity: 1 !important; }
-.highlight .c, .highlight .c1, .highlight .ch, .highlight .cm { color: #2f6464 !important; }
-.highlight .m, .highlight .mb, .highlight .mf, .highlight .mi { color: #006400 !important; }
-.highlight .o, .highlight .ow { color: #7a00c2 !important; }
-.jp-RenderedHTMLCommon a, nav a { text-decoration: underline; }
+.highlight [class^="c"] { color: #2f6464 !important; }
+.highlight [class^="m"], .highlight .il { color: #006400 !important; }
+.highlight [class^="o"] { color: #7a00c2 !important; }
+.jp-RenderedHTMLCommon a, nav a { text-decoration: underline !important; }
 nav { margin: 1em; }
 """
 TEMPLATE = (
@@ -61,6 +61,8 @@ def page(notebook: NotebookNode, title: str) -> str:
     text, _ = exporter.from_notebook_node(shown, resources=resources)
     # A column without a name is no heading to a screen reader.
     text = text.replace("<th></th>", "<td></td>")
+    # What scrolls can be reached with the keyboard.
+    text = text.replace('hl-ipython3"><pre>', 'hl-ipython3"><pre tabindex="0">')
     return re.sub(r'src="\.\./images/([^"]+)"', _embedded, text)
 
 

@@ -20,9 +20,17 @@ __all__ = ["PLACEHOLDER", "Target", "read_target", "retarget"]
 
 # The address until somebody puts the course on GitHub.
 PLACEHOLDER = "fmcourse/fmcourse"
+COLAB = "https://colab.research.google.com/github"
 SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+")
 REF = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
-WRITTEN_IN = ("*.md", "*.cff", "docs/*.md", ".github/**/*.yml", "notebooks/*.ipynb")
+WRITTEN_IN = (
+    "pyproject.toml",
+    "*.md",
+    "*.cff",
+    "docs/*.md",
+    ".github/**/*.yml",
+    "notebooks/*.ipynb",
+)
 
 
 @dataclass(frozen=True)
@@ -47,14 +55,9 @@ class Target:
         """The address that an install cell hands to pip."""
         return f"https://github.com/{self.slug}/archive/{self.ref}.zip"
 
-    @property
-    def colab(self) -> str:
-        """The address of the repository's files in Colab."""
-        return f"https://colab.research.google.com/github/{self.slug}/blob/{self.ref}/"
-
     def badge(self, notebook: str) -> str:
         """Return the address that opens a notebook, given by its file name, in Colab."""
-        return f"{self.colab}notebooks/{notebook}"
+        return f"{COLAB}/{self.slug}/blob/{self.ref}/notebooks/{notebook}"
 
 
 def read_target(root: Path = ROOT) -> Target:
@@ -71,33 +74,23 @@ def read_target(root: Path = ROOT) -> Target:
 def retarget(new: Target, root: Path = ROOT) -> list[Path]:
     """Write `new` in place of the present target everywhere; return the files that changed."""
     old = read_target(root)
+    slug, ref = re.escape(old.slug), re.escape(old.ref)
+    rules = {
+        rf"(github(?:\.com)?)/{slug}/(blob|archive)/{ref}": rf"\1/{new.slug}/\2/{new.ref}",
+        rf"(github\.com)/{slug}(?![\w-])": rf"\1/{new.slug}",
+        # The settings of pyproject.toml.
+        rf'\nrepository = "{slug}"': f'\nrepository = "{new.slug}"',
+        rf'\nref = "{ref}"': f'\nref = "{new.ref}"',
+    }
     changed = []
     for path in sorted(path for pattern in WRITTEN_IN for path in root.glob(pattern)):
-        if _replace(path, old, new):
+        before = after = path.read_text(encoding="utf-8")
+        for pattern, replacement in rules.items():
+            after = re.sub(pattern, replacement, after)
+        if after != before:
+            path.write_text(after, encoding="utf-8", newline="\n")
             changed.append(path)
-    settings = root / "pyproject.toml"
-    before = settings.read_text(encoding="utf-8")
-    after = before.replace(f'\nrepository = "{old.slug}"', f'\nrepository = "{new.slug}"')
-    after = after.replace(f'\nref = "{old.ref}"', f'\nref = "{new.ref}"')
-    if after != before:
-        settings.write_text(after, encoding="utf-8", newline="\n")
-        changed.append(settings)
     return changed
-
-
-def _replace(path: Path, old: Target, new: Target) -> bool:
-    """Change the addresses in a file, and return whether it held one."""
-    before = path.read_text(encoding="utf-8")
-    after = before.replace(old.archive, new.archive).replace(old.colab, new.colab)
-    # What is left names the repository alone, or a file of it.
-    after = after.replace(
-        f"github.com/{old.slug}/blob/{old.ref}/", f"github.com/{new.slug}/blob/{new.ref}/"
-    )
-    after = re.sub(rf"github\.com/{re.escape(old.slug)}(?![\w-])", f"github.com/{new.slug}", after)
-    if after == before:
-        return False
-    path.write_text(after, encoding="utf-8", newline="\n")
-    return True
 
 
 def main(arguments: list[str] | None = None) -> int:

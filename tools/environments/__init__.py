@@ -23,19 +23,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tools import ROOT, course
 from tools.form import read, tags, write
 from tools.retarget import Target, read_target
-from tools.tables import markdown, renew
+from tools.tables import renew
 
-__all__ = ["LISTS", "Result", "build", "keep", "main", "prepare", "replaced", "simulate"]
+__all__ = ["LISTS", "Result", "build", "main", "prepare", "replaced", "simulate"]
 
 LISTS = Path(__file__).resolve().parent
 SHOWN = ("torch", "transformers", "datasets", "numpy", "matplotlib", "ipython", "ipywidgets")
-COLUMNS = ("environment", "Python", *SHOWN, "ran through", "failed", "replaced", "set-up", "on")
 # At most so many seconds may the first cell take.
 SETUP_SECONDS = 60
 VERSIONS = """import importlib.metadata, json
@@ -44,27 +43,23 @@ print(json.dumps({d.name.lower(): d.version for d in importlib.metadata.distribu
 
 @dataclass
 class Result:
-    """What one environment showed.
+    """What one environment showed; as text it is the report that is printed and kept.
 
     Attributes:
         name: the list's name.
-        python: the version of its Python.
-        date: the day of the run.
+        versions: those of Python and of some packages, as the notebooks found them.
         setup_seconds: what the first set-up cell took, pip included.
         replaced: packages that the installation changed or removed, with both versions.
-        failures: notebook to the sentence that names the cell and the error.
+        failures: one sentence for each notebook that failed, with the cell and the error.
         seconds: notebook to wall-clock seconds.
-        packages: the versions of some packages, as the notebooks found them.
     """
 
     name: str
-    python: str = ""
-    date: str = field(default_factory=lambda: datetime.date.today().isoformat())
+    versions: dict[str, str] = field(default_factory=dict)
     setup_seconds: float = 0.0
     replaced: list[str] = field(default_factory=list)
-    failures: dict[str, str] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
-    packages: dict[str, str] = field(default_factory=dict)
 
     @property
     def passed(self) -> bool:
@@ -73,11 +68,13 @@ class Result:
         return quick and not self.replaced and not self.failures and bool(self.seconds)
 
     def __str__(self) -> str:
-        lines = [f"{self.name}: Python {self.python}, set-up {self.setup_seconds:.0f} s"]
-        lines += [f"  replaced: {change}" for change in self.replaced]
-        lines += [f"  {name:<28} {seconds:6.0f} s" for name, seconds in self.seconds.items()]
-        lines += [f"  failed: {words}" for words in self.failures.values()]
-        return "\n".join([*lines, "  passed" if self.passed else "  not passed"])
+        lines = [f"{self.name}, simulated on {datetime.date.today()}"]
+        lines.append(", ".join(f"{name} {version}" for name, version in self.versions.items()))
+        lines.append(f"set-up {self.setup_seconds:.0f} s")
+        lines += [f"{name} {seconds:.0f} s" for name, seconds in self.seconds.items()]
+        lines += [f"replaced: {change}" for change in self.replaced]
+        lines += [f"failed: {words}" for words in self.failures]
+        return "\n".join([*lines, "passed" if self.passed else "not passed"])
 
 
 def wanted(name: str) -> tuple[str, Path]:
@@ -116,14 +113,10 @@ def build(name: str, folder: Path, interpreter: str | None = None) -> Path:
         raise ValueError(f"python: expected a Python {version}, got {here}; name one with --python")
     shutil.rmtree(folder, ignore_errors=True)
     subprocess.run([found, "-m", "venv", str(folder)], check=True)
-    python = _python_of(folder)
+    python = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
     pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*pip, "-r", str(packages)], check=True)
     return python
-
-
-def _python_of(folder: Path) -> Path:
-    return folder / ("Scripts" if os.name == "nt" else "bin") / "python"
 
 
 def _says(python: str | Path, program: str) -> str:
@@ -212,7 +205,7 @@ def simulate(name: str, python: Path, notebooks: list[Path], folder: Path) -> Re
     """Run prepared notebooks in an environment, the first of which installs the course there."""
     pretend_colab(python)
     before = versions(python)
-    result = Result(name, _says(python, "import platform; print(platform.python_version())"))
+    result = Result(name)
     env = _apart() | {
         "FMCOURSE_STATE": str(folder / "state"),
         "FMCOURSE_PREDICTIONS": "skip",
@@ -220,21 +213,21 @@ def simulate(name: str, python: Path, notebooks: list[Path], folder: Path) -> Re
     }
     for path in notebooks:
         started = time.monotonic()
+        # When each cell started: the second tells how long the set-up took.
         cells: list[float] = []
         failure = _run(path, env, cells, python)
         if failure:
-            result.failures[path.stem] = failure
+            result.failures.append(failure)
         result.seconds[path.stem] = time.monotonic() - started
         if not result.setup_seconds and len(cells) > 1:
             result.setup_seconds = cells[1] - cells[0]
     after = versions(python)
     result.replaced = replaced(before, after)
-    result.packages = {name: after[name] for name in SHOWN if name in after}
+    result.versions = {"Python": _says(python, "import platform; print(platform.python_version())")}
+    result.versions |= {name: after[name] for name in SHOWN if name in after}
     installed = _says(python, "import fmcourse; print(fmcourse.__file__)")
     if not installed.startswith(str(python.parent.parent)):
-        result.failures["set-up"] = (
-            f"the course is not in the environment, but {installed or 'nowhere'}"
-        )
+        result.failures.append(f"the course is not in the environment: {installed or 'nowhere'}")
     return result
 
 
@@ -247,34 +240,6 @@ def _run(path: Path, env: dict[str, str], cells: list[float], python: Path) -> s
     return ""
 
 
-def keep(result: Result, root: Path = ROOT) -> None:
-    """Store a result beside those of the other environments, and renew the table of them all.
-
-    Raises:
-        ValueError: the page has no place for the table; nothing is stored then.
-    """
-    path = root / "tools" / "environments" / "results.json"
-    stored = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    stored[result.name] = asdict(result)
-    rows = [_entries(Result(**stored[name])) for name in sorted(stored)]
-    renew(root / "docs" / "environments.md", "environments", markdown(COLUMNS, rows))
-    path.write_text(json.dumps(stored, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-
-
-def _entries(result: Result) -> list[str]:
-    whole = [name[:2] for name in result.seconds if name not in result.failures]
-    return [
-        f"{result.name}, simulated",
-        result.python,
-        *(result.packages.get(name, "–") for name in SHOWN),
-        ", ".join(whole) or "none",
-        ", ".join(result.failures) or "none",
-        ", ".join(result.replaced) or "none",
-        f"{result.setup_seconds:.0f} s",
-        result.date,
-    ]
-
-
 def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     """Build, run and report; return 1 unless the environment passed."""
     parser = argparse.ArgumentParser(prog="python -m tools.environments", description=__doc__)
@@ -282,14 +247,11 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     parser.add_argument("notebooks", nargs="*", help="beginnings of names, such as 04")
     parser.add_argument("--python", help="the Python to make it with (default: the list's)")
     parser.add_argument("--save", action="store_true", help="keep the result")
-    parser.add_argument("--keep", action="store_true", help="use the last run's environment")
     chosen = parser.parse_args(arguments)
     folder = root / "build" / "environments" / chosen.name
-    python = _python_of(folder / "venv")
     try:
         paths = course.choose(chosen.notebooks, root / "notebooks")
-        if not (chosen.keep and python.exists()):
-            build(chosen.name, folder / "venv", chosen.python)
+        python = build(chosen.name, folder / "venv", chosen.python)
         archive = archive_of(root, folder / "fmcourse.zip")
         copies = prepare(paths, archive, folder / "notebooks", read_target(root))
     except (ValueError, subprocess.CalledProcessError) as error:
@@ -298,5 +260,5 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     result = simulate(chosen.name, python, copies, folder)
     print(result)
     if chosen.save:
-        keep(result, root)
+        renew(root / "docs" / "environments.md", chosen.name, f"```\n{result}\n```")
     return 0 if result.passed else 1
