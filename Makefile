@@ -33,7 +33,7 @@ ready: $(READY) ## before class: what is missing, and what to do about it
 
 check: $(READY) ## format, lint, types, layers, spelling and the notebooks' form; in seconds
 	$(BIN) -m ruff format --check --quiet .
-	$(BIN) -m ruff check --quiet .
+	$(BIN) -m ruff check --quiet --output-format concise .
 	$(BIN) -m mypy --no-error-summary fmcourse tools
 	.venv/bin/lint-imports --no-logo
 	.venv/bin/codespell

@@ -29,7 +29,7 @@ MEASURED = ["key", "estimate", "low", "high", "seeds", "control"]
 
 def recorded(notebook: NotebookNode) -> dict[str, str]:
     """Return the keys of the claims that an executed notebook recorded, each with its cell's id."""
-    cells = {}
+    cells: dict[str, str] = {}
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             row = output.get("data", {}).get(evidence.MIME)
@@ -86,7 +86,7 @@ def keep(table: pd.DataFrame, root: Path, seconds: float) -> None:
 
 def evidence_table(table: pd.DataFrame, root: Path) -> str:
     """Return rows as EVIDENCE.md shows them: how many of each verdict, then the table."""
-    cells = {}
+    cells: dict[str, str] = {}
     for path in sorted((root / "notebooks").glob("*.ipynb")):
         cells |= recorded(read(path))
     rows = []
