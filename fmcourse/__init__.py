@@ -42,14 +42,15 @@ _MODULES = (
     "hub",
     "plotting",
     "predictions",
+    "results",
     "safeguards",
+    "stats",
     "training",
-    "uncertainty",
     "widgets",
 )
 
 # Module names of the first edition, and where each is found now: importing the old name gives the new module.
-_MOVED: dict[str, str] = {}
+_MOVED: dict[str, str] = {"uncertainty": "stats"}
 
 __all__ = sorted([*_FUNCTIONS, *_MODULES])
 
