@@ -76,7 +76,8 @@ class _OldNames(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         module.__spec__ = self._spec
 
 
-sys.meta_path.append(_OldNames())
+# First, so that a file left over under an old name is not taken.
+sys.meta_path.insert(0, _OldNames())
 
 
 def __getattr__(name: str) -> Any:

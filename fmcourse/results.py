@@ -1,4 +1,4 @@
-"""The bundled results of the long experiments as tidy tables, with the questions that every notebook asks of them."""
+"""Bundled results of the long experiments as tidy tables, and the questions notebooks ask them."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def select(table: pd.DataFrame, **wanted: object) -> pd.DataFrame:
 
 
 def by_seed(table: pd.DataFrame, value: str, **wanted: object) -> pd.Series:
-    """Return the mean of a column for each value of the column ``seed``, over the rows of :func:`select`."""
+    """Return the mean of a column for each value of ``seed``, over the rows of :func:`select`."""
     chosen = select(table, **wanted)
     choose("value", value, table.columns)
     return chosen.groupby("seed")[value].mean()
 
 
 def over_seeds(table: pd.DataFrame, value: str, **wanted: object) -> Interval:
-    """Return the mean of a column with Student's t interval over seeds, whose rows are averaged first."""
+    """Return the mean of a column with Student's t interval over seeds, each averaged first."""
     return stats.mean_interval(by_seed(table, value, **wanted))
 
 
@@ -76,7 +76,7 @@ def paired(
 
 
 def curve(table: pd.DataFrame, x: str, value: str, **wanted: object) -> tuple[list, list[Interval]]:
-    """Return a line with intervals over seeds, as ``curves`` of the figures draws it: the values of `x`, and one each."""
+    """Return a line as figures draw it: the values of `x`, and an interval over seeds at each."""
     chosen = select(table, **wanted)
     places = sorted(chosen[choose("x", x, table.columns)].unique().tolist())
     return places, [over_seeds(chosen, value, **{x: place}) for place in places]
