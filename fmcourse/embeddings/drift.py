@@ -193,11 +193,9 @@ def ring_rate(rings: ArrayLike, series: ArrayLike) -> Interval:
     import pandas as pd
 
     rings, series = np.asarray(rings, bool), np.asarray(series)
-    require(
-        rings.shape == series.shape and len(np.unique(series)) >= 2,
-        "series",
-        f"shape {rings.shape}, one per window, at least two different ones",
-        series,
-    )
+    fits = rings.shape == series.shape
+    require(fits, "series", f"shape {rings.shape}, one per window", series.shape)
+    several = len(np.unique(series)) >= 2
+    require(several, "series", "windows of at least two series", series)
     windows = pd.Series(rings).groupby(series).agg(["mean", "size"])
     return uncertainty.share_interval(windows["mean"], windows["size"])
