@@ -42,14 +42,15 @@ _MODULES = (
     "hub",
     "plotting",
     "predictions",
+    "results",
     "safeguards",
+    "stats",
     "training",
-    "uncertainty",
     "widgets",
 )
 
 # Module names of the first edition, and where each is found now: importing the old name gives the new module.
-_MOVED: dict[str, str] = {}
+_MOVED: dict[str, str] = {"uncertainty": "stats"}
 
 __all__ = sorted([*_FUNCTIONS, *_MODULES])
 
@@ -75,7 +76,8 @@ class _OldNames(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         module.__spec__ = self._spec
 
 
-sys.meta_path.append(_OldNames())
+# First, so that a file left over under an old name is not taken.
+sys.meta_path.insert(0, _OldNames())
 
 
 def __getattr__(name: str) -> Any:

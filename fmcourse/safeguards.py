@@ -235,7 +235,7 @@ def prices(outcomes: Sequence[Mapping], unmended: str = "nothing") -> dict[str, 
         )
     return {
         way: Price(
-            uncertainty.mean_interval([run["harm"] for run in runs.values()]),
+            uncertainty.share_interval([run["harm"] for run in runs.values()]),
             uncertainty.mean_interval(
                 [run["loss"] - base[seed]["loss"] for seed, run in runs.items()]
             ),

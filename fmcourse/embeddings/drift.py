@@ -180,25 +180,22 @@ def cut_passages(texts: Sequence[str], words: int = 100) -> tuple[list[str], np.
 
 
 def ring_rate(rings: ArrayLike, series: ArrayLike) -> Interval:
-    """Return the share of windows in which an alarm rings, with a bootstrap interval over series: windows of one are no strangers.
+    """Return the share of windows in which an alarm rings, with an interval over series.
 
     Args:
         rings: whether the alarm rings in each window, shape (windows,).
-        series: the series that each window is from, shape (windows,).
+        series: the series that each window is from, shape (windows,), at least two series.
 
-    >>> ring_rate([True, True, False, False], ["a", "a", "b", "b"])
-    Interval(estimate=0.5, low=0.0, high=1.0)
+    >>> f"{ring_rate([True, True, True, False], ['a', 'a', 'b', 'b']):.2f}"
+    '0.75 [0.00, 1.00]'
     """
     import numpy as np
+    import pandas as pd
 
     rings, series = np.asarray(rings, bool), np.asarray(series)
-    require(
-        rings.shape == series.shape and rings.size > 0,
-        "series",
-        f"shape {rings.shape}, one per window",
-        series.shape,
-    )
-    counts = np.array(
-        [(rings[series == one].sum(), (series == one).sum()) for one in np.unique(series)]
-    )
-    return uncertainty.bootstrap(counts, lambda drawn: drawn[:, 0].sum() / drawn[:, 1].sum())
+    fits = rings.shape == series.shape
+    require(fits, "series", f"shape {rings.shape}, one per window", series.shape)
+    several = len(np.unique(series)) >= 2
+    require(several, "series", "windows of at least two series", series)
+    windows = pd.Series(rings).groupby(series).agg(["mean", "size"])
+    return uncertainty.share_interval(windows["mean"], windows["size"])
