@@ -114,9 +114,6 @@ def mean_interval(values: ArrayLike, level: float = 0.95) -> Interval:
     '2.00 [-0.48, 4.48]'
     """
     array = _row("values", values)
-    if _all_equal(array):
-        _checked(level)
-        return Interval(float(array.mean()), float("nan"), float("nan"))
     return _around(array.mean(), scipy.stats.sem(array) * _student(level, len(array)))
 
 
@@ -148,7 +145,7 @@ def share_interval(
     fits = weights.shape == array.shape and bool((weights > 0).all())
     require(fits, "counts", f"{units} counts above 0, one for each share", counts)
     mean = float(np.average(array, weights=weights))
-    if _all_equal(array) and mean in (0.0, 1.0):
+    if mean in (0.0, 1.0):
         low, high = proportion_confint(units * mean, units, 1 - _checked(level), method="beta")
         return Interval(whole * mean, whole * float(low), whole * float(high))
     # The variance of a ratio of two sums over units.
@@ -201,7 +198,7 @@ def bootstrap(
             method="BCa",
             rng=np.random.default_rng(seed),
         ).confidence_interval
-    return Interval(estimate, float(ends.low), float(ends.high))
+    return _interval(estimate, ends.low, ends.high)
 
 
 def crossed_interval(
@@ -253,8 +250,6 @@ def crossed_interval(
     half = np.hypot(
         scipy.stats.sem(by_seed) * _student(level, seeds), items_error * _student(level, items)
     )
-    if half <= ROUNDING * abs(estimate):
-        return Interval(float(estimate), float("nan"), float("nan"))
     return (
         _around(estimate, half)
         if whole is None
@@ -268,7 +263,8 @@ def median_interval(
     """Return the median with its interval from the Kaplan-Meier curve (Brookmeyer & Crowley 1982).
 
     Args:
-        values: one number per independent unit, shape (units,), at least two.
+        values: one number per independent unit, shape (units,), at least five: fewer all lie above
+            the median too often.
         censored: which values are only lower bounds, shape (units,); None means none.
         level: coverage, between 0 and 1.
 
@@ -278,7 +274,7 @@ def median_interval(
     >>> median_interval([3.0, 5.0, 9.0, 9.0, 9.0], [False, False, True, True, True])
     Interval(estimate=inf, low=3.0, high=inf)
     """
-    array = _row("values", values)
+    array = _row("values", values, least=5)
     bound = np.zeros(len(array), bool) if censored is None else np.asarray(censored, bool)
     require(bound.shape == array.shape, "censored", f"shape {array.shape}", bound.shape)
     data = scipy.stats.CensoredData(uncensored=array[~bound], right=array[bound])
@@ -370,14 +366,21 @@ def holm(p_values: ArrayLike) -> list[float]:
     return multipletests(array, method="holm")[1].tolist()
 
 
+def _interval(estimate: float, low: float, high: float) -> Interval:
+    """Return an interval, its ends NaN when it has no width."""
+    if not high - low > ROUNDING * abs(estimate):
+        low = high = float("nan")
+    return Interval(float(estimate), float(low), float(high))
+
+
 def _around(estimate: float, half: float) -> Interval:
-    return Interval(float(estimate), float(estimate - half), float(estimate + half))
+    return _interval(estimate, estimate - half, estimate + half)
 
 
 def _logit_ends(share: float, half: float, whole: float) -> Interval:
     """Return the interval of a share, its half-width carried to the logit scale (delta method)."""
     if half <= ROUNDING:
-        return Interval(whole * share, float("nan"), float("nan"))
+        return _around(whole * share, 0.0)
     wide = half / (share * (1 - share))
     low, high = expit([logit(share) - wide, logit(share) + wide])
     return Interval(float(whole * share), float(whole * low), float(whole * high))
@@ -389,10 +392,6 @@ def _student(level: float, units: int) -> float:
 
 def _first(places: np.ndarray, reached: np.ndarray) -> float:
     return float(places[reached][0]) if reached.any() else float("inf")
-
-
-def _all_equal(array: np.ndarray) -> bool:
-    return bool(np.ptp(array) <= ROUNDING * np.abs(array).max())
 
 
 def _numbers(name: str, values: ArrayLike) -> np.ndarray:
