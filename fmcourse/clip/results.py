@@ -121,18 +121,18 @@ class Frontier:
         return [(self.alphas[first], self.alphas[second]) for first, second in chosen]
 
     def accuracy(self, method: str, part: str, alpha: float | None = None) -> Interval:
-        """Return a method's accuracy in percent, averaged over seeds, with the bootstrap interval over pictures."""
-        return uncertainty.bootstrap(100 * self.right(method, part, alpha).mean(0))
+        """Return a method's accuracy in percent, with an interval over seeds and pictures."""
+        return uncertainty.crossed_interval(100 * self.right(method, part, alpha), whole=100)
 
     def difference(self, method: str, other: str, part: str) -> Interval:
-        """Return a method's accuracy minus another's, in points, averaged over seeds; pictures are resampled in pairs."""
-        gained = self.right(method, part).mean(0) - self.right(other, part).mean(0)
-        return uncertainty.bootstrap(100 * gained)
+        """Return an accuracy minus another, in points, with an interval over seeds and pictures."""
+        gained = self.right(method, part) - self.right(other, part)
+        return uncertainty.crossed_interval(100 * gained)
 
     def shift_cost(self, method: str) -> Interval:
-        """Return how many points a method loses from the training style to the shifted one; concepts are resampled in pairs."""
-        lost = self.right(method, "test").mean(0) - self.right(method, "shifted").mean(0)
-        return uncertainty.bootstrap(100 * lost)
+        """Return how many points a method loses from the training style to the shifted one."""
+        lost = self.right(method, "test") - self.right(method, "shifted")
+        return uncertainty.crossed_interval(100 * lost)
 
     def _ways(self, part: str) -> dict[int, tuple[np.ndarray, np.ndarray]]:
         """Map each seed to the interpolation's answers in the training style and in `part`, both of shape (alphas, pictures)."""
@@ -171,17 +171,17 @@ class Clinic:
         choose("mistake", mistake, MISTAKES)
         choose("step", step, ("picked", "last"))
         if MISTAKES[mistake].pick == "test":
-            return uncertainty.bootstrap(
+            return uncertainty.crossed_interval(
                 100 * (self._right(RIGHT, "best") - self._right(RIGHT, step))
             )
-        return uncertainty.bootstrap(
+        return uncertainty.crossed_interval(
             100 * (self._right(counterpart(mistake), step) - self._right(mistake, step))
         )
 
     def accuracy(self, name: str = RIGHT, step: str = "picked") -> Interval:
         """Return the test accuracy in percent; `name` is a mistake or ``done right``, `step` as in :meth:`cost`."""
         choose("step", step, ("picked", "last"))
-        return uncertainty.bootstrap(100 * self._right(name, step))
+        return uncertainty.crossed_interval(100 * self._right(name, step), whole=100)
 
     def failures(self, mistake: str) -> list[str]:
         """Return the messages of the runs that broke off."""
@@ -191,12 +191,15 @@ class Clinic:
         return [run for run in self.runs if run["mistake"] == name]
 
     def _right(self, name: str, step: str) -> np.ndarray:
-        """Return which share of the seeds got each test picture right, shape (pictures,)."""
-        rows = [
-            _at_step(run["records"], step, run["seed"]) * (not run["failed"])
-            for run in self._of(name)
-        ]
-        return sum(rows) / len(rows)
+        """Return which test pictures each seed got right, shape (seeds, pictures)."""
+        import numpy as np
+
+        return np.array(
+            [
+                _at_step(run["records"], step, run["seed"]) * (not run["failed"])
+                for run in self._of(name)
+            ]
+        )
 
 
 def load_frontier() -> Frontier:
