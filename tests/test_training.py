@@ -729,7 +729,7 @@ def notebook(monkeypatch):
 
         return types.SimpleNamespace(update=update)
 
-    monkeypatch.setattr(training, "get_ipython", lambda: type("ZMQInteractiveShell", (), {})())
+    monkeypatch.setattr(training, "get_ipython", type("ZMQInteractiveShell", (), {}))
     monkeypatch.setattr(training, "display", display)
     return shown
 
