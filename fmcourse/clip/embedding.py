@@ -1,14 +1,14 @@
-"""Pictures and texts in CLIP's shared space: embeddings, zero-shot heads, the contrastive loss, ranks, occlusion maps.
+"""Embeddings of pictures and texts, zero-shot heads, the contrastive loss, ranks, occlusion.
 
-Used by notebook 03, sections 1, 2, 7 and the retrieval. Sources: Radford et al. 2021, sections 2.3 and 3.1; the shared
-targets of the loss are those of Yang et al. 2022 (UniCL), written as probabilities.
+Used by notebook 03, sections 1, 2, 7 and the retrieval. Sources: Radford et al. 2021, sections 2.3
+and 3.1; the shared targets of the loss are those of Yang et al. 2022 (UniCL), written as
+probabilities.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -48,13 +48,15 @@ def pixels_of(processor: ProcessorMixin, images: Sequence[Image.Image]) -> torch
 
     Args:
         processor: the one that belongs to the model.
-        images: PIL images of any size and mode, taken as :func:`fmcourse.clip.pictures.as_seen` shows them.
+        images: PIL images of any size and mode, taken as :func:`fmcourse.clip.pictures.as_seen`
+            shows them.
 
     Returns:
         A new tensor, shape (n, 3, side, side), float32, on the CPU.
 
     Raises:
-        ValueError: no image, something that is no image or cannot be read whole, or a side of 0 pixels.
+        ValueError: no image, something that is no image or cannot be read whole, or a side of 0
+            pixels.
     """
     several = _several(images) and len(images) > 0
     require(several, "images", "a list of PIL images, at least one", images)
@@ -79,7 +81,8 @@ def embed_images(
         A new tensor, shape (n, d), float32, on the CPU, without gradient.
 
     Raises:
-        ValueError: see :func:`pixels_of`; pixels of a different shape than the model's, or that are not finite.
+        ValueError: see :func:`pixels_of`; pixels of a different shape than the model's, or that are
+            not finite.
     """
     pixels = checked_pixels(model, processor, images)
     device = next(model.parameters()).device
@@ -92,11 +95,14 @@ def embed_images(
 def embed_texts(
     model: PreTrainedModel, processor: ProcessorMixin, texts: Sequence[str], batch_size: int = BATCH
 ) -> torch.Tensor:
-    """Return one embedding per text, shape (n, d), as :func:`embed_images` does; beyond the model's context a text is cut.
+    """Return one embedding per text, shape (n, d), as :func:`embed_images` does.
+
+    Beyond the model's context a text is cut.
 
     Raises:
-        ValueError: no text, one string in place of a list, something that is no string, a text without a word that
-            the model knows, or different texts that differ in unknown words only.
+        ValueError: no text, one string in place of a list, something that is no string, a text
+            without a word that the model knows, or different texts that differ in unknown words
+            only.
     """
     texts = _strings("texts", texts)
     batch_size = whole("batch_size", batch_size, 1)
@@ -115,24 +121,24 @@ def embed_texts(
     return torch.cat(embeddings).clone()
 
 
-def encode_pixels(model: torch.nn.Module, pixels: torch.Tensor) -> torch.Tensor:
-    """Return embeddings of pixels, shape (n, d), float32, with gradient: image encoder, projection, length 1."""
+def encode_pixels(model: Any, pixels: torch.Tensor) -> torch.Tensor:
+    """Return embeddings of pixels, of length 1, shape (n, d), float32, with gradient."""
     return functional.normalize(project_pixels(model, pixels).float(), dim=-1)
 
 
-def encode_tokens(model: torch.nn.Module, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    """Return embeddings of tokens (input_ids, attention_mask: (n, tokens)), shape (n, d), float32, with gradient."""
+def encode_tokens(model: Any, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """Return the same of tokens: a batch of input_ids and attention_mask, shape (n, tokens)."""
     return functional.normalize(project_tokens(model, batch).float(), dim=-1)
 
 
-def project_pixels(model: torch.nn.Module, pixels: torch.Tensor) -> torch.Tensor:
-    """Return embeddings of pixels before they are brought to length 1, shape (n, d), with gradient."""
+def project_pixels(model: Any, pixels: torch.Tensor) -> torch.Tensor:
+    """Return embeddings of pixels of any length, in the model's precision, with gradient."""
     pixels = pixels.to(next(model.parameters()).dtype)
     return model.visual_projection(model.vision_model(pixel_values=pixels).pooler_output.flatten(1))
 
 
-def project_tokens(model: torch.nn.Module, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    """Return embeddings of tokens before they are brought to length 1, shape (n, d), with gradient."""
+def project_tokens(model: Any, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """Return the same of tokens."""
     kept = {name: batch[name] for name in ("input_ids", "attention_mask")}
     return model.text_projection(model.text_model(**kept).pooler_output)
 
@@ -143,18 +149,19 @@ def zero_shot_head(
     names: Sequence[str],
     templates: Sequence[str] = TEMPLATES,
 ) -> torch.Tensor:
-    """Return a classifier made of words: for each name the mean of its templates' embeddings, brought to length 1.
+    """Return a classifier of words: for each name the mean of its templates' embeddings, length 1.
 
     Args:
         names: one per class.
         templates: sentences with a slot ``{}`` for the name (Radford et al. 2021, section 3.1.4).
 
     Returns:
-        Embeddings, shape (classes, d); the class of a picture is the one with the largest dot product.
+        Embeddings, shape (classes, d); the class of a picture is the one with the largest dot
+        product.
 
     Raises:
-        ValueError: no name, a name that the model cannot read, names that it reads alike, no template, or a template
-            without one slot.
+        ValueError: no name, a name that the model cannot read, names that it reads alike, no
+            template, or a template without one slot.
     """
     names, templates = _strings("names", names), _strings("templates", templates)
     for template in templates:
@@ -184,14 +191,15 @@ def contrastive_loss(
         image: embeddings of length 1, shape (n, d).
         text: the same of the texts; number i belongs to picture i.
         scale: what the dot products are multiplied by, the inverse temperature.
-        ids: which pairs mean the same, shape (n,); equal ids share the target evenly. None means that all differ,
-            which is the loss of transformers' own CLIP.
+        ids: which pairs mean the same, shape (n,); equal ids share the target evenly. None means
+            that all differ, which is the loss of transformers' own CLIP.
 
     Returns:
         A scalar with gradient, on the device of `image`: logits are ``scale * image @ text.T``.
 
     Raises:
-        ValueError: embeddings that are not two tensors of one shape (n, d), or ids that are not n whole numbers.
+        ValueError: embeddings that are not two tensors of one shape (n, d), or ids that are not n
+            whole numbers.
 
     >>> rows = torch.eye(2)
     >>> round(contrastive_loss(rows, rows, 1.0).item(), 4)
@@ -210,7 +218,7 @@ def contrastive_loss(
 
 
 def soft_targets(ids: Sequence[int] | torch.Tensor, count: int) -> torch.Tensor:
-    """Return each pair's target over all pairs, spread evenly over those of its id, shape (count, count).
+    """Return each pair's target, spread evenly over the pairs of its id, shape (count, count).
 
     >>> soft_targets([3, 5, 3], 3).tolist()
     [[0.5, 0.0, 0.5], [0.0, 1.0, 0.0], [0.5, 0.0, 0.5]]
@@ -223,10 +231,10 @@ def soft_targets(ids: Sequence[int] | torch.Tensor, count: int) -> torch.Tensor:
 def retrieval_ranks(
     queries: torch.Tensor, gallery: torch.Tensor, right: Sequence[int] | torch.Tensor
 ) -> torch.Tensor:
-    """Return how many of the gallery's other embeddings are at least as near to each query as its right one, shape (n,).
+    """Return how many others of the gallery are at least as near to a query as its right one, (n,).
 
-    A rank of 0 is a find; recall@k is the share of ranks below k. Ties count against the query, so that a model
-    which gives every picture the same embedding finds nothing.
+    A rank of 0 is a find; recall@k is the share of ranks below k. Ties count against the query, so
+    that a model which gives every picture the same embedding finds nothing.
 
     Args:
         queries: embeddings of length 1, shape (n, d).
@@ -234,17 +242,18 @@ def retrieval_ranks(
         right: for each query the index of its right one in the gallery, shape (n,).
 
     Raises:
-        ValueError: indices that are no whole numbers, of a different number, or outside the gallery.
+        ValueError: indices that are no whole numbers, of a different number, or outside the
+            gallery.
 
     >>> eye = torch.eye(3)
     >>> retrieval_ranks(eye, eye, [0, 1, 2]).tolist(), retrieval_ranks(eye[:1], eye, [2]).tolist()
     ([0, 0, 0], [2])
     """
-    right = whole_numbers("right", right, len(queries)).to(queries.device)
+    right = whole_numbers("right", right, len(queries))
     inside = bool(((right >= 0) & (right < len(gallery))).all())
     require(inside, "right", f"indices from 0 to {len(gallery) - 1}", right.tolist())
     similarity = queries @ gallery.to(queries).T
-    own = similarity.gather(1, right[:, None])
+    own = similarity.gather(1, right[:, None].to(queries.device))
     # Not "as near or nearer": NaN counts against the query, too.
     return (~(similarity < own)).sum(1) - 1
 
@@ -252,24 +261,25 @@ def retrieval_ranks(
 def occlusion(
     model: PreTrainedModel, processor: ProcessorMixin, image: Image.Image, text: str, patch: int = 4
 ) -> torch.Tensor:
-    """Return how much of the cosine of picture and text is lost when a square is hidden (Zeiler & Fergus 2014).
+    """Return how much of a cosine is lost when a square is hidden (Zeiler & Fergus 2014).
 
     Args:
         image: one PIL image.
         text: what to look for.
-        patch: the square's side, as a share: a quarter of the picture's side for 4. It moves by half its side.
+        patch: the square's side, as a share: a quarter of the picture's side for 4. It moves by
+            half its side.
 
     Returns:
-        Cosine without minus cosine with the square, shape (2 * patch - 1, 2 * patch - 1), top row first; large where
-        the model looked. The square has the picture's mean colour.
+        Cosine without minus cosine with the square, shape (2 * patch - 1, 2 * patch - 1), top row
+        first; large where the model looked. The square has the picture's mean colour.
 
     Raises:
         ValueError: a patch below 2 or over half as many as the picture has pixels.
     """
     pixels = pixels_of(processor, [image])[0]
     side = pixels.shape[-1]
-    fits = isinstance(patch, Integral) and 2 <= patch <= side // 2
-    require(fits, "patch", f"a whole number from 2 to {side // 2}", patch)
+    patch = whole("patch", patch, 2)
+    require(patch <= side // 2, "patch", f"at most {side // 2}, half the picture's pixels", patch)
     width, places = -(-side // patch), 2 * patch - 1
     corners = [round(place * side / patch / 2) for place in range(places)]
     hidden = [pixels]
@@ -286,14 +296,14 @@ def occlusion(
 def checked_pixels(
     model: PreTrainedModel, processor: ProcessorMixin, images: Sequence[Image.Image] | torch.Tensor
 ) -> torch.Tensor:
-    """Return pixels, shape (n, 3, side, side), of PIL images or of pixels; a ValueError names what the model cannot take."""
+    """Return the pixels of PIL images or pixels; a ValueError names what the model cannot take."""
     pixels = images if isinstance(images, torch.Tensor) else pixels_of(processor, images)
     check_pixels(pixels, model.config.vision_config.image_size)
     return pixels
 
 
 def check_pixels(pixels: torch.Tensor, side: int) -> None:
-    """Raise a ValueError unless pixels are finite numbers of shape (n, 3, side, side), n at least 1."""
+    """Raise a ValueError unless pixels are finite, of shape (n, 3, side, side), n at least 1."""
     fits = pixels.ndim == 4 and len(pixels) > 0 and pixels.shape[1:] == (3, side, side)
     require(fits, "pixels", f"shape (n, 3, {side}, {side}), n at least 1", tuple(pixels.shape))
     finite = pixels.is_floating_point() and bool(pixels.isfinite().all())
@@ -301,15 +311,15 @@ def check_pixels(pixels: torch.Tensor, side: int) -> None:
 
 
 def whole(name: str, value: Any, least: int | None = None) -> int:
-    """Return a whole number, NumPy's included, as Python's; a ValueError names an argument that is none."""
-    fits = isinstance(value, Integral) and (least is None or value >= least)
+    """Return a whole number, NumPy's included, as Python's; a ValueError names what is none."""
+    fits = isinstance(value, (int, np.integer)) and (least is None or bool(value >= least))
     bound = "" if least is None else f", at least {least}"
     require(fits, name, f"a whole number{bound}", value)
     return int(value)
 
 
 def whole_numbers(name: str, values: ArrayLike | torch.Tensor, count: int) -> torch.Tensor:
-    """Return a list, array, Series or tensor of whole numbers as a tensor on the CPU, shape (count,).
+    """Return a list, array, Series or tensor of whole numbers as a tensor (count,) on the CPU.
 
     Raises:
         ValueError: words, fractions, missing values or a different length.
@@ -331,7 +341,7 @@ def whole_numbers(name: str, values: ArrayLike | torch.Tensor, count: int) -> to
 def _words(
     processor: ProcessorMixin, name: str, texts: list[str]
 ) -> list[tuple[bool, tuple[int, ...]]]:
-    """Return for each text whether unknown words are in it, and the ids of its known ones, cut to the model's context.
+    """Return whether each text has unknown words, and the ids of its known ones within the context.
 
     Raises:
         ValueError: a text without a known word.
@@ -379,7 +389,7 @@ def _seen(name: str, image: Image.Image) -> Image.Image:
 
 @contextmanager
 def _evaluating(model: torch.nn.Module) -> Iterator[None]:
-    """Put a model into evaluation mode for a block; afterwards each part of it is in the mode it came in."""
+    """Put a model into evaluation mode for a block; then each part is again in its own mode."""
     modes = [(part, part.training) for part in model.modules()]
     model.eval()
     try:

@@ -1,12 +1,12 @@
 """The files of a folder or a zip: their paths, the same for both, and a way to open each.
 
-Used by :mod:`fmcourse.clip.pictures` (notebook 03). A zip is read where it lies, nothing is unpacked.
+Used by :mod:`fmcourse.clip.pictures` (notebook 03). A zip is read where it lies, nothing is
+unpacked.
 """
 
 from __future__ import annotations
 
 import stat
-import struct
 import unicodedata
 import zipfile
 from collections.abc import Callable
@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, Any
 
 from fmcourse.arguments import require
 
-__all__ = ["Entry", "in_folder", "in_zip", "open_zip", "visible"]
+__all__ = ["Entry", "LeftOut", "in_folder", "in_zip", "open_zip", "visible"]
 
 # What Windows, macOS, Linux and network drives leave behind beside the names that begin with a dot.
 SYSTEM_NAMES = {
@@ -38,10 +38,13 @@ SYSTEM_NAMES = {
     "thumbs.db",
 }
 UTF8 = 0x800  # the flag of a member whose name is UTF-8
-UNICODE_PATH = 0x7075  # the extra field that repeats a name as UTF-8
 # How zips without that flag write names; where two fit equally well, the first counts.
-PAGES = "cp932 gb2312 cp437 cp850 cp852 cp866 cp1251 cp1252 big5 cp949 gbk".split()
+PAGES = "utf-8 cp932 gb2312 cp437 cp850 cp852 cp866 cp1251 cp1252 big5 cp949 gbk".split()
 EAST_ASIAN = ("CJK", "HIRAGANA", "KATAKANA", "IDEOGRAPHIC")
+
+
+class LeftOut(Exception):
+    """A file gives no picture; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -49,35 +52,24 @@ class Entry:
     """A file or a folder below the source.
 
     Attributes:
-        parts: of its path below the source, as they are stored.
-        open: opens the file; None for a folder, and for what cannot be opened.
-        problem: why it cannot be opened.
+        parts: of its path below the source, printable.
+        open: opens the file, or raises :class:`LeftOut`; None for a folder.
         label: of the first folder, blanks for underscores and hyphens; :func:`visible` sets it.
     """
 
     parts: tuple[str, ...]
-    open: Callable[[], BinaryIO] | None = None
-    problem: str = ""
+    open: Callable[[], IO[Any]] | None = None
     label: str = ""
-
-    @property
-    def shown(self) -> tuple[str, ...]:
-        """The parts as they can be printed, in the composed form: a Mac writes an accent apart from its letter."""
-        texts = [
-            part.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-            for part in self.parts
-        ]
-        return tuple(unicodedata.normalize("NFC", text) for text in texts)
 
     @property
     def path(self) -> str:
         """The path below the source, with forward slashes."""
-        return "/".join(self.shown)
+        return "/".join(self.parts)
 
     @property
     def in_a_label_folder(self) -> bool:
         """Whether a folder of the source holds it, or it is one."""
-        return len(self.parts) > 1 or not (self.open or self.problem)
+        return len(self.parts) > 1 or self.open is None
 
 
 def in_folder(folder: Path, above: tuple[str, ...] = ()) -> list[Entry]:
@@ -92,27 +84,37 @@ def in_folder(folder: Path, above: tuple[str, ...] = ()) -> list[Entry]:
     """
     entries = []
     for item in folder.iterdir():
-        parts = (*above, item.name)
+        parts = (*above, _printable(item.name))
         try:
-            entries += _found(item, parts)
-        except FileNotFoundError:
-            entries.append(Entry(parts, problem="it is a link that leads nowhere"))
+            kind = item.stat().st_mode
+            if stat.S_ISREG(kind):
+                entries.append(Entry(parts, partial(item.open, "rb")))
+            elif not stat.S_ISDIR(kind):
+                # Reading a pipe would wait for ever.
+                entries.append(_refused(parts, "it is a pipe, a socket or a device, not a file"))
+            elif item.is_symlink():
+                # A circle of links would never end.
+                entries.append(
+                    _refused(parts, "links to folders are not followed; copy the folder")
+                )
+            else:
+                entries += [Entry(parts), *in_folder(item, parts)]
         except OSError as error:
-            entries.append(Entry(parts, problem=f"it cannot be opened: {error.strerror}"))
+            entries.append(_refused(parts, f"it cannot be opened: {error.strerror}"))
     return entries
 
 
-def _found(item: Path, parts: tuple[str, ...]) -> list[Entry]:
-    kind = item.stat().st_mode
-    if stat.S_ISREG(kind):
-        return [Entry(parts, partial(open, item, "rb"))]
-    if not stat.S_ISDIR(kind):
-        # Reading a pipe would wait for ever.
-        return [Entry(parts, problem="it is a pipe, a socket or a device, not a file")]
-    if item.is_symlink():
-        # A circle of links would never end.
-        return [Entry(parts, problem="links to folders are not followed; copy the folder")]
-    return [Entry(parts), *in_folder(item, parts)]
+def _refused(parts: tuple[str, ...], reason: str) -> Entry:
+    def refuse() -> IO[Any]:
+        raise LeftOut(reason)
+
+    return Entry(parts, refuse)
+
+
+def _printable(name: str) -> str:
+    """Return a name that can be printed, an accent with its letter: a Mac writes them apart."""
+    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return unicodedata.normalize("NFC", text)
 
 
 def open_zip(place: Path) -> zipfile.ZipFile:
@@ -137,99 +139,79 @@ def open_zip(place: Path) -> zipfile.ZipFile:
 
 
 def in_zip(archive: zipfile.ZipFile) -> tuple[list[Entry], list[str]]:
-    """Return all that a zip holds, and a sentence if the encoding of its names had to be guessed."""
-    stored = [_stored_name(info) for info in archive.infolist()]
-    page = _code_page(b"/".join(name for name in stored if isinstance(name, bytes)))
-    entries, guessed = [], []
-    for info, name in zip(archive.infolist(), stored):
-        if isinstance(name, bytes):
-            name = name.decode(page)
-            guessed += [] if name.isascii() else [name]
-        name = name.replace("\\", "/")
-        parts = tuple(part for part in name.split("/") if part not in ("", "."))
+    """Return all that a zip holds, and a sentence if the encoding of its names is a guess."""
+    members = archive.infolist()
+    # zipfile has read the others as code page 437, in which every byte is a character.
+    bare = [each.orig_filename for each in members if not each.flag_bits & UTF8]
+    page = _code_page("/".join(bare).encode("cp437"))
+    entries = []
+    for member in members:
+        name = member.orig_filename
+        if not member.flag_bits & UTF8:
+            name = name.encode("cp437").decode(page)
+        path = name.replace("\\", "/")
+        parts = tuple(_printable(part) for part in path.split("/") if part not in ("", "."))
         if ".." in parts:
-            entries.append(Entry(("/".join(parts),), problem="its path leads out of the zip"))
-        elif stat.S_ISLNK(info.external_attr >> 16):
-            entries.append(Entry(parts, problem="it is a link, which a zip cannot follow"))
+            entries.append(_refused(("/".join(parts),), "its path leads out of the zip"))
+        elif stat.S_ISLNK(member.external_attr >> 16):
+            entries.append(_refused(parts, "it is a link; a zip of the files themselves has none"))
         elif parts:
-            entries.append(
-                Entry(parts, None if name.endswith("/") else partial(archive.open, info))
-            )
-    if not guessed or page == "utf-8":
+            opens = None if path.endswith("/") else partial(archive.open, member)
+            entries.append(Entry(parts, opens))
+    if page == "utf-8":
         return entries, []
     return entries, [
-        f"The names in the zip are doubtful: they were read as {page}, such as {guessed[0]}; "
-        "if this is wrong, unpack the zip and give the folder"
+        f"The names in the zip are doubtful: it does not say how they are written, and {page} fits "
+        "best; where they are wrong, unpack the zip and give the folder"
     ]
-
-
-def _stored_name(info: zipfile.ZipInfo) -> str | bytes:
-    """Return a member's path as text, or as bytes where the zip does not say how it is encoded."""
-    if info.flag_bits & UTF8:
-        return info.orig_filename
-    extra = info.extra
-    while len(extra) >= 4:
-        kind, size = struct.unpack("<HH", extra[:4])
-        if kind == UNICODE_PATH:
-            # Before the name stand a version, one byte, and a checksum, four bytes.
-            return extra[9 : 4 + size].decode("utf-8", "replace")
-        extra = extra[4 + size :]
-    # zipfile reads such a name as code page 437, in which every byte is a character.
-    return info.orig_filename.encode("cp437")
 
 
 def _code_page(names: bytes) -> str:
     """Return the encoding in which names look most like names."""
-    readable = {}
-    for page in ["utf-8", *PAGES]:
+    oddness = {}
+    for page in PAGES:
         try:
-            readable[page] = _oddness(names.decode(page))
+            oddness[page] = _oddness(names.decode(page))
         except UnicodeDecodeError:
             continue
-    return "utf-8" if "utf-8" in readable else min(readable, key=readable.__getitem__)
+    # No other encoding looks like UTF-8.
+    return "utf-8" if "utf-8" in oddness else min(oddness, key=oddness.__getitem__)
 
 
 def _oddness(text: str) -> int:
-    """Return how much in a text is rare in names: signs, two scripts in one word, a capital inside a word."""
-    odd = 0
-    scripts = [_script(char) for char in text]
-    for char, script in zip(text, scripts):
-        # Half-width katakana are what other encodings look like when they are read as Japanese.
-        odd += not char.isascii() and script in ("", "HALFWIDTH")
-    for (char, script), (after, next_script) in pairwise(zip(text, scripts)):
-        if script and next_script:
-            two_accents = script == "LATIN" and not (char.isascii() or after.isascii())
-            odd += script != next_script or two_accents or (char.islower() and after.isupper())
+    """Return how much in a text is rare in names: signs, words of two scripts, capitals inside."""
+    # Half-width katakana are what other encodings look like when they are read as Japanese.
+    odd = sum(not char.isascii() and _script(char) in ("", "HALFWIDTH") for char in text)
+    for char, after in pairwise(text):
+        script = _script(char)
+        if script and _script(after):
+            accents = script == "LATIN" and not (char.isascii() or after.isascii())
+            odd += script != _script(after) or accents or (char.islower() and after.isupper())
     return odd
 
 
 def _script(char: str) -> str:
-    """Return the first word of a letter's Unicode name, CJK for all Japanese and Chinese; a sign has no script."""
-    if not char.isalpha():
-        return ""
-    name = unicodedata.name(char, "")
+    """Return the first word of a letter's Unicode name, CJK for all of East Asia; "" for a sign."""
+    name = unicodedata.name(char, "") if char.isalpha() else ""
     return "CJK" if name.startswith(EAST_ASIAN) else name.split(" ")[0]
 
 
 def visible(entries: list[Entry]) -> list[Entry]:
     """Return what is not hidden, labelled, as seen from the lone folder around the label folders.
 
-    Names that differ in case only have the label of the first: models read them alike.
+    Folders whose names differ in case only have the label of the first: models read them alike.
     """
     shown = _unwrapped([entry for entry in entries if not any(map(_hidden, entry.parts))])
-    spellings: dict[str, str] = {}
-    for entry in sorted(shown, key=lambda entry: entry.shown):
+    labels: dict[str, str] = {}
+    for entry in sorted(shown, key=lambda entry: entry.parts):
         if entry.in_a_label_folder:
-            label = _label(entry)
-            spellings.setdefault(label.casefold(), label)
-    labelled = [
-        replace(entry, label=spellings.get(_label(entry).casefold(), "")) for entry in shown
-    ]
-    return sorted(labelled, key=lambda entry: (entry.label, entry.shown))
+            labels.setdefault(_label(entry).casefold(), _label(entry))
+    labelled = [replace(entry, label=labels.get(_label(entry).casefold(), "")) for entry in shown]
+    return sorted(labelled, key=lambda entry: (entry.label, entry.parts))
 
 
 def _label(entry: Entry) -> str:
-    first = entry.shown[0]
+    first = entry.parts[0]
     return " ".join(first.replace("_", " ").replace("-", " ").split()) or first
 
 
@@ -238,7 +220,7 @@ def _hidden(part: str) -> bool:
 
 
 def _unwrapped(entries: list[Entry]) -> list[Entry]:
-    """Return the entries as seen from the lone folder around the label folders, however deep it lies."""
+    """Return the entries as seen from the lone folder around the label folders, if there is one."""
     while True:
         tops = {entry.parts[0] for entry in entries if entry.in_a_label_folder}
         below = [replace(entry, parts=entry.parts[1:]) for entry in entries if len(entry.parts) > 1]

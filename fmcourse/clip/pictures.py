@@ -1,6 +1,7 @@
-"""Your own pictures: a folder with one subfolder per label, or a zip of it, read as a viewer would show them.
+"""Your own pictures, from a folder or zip with one subfolder per label, as a viewer shows them.
 
-Used by notebook 03. Whatever is left out or doubtful has a sentence of its own. Pillow opens the files.
+Used by notebook 03. Whatever is left out or doubtful has a sentence of its own. Pillow opens the
+files.
 """
 
 from __future__ import annotations
@@ -10,16 +11,17 @@ import io
 import random
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from fmcourse.arguments import require
-from fmcourse.clip.folders import Entry, in_folder, in_zip, open_zip, visible
+from fmcourse.clip.folders import Entry, LeftOut, in_folder, in_zip, open_zip, visible
 from fmcourse.files import user_path
 
 __all__ = ["Pictures", "as_seen", "read_pictures"]
@@ -35,22 +37,24 @@ SENTENCES, COPIES = 10, 3  # problems, and copies of one file, that are listed; 
 PARTS = {"train", "training", "test", "testing", "val", "valid", "validation"}
 ORIENTATION = 0x0112  # the EXIF tag
 PNG, NOTES = b"\x89PNG\r\n\x1a\n", (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
-WHITES = (255, 65535)  # of grey pictures of 8 and 16 bits
-BY_MODE = {"I": WHITES, "F": (1, *WHITES)}  # a fraction may also be a share of white
+# What white may be in the modes that do not tell it: a share, or a value of 8 or 16 bits.
+WHITES = {"I": [255, 65535], "F": [1, 255, 65535]}
 
 
 @dataclass(frozen=True, repr=False)
 class Pictures:
-    """Labelled pictures, ready for CLIP; as the last line of a cell they show how many there are and what is doubtful.
+    """Labelled pictures; printed, they say how many there are and what is doubtful.
 
     Attributes:
-        images: PIL pictures, RGB on white, upright, at most 512 pixels on the longer side (0.8 MB of memory each).
+        images: PIL pictures, RGB on white, upright, at most 512 pixels on the longer side (0.8 MB
+            of memory each).
         labels: for each picture, the index of its label in `names`.
         names: the labels, in the order of their code points.
         problems: one sentence for each file or label that was left out or is doubtful.
 
     >>> from PIL import Image
-    >>> Pictures([Image.new("RGB", (32, 32))] * 3, [0, 1, 1], ["cat", "dog"], ["cat is doubtful: one picture"])
+    >>> images = [Image.new("RGB", (32, 32))] * 3
+    >>> Pictures(images, [0, 1, 1], ["cat", "dog"], ["cat is doubtful: one picture"])
     3 pictures of 2 labels: cat 1, dog 2
     cat is doubtful: one picture
     """
@@ -72,16 +76,17 @@ class Pictures:
     __repr__ = __str__
 
     def split(self, test_share: float = 0.25, seed: int = 0) -> tuple[Pictures, Pictures]:
-        """Return a training part and a test part, sampled within each label; order, names and images are shared.
+        """Return a training part and a test part, sampled within each label, in the same order.
 
         Args:
-            test_share: share of each label's pictures in the test part, between 0 and 1, rounded to whole pictures
-                such that a label with two pictures or more has at least one in either part.
+            test_share: share of each label's pictures in the test part, between 0 and 1, rounded to
+                whole pictures such that a label with two pictures or more has at least one in
+                either part.
             seed: of the sample; the same seed gives the same parts.
 
         Returns:
-            The two parts. A label with one picture keeps it in the training part; the problems of both parts name it,
-            and repeat nothing else.
+            The two parts. A label with one picture keeps it in the training part; the problems of
+            both parts name it, and repeat nothing else.
 
         Raises:
             ValueError: a share that is not between 0 and 1, or a seed that is no whole number.
@@ -103,33 +108,36 @@ class Pictures:
 
 
 def read_pictures(source: str | Path) -> Pictures:
-    """Read labelled pictures from a folder with one subfolder per label, or from a zip of such a folder.
+    """Read labelled pictures from a folder with one subfolder per label, or from a zip of it.
 
-    The label is the name of the subfolder, with blanks for underscores and hyphens; folders that differ in case only
-    have one label, since models read them alike. Pictures in deeper folders have the label of the first. A lone folder
-    around the label folders is looked through. Each picture is what :func:`as_seen` shows, of an animation the first.
-    A picture whose shorter side, after shrinking, is under 16 pixels is kept and called doubtful; under 4 it is left
-    out. So is a file of more than 100 MB, and one with more pixels than Pillow opens without a warning (89 million).
-    Hidden files and those that systems leave behind (``__MACOSX``, ``$RECYCLE.BIN``) are skipped. Links to folders are
-    not followed.
+    The label is the name of the subfolder, with blanks for underscores and hyphens; folders that
+    differ in case only have one label, since models read them alike. Pictures in deeper folders
+    have the label of the first. A lone folder around the label folders is looked through. Each
+    picture is what :func:`as_seen` shows, of an animation the first. A picture whose shorter side,
+    after shrinking, is under 16 pixels is kept and called doubtful; under 4 it is left out. So is a
+    file of more than 100 MB, and one with more pixels than Pillow opens without a warning (89
+    million). Hidden files and those that systems leave behind (``__MACOSX``, ``$RECYCLE.BIN``) are
+    skipped. Links to folders are not followed.
 
     Args:
         source: the folder or the zip file; ``~`` is your home.
 
     Returns:
-        The pictures, by label and then by path, in the order of code points: the same on every system.
+        The pictures, by label and then by path, in the order of code points: the same on every
+            system.
 
     Raises:
-        ValueError: no such folder or file, a damaged zip or one with a password, or pictures in fewer than two
-            label folders; the message then says what was left out.
+        ValueError: no such folder or file, a damaged zip or one with a password, or pictures in
+            fewer than two label folders; the message then says what was left out.
         OSError: the source itself may not be opened.
 
     >>> read_pictures("nowhere")
     Traceback (most recent call last):
     ValueError: source: expected the path of a folder or of a zip file, got 'nowhere'
     """
-    path = user_path(source) if source and isinstance(source, (str, Path)) else None
-    fits = path is not None and (path.is_dir() or path.is_file())
+    given = isinstance(source, (str, Path)) and source != ""
+    path = user_path(source) if given else Path()
+    fits = given and (path.is_dir() or path.is_file())
     require(fits, "source", "the path of a folder or of a zip file", source)
     if path.is_dir():
         return _pictures(in_folder(path), [])
@@ -138,16 +146,19 @@ def read_pictures(source: str | Path) -> Pictures:
 
 
 def as_seen(image: Image.Image) -> Image.Image:
-    """Return a picture as a viewer shows it: upright, RGB, in the colours of sRGB, what is transparent white.
+    """Return a picture as a viewer shows it: upright, on white, RGB in the colours of sRGB.
 
-    Grey of more than 8 bits becomes 8-bit: white is 65535 in mode I;16. In modes I and F, which do not tell, it is
-    the first of 255 and 65535 (in F, of 1, 255 and 65535) that no pixel exceeds, and else the brightest pixel.
+    Grey of more than 8 bits becomes 8-bit: white is 65535 in mode I;16. In modes I and F, which do
+    not tell, it is the first of 255 and 65535 (in F, of 1, 255 and 65535) that no pixel exceeds,
+    and else the brightest pixel.
 
     Args:
-        image: a PIL image of any mode, which stays as it is; of an animation the frame that it stands at.
+        image: a PIL image of any mode, which stays as it is; of an animation the frame that it
+            stands at.
 
     Raises:
-        Exception: the image's file is damaged; Pillow raises OSError, SyntaxError, struct.error and others.
+        Exception: the image's file is damaged; Pillow raises OSError, SyntaxError, struct.error and
+            others.
     """
     image.load()  # some notes beside the pixels are known only then
     profile, orientation = image.info.get("icc_profile"), _orientation(image)
@@ -157,9 +168,10 @@ def as_seen(image: Image.Image) -> Image.Image:
         image = image.convert("LA")
     if image.has_transparency_data:
         image = image.convert("RGBA")
-    elif image.mode not in ("L", "CMYK", "LAB"):
+    elif image.mode not in ("L", "CMYK"):
         image = image.convert("RGB")
-    image = _in_srgb(image, profile)
+    if profile:
+        image = _in_srgb(image, profile)
     if image.mode == "RGBA":
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     upright = image.convert("RGB")
@@ -181,37 +193,27 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     values = np.asarray(image).astype(np.float64)
     require(bool(np.isfinite(values).all()), "image", "finite pixels", "NaN or infinity")
     top = values.max()
-    white = next((white for white in BY_MODE.get(image.mode, WHITES[1:]) if top <= white), top)
+    white = next((white for white in WHITES.get(image.mode, [65535]) if top <= white), top)
     grey = Image.fromarray((values * (255 / white)).round().clip(0, 255).astype(np.uint8))
     if "transparency" in image.info:
         grey.putalpha(Image.fromarray(values != image.info["transparency"]).convert("L"))
     return grey
 
 
-def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """Return a picture in the colours of sRGB by its ICC profile; one that does not fit or cannot be read is ignored."""
-    if not profile and image.mode != "LAB":
-        return image
+def _in_srgb(image: Image.Image, profile: bytes) -> Image.Image:
+    """Return a picture in the colours of sRGB; a profile that does not fit is ignored."""
+    mode = "RGBA" if image.mode == "RGBA" else "RGB"
     try:
-        own = (
-            ImageCms.createProfile("LAB")
-            if image.mode == "LAB"
-            else ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        )
+        own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         srgb = ImageCms.createProfile("sRGB")
-        mode = "RGBA" if image.mode == "RGBA" else "RGB"
-        return ImageCms.profileToProfile(image, own, srgb, outputMode=mode)
-    except (ImageCms.PyCMSError, ImportError, OSError, TypeError, ValueError):
+        return ImageCms.profileToProfile(image, own, srgb, outputMode=mode) or image
+    except (ImageCms.PyCMSError, ImportError, OSError):
         return image
-
-
-class _LeftOut(Exception):
-    """A file gives no picture; the message says why."""
 
 
 @dataclass(frozen=True)
 class _Read:
-    """A picture that was read, with its width and height in the file and the digest of the file's bytes."""
+    """A picture, its width and height in the file, and the digest of the file's bytes."""
 
     entry: Entry
     image: Image.Image
@@ -224,9 +226,9 @@ def _pictures(entries: list[Entry], problems: list[str]) -> Pictures:
     read = []
     for entry in entries:
         try:
-            if entry.open or entry.problem:
-                read.append(_read(entry))
-        except _LeftOut as reason:
+            if entry.open:
+                read.append(_read(entry, entry.open))
+        except LeftOut as reason:
             problems.append(f"{entry.path} was left out: {reason}")
     names = sorted({one.entry.label for one in read})
     labels = [names.index(one.entry.label) for one in read]
@@ -238,51 +240,44 @@ def _pictures(entries: list[Entry], problems: list[str]) -> Pictures:
     return Pictures([one.image for one in read], labels, names, problems)
 
 
-def _read(entry: Entry) -> _Read:
-    if entry.problem:
-        raise _LeftOut(entry.problem)
-    if not entry.in_a_label_folder:
-        raise _LeftOut("it lies in no label folder")
-    content = _content(entry)
+def _read(entry: Entry, opens: Callable[[], IO[Any]]) -> _Read:
+    try:
+        with opens() as file:
+            if not entry.in_a_label_folder:
+                raise LeftOut("it lies in no label folder")
+            content = file.read(LARGEST_FILE + 1)
+    except LeftOut:
+        raise
+    except Exception as error:
+        # OSError from a folder; a damaged zip also gives BadZipFile, zlib.error and others.
+        raise LeftOut(f"it cannot be opened: {getattr(error, 'strerror', None) or error}") from None
+    if not content:
+        raise LeftOut("the file is empty")
+    if len(content) > LARGEST_FILE:
+        raise LeftOut(f"it has more than {LARGEST_FILE // 2**20} MB")
     image, size = _decoded(content)
     if min(image.size) < TOO_SMALL:
-        raise _LeftOut(f"{size[0]}x{size[1]} pixels show too little")
+        raise LeftOut(f"{size[0]}x{size[1]} pixels show too little")
     return _Read(entry, image, size, hashlib.sha256(content).digest())
 
 
-def _content(entry: Entry) -> bytes:
-    try:
-        with entry.open() as file:
-            content = file.read(LARGEST_FILE + 1)
-    except OSError as error:
-        raise _LeftOut(f"it cannot be opened: {error.strerror or error}") from None
-    except Exception as error:
-        # In a zip: BadZipFile, zlib.error, NotImplementedError and others.
-        raise _LeftOut(f"it cannot be unpacked: {error}") from None
-    if not content:
-        raise _LeftOut("the file is empty")
-    if len(content) > LARGEST_FILE:
-        raise _LeftOut(f"it has more than {LARGEST_FILE // 2**20} MB")
-    return content
-
-
 def _decoded(content: bytes) -> tuple[Image.Image, tuple[int, int]]:
-    """Return a picture in the form that :class:`Pictures` promises, and its width and height in the file."""
+    """Return a picture as :class:`Pictures` promises it, and its width and height in the file."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             return _first_picture(content)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
-        raise _LeftOut("it has more pixels than are safe to open") from None
+        raise LeftOut("it has more pixels than are safe to open") from None
     except UnidentifiedImageError:
-        raise _LeftOut(_unknown(content)) from None
+        raise LeftOut(_unknown(content)) from None
     except Exception as error:
-        # Pillow refuses long texts and profiles in a PNG, though the pixels can be read without them.
-        plain = _without_notes(content)
-        if plain != content:
-            return _decoded(plain)
-        raise _LeftOut(f"the picture is damaged ({error})") from None
+        # Pillow refuses a PNG for long texts or a long profile; its pixels can be read without.
+        bare = _without_notes(content)
+        if bare != content:
+            return _decoded(bare)
+        raise LeftOut(f"it cannot be read whole: {error}") from None
 
 
 def _first_picture(content: bytes) -> tuple[Image.Image, tuple[int, int]]:
@@ -338,18 +333,19 @@ def _copies(read: list[_Read]) -> Iterator[str]:
 
 
 def _folders(entries: list[Entry], names: list[str]) -> Iterator[str]:
-    """Yield what is wrong with whole folders: those without a picture, those of one label, those that are no labels."""
-    folders: dict[str, dict[str, str]] = defaultdict(dict)
+    """Yield what is wrong with whole folders: no picture, several for one label, no label."""
+    folders: dict[str, set[str]] = defaultdict(set)
     for entry in entries:
         if entry.in_a_label_folder:
-            folders[entry.label][entry.parts[0]] = entry.shown[0]
+            folders[entry.label].add(entry.parts[0])
     for label, spellings in folders.items():
         if label not in names:
             yield f"{label} was left out: no picture could be read from its folder"
         elif len(spellings) > 1:
-            yield f"{', '.join(spellings.values())} are doubtful: folders of one label, {label}"
+            yield f"{', '.join(sorted(spellings))} are doubtful: folders of one label, {label}"
     if len(names) > 1 and PARTS.issuperset(name.lower() for name in names):
-        yield f"{', '.join(names)} are doubtful: they sound like parts of a data set, not like labels"
+        reason = "they sound like parts of a data set, not like labels"
+        yield f"{', '.join(names)} are doubtful: {reason}"
 
 
 def _lone(names: list[str], labels: list[int]) -> list[str]:
@@ -361,7 +357,7 @@ def _lone(names: list[str], labels: list[int]) -> list[str]:
 
 
 def _held_out(count: int, share: float) -> int:
-    """Return how many of a label's pictures go to the test part: halves up, and at least one on either side."""
+    """Return how many of a label's pictures are tests: halves up, at least one on either side."""
     return max(1, min(count - 1, int(count * share + 0.5))) if count > 1 else 0
 
 
