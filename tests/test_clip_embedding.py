@@ -1,4 +1,4 @@
-"""Embeddings are those of transformers, whatever the batch, the picture's mode or the model's; maps and ranks are exact."""
+"""Embeddings are those of transformers, whatever the batch and mode; maps, ranks are exact."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import pytest
 import torch
 from doubles import CLIPS, SIDE, TOKENS, WIDTH, drawings, tiny_clip
 from PIL import Image
-from torch.nn import functional
 
 import fmcourse
 from fmcourse import clip
@@ -63,9 +62,7 @@ def test_the_processor_is_given_what_a_viewer_shows(processor):
         return {"pixel_values": None}
 
     images = [image.convert(mode) for mode in ("RGBA", "LA", "P", "I;16") for image in drawings(2)]
-    images[0].info["exif"] = Image.Exif()
-    images[0].info["exif"][0x0112] = 6
-    images[0].info["exif"] = images[0].info["exif"].tobytes()
+    images[0].getexif()[0x0112] = 6
     pixels_of(types.SimpleNamespace(image_processor=keep), images)
     assert [image.mode for image in given] == ["RGB"] * 8
     shown = [np.asarray(clip.pictures.as_seen(image)) for image in images]
@@ -209,7 +206,7 @@ def test_what_the_bundled_models_cannot_read(model, names):
 
 def test_texts_that_differ_in_unknown_words_only(double):
     for texts in (["a red 猫", "a red 狗"], ["a red", "a red 狗"], ["a red 狗", "a red"]):
-        with pytest.raises(ValueError, match="^texts: expected texts that the model reads diff"):
+        with pytest.raises(ValueError, match=r"^texts: expected texts that the model reads diff"):
             embed_texts(*double, texts)
     rows = embed_texts(*double, ["a red 猫", "a red 猫", "Cat", "cat", "a blue 狗"])
     assert torch.equal(rows[0], rows[1]) and torch.equal(rows[2], rows[3])
@@ -241,7 +238,7 @@ def test_ties_and_nan_count_against():
 
 
 class Retina(torch.nn.Module):
-    """A model whose image embedding is the red of the pixels, whose text embedding is what it is given."""
+    """A model whose image embedding is the red of the pixels, whose text embedding is given."""
 
     def __init__(self, text):
         super().__init__()
@@ -257,7 +254,7 @@ class Retina(torch.nn.Module):
 
 
 def one_square(top, left, side):
-    """Return a black picture with a white square, and a text embedding that points at the square's pixels."""
+    """Return a black picture with a white square, and a text embedding that points at it."""
     image = Image.new("RGB", (SIDE, SIDE), "black")
     image.paste("white", (left, top, left + side, top + side))
     text = torch.zeros(SIDE, SIDE)
@@ -353,5 +350,5 @@ def test_an_error_begins_with_the_argument(double, words, call, given):
     "right", [[0, 1], ["a", "b", "c"], None, [0, 1, 3], [0, 1, -1], [0.5, 1, 2]]
 )
 def test_right_ones_that_are_not_in_the_gallery(right):
-    with pytest.raises(ValueError, match="^right: expected"):
+    with pytest.raises(ValueError, match=r"^right: expected"):
         retrieval_ranks(EYE, EYE, right)

@@ -1,4 +1,4 @@
-"""Your own pictures come in whole, upright and labelled; what is wrong with a file is said and stops nothing."""
+"""Your own pictures come in whole, upright and labelled; what is wrong with a file is said."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def pets(tmp_path):
 
 
 def both_ways(pets, content):
-    """Return a picture as it comes in by a folder, after checking that a list of PIL pictures gives the same."""
+    """Return a picture of a folder, after checking that a list of PIL pictures gives the same."""
     found = read_pictures(write(pets, {"cat/c": content}))
     assert found.problems == []
     assert np.array_equal(found.images[2], as_seen(Image.open(io.BytesIO(content))))
@@ -105,29 +105,21 @@ SWAPPED = SWAPPED.replace(b"rXYZ", b"????").replace(b"gXYZ", b"rXYZ").replace(b"
 @pytest.mark.parametrize(
     "content, colour",
     [
-        (encoded(plain("L", 100)), (100, 100, 100)),
         (encoded(plain("1", 1)), (255, 255, 255)),
-        (encoded(plain("I;16", 100 * 257)), (100, 100, 100)),
-        (encoded(plain("I;16", 65535)), (255, 255, 255)),
         (encoded(plain("I;16", 128)), (0, 0, 0)),  # half of 257: just below, and just above
         (encoded(plain("I;16", 129)), (1, 1, 1)),
-        (encoded(plain("I;16", 100 * 257), "TIFF"), (100, 100, 100)),
         (encoded(plain("I", 100 * 257), "PPM"), (100, 100, 100)),
-        (encoded(plain("I", 100), "TIFF"), (100, 100, 100)),
         (encoded(plain("F", 0.4), "TIFF"), (102, 102, 102)),
-        (encoded(plain("F", 99.6), "TIFF"), (100, 100, 100)),
         (encoded(PALETTE, transparency=3), (255, 255, 255)),
         (encoded(plain("RGBA", (9, 9, 9, 0)).quantize()), (255, 255, 255)),
         (encoded(PALETTE, "GIF", save_all=True, append_images=[plain("P", 0)]), (10, 20, 30)),
         (encoded(plain("RGB", "red"), save_all=True, append_images=BLUE), (255, 0, 0)),
         (encoded(plain("CMYK", (0, 255, 255, 0)), "TIFF"), (255, 0, 0)),
         (encoded(FADED), (233, 153, 153)),
-        (encoded(plain("LA", (0, 0))), (255, 255, 255)),
         (encoded(plain("RGB", "red"), transparency=(255, 0, 0)), (255, 255, 255)),
         (encoded(plain("L", 7), transparency=7), (255, 255, 255)),
         (encoded(plain("I;16", 1000), transparency=1000), (255, 255, 255)),
         (encoded(plain("RGB", (255, 0, 0)), icc_profile=SWAPPED), (0, 255, 0)),
-        (encoded(plain("RGBA", (255, 0, 0, 255)), icc_profile=SWAPPED), (0, 255, 0)),
         (encoded(plain("RGB", (255, 0, 0)), icc_profile=b"no profile"), (255, 0, 0)),
         (encoded(plain("L", 100), icc_profile=SWAPPED), (100, 100, 100)),
     ],
@@ -138,10 +130,12 @@ def test_every_kind_of_picture_becomes_rgb_on_white(pets, content, colour):
     assert found.mode == "RGB" and found.getpixel((0, 0)) == colour
 
 
-@pytest.mark.parametrize("mode", ["La", "RGBa", "PA"])
-def test_modes_that_no_file_has(mode):
-    clear = plain("RGBA", (9, 9, 9, 0)).convert({"La": "LA"}.get(mode, "RGBA")).convert(mode)
-    assert as_seen(clear).getpixel((0, 0)) == (255, 255, 255)
+def test_modes_that_no_file_has():
+    for ways in (["LA", "La"], ["RGBa"], ["PA"]):
+        clear = plain("RGBA", (9, 9, 9, 0))
+        for mode in ways:
+            clear = clear.convert(mode)
+        assert as_seen(clear).getpixel((0, 0)) == (255, 255, 255)
 
 
 def test_grey_keeps_its_steps_whatever_its_depth():
@@ -159,26 +153,25 @@ def test_grey_keeps_its_steps_whatever_its_depth():
         as_seen(Image.fromarray(np.full((4, 4), np.nan, dtype=np.float32)))
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "MPO", "JPEG2000"])
-@pytest.mark.parametrize("mode", ["RGB", "CMYK"])
+@pytest.mark.parametrize(
+    "kind, mode", [("JPEG", "CMYK"), ("WEBP", "RGB"), ("MPO", "RGB"), ("JPEG2000", "RGB")]
+)
 def test_lossy_kinds_are_read(pets, kind, mode):
-    if mode == "CMYK" and kind in ("WEBP", "JPEG2000"):
-        mode = "RGB"
-    content = encoded(plain("RGB", "red").convert(mode), kind)
-    assert np.abs(np.asarray(both_ways(pets, content)).astype(int) - [255, 0, 0]).max() <= LOSSY
+    found = both_ways(pets, encoded(plain("RGB", "red").convert(mode), kind))
+    assert np.abs(np.asarray(found).astype(int) - [255, 0, 0]).max() <= LOSSY
 
 
 # Orientation tag: what turns the stored pixels upright, by the EXIF standard 2.3, section 4.6.4.
 UPRIGHT = {
-    1: lambda rows: rows,
+    1: np.asarray,
     2: lambda rows: rows[:, ::-1],
     3: lambda rows: rows[::-1, ::-1],
     4: lambda rows: rows[::-1],
     5: lambda rows: rows.swapaxes(0, 1),
     6: lambda rows: np.rot90(rows, -1),
     7: lambda rows: rows[::-1, ::-1].swapaxes(0, 1),
-    8: lambda rows: np.rot90(rows),
-    9: lambda rows: rows,  # no orientation
+    8: np.rot90,
+    9: np.asarray,  # no orientation
 }
 
 
@@ -215,9 +208,9 @@ def test_long_notes_do_not_cost_a_picture(pets, kept):
 
 def test_the_image_that_is_given_stays_as_it_is():
     given = FADED.copy()
-    given.info["exif"] = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
+    given.getexif()[0x0112] = 6
     assert as_seen(given).getpixel((19, 0)) == (233, 153, 153)  # turned to the right
-    assert given.tobytes() == FADED.tobytes() and "exif" in given.info
+    assert given.tobytes() == FADED.tobytes() and given.getexif()[0x0112] == 6
 
 
 @pytest.mark.parametrize(
@@ -247,16 +240,6 @@ def test_the_largest_pictures(pets, kind, size, shrunk):
     assert found.size == shrunk
     gap = np.asarray(found).astype(int) - np.asarray(wide.resize(shrunk, Image.Resampling.BOX))
     assert np.abs(gap).mean() <= LOSSY
-
-
-def test_a_colour_that_cannot_be_seen_does_not_come_in_by_shrinking(pets):
-    checked = np.zeros((1024, 1024, 4), dtype=np.uint8)
-    checked[::2, ::2] = checked[1::2, 1::2] = [255, 0, 0, 255]
-    checked[1::2, ::2] = checked[::2, 1::2] = [0, 255, 0, 0]  # a green that cannot be seen
-    content = encoded(Image.fromarray(checked))
-    found = np.asarray(read_pictures(write(pets, {"cat/c": content})).images[2]).astype(int)
-    inner = found[10:-10, 10:-10]  # at the rim the kernel of the shrinking is cut
-    assert np.abs(inner - [255, 127.5, 127.5]).max() <= 1  # half red, half white
 
 
 # Folders and zips.
@@ -406,7 +389,7 @@ def test_a_link_in_a_zip_is_named(tmp_path):
 
 
 def raw_zip(place, names):
-    """Write a zip of pictures whose names are bytes, without the flag for UTF-8, as old programs do."""
+    """Write a zip of pictures whose names are bytes, without the flag for UTF-8."""
     body, directory = bytearray(), bytearray()
     for seed, name in enumerate(names):
         data = encoded(noise(seed))
@@ -499,21 +482,15 @@ def test_what_is_doubtful_is_said(pets):
     assert "parts of a data set" in read_pictures(parts).problems[0]
 
 
-def test_a_long_list_of_problems_is_cut_short(pets):
-    found = read_pictures(write(pets, {f"cat/{number:02}.txt": b"?" for number in range(12)}))
-    lines = str(found).splitlines()
-    assert len(found.problems) == 12 and lines[1:] == [*found.problems[:10], "and 2 more"]
-
-
 def test_the_order_does_not_depend_on_the_system(pets, monkeypatch):
     write(pets, {"Dog/A.png": 5, "a_b/c.txt": b"", "a b/c.txt": b"", "a-b/2.png": 7, "a-b/10": 8})
     found, iterdir = read_pictures(pets), Path.iterdir
     assert found.names == ["Dog", "a b", "cat"]  # capitals first, as their code points are
     for seed in range(5):
 
-        def shuffled(folder, draw=random.Random(seed)):
+        def shuffled(folder, seed=seed):
             items = sorted(iterdir(folder))
-            return draw.sample(items, len(items))
+            return random.Random(seed).sample(items, len(items))
 
         monkeypatch.setattr(Path, "iterdir", shuffled)
         assert same(read_pictures(pets), found)
@@ -522,22 +499,10 @@ def test_the_order_does_not_depend_on_the_system(pets, monkeypatch):
 # What cannot be used at all.
 
 
-@pytest.mark.parametrize("source", ["nowhere", "", None, 7, "/dev/null"])
+@pytest.mark.parametrize("source", ["nowhere", "", None, 7, "/dev/null", "~/nowhere"])
 def test_a_source_that_is_no_folder_and_no_file(source):
-    with pytest.raises(ValueError, match="^source: expected the path of a folder or of a zip file"):
+    with pytest.raises(ValueError, match="^source: expected the path"):
         read_pictures(source)
-
-
-def test_a_source_that_may_not_be_opened(pets, tmp_path, monkeypatch):
-    def refuse(*settings):
-        raise PermissionError("not yours")
-
-    place = zipped(tmp_path / "pets.zip", PETS)
-    monkeypatch.setattr(Path, "iterdir", refuse)
-    monkeypatch.setattr(zipfile, "ZipFile", refuse)
-    for source in (pets, place):
-        with pytest.raises(PermissionError, match="not yours"):
-            read_pictures(source)
 
 
 def locked(content):
@@ -567,8 +532,6 @@ def test_a_source_that_is_no_usable_zip(tmp_path, harm, words):
     "files, words",
     [
         ({".hidden": b""}, "got none"),
-        ({"a.png": 1}, "got none\na.png was left out: it lies in no label folder"),
-        ({"cat/in/a.png": 1, "cat/in/b.png": 2}, "got in"),
         ({"cat/a.png": 1, "cat/b.png": 2, "dog/a.heic": b"?", "hen/": None}, "got cat\ndog/a.heic"),
         ({f"{number}.png": 1 for number in range(11)}, "and 1 more"),
     ],
@@ -580,17 +543,11 @@ def test_fewer_than_two_labels(tmp_path, files, words):
         assert words in str(error.value)
 
 
-def test_a_home_folder_is_understood(pets, monkeypatch):
-    monkeypatch.setenv("HOME", str(pets.parent))
-    monkeypatch.setenv("USERPROFILE", str(pets.parent))
-    assert len(read_pictures("~/pets")) == 4
-
-
 # Splits.
 
 
 def numbered(*counts):
-    """Return pictures without an image among them: each is its number, so that a test can say which went where."""
+    """Return pictures in which each image is its number, so that a test can say which is where."""
     labels = [label for label, count in enumerate(counts) for _ in range(count)]
     names = [f"label {name}" for name in range(len(counts))]
     return Pictures(list(range(len(labels))), labels, names, ["an old problem"])
@@ -616,11 +573,8 @@ def test_the_parts_share_out_the_whole():
         assert part.labels == [whole.labels[image] for image in part.images]
     parts[0].names.append("more")
     assert whole == numbered(30, 80, 50) and random.getstate() == before
-
-
-@pytest.mark.parametrize("share, sizes", [(0.001, (18, 2)), (0.999, (2, 18))])
-def test_a_share_at_either_end_leaves_one_of_each_label(share, sizes):
-    assert tuple(map(len, numbered(10, 10).split(share))) == sizes
+    # A share at either end leaves one of each label.
+    assert [len(numbered(10, 10).split(share)[1]) for share in (0.001, 0.999)] == [2, 18]
 
 
 @pytest.mark.parametrize(

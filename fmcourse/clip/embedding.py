@@ -352,9 +352,11 @@ def _words(
     for text, ids, added in zip(texts, read["input_ids"], read["special_tokens_mask"]):
         # Without the marks of start and end; OpenAI's end is also its mark for what is unknown.
         own = [token for token, mark in zip(ids, added) if not mark]
-        # Marks of blanks and of unknown letters decode to nothing.
+        # Marks of unknown letters decode to nothing; ▁ is sentencepiece's mark of a blank.
         known = [
-            token for token in own if tokenizer.decode([token], skip_special_tokens=True).strip()
+            token
+            for token in own
+            if tokenizer.decode([token], skip_special_tokens=True).strip(" ▁")
         ]
         require(len(known) > 0, name, READABLE, text)
         found.append((tokenizer.unk_token_id in own, tuple(known)))
