@@ -288,7 +288,7 @@ def test_a_map_by_hand(double):
             assert lost[row, column].item() == pytest.approx(wanted.item(), abs=ROUNDING)
 
 
-@pytest.mark.parametrize("patch", range(2, SIDE // 2 + 1))
+@pytest.mark.parametrize("patch", [2, 3, 5, SIDE // 2])
 def test_no_pixel_stays_in_view(processor, patch):
     for corner in (0, SIDE - 1):
         image, text = one_square(corner, corner, 1)
@@ -323,11 +323,9 @@ ERRORS = [
     ("images[0]:", embed_images, ([red(size=(0, 5))],)),
     ("images[1]: expected a picture that can be read whole", embed_images, ([red(), cut()],)),
     ("pixels:", embed_images, (torch.zeros(2, 3, 8, 8),)),
-    ("pixels:", embed_images, (torch.zeros(3, SIDE, SIDE),)),
     ("pixels:", embed_images, (torch.zeros(0, 3, SIDE, SIDE),)),
     ("pixels:", embed_images, (torch.zeros(2, 3, SIDE, SIDE, dtype=torch.uint8),)),
     ("pixels:", embed_images, (spoilt(torch.nan),)),
-    ("pixels:", embed_images, (spoilt(torch.inf),)),
     *(("batch_size:", embed_images, ([red()], size)) for size in (0, 1.5, "2", None)),
     *(("texts:", embed_texts, (texts,)) for texts in ([], "a cat", ["a cat", 7], None, [""])),
     *(("names:", zero_shot_head, (names,)) for names in ([], "cat", ["cat", None], [0, 1])),

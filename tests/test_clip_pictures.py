@@ -501,7 +501,7 @@ def test_the_order_does_not_depend_on_the_system(pets, monkeypatch):
 
 @pytest.mark.parametrize("source", ["nowhere", "", None, 7, "/dev/null", "~/nowhere"])
 def test_a_source_that_is_no_folder_and_no_file(source):
-    with pytest.raises(ValueError, match="^source: expected the path"):
+    with pytest.raises(ValueError, match=r"^source: expected the path"):
         read_pictures(source)
 
 

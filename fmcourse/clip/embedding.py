@@ -306,8 +306,8 @@ def check_pixels(pixels: torch.Tensor, side: int) -> None:
     """Raise a ValueError unless pixels are finite, of shape (n, 3, side, side), n at least 1."""
     fits = pixels.ndim == 4 and len(pixels) > 0 and pixels.shape[1:] == (3, side, side)
     require(fits, "pixels", f"shape (n, 3, {side}, {side}), n at least 1", tuple(pixels.shape))
-    finite = pixels.is_floating_point() and bool(pixels.isfinite().all())
-    require(finite, "pixels", "finite fractions, such as those of pixels_of", pixels)
+    require(pixels.is_floating_point(), "pixels", "fractions, as pixels_of gives", pixels.dtype)
+    require(bool(pixels.isfinite().all()), "pixels", "finite numbers", "NaN or infinity")
 
 
 def whole(name: str, value: Any, least: int | None = None) -> int:
