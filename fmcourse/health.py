@@ -263,7 +263,7 @@ def _notebooks() -> Iterator[Finding]:
     for path in sorted(NOTEBOOKS.glob("*.ipynb")):
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            widgets = "widgets" in content["metadata"] and content["cells"] is not None
+            metadata, _ = content["metadata"], content["cells"]
         except (OSError, ValueError, KeyError, TypeError) as error:
             yield Finding(
                 f"The notebook {path.name} is damaged ({type(error).__name__}: {error}): it is "
@@ -272,7 +272,7 @@ def _notebooks() -> Iterator[Finding]:
                 f"git checkout HEAD -- notebooks/{path.name}",
             )
             continue
-        if widgets:
+        if "widgets" in metadata:
             yield Finding(
                 f"The notebook {path.name} holds widget state, and GitHub refuses to show it",
                 "From the clone: python -m tools.notebooks --fix",

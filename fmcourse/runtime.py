@@ -340,7 +340,7 @@ def own_state_folder() -> Path:
     chosen = os.environ.get("FMCOURSE_STATE", "").strip()
     if chosen:
         return _made(user_path(chosen))
-    folder = user_path(platformdirs.user_data_path("fmcourse", appauthor=False))
+    folder = _home(platformdirs.user_data_path)
     # Until the second edition it lay in the cache, which some systems empty.
     old = os.path.expanduser("~/.cache/fmcourse/state")
     if os.path.isdir(old) and not folder.exists():
@@ -356,7 +356,16 @@ def own_state_folder() -> Path:
 
 def own_cache_folder() -> Path:
     """Return the folder that :func:`cache_folder` prefers; errors as :func:`own_state_folder`."""
-    return _made(user_path(platformdirs.user_cache_path("fmcourse", appauthor=False)))
+    return _made(_home(platformdirs.user_cache_path))
+
+
+def _home(find: Callable[..., Path]) -> Path:
+    """Return the course's folder of one kind in the user's home."""
+    try:
+        # Older versions of platformdirs leave the ~ of a user without a home as it is.
+        return user_path(find("fmcourse", appauthor=False))
+    except (RuntimeError, ValueError) as error:
+        raise OSError("this user has no home folder") from error
 
 
 def _made(folder: Path) -> Path:
