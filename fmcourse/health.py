@@ -305,9 +305,10 @@ def _kernel() -> Iterator[Finding]:
     """Find a notebooks' kernel whose Python is gone."""
     try:
         from jupyter_client.kernelspec import get_kernel_spec  # noqa: PLC0415 (it is optional)
-    except ImportError:
+
+        program = get_kernel_spec("python3").argv[0]
+    except (ImportError, RuntimeError):  # no Jupyter, or no home to look in
         return
-    program = get_kernel_spec("python3").argv[0]
     if os.path.isabs(program) and not os.path.exists(program):
         yield Finding(
             f"The kernel of the notebooks starts {program}, which is not there",

@@ -8,6 +8,7 @@ format without its pickled objects.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import importlib.util
@@ -28,6 +29,7 @@ from huggingface_hub import (
     snapshot_download,
     try_to_load_from_cache,
 )
+from huggingface_hub.utils import HFValidationError, validate_repo_id
 from safetensors.torch import save_model
 from transformers import (
     AutoModel,
@@ -64,7 +66,6 @@ CLIPS = ("emoji-clip", "sweep-clip")
 LADDER = ("ladder-small", "ladder-medium", "ladder-large")
 CLIP_KINDS = ("clip", "vision-text-dual-encoder")  # of transformers, as config.json names them
 GPT_NEO_KINDS = ("gpt_neo",)
-HUB_NAME = r"[A-Za-z0-9][\w.-]*/[\w.-]+"
 # Weights of half a billion parameters in fp32: from here on half the memory matters.
 LARGE_BYTES = 2e9
 
@@ -252,12 +253,15 @@ def _local(name: str | Path, bundled: tuple[str, ...]) -> Path | None:
     if str(name).strip() and folder.exists():
         print(f"Reading the model in the folder {folder}.")
         return folder
-    if isinstance(name, str) and re.fullmatch(HUB_NAME, name):
-        return None
-    if isinstance(name, str) and not re.search(r"[~/\\]", name):
-        choose("name", name, bundled)
+    if isinstance(name, str):
+        if not re.search(r"[~/\\]", name):
+            choose("name", name, bundled)
+        with contextlib.suppress(HFValidationError):
+            validate_repo_id(name)
+            return None
     raise ValueError(
-        f"name: expected a folder that holds a model, got {str(name)!r}; there is none"
+        f"name: expected a folder that holds a model, or a hub name such as {FULL.clip}, "
+        f"got {str(name)!r}; there is no such folder"
     )
 
 

@@ -119,10 +119,10 @@ class _Answers(http.server.BaseHTTPRequestHandler):
         if self.command == "GET":
             fault.times -= 1
         time.sleep(fault.stall)
-        if path == "/":
-            return self._send(200, {})
         about = re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/(\w+)/([^/]+))?", path)
         asked = re.fullmatch(r"/([^/]+/[^/]+)/(resolve)/([^/]+)/(.+)", path)
+        if not about and not asked:
+            return self._send(404, {})
         name, what, revision = (about or asked).groups()[:3]
         folder, commit = self.server.published.get(name, (None, ""))
         headers = {"X-Repo-Commit": commit, "X-Error-Code": fault.code}
