@@ -59,7 +59,7 @@ _MOVED = {
     "smollm2": "models",
 }
 
-__all__ = sorted([*_FUNCTIONS, *_MODULES])
+__all__ = sorted([*_FUNCTIONS, *_MODULES])  # noqa: PLE0605 (a list, and all strings)
 
 
 class _OldNames(importlib.abc.MetaPathFinder, importlib.abc.Loader):
