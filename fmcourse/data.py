@@ -160,7 +160,7 @@ def load_digits() -> datasets.Dataset:
     return datasets.Dataset.from_dict(columns, features=datasets.Features(kinds))
 
 
-def load_emoji(styles: str | list[str] | None = None) -> datasets.Dataset:
+def load_emoji(styles: str | list[str] | tuple[str, ...] | None = None) -> datasets.Dataset:
     """Return emoji drawings with their names, one table row per drawing.
 
     Args:
@@ -174,8 +174,8 @@ def load_emoji(styles: str | list[str] | None = None) -> datasets.Dataset:
         ValueError: an unknown style, or an empty list.
     """
     if styles is None:
-        styles = list(STYLES)
-    wanted = [styles] if isinstance(styles, str) else list(styles)
+        styles = STYLES
+    wanted = list(styles) if isinstance(styles, (list, tuple, set)) else [styles]
     require(len(wanted) > 0, "styles", "at least one style", wanted)
     tables = [_table(f"emoji-{choose('styles', style, STYLES)}.parquet") for style in wanted]
     return datasets.concatenate_datasets(tables)

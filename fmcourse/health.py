@@ -281,8 +281,9 @@ def _notebooks() -> Iterator[Finding]:
 
 def _keeping() -> Iterator[Finding]:
     """Find long work, that of the full profile, which a disconnect would lose."""
-    on_drive = runtime.state_folder().is_relative_to(runtime.DRIVE)
-    if runtime.in_colab() and _chosen() is runtime.FULL and not on_drive:
+    if not runtime.in_colab() or _chosen() is runtime.TINY:
+        return
+    if not runtime.state_folder().is_relative_to(runtime.DRIVE):
         yield Finding(
             "Colab takes this machine back after a while, with all that it holds",
             f"Mount Drive, set FMCOURSE_STATE to a folder under {runtime.DRIVE}, and give "

@@ -250,7 +250,7 @@ def _local(name: str | Path, bundled: tuple[str, ...]) -> Path | None:
     if name in bundled:
         return data.path(str(name))
     folder = user_path(name)
-    if str(name).strip() and folder.exists():
+    if str(name).strip() and os.path.exists(folder):
         print(f"Reading the model in the folder {folder}.")
         return folder
     if isinstance(name, str):

@@ -168,7 +168,7 @@ def test_styles_come_in_the_order_asked():
     assert list(dict.fromkeys(load_emoji()["style"])) == list(STYLES)
 
 
-@pytest.mark.parametrize("styles", [[], "twemojo", ["noto", "x"], [3]])
+@pytest.mark.parametrize("styles", [[], "twemojo", ["noto", "x"], [3], 3])
 def test_a_wrong_style_lists_the_choices(styles):
     with pytest.raises(ValueError, match=r"^styles: expected"):
         load_emoji(styles)

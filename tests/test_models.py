@@ -209,7 +209,7 @@ def test_a_file_is_no_folder(mine):
         load_clip("models/neo")
 
 
-@pytest.mark.parametrize("name", ["ladder-larg", "gpt2", "", " ", "ladder-small "])
+@pytest.mark.parametrize("name", ["ladder-larg", "gpt2", "", " ", "a\0b", "x" * 300])
 def test_a_wrong_name_lists_the_choices(name):
     with pytest.raises(ValueError, match=r"^name: expected one of 'ladder-small', 'ladder-medium'"):
         load_gpt_neo(name)
