@@ -9,7 +9,6 @@ import io
 import json
 import os
 import platform
-import pwd
 import shutil
 import subprocess
 import sys
@@ -141,10 +140,11 @@ def blocked(variable):
 
 
 def no_home(patch):
-    for name in ("HOME", "FMCOURSE_STATE", "XDG_DATA_HOME"):
+    for name in ("HOME", "USERPROFILE", "FMCOURSE_STATE", "XDG_DATA_HOME"):
         patch.delenv(name, raising=False)
     patch.setenv("XDG_CACHE_HOME", str(Path.cwd()))
-    patch.setattr(pwd, "getpwuid", lambda uid: {}[uid])
+    if os.name == "posix":
+        patch.setattr("pwd.getpwuid", lambda uid: {}[uid])
 
 
 def notebook(content):

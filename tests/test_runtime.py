@@ -6,7 +6,6 @@ import importlib
 import importlib.metadata
 import json
 import os
-import pwd
 import random
 import subprocess
 import sys
@@ -177,16 +176,21 @@ def test_without_a_gpu_an_error_is_an_error(monkeypatch):
 # Folders.
 
 
+linux = pytest.mark.skipif(sys.platform != "linux", reason="other systems have other folders")
+
+
 @pytest.fixture
 def home(monkeypatch, tmp_path):
     """A home folder of its own, FMCOURSE_STATE unset, and no temporary folder given out yet."""
     for name in ("FMCOURSE_STATE", "XDG_DATA_HOME", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
     monkeypatch.setattr(runtime, "_temporary", {})
     return tmp_path
 
 
+@linux
 def test_work_is_kept_in_the_data_folder_not_in_the_cache(home):
     assert state_folder() == home / ".local" / "share" / "fmcourse"
     assert runtime.cache_folder() == home / ".cache" / "fmcourse"
@@ -199,6 +203,7 @@ def test_the_state_folder_is_the_one_that_was_chosen(home, monkeypatch, chosen):
     assert state_folder() == home / "a b" / "c" and state_folder().is_dir()
 
 
+@linux
 def test_what_an_earlier_version_kept_is_moved_once(home, capsys):
     old = home / ".cache" / "fmcourse" / "state"
     (old / "evidence").mkdir(parents=True)
@@ -210,6 +215,7 @@ def test_what_an_earlier_version_kept_is_moved_once(home, capsys):
     assert capsys.readouterr().out.count("moved from") == 1
 
 
+@linux
 def test_what_cannot_be_moved_stays(home, monkeypatch, capsys):
     def refuse(old, new):
         raise PermissionError("read-only")
@@ -222,7 +228,9 @@ def test_what_cannot_be_moved_stays(home, monkeypatch, capsys):
 
 def no_home(monkeypatch, home):
     monkeypatch.delenv("HOME")
-    monkeypatch.setattr(pwd, "getpwuid", lambda uid: {}[uid])
+    monkeypatch.delenv("USERPROFILE")
+    if os.name == "posix":
+        monkeypatch.setattr("pwd.getpwuid", lambda uid: {}[uid])
 
 
 def file_in_the_way(monkeypatch, home):
