@@ -19,7 +19,7 @@ from fmcourse.generation.memorization import (
     plant,
 )
 from fmcourse.generation.probes import (
-    Finding,
+    PairedEffect,
     Probe,
     compare,
     log_odds,
@@ -38,6 +38,7 @@ from fmcourse.generation.scoring import (
     mean_surprise,
     perplexity,
     repetition_curves,
+    row_losses,
     token_losses,
 )
 from fmcourse.generation.strategies import Beam, Greedy, Sample
@@ -49,9 +50,9 @@ __all__ = [
     "Beam",
     "Decoder",
     "DecodingFrontier",
-    "Finding",
     "Greedy",
     "Memorization",
+    "PairedEffect",
     "Probe",
     "Sample",
     "Secret",
@@ -83,6 +84,7 @@ __all__ = [
     "receptive_field",
     "repetition_curves",
     "repetition_n",
+    "row_losses",
     "self_bleu",
     "self_bleu_scores",
     "share",
