@@ -1,7 +1,8 @@
-"""How many bits does each rung of the ladder need for a byte of addresses that it never saw? And `xz -9`?
+"""How many bits does each rung of the ladder need for a byte of addresses that it never saw? And
+`xz -9`?
 
-Every test address is read whole, in windows of the context that move by half of it; the table gives the mean over all
-bytes and, from a bootstrap over addresses, its interval.
+Every test address is read whole, in windows of the context that move by half of it; the table gives
+the mean over all bytes and, from a bootstrap over addresses, its interval.
 
     python benchmarks/ladder.py
 """

@@ -1,4 +1,6 @@
-"""The bundled results of the long experiments as tidy tables, with the questions that every notebook asks of them."""
+"""The bundled results of the long experiments as tidy tables, with the questions that every
+notebook asks of them.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""How does a language model choose its next word, and what does each way of choosing cost in quality or variety?
+"""How does a language model choose its next word, and what does each way of choosing cost in
+quality or variety?
 
-Serves notebook 04. Shapes: a prompt is (length,) or (1, length) token ids; logits are (rows, vocabulary). Each module
-names its sources.
+Serves notebook 04. Shapes: a prompt is (length,) or (1, length) token ids; logits are (rows,
+vocabulary). Each module names its sources.
 """
 
 from __future__ import annotations

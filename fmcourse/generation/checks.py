@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from fmcourse.arguments import require
 
@@ -23,7 +23,8 @@ IDS = 'token ids, such as tokenizer(text)["input_ids"]'
 
 
 def whole(name: str, value: Any, least: int, most: int | None = None, hint: str = "") -> int:
-    """Return a whole number of Python, NumPy or torch as an int; refuse fractions, truth values and text.
+    """Return a whole number of Python, NumPy or torch as an int; refuse fractions, truth values and
+    text.
 
     >>> whole("width", np.int64(3), 2)
     3
@@ -50,7 +51,10 @@ def real(value: Any) -> bool:
 
 
 def texts(name: str, value: Any, least: int = 1) -> list[str]:
-    """Return a sequence of texts as a list; refuse one text, other things, and fewer than `least`."""
+    """Return a sequence of texts as a list.
+
+    Refuse one text, other things, and fewer than `least`.
+    """
     plain = not isinstance(value, str | bytes | Mapping) and hasattr(value, "__iter__")
     found = list(value) if plain else []
     known = plain and all(isinstance(text, str) for text in found)
@@ -65,7 +69,7 @@ def encode(tokenizer: PreTrainedTokenizerBase, text: Any, name: str = "text") ->
 
 
 def token_ids(
-    model: PreTrainedModel, ids: Any, least: int = 1, long: bool = False, name: str = "ids"
+    model: Any, ids: Any, least: int = 1, long: bool = False, name: str = "ids"
 ) -> torch.Tensor:
     """Return one text's ids as whole numbers on the model's device, shape (1, length).
 
@@ -109,11 +113,12 @@ def _integers(ids: Any) -> Any:
     return found.long() if exact or not found.numel() else None
 
 
-def unpadded(model: PreTrainedModel, prompts: Any, attention_mask: Any) -> list[Any]:
+def unpadded(model: Any, prompts: Any, attention_mask: Any) -> list[Any]:
     """Return the prompts of a batch one by one, without padding, which must not be read as text.
 
     Raises:
-        ValueError: no list of prompts, or a padded table without the mask that says what is padding.
+        ValueError: no list of prompts, or a padded table without the mask that says what is
+            padding.
     """
     remedy = "a list of each prompt's token ids, or a padded table with its attention_mask"
     encoding = isinstance(prompts, str | bytes | Mapping | UserDict)
@@ -124,13 +129,13 @@ def unpadded(model: PreTrainedModel, prompts: Any, attention_mask: Any) -> list[
         same = table.ndim == 2 and table.shape == mask.shape
         require(same, "attention_mask", "the shape of prompts, (prompts, length)", mask.shape)
         return [row[kept] for row, kept in zip(table, mask)]
-    table = isinstance(prompts, torch.Tensor | np.ndarray) and len(prompts) > 1
+    tabular = isinstance(prompts, torch.Tensor | np.ndarray) and len(prompts) > 1
     rows = [token_ids(model, prompt, long=True)[0].tolist() for prompt in prompts]
     # Rows of one length of which only some begin or end with padding tokens were padded.
     pad = getattr(model.config, "pad_token_id", None)
     pad = model.config.eos_token_id if pad is None else pad
     edges = {tuple(token == pad for token in (*row[:2], *row[-2:])) for row in rows}
-    padded = table or (len({len(row) for row in rows}) == 1 and len(edges) > 1)
+    padded = tabular or (len({len(row) for row in rows}) == 1 and len(edges) > 1)
     require(not padded, "prompts", remedy, prompts)
     return rows
 

@@ -171,22 +171,24 @@ def begin(
 
     The session takes the fast way where that computes what the model does.
     """
-    read = _CachedSession(model.model if isinstance(model, Decoder) else model)
-    read.new, read.generator = new, generator
-    read.read(prompts, samples)
-    fast = new > 1 and read.mask is None and is_plain(read.model)
+    model = model.model if isinstance(model, Decoder) else model
+    read = _CachedSession(model, new, generator)
+    read.begin(prompts, samples)
+    fast = new > 1 and read.mask is None and is_plain(model)
     return FastSession(read) if fast else read
 
 
 class _CachedSession(Session):
     """One decoding in progress with any causal language model: its own pass and its own cache."""
 
-    def __init__(self, model: Any) -> None:
-        self.model, self.end = model, model.config.eos_token_id
+    def __init__(self, model: Any, new: int, generator: torch.Generator | None) -> None:
+        self.model, self.new, self.generator = model, new, generator
+        self.end = model.config.eos_token_id
         self.cache: Any = None
+        self.logits = torch.empty(0)
         self.mask: torch.Tensor | None = None
 
-    def read(self, prompts: list[torch.Tensor], samples: int) -> None:
+    def begin(self, prompts: list[torch.Tensor], samples: int) -> None:
         """Read prompts of any lengths, and repeat each one's row for its samples."""
         if len({len(prompt) for prompt in prompts}) > 1:
             ones = [torch.ones_like(prompt) for prompt in prompts]

@@ -1,8 +1,9 @@
-"""One point of the decoding frontier: what a strategy costs in quality and gains in variety. Used by notebook 04 and its sweep.
+"""One point of the decoding frontier: what a strategy costs in quality and gains in variety. Used
+by notebook 04 and its sweep.
 
-Excerpts of texts that the writer never read are continued; a larger model reads the result. Sources: Holtzman et al. 2020
-(quality and diversity of decoding), Caccia et al. 2020 (the whole frontier in place of one point), Schaeffer et al. 2025 (why
-every strategy gets as many settings).
+Excerpts of texts that the writer never read are continued; a larger model reads the result.
+Sources: Holtzman et al. 2020 (quality and diversity of decoding), Caccia et al. 2020 (the whole
+frontier in place of one point), Schaeffer et al. 2025 (why every strategy gets as many settings).
 """
 
 from __future__ import annotations
@@ -51,12 +52,14 @@ def continue_excerpts(
     num_samples: int = 1,
     seed: int = 0,
 ) -> list[torch.Tensor]:
-    """Continue the beginning of each excerpt; one tensor each, shape (num_samples, length), the beginning included.
+    """Continue the beginning of each excerpt; one tensor each, shape (num_samples, length), the
+    beginning included.
 
     Args:
         model: the writer.
         excerpts: as :func:`cut_excerpts` gives them.
-        strategy: how tokens are chosen; one that is not random gives one continuation, whatever `num_samples` says.
+        strategy: how tokens are chosen; one that is not random gives one continuation, whatever
+            `num_samples` says.
         num_samples, seed: how many continuations, and the seed of the sampling.
     """
     prompts = [excerpt[:PROMPT] for excerpt in excerpts]
@@ -67,22 +70,25 @@ def continue_excerpts(
 def measure_texts(
     judge: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: Sequence[torch.Tensor]
 ) -> dict[str, np.ndarray]:
-    """Return quality and variety of continuations, each of shape (samples, texts), averaged or pooled over a text's excerpts.
+    """Return quality and variety of continuations, each of shape (samples, texts), averaged or
+    pooled over a text's excerpts.
 
     Args:
         judge: a larger model that reads the same tokens.
         tokenizer: that of both.
-        rows: one tensor per excerpt, shape (samples, length), as :func:`continue_excerpts` gives them.
+        rows: one tensor per excerpt, shape (samples, length), as :func:`continue_excerpts` gives
+            them.
 
     Returns:
-        ``surprise`` under the judge in nats per token, ``self_bleu`` against all other excerpts of the same sample,
-        ``distinct_2`` over a text's excerpts together, ``repetition_4`` within each.
+        ``surprise`` under the judge in nats per token, ``self_bleu`` against all other excerpts of
+        the same sample, ``distinct_2`` over a text's excerpts together, ``repetition_4`` within
+        each.
     """
     surprise = np.stack([mean_surprise(judge, block, PROMPT).numpy() for block in rows], axis=1)
     bleu, distinct, repeated = [], [], []
     for sample in range(len(surprise)):
         new = [block[sample, PROMPT:] for block in rows]
-        written = [tokenizer.decode(ids, skip_special_tokens=True) for ids in new]
+        written = [str(tokenizer.decode(ids, skip_special_tokens=True)) for ids in new]
         by_text = [written[i : i + EXCERPTS] for i in range(0, len(written), EXCERPTS)]
         bleu.append(self_bleu_scores(written))
         distinct.append([distinct_n(own, 2) for own in by_text])

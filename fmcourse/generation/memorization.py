@@ -1,8 +1,10 @@
-"""What a model gives away of what it read: planted secrets, whether they were seen, and whether they can be drawn out.
+"""What a model gives away of what it read: planted secrets, whether they were seen, and whether
+they can be drawn out.
 
-Used by notebooks 04 and 06. A secret is a code of random digits behind random words, so that nobody can guess it and the
-truth is known. Sources: Carlini et al. 2019 (planted canaries), Yeom et al. 2018 (membership by loss), Carlini et al. 2023
-(extraction by size, copies and context), Lee et al. 2022 (deduplication), Broder 1997 (MinHash).
+Used by notebooks 04 and 06. A secret is a code of random digits behind random words, so that nobody
+can guess it and the truth is known. Sources: Carlini et al. 2019 (planted canaries), Yeom et al.
+2018 (membership by loss), Carlini et al. 2023 (extraction by size, copies and context), Lee et al.
+2022 (deduplication), Broder 1997 (MinHash).
 """
 
 from __future__ import annotations
@@ -29,15 +31,22 @@ __all__ = ["Audit", "Secret", "audit", "deduplicate", "draw_secrets", "membershi
 DIGITS = 6
 WORDS_BEFORE = 8
 WORDS = tuple(
-    """anchor apple barrel basket bell blanket bottle branch bridge bucket button candle canvas carpet castle chain chair
-    clock coat copper corner cotton cradle curtain desk drum feather fence flag fountain garden gate glass hammer harbor
-    horse island kettle ladder lamp lantern leather letter lumber marble mirror needle orchard paper pepper pillow plough
-    pocket quarry ribbon river saddle shell silver stable table thread tower wagon window wool""".split()
+    """anchor apple barrel basket bell blanket bottle branch bridge bucket button candle canvas
+    carpet castle chain chair clock coat copper corner cotton cradle curtain desk drum feather fence
+    flag fountain garden gate glass hammer harbor horse island kettle ladder lamp lantern leather
+    letter lumber marble mirror needle orchard paper pepper pillow plough
+    pocket quarry ribbon river saddle shell silver stable table thread tower wagon window
+    wool""".split()
 )
-LEADS = tuple(
-    "Entered today:|On file:|Seen and signed:|Copied from the book:|As before:|Noted:|To the clerk:|Again:".split(
-        "|"
-    )
+LEADS = (
+    "Entered today:",
+    "On file:",
+    "Seen and signed:",
+    "Copied from the book:",
+    "As before:",
+    "Noted:",
+    "To the clerk:",
+    "Again:",
 )
 SHINGLE = 5  # characters that are compared at a time
 PERMUTATIONS = 128  # of a MinHash; the standard error of its similarity is then at most 0.045
@@ -97,7 +106,8 @@ def draw_secrets(count: int, seed: int = 0) -> list[Secret]:
 def plant(
     passages: Sequence[str], secrets: Sequence[Secret], copies: int | Sequence[int], seed: int = 0
 ) -> list[str]:
-    """Return the passages with every secret among them so many times, each time behind other words, at drawn places.
+    """Return the passages with every secret among them so many times, each time behind other words,
+    at drawn places.
 
     Args:
         passages: the texts to hide them in, kept in their order.
@@ -136,8 +146,9 @@ def audit(
         model, tokenizer: a causal language model.
         secrets: planted or never planted.
         context: how many tokens before the code the model is given; None means all.
-        end_mark: whether an end mark comes before all the words, as at the start of a text. A model that was long trained on
-            texts without the mark no longer knows it, and then writes little after it.
+        end_mark: whether an end mark comes before all the words, as at the start of a text. A model
+            that was long trained on texts without the mark no longer knows it, and then writes
+            little after it.
     """
     require(len(secrets) >= 1, "secrets", "at least one secret", secrets)
     found = []
@@ -150,23 +161,25 @@ def audit(
         text = checks.token_ids(model, [*words, *code], name="secrets")
         with torch.no_grad():
             logits = model(text, use_cache=False).logits[0, len(words) - 1 : -1].float()
-        loss = cross_entropy(checks.finite(logits), text[0, len(words) :]).item()
-        # Greedy decoding writes the code when each of its tokens is the likeliest after those before.
-        written = bool((logits.argmax(-1) == text[0, len(words) :]).all())
-        found.append((loss, written))
+        answer = text[0, len(words) :]
+        loss = cross_entropy(checks.finite(logits), answer).item()
+        # Greedy decoding writes the code when each token is the likeliest after those before.
+        found.append((loss, bool((logits.argmax(-1) == answer).all())))
     losses, extracted = zip(*found)
     return Audit(np.array(losses), np.array(extracted))
 
 
 def membership(seen: ArrayLike, unseen: ArrayLike, seed: int = 0) -> Interval:
-    """Return how well the loss tells secrets that were planted from others: the AUC, with a bootstrap interval over secrets.
+    """Return how well the loss tells secrets that were planted from others: the AUC, with a
+    bootstrap interval over secrets.
 
     Args:
-        seen, unseen: losses in nats, shape (n,) and (m,), at least two each: the spread of one is unknown.
+        seen, unseen: losses in nats, shape (n,) and (m,), at least two each: the spread of one is
+            unknown.
         seed: of the resampling.
 
-    0.5 means that nothing is leaked. At 1.0 the interval has no width, which is not certainty: it says that none of
-    these secrets was mistaken.
+    0.5 means that nothing is leaked. At 1.0 the interval has no width, which is not certainty: it
+    says that none of these secrets was mistaken.
 
     >>> membership([1.0, 2.0], [2.0, 3.0]).estimate
     0.875
@@ -186,16 +199,19 @@ def membership(seen: ArrayLike, unseen: ArrayLike, seed: int = 0) -> Interval:
 
 
 def deduplicate(passages: Sequence[str], threshold: float = ALIKE) -> list[int]:
-    """Return the places of the passages that stay: the first of each group of near-duplicates, in their order.
+    """Return the places of the passages that stay: the first of each group of near-duplicates, in
+    their order.
 
-    Near-duplicates share at least `threshold` of their 5-character sequences (Jaccard similarity, estimated by MinHash).
+    Near-duplicates share at least `threshold` of their 5-character sequences (Jaccard similarity,
+    estimated by MinHash).
 
     >>> deduplicate(["the state of the union", "free land", "the state of the union!", "free land"])
     [0, 1]
     """
     share = real(threshold) and 0 < threshold <= 1
     require(share, "threshold", "a share above 0 and at most 1", threshold)
-    index, kept = MinHashLSH(threshold=threshold, num_perm=PERMUTATIONS), {}
+    index = MinHashLSH(threshold=threshold, num_perm=PERMUTATIONS)
+    kept: dict[int, MinHash] = {}
     for place, passage in enumerate(checks.texts("passages", passages)):
         shingles = {passage[i : i + SHINGLE] for i in range(max(1, len(passage) - SHINGLE + 1))}
         sketch = MinHash(num_perm=PERMUTATIONS)

@@ -1,9 +1,11 @@
-"""Paired prompts that ask whether a model treats two words differently, tried on planted rates first. Used by notebook 04.
+"""Paired prompts that ask whether a model treats two words differently, tried on planted rates
+first. Used by notebook 04.
 
-A probe asks which of two continuations a model finds likelier after a prompt that names one group or another. A corpus with
-planted rates says whether the probe's answer can be believed at all. Sources: Bolukbasi et al. 2016 and Sheng et al. 2019
-(occupations and pronouns), Blodgett et al. 2021 (what such pairs can fail to measure), Fisher 1935 and Holm 1979 (sign flips,
-and several tests at once), Cohen 1988 (the standardized effect).
+A probe asks which of two continuations a model finds likelier after a prompt that names one group
+or another. A corpus with planted rates says whether the probe's answer can be believed at all.
+Sources: Bolukbasi et al. 2016 and Sheng et al. 2019 (occupations and pronouns), Blodgett et al.
+2021 (what such pairs can fail to measure), Fisher 1935 and Holm 1979 (sign flips, and several tests
+at once), Cohen 1988 (the standardized effect).
 """
 
 from __future__ import annotations
@@ -51,7 +53,8 @@ class Probe:
 
     Attributes:
         first, second: the words that fill the frames, such as ``mother`` and ``father``.
-        targets: the two continuations, with their leading space; a positive effect means that `first` draws the first of them.
+        targets: the two continuations, with their leading space; a positive effect means that
+            `first` draws the first of them.
         frames: the sentences, each with one place for a word.
     """
 
@@ -70,7 +73,8 @@ class PairedEffect:
 
     Attributes:
         effect: the mean difference in log-odds, with its bootstrap interval over contexts.
-        d: the effect over the standard deviation of the differences (Cohen's d for pairs); NaN when they are all alike.
+        d: the effect over the standard deviation of the differences (Cohen's d for pairs); NaN when
+            they are all alike.
         p: of the sign-flip test.
         adjusted: `p` after Holm's correction over all findings that were asked for together.
     """
@@ -87,7 +91,8 @@ def planted_corpus(
     """Write sentences in which each word is followed by " she" at a known rate, else by " he".
 
     Args:
-        rates: word to rate, from 0 to 1; counts are exact but for rounding, order and frames are drawn.
+        rates: word to rate, from 0 to 1; counts are exact but for rounding, order and frames are
+            drawn.
         sentences: how many for each word.
         seed: of what is drawn.
 
@@ -114,7 +119,8 @@ def log_odds(
     targets: tuple[str, str] = PRONOUNS,
     frames: Sequence[str] = FRAMES,
 ) -> float:
-    """Return the log of how many times likelier the first target is than the second after a word, averaged over frames.
+    """Return the log of how many times likelier the first target is than the second after a word,
+    averaged over frames.
 
     Args:
         model, tokenizer: a causal language model.
@@ -142,9 +148,11 @@ def log_odds(
 def share(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, word: str, context: str = ""
 ) -> float:
-    """Return which share of " she" and " he" together the model gives to " she" after a word, from 0 to 1.
+    """Return which share of " she" and " he" together the model gives to " she" after a word, from
+    0 to 1.
 
-    It is the logistic function of :func:`log_odds`, to be held against the rate of a :func:`planted_corpus`.
+    It is the logistic function of :func:`log_odds`, to be held against the rate of a
+    :func:`planted_corpus`.
     """
     return 1 / (1 + math.exp(-log_odds(model, tokenizer, word, context)))
 
@@ -155,24 +163,26 @@ def paired_effects(
     probe: Probe,
     contexts: Sequence[str],
 ) -> np.ndarray:
-    """Return the log-odds after the probe's first word minus those after its second, shape (contexts,).
+    """Return the log-odds after the probe's first word minus those after its second, shape
+    (contexts,).
 
     Everything but the word is the same within a pair.
     """
-    asked = {"targets": probe.targets, "frames": probe.frames}
     effects = []
     for context in checks.texts("contexts", contexts):
-        first = log_odds(model, tokenizer, probe.first, context, **asked)
-        effects.append(first - log_odds(model, tokenizer, probe.second, context, **asked))
+        asked = (context, probe.targets, probe.frames)
+        first = log_odds(model, tokenizer, probe.first, *asked)
+        effects.append(first - log_odds(model, tokenizer, probe.second, *asked))
     return np.array(effects)
 
 
 def compare(effects: Mapping[str, ArrayLike]) -> dict[str, PairedEffect]:
-    """Return effect sizes, sign-flip tests and Holm's correction for several sets of paired differences.
+    """Return effect sizes, sign-flip tests and Holm's correction for several sets of paired
+    differences.
 
     Args:
-        effects: label to differences, shape (contexts,), at least two each. All that was asked belongs in one call: a test
-            that is left out of the correction was made nevertheless.
+        effects: label to differences, shape (contexts,), at least two each. All that was asked
+            belongs in one call: a test that is left out of the correction was made nevertheless.
 
     >>> found = compare({"a": [1.0, 2.0, 3.0], "b": [-1.0, 1.0, 0.5]})
     >>> found["a"].d, found["a"].p, found["a"].adjusted
@@ -182,8 +192,9 @@ def compare(effects: Mapping[str, ArrayLike]) -> dict[str, PairedEffect]:
     p_values = [uncertainty.sign_flip(values) for values in effects.values()]
     adjusted = dict(zip(effects, uncertainty.holm(p_values)))
     found = {}
-    for (label, values), p in zip(effects.items(), p_values):
-        spread = np.std(values, ddof=1)
-        d = float(np.mean(values) / spread) if spread > 0 else float("nan")
+    for (label, given), p in zip(effects.items(), p_values):
+        values = np.asarray(given, float)
+        spread = values.std(ddof=1)
+        d = float(values.mean() / spread) if spread > 0 else math.nan
         found[label] = PairedEffect(uncertainty.bootstrap(values), d, p, adjusted[label])
     return found

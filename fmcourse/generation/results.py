@@ -1,7 +1,8 @@
-"""The bundled sweeps behind notebook 04 as intervals: the decoding frontier and the memorization study.
+"""The bundled sweeps behind notebook 04 as intervals: the decoding frontier and the memorization
+study.
 
-They were made by ``recipes/decoding_frontier.py`` and ``recipes/memorization.py``. The address is the independent unit of
-the frontier, the secret that of memorization.
+They were made by ``recipes/decoding_frontier.py`` and ``recipes/memorization.py``. The address is
+the independent unit of the frontier, the secret that of memorization.
 """
 
 from __future__ import annotations
@@ -29,8 +30,9 @@ class DecodingFrontier:
     """Every strategy at every setting of the sweep.
 
     Attributes:
-        table: one row per family, value, sample and year of the address, with the measures surprise (nats per token under
-            the judge), self_bleu, distinct_2 and repetition_4; the family ``president`` holds the presidents' own words.
+        table: one row per family, value, sample and year of the address, with the measures surprise
+            (nats per token under the judge), self_bleu, distinct_2 and repetition_4; the family
+            ``president`` holds the presidents' own words.
     """
 
     table: pd.DataFrame
@@ -40,15 +42,20 @@ class DecodingFrontier:
         return select(self.table, family=family)["value"].unique().tolist()
 
     def interval(self, measure: str, family: str, value: float) -> Interval:
-        """Return a measure's mean with its bootstrap interval; addresses are resampled, with all their samples."""
+        """Return a measure's mean with its bootstrap interval.
+
+        Addresses are resampled, with all their samples.
+        """
         return uncertainty.bootstrap(self._figures(measure, family, value))
 
     def difference(self, family: str, other: str, variety: float) -> Interval:
-        """Return a family's surprise minus another's at the same variety; addresses are resampled in pairs.
+        """Return a family's surprise minus another's at the same variety; addresses are resampled
+        in pairs.
 
         Args:
             family, other: families of the table.
-            variety: distinct-2, within what the settings of both reach; surprise is read off the line through them.
+            variety: distinct-2, within what the settings of both reach; surprise is read off the
+                line through them.
         """
         first, second = self._points(family, variety), self._points(other, variety)
         settings = first.shape[1]
@@ -60,7 +67,9 @@ class DecodingFrontier:
         return uncertainty.bootstrap(np.concatenate([first, second], axis=1), gap)
 
     def curves(self, families: Sequence[str]) -> dict[str, tuple[list[float], list[Interval]]]:
-        """Return each family's way through the plane, as :func:`fmcourse.plotting.curves` draws it: variety and surprise."""
+        """Return each family's way through the plane, as :func:`fmcourse.plotting.curves` draws it:
+        variety and surprise.
+        """
         ways = {}
         for family in families:
             points = []
@@ -78,7 +87,9 @@ class DecodingFrontier:
         return figures.reshape(rows["sample"].nunique(), -1).mean(axis=0)
 
     def _points(self, family: str, variety: float) -> np.ndarray:
-        """Return variety and surprise, shape (addresses, settings, 2), where the family reaches this variety."""
+        """Return variety and surprise, shape (addresses, settings, 2), where the family reaches
+        this variety.
+        """
         axes = [
             [self._figures(measure, family, value) for value in self.values(family)]
             for measure in ("distinct_2", "surprise")
@@ -92,7 +103,10 @@ class DecodingFrontier:
 
 
 def _read_off(points: np.ndarray, variety: float) -> float:
-    """Average addresses, order the settings by variety, and interpolate; shape (addresses, settings, 2)."""
+    """Average addresses, order the settings by variety, and interpolate.
+
+    Shape (addresses, settings, 2).
+    """
     line = points.mean(0)
     line = line[line[:, 0].argsort()]
     return float(np.interp(variety, line[:, 0], line[:, 1]))
@@ -103,10 +117,11 @@ class Memorization:
     """What two models gave away of planted secrets, before and after deduplication.
 
     Attributes:
-        table: one row per measurement: size and parameters of the model, corpus (planted or deduplicated), seed, secrets
-            (planted or unseen), how many copies of each were planted, context, measure and value. The measures are loss
-            (nats per token, one row per secret), extracted (how many secrets greedy decoding writes, given this context),
-            copies_left (in the corpus, on average), and of each run clean_loss, passages and plain_passages.
+        table: one row per measurement: size and parameters of the model, corpus (planted or
+            deduplicated), seed, secrets (planted or unseen), how many copies of each were planted,
+            context, measure and value. The measures are loss (nats per token, one row per secret),
+            extracted (how many secrets greedy decoding writes, given this context), copies_left (in
+            the corpus, on average), and of each run clean_loss, passages and plain_passages.
     """
 
     table: pd.DataFrame
@@ -114,7 +129,8 @@ class Memorization:
     @property
     def sizes(self) -> dict[str, int]:
         """The models, and how many parameters each has."""
-        return self.table.drop_duplicates("size").set_index("size")["parameters"].to_dict()
+        models = self.table.drop_duplicates("size")
+        return dict(zip(models["size"], models["parameters"].tolist()))
 
     @property
     def contexts(self) -> list[int]:
@@ -122,7 +138,8 @@ class Memorization:
         return [int(name) for name in self.table["context"].unique() if name.isdigit()]
 
     def auc(self, size: str, copies: int, corpus: str = "planted") -> Interval:
-        """Return how well the loss tells secrets planted so often from secrets planted nowhere; seeds are averaged.
+        """Return how well the loss tells secrets planted so often from secrets planted nowhere;
+        seeds are averaged.
 
         The ends are averaged too, which keeps the interval of one seed: a cautious one.
         """
@@ -138,21 +155,28 @@ class Memorization:
     def extraction(
         self, size: str, copies: int, corpus: str = "planted", context: int | str | None = None
     ) -> Interval:
-        """Return the share of secrets that greedy decoding writes, with Wilson's interval over the secrets of all seeds.
+        """Return the share of secrets that greedy decoding writes, with Wilson's interval over the
+        secrets of all seeds.
 
         Args:
             size, copies, corpus: which model, how many copies were planted, in which corpus.
-            context: one of :attr:`contexts`; None gives the model all words before the code, ``end mark`` the same after a mark.
+            context: one of :attr:`contexts`; None gives the model all words before the code, ``end
+                mark`` the same after a mark.
         """
         rows = select(self.table, size=size, corpus=corpus, secrets="planted", copies=copies)
         return _share(rows, "all" if context is None else str(context))
 
     def never_planted(self, size: str) -> Interval:
-        """Return the share of secrets, planted nowhere, that greedy decoding writes: the control."""
+        """Return the share of secrets, planted nowhere, that greedy decoding writes.
+
+        The control.
+        """
         return _share(select(self.table, size=size, corpus="planted", secrets="unseen"), "all")
 
     def curves(self) -> dict[str, tuple[list[int], list[Interval]]]:
-        """Return AUC and extraction by copies planted, as :func:`fmcourse.plotting.curves` draws them, two lines a model."""
+        """Return AUC and extraction by copies planted, as :func:`fmcourse.plotting.curves` draws
+        them, two lines a model.
+        """
         counts = select(self.table, secrets="planted")["copies"].unique().tolist()
         planted, lines = [copies for copies in counts if copies], {}
         for size, parameters in self.sizes.items():

@@ -1,4 +1,5 @@
-"""The negative log-likelihood of texts under a model: per token, perplexity, bits per byte. Used by notebook 04.
+"""The negative log-likelihood of texts under a model: per token, perplexity, bits per byte. Used by
+notebook 04.
 
 A text is (length,) or (1, length) token ids.
 """
@@ -28,18 +29,17 @@ __all__ = [
 LOGIT_BYTES = 256 * 2**20  # memory for the logits of one forward pass
 
 
-def token_losses(
-    model: PreTrainedModel, ids: Ids, stride: int | None = None
-) -> torch.Tensor:
-    """Return the negative log-likelihood of every token but the first, in nats, shape (length - 1,).
+def token_losses(model: PreTrainedModel, ids: Ids, stride: int | None = None) -> torch.Tensor:
+    """Return the negative log-likelihood of every token but the first, in nats, shape (length -
+    1,).
 
     A text longer than the context is read in overlapping windows, and each token is scored once.
 
     Args:
         model: a causal language model.
         ids: the text, shape (length,) or (1, length), at least two tokens.
-        stride: how far the window moves, from 1 to the context less 1; None means half the context, so that
-            every token but the first ones sees at least half a window.
+        stride: how far the window moves, from 1 to the context less 1; None means half the context,
+            so that every token but the first ones sees at least half a window.
 
     Raises:
         ValueError: `ids` or `stride` out of range or of a wrong kind.
@@ -63,11 +63,13 @@ def token_losses(
 
 @torch.no_grad()
 def row_losses(model: PreTrainedModel, rows: torch.Tensor) -> torch.Tensor:
-    """Return the negative log-likelihood of each token but the first of each row, in nats, shape (rows, length - 1).
+    """Return the negative log-likelihood of each token but the first of each row, in nats, shape
+    (rows, length - 1).
 
     Args:
         model: a causal language model.
-        rows: token ids, shape (rows, length), at most the context; as many are read at once as memory should hold.
+        rows: token ids, shape (rows, length), at most the context; as many are read at once as
+            memory should hold.
 
     Raises:
         FloatingPointError: the losses are not finite.
@@ -81,19 +83,22 @@ def row_losses(model: PreTrainedModel, rows: torch.Tensor) -> torch.Tensor:
     return finite(torch.stack(losses), "losses")
 
 
-def perplexity(
-    model: PreTrainedModel, ids: Ids, stride: int | None = None
-) -> float:
-    """Return exp of the mean loss: among how many equally likely tokens the model hesitates. See :func:`token_losses`."""
+def perplexity(model: PreTrainedModel, ids: Ids, stride: int | None = None) -> float:
+    """Return exp of the mean loss: among how many equally likely tokens the model hesitates.
+
+    See :func:`token_losses`.
+    """
     return math.exp(token_losses(model, ids, stride).mean().item())
 
 
 def bits_per_byte(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str, stride: int | None = None
 ) -> float:
-    """Return the bits that the model needs for each byte of `text`, its first token after an end mark included.
+    """Return the bits that the model needs for each byte of `text`, its first token after an end
+    mark included.
 
-    Unlike perplexity this compares models with different tokenizers, and with a compressor such as xz.
+    Unlike perplexity this compares models with different tokenizers, and with a compressor such as
+    xz.
 
     Raises:
         ValueError: an empty text, or something else than a text.
@@ -105,11 +110,13 @@ def bits_per_byte(
 
 
 def mean_surprise(model: PreTrainedModel, rows: torch.Tensor, start: int) -> torch.Tensor:
-    """Return the mean negative log-likelihood of each continuation, in nats per token, shape (rows,), on the CPU.
+    """Return the mean negative log-likelihood of each continuation, in nats per token, shape
+    (rows,), on the CPU.
 
     Args:
         model: the judge, which reads the same tokens as the writer.
-        rows: prompts with their continuations, shape (rows, length), as :func:`generate` gives them; at most the context.
+        rows: prompts with their continuations, shape (rows, length), as :func:`generate` gives
+            them; at most the context.
         start: how many tokens of each row are prompt, from 1 to length - 1.
 
     What follows the first end token of a continuation is filling, and does not count.
@@ -126,9 +133,11 @@ def mean_surprise(model: PreTrainedModel, rows: torch.Tensor, start: int) -> tor
 def repetition_curves(
     model: PreTrainedModel, phrases: Sequence[Ids], times: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return how likely a phrase becomes when it is said again and again, and when other phrases come instead.
+    """Return how likely a phrase becomes when it is said again and again, and when other phrases
+    come instead.
 
-    Holtzman et al. 2020 (figure 4) show that GPT-2 finds a phrase likelier each time that it has already stood there.
+    Holtzman et al. 2020 (figure 4) show that GPT-2 finds a phrase likelier each time that it has
+    already stood there.
 
     Args:
         model: a causal language model.
@@ -136,8 +145,9 @@ def repetition_curves(
         times: how often each is said, at least 2; the whole must fit the context.
 
     Returns:
-        Two tensors of nats per token, shape (phrases, times - 1): the same phrase each time, and the control, in which the
-        next phrase follows. The first time is left out: its first token has nothing before it.
+        Two tensors of nats per token, shape (phrases, times - 1): the same phrase each time, and
+        the control, in which the next phrase follows. The first time is left out: its first token
+        has nothing before it.
     """
     checked = [token_ids(model, phrase, name="phrases")[0] for phrase in phrases]
     lengths = sorted({len(phrase) for phrase in checked})

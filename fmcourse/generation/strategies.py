@@ -1,7 +1,8 @@
-"""Strategies that choose the next token: greedy, sampling behind filters, and beam search. Used by notebook 04.
+"""Strategies that choose the next token: greedy, sampling behind filters, and beam search. Used by
+notebook 04.
 
-Logits are (rows, vocabulary). Sources: Fan et al. 2018 (top-k), Holtzman et al. 2020 (nucleus), Meister et al. 2023
-(typical), Nguyen et al. 2024 (min-p).
+Logits are (rows, vocabulary). Sources: Fan et al. 2018 (top-k), Holtzman et al. 2020 (nucleus),
+Meister et al. 2023 (typical), Nguyen et al. 2024 (min-p).
 """
 
 from __future__ import annotations
@@ -45,7 +46,10 @@ class Session(Protocol):
 
 
 class Strategy:
-    """How prompts are continued; unless a strategy says otherwise, token by token and several prompts at once."""
+    """How prompts are continued.
+
+    Unless a strategy says otherwise, token by token and several prompts at once.
+    """
 
     stepwise: ClassVar[bool] = True
     random: ClassVar[bool] = False  # whether two samples of one prompt can differ
@@ -96,14 +100,16 @@ class Greedy(Strategy):
 
 @dataclass(frozen=True)
 class Sample(Strategy):
-    """Sample from the distribution, after tempering it and cutting its tail; the filters act in the order given here.
+    """Sample from the distribution, after tempering it and cutting its tail; the filters act in the
+    order given here.
 
     Attributes:
         temperature: divides the logits; above 1 flattens, below 1 sharpens.
         top_k: keep the k likeliest tokens.
         top_p: keep the smallest set of likeliest tokens with at least this probability (nucleus).
         min_p: keep tokens with at least this share of the likeliest token's probability.
-        typical_p: keep the tokens whose surprisal is nearest to the entropy, up to this probability.
+        typical_p: keep the tokens whose surprisal is nearest to the entropy, up to this
+            probability.
     """
 
     temperature: float = 1.0
@@ -204,10 +210,11 @@ class Beam(Strategy):
 
     @torch.inference_mode()
     def write(self, session: Session) -> torch.Tensor:
-        """Keep `width` open beams; one that ends among the best `width` candidates competes for the result.
+        """Keep `width` open beams; one that ends among the best `width` candidates competes for the
+        result.
 
-        The search stops when no open beam, scored at its present length, beats the worst of `width` finished ones:
-        the rule of transformers' ``generate`` with ``early_stopping=False``.
+        The search stops when no open beam, scored at its present length, beats the worst of `width`
+        finished ones: the rule of transformers' ``generate`` with ``early_stopping=False``.
         """
         device, end = session.logits.device, session.end
         beams = torch.empty(self.width, 0, dtype=torch.long, device=device)

@@ -1,6 +1,8 @@
-"""How varied texts are, and whether they repeat themselves, counted over words so that any tokenizer's texts compare.
+"""How varied texts are, and whether they repeat themselves, counted over words so that any
+tokenizer's texts compare.
 
-Used by notebook 04. Sources: Li et al. 2016 (distinct-n), Welleck et al. 2020 (repetition-n), Zhu et al. 2018 (self-BLEU).
+Used by notebook 04. Sources: Li et al. 2016 (distinct-n), Welleck et al. 2020 (repetition-n), Zhu
+et al. 2018 (self-BLEU).
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ def distinct_n(texts: Sequence[str], n: int) -> float:
 
 
 def repetition_n(texts: Sequence[str], n: int) -> float:
-    """Return the share of n-word sequences that stood earlier in the same text, averaged over the texts of n words or more.
+    """Return the share of n-word sequences that stood earlier in the same text, averaged over the
+    texts of n words or more.
 
     Raises:
         ValueError: no text has n words.
@@ -42,7 +45,8 @@ def repetition_n(texts: Sequence[str], n: int) -> float:
 
 
 def self_bleu(texts: Sequence[str]) -> float:
-    """Return the mean BLEU-4 of each text against all others, from 0 (nothing shared) to 1 (all alike).
+    """Return the mean BLEU-4 of each text against all others, from 0 (nothing shared) to 1 (all
+    alike).
 
     Raises:
         ValueError: fewer than two texts.
@@ -54,7 +58,10 @@ def self_bleu(texts: Sequence[str]) -> float:
 
 
 def self_bleu_scores(texts: Sequence[str]) -> list[float]:
-    """Return the BLEU-4 of each text against all others, from 0 to 1, one per text; see :func:`self_bleu`."""
+    """Return the BLEU-4 of each text against all others, from 0 to 1, one per text.
+
+    See :func:`self_bleu`.
+    """
     texts = checks.texts("texts", texts, 2)
     bleu = BLEU(effective_order=True)
     scores = []

@@ -1,7 +1,9 @@
-"""What a token of a GPT-Neo can see, where it looks, and what must be kept for that. Used by notebook 04.
+"""What a token of a GPT-Neo can see, where it looks, and what must be kept for that. Used by
+notebook 04.
 
-Every other layer of GPT-Neo is local: a token attends to the last `window_size` tokens, itself among them (Beltagy et al.
-2020 call it sliding-window attention). Influence is measured by gradients, which are exactly 0 where no path leads.
+Every other layer of GPT-Neo is local: a token attends to the last `window_size` tokens, itself
+among them (Beltagy et al. 2020 call it sliding-window attention). Influence is measured by
+gradients, which are exactly 0 where no path leads.
 """
 
 from __future__ import annotations
@@ -15,12 +17,11 @@ from fmcourse.generation.checks import Ids, finite, token_ids, whole
 __all__ = ["attention_maps", "influence", "kept_tokens", "receptive_field"]
 
 
-def influence(
-    model: GPTNeoForCausalLM, ids: Ids, layers: int | None = None
-) -> torch.Tensor:
+def influence(model: GPTNeoForCausalLM, ids: Ids, layers: int | None = None) -> torch.Tensor:
     """Return how strongly each token's vector acts on the last place, shape (length,).
 
-    It is the norm of the gradient of one number, the last place's vector after so many layers along a fixed random direction.
+    It is the norm of the gradient of one number, the last place's vector after so many layers along
+    a fixed random direction.
 
     Args:
         model: a GPT-Neo in fp32; in half precision small gradients would vanish.
@@ -39,7 +40,8 @@ def influence(
 
 
 def receptive_field(model: GPTNeoForCausalLM, length: int, layers: int | None = None) -> int:
-    """Return how many tokens, counted back from the last and with it, can act on the last place of a text of this length.
+    """Return how many tokens, counted back from the last and with it, can act on the last place of
+    a text of this length.
 
     >>> import fmcourse
     >>> model, _ = fmcourse.load_gpt_neo("ladder-small")
@@ -53,13 +55,17 @@ def receptive_field(model: GPTNeoForCausalLM, length: int, layers: int | None = 
 
 @torch.no_grad()
 def attention_maps(model: GPTNeoForCausalLM, ids: Ids) -> torch.Tensor:
-    """Return who looks at whom, shape (layers, heads, length, length): rows look, columns are looked at, rows sum to 1."""
+    """Return who looks at whom, shape (layers, heads, length, length).
+
+    Rows look, columns are looked at, rows sum to 1.
+    """
     output = model(token_ids(model, ids), output_attentions=True, use_cache=False)
     return finite(torch.cat(output.attentions), "attention weights")
 
 
 def kept_tokens(model: GPTNeoForCausalLM, length: int) -> list[int]:
-    """Return of how many tokens each layer must keep keys and values, when a text of this length is to be continued.
+    """Return of how many tokens each layer must keep keys and values, when a text of this length is
+    to be continued.
 
     >>> import fmcourse
     >>> kept_tokens(fmcourse.load_gpt_neo("ladder-small")[0], 200)
