@@ -134,7 +134,7 @@ def prompt_box(
     controls = {
         "temperature": slider(1.0, min=0.1, max=3.0, step=0.1, description="temperature"),
         "top_k": ipywidgets.SelectionSlider(
-            options=[*TOP_K, ("all", None)], value=None, description="top-k"
+            options=[*TOP_K, "all"], value="all", description="top-k"
         ),
         "top_p": slider(1.0, min=0.05, max=1.0, step=0.05, description="top-p"),
         "min_p": slider(0.0, min=0.0, max=1.0, step=0.01, description="min-p"),
@@ -144,7 +144,8 @@ def prompt_box(
 
     def strategy() -> Sample:
         chosen = {name: control.value for name, control in controls.items()}
-        # A min-p of 0 and a top-p of 1 cut nothing; rounding must not cut anything either.
+        # What cuts nothing is left out, so that rounding cuts nothing either.
+        chosen["top_k"] = chosen["top_k"] if chosen["top_k"] != "all" else None
         chosen["min_p"] = chosen["min_p"] or None
         chosen["top_p"] = chosen["top_p"] if chosen["top_p"] < 1 else None
         return Sample(**chosen)

@@ -1,4 +1,4 @@
-"""The recipe of the decoding frontier: as many settings for every way of drawing, each setting measured once and kept."""
+"""The recipe of the decoding frontier: as many settings for every way of sampling, each kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The recipe of the memorization study, at a size that runs in seconds: planted as stated, deduplicated, asked and kept."""
+"""The recipe of the memorization study, at a size that runs in seconds."""
 
 from __future__ import annotations
 

@@ -94,10 +94,10 @@ def test_a_high_temperature_flattens(explorer):
 
 
 def test_the_box_begins_with_plain_sampling(explorer):
-    assert slider(explorer, "top-k").value is None  # labelled "all"
+    assert slider(explorer, "top-k").value == "all"
     slider(explorer, "top-k").value = 10
     assert "10 tokens can be sampled." in chart(explorer)
-    slider(explorer, "top-k").value = None
+    slider(explorer, "top-k").value = "all"
     assert f"{VOCABULARY} tokens can be sampled." in chart(explorer)
 
 
