@@ -1,4 +1,4 @@
-"""What a language model is given is checked before torch complains, and a broken model never decides."""
+"""Arguments are checked before torch complains, and a broken model never decides."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_a_count_is_a_whole_number_of_any_library(model, name):
 
 @pytest.mark.parametrize("wrong", [0, -1, "0.7", True, float("nan"), float("inf"), 1.5j, None])
 def test_temperatures_and_shares_are_numbers(wrong):
-    with pytest.raises(ValueError, match="^temperature: expected"):
+    with pytest.raises(ValueError, match=r"^temperature: expected"):
         g.Sample(temperature=wrong)
     for name in ("top_p", "typical_p", "min_p"):
         if wrong is not None:
@@ -123,9 +123,9 @@ def test_temperatures_and_shares_are_numbers(wrong):
 @pytest.mark.parametrize("strategy", ["greedy", None, g.Greedy, g.Sample, g.Beam], ids=repr)
 def test_what_is_no_strategy_is_refused(model, strategy):
     for call in (g.generate, g.stream):
-        with pytest.raises(ValueError, match="^strategy: expected"):
+        with pytest.raises(ValueError, match=r"^strategy: expected"):
             call(model, PROMPT, strategy, 3)
-    with pytest.raises(ValueError, match="^strategy: expected"):
+    with pytest.raises(ValueError, match=r"^strategy: expected"):
         g.stream(model, PROMPT, g.Beam(2), 3)
 
 
@@ -134,11 +134,11 @@ def test_what_does_not_fit_the_context_is_refused(model):
     for read in (g.influence, g.attention_maps, READERS["generate"], READERS["stream"]):
         with pytest.raises(ValueError, match=f"^ids: expected at most {CONTEXT} tokens"):
             read(model, text)
-    with pytest.raises(ValueError, match="^max_new_tokens: expected at most 4 "):
+    with pytest.raises(ValueError, match=r"^max_new_tokens: expected at most 4 "):
         g.generate(model, text[:60], g.Greedy(), 5)
-    with pytest.raises(ValueError, match="^context: expected at most"):
+    with pytest.raises(ValueError, match=r"^context: expected at most"):
         g.log_odds(model, Letters(), "a", "b" * CONTEXT, ("c", "d"), ["{}a"])
-    with pytest.raises(ValueError, match="^secrets: expected at most"):
+    with pytest.raises(ValueError, match=r"^secrets: expected at most"):
         g.audit(model, Letters(), [g.Secret("a" * CONTEXT, "b")])
 
 
@@ -154,7 +154,7 @@ def test_padding_is_never_read_as_text(model, side):
         np.array(table),
         BatchEncoding({"input_ids": table}),
     ):
-        with pytest.raises(ValueError, match="^prompts: expected"):
+        with pytest.raises(ValueError, match=r"^prompts: expected"):
             g.generate_batch(model, padded, g.Greedy(), 5)
     alone = [g.generate(model, [i for i in row if i], g.Greedy(), 5) for row in table]
     mask = [[int(i > 0) for i in row] for row in table]

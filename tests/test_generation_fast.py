@@ -1,4 +1,4 @@
-"""The fast way gives the plain model's tokens, keeps no more than it must, and never meets stale weights."""
+"""The fast way gives the plain model's tokens, and never meets stale weights."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ def test_a_patched_class_and_dropout_are_met_too(monkeypatch):
     half = GPTNeoMLP.forward
     monkeypatch.setattr(GPTNeoMLP, "forward", lambda self, hidden: half(self, hidden) / 2)
     assert not is_fast(model)
-    with pytest.raises(ValueError, match="^model: expected a GPT-Neo"):
+    with pytest.raises(ValueError, match=r"^model: expected a GPT-Neo"):
         Decoder(model)
 
 

@@ -37,15 +37,6 @@ def test_the_receptive_field_on_paper(kinds, seen):
     assert receptive_field(layered(*kinds), 5) == 5  # no more than there is
 
 
-def test_layers_are_looked_through_one_after_the_other():
-    model = layered("local", "local", "global")
-    assert [receptive_field(model, 40, layers) for layers in (1, 2, 3)] == [
-        WINDOW,
-        2 * WINDOW - 1,
-        40,
-    ]
-
-
 def test_influence_is_what_a_change_of_the_text_shows():
     model = layered("local", "local")
     acts = influence(model, TEXT) > 0
