@@ -84,7 +84,7 @@ def samples(rounds: int) -> None:
         rounds, lambda: generate(model, prompt, Sample(), 40, SAMPLES, seed=0), one_by_one
     )
     print(
-        f"{SAMPLES} samples of one prompt of 150 tokens: together {ratio(seconds):.1f} times as fast as one by one"
+        f"{SAMPLES} samples of a prompt of 150 tokens: together {ratio(seconds):.1f} times as fast"
     )
 
 
@@ -135,7 +135,7 @@ def theirs(
 
 
 def random_model(*size: int) -> GPTNeoForCausalLM:
-    """Return a GPT-Neo with random weights and no end token, so that all tokens asked for are made."""
+    """Return a GPT-Neo with random weights and no end token, so that all tokens are made."""
     return loops.new_model(*size, end=None).eval()
 
 

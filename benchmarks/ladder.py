@@ -21,7 +21,8 @@ def main() -> None:
     texts = [row["text"] for row in fmcourse.load_addresses() if row["split"] == "test"]
     sizes = np.array([len(text.encode()) for text in texts])
     print(
-        f"{len(texts)} test addresses, {sizes.sum():,} bytes; bits per byte [95% interval over addresses]"
+        f"{len(texts)} test addresses, {sizes.sum():,} bytes; "
+        "bits per byte [95% interval over addresses]"
     )
     for name in fmcourse.hub.LADDER:
         model, tokenizer = fmcourse.load_gpt_neo(name)

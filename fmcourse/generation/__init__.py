@@ -1,8 +1,7 @@
-"""How does a language model choose its next word, and what does each way of choosing cost in
-quality or variety?
+"""Continuing texts with a language model, and measuring what it writes and gives away.
 
-Serves notebook 04. Shapes: a prompt is (length,) or (1, length) token ids; logits are (rows,
-vocabulary). Each module names its sources.
+Used by notebooks 04 and 06. Shapes: a prompt is (length,) or (1, length) token ids; logits are
+(rows, vocabulary). Each module names its sources.
 """
 
 from __future__ import annotations
