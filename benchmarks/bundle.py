@@ -1,6 +1,6 @@
 """How much ships with the course: bundled files by kind, and their sum of at most 60 MB.
 
-python benchmarks/bundle.py
+python -m benchmarks.bundle
 """
 
 from __future__ import annotations

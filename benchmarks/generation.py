@@ -7,25 +7,23 @@ limit: it is measured with large readings, and our share of it is printed. Below
 of one prompt at once against one at a time, and the largest of the ladder assisted by the smallest
 (Leviathan et al. 2023), with greedy tokens the same.
 
-    python benchmarks/generation.py [--threads 2] [--rounds 7] [--sizes 0.1M 0.5M 2M 125M]
+    python -m benchmarks.generation [--threads 2] [--rounds 7] [--sizes 0.1M 0.5M 2M 125M]
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
 import time
-from collections.abc import Callable
 
 import torch
-import training as loops  # benchmarks/training.py, beside this file
 from transformers import GPTNeoForCausalLM
 
 import fmcourse
+from benchmarks.common import alternate, random_gpt_neo, speedup, timed, weights_read
 from fmcourse.generation import Greedy, Sample, generate
 
 SIZES = {  # vocabulary, width, layers, heads, new tokens
-    "0.1M": (2048, 40, 2, 4, 100),  # the three rungs of the ladder
+    "0.1M": (2048, 40, 2, 4, 100),  # the three models of the ladder
     "0.5M": (2048, 96, 3, 4, 100),
     "2M": (2048, 192, 4, 6, 100),
     "125M": (50257, 768, 12, 12, 20),
@@ -59,33 +57,43 @@ def compare(size: str, rounds: int, bandwidth: float) -> None:
     Both speeds, their ratio, and how much of the bandwidth the weights that each token reads take.
     """
     *shape, new = SIZES[size]
-    model = random_model(*shape)
+    model = random_gpt_neo(*shape).eval()
     prompt = torch.randint(1, shape[0], (1, PROMPT))
-    seconds, rows = alternate(
-        rounds, lambda: generate(model, prompt, Greedy(), new), lambda: theirs(model, prompt, new)
-    )
-    assert torch.equal(*rows), "the decoders disagree"
-    share = new / statistics.median(seconds[0]) * bytes_per_token(model) / bandwidth
-    speeds = [new / statistics.median(times) for times in seconds]
+
+    def ours() -> torch.Tensor:
+        return generate(model, prompt, Greedy(), new)
+
+    def other() -> torch.Tensor:
+        return theirs(model, prompt, new)
+
+    assert torch.equal(ours(), other()), "the decoders disagree"
+    seconds = alternate(rounds, {"ours": timed(ours), "theirs": timed(other)})
+    speed = (new / seconds).median()
+    ratio = speedup(seconds, "ours", "theirs")
+    # Every token reads every weight once, four bytes each.
+    share = speed["ours"] * 4 * weights_read(model) / bandwidth
     print(
-        f"{size:>5} {speeds[0]:14,.1f} {speeds[1]:9,.1f} {ratio(seconds):6.2f} {share:13.0%}",
+        f"{size:>5} {speed['ours']:14,.1f} {speed['theirs']:9,.1f} {ratio:6.2f} {share:13.0%}",
         flush=True,
     )
 
 
 def samples(rounds: int) -> None:
     """Print what it saves to write all samples of one prompt together."""
-    model, prompt = random_model(*SIZES["0.5M"][:4]), torch.randint(1, 2048, (1, 150))
+    model = random_gpt_neo(*SIZES["0.5M"][:4]).eval()
+    prompt = torch.randint(1, 2048, (1, 150))
 
-    def one_by_one() -> list[torch.Tensor]:
-        return [generate(model, prompt, Sample(), 40, seed=seed) for seed in range(SAMPLES)]
+    def together() -> None:
+        generate(model, prompt, Sample(), 40, SAMPLES, seed=0)
 
-    seconds, _ = alternate(
-        rounds, lambda: generate(model, prompt, Sample(), 40, SAMPLES, seed=0), one_by_one
-    )
-    print(
-        f"{SAMPLES} samples of a prompt of 150 tokens: together {ratio(seconds):.1f} times as fast"
-    )
+    def one_by_one() -> None:
+        for seed in range(SAMPLES):
+            generate(model, prompt, Sample(), 40, seed=seed)
+
+    together()
+    seconds = alternate(rounds, {"together": timed(together), "single": timed(one_by_one)})
+    ratio = speedup(seconds, "together", "single")
+    print(f"{SAMPLES} samples of a prompt of 150 tokens: together {ratio:.1f} times as fast")
 
 
 def assisted(rounds: int) -> None:
@@ -100,29 +108,13 @@ def assisted(rounds: int) -> None:
         "assisted": lambda: theirs(model, prompt, 100, assistant_model=helper),
         "our generate": lambda: generate(model, prompt, Greedy(), 100),
     }
-    seconds, rows = alternate(rounds, *ways.values())
-    same = all(torch.equal(rows[0], other) for other in rows[1:])
-    for place, name in enumerate(ways):
-        print(f"ladder-large, {name}: {100 / statistics.median(seconds[place]):.0f} tokens/s")
-    print(f"assisted is {ratio(seconds[1::-1]):.2f} times as fast as alone; same tokens: {same}")
-
-
-def alternate(rounds: int, *ways: Callable) -> tuple[list[list[float]], list]:
-    """Run each way once per round, the first moving on by one, and return the seconds of each and
-    what each gave.
-    """
-    rows, seconds = [way() for way in ways], [[] for _ in ways]  # one unmeasured round to warm up
-    for number in range(rounds):
-        for place in sorted(range(len(ways)), key=lambda place: (place + number) % len(ways)):
-            start = time.perf_counter()
-            rows[place] = ways[place]()
-            seconds[place].append(time.perf_counter() - start)
-    return seconds, rows
-
-
-def ratio(seconds: list[list[float]]) -> float:
-    """Return the median over rounds of how many times as fast the first is as the second."""
-    return statistics.median(second / first for first, second in zip(*seconds))
+    texts = [way() for way in ways.values()]
+    same = all(torch.equal(texts[0], text) for text in texts[1:])
+    seconds = alternate(rounds, {name: timed(way) for name, way in ways.items()})
+    for name, speed in (100 / seconds).median().items():
+        print(f"ladder-large, {name}: {speed:.0f} tokens/s")
+    ratio = speedup(seconds, "assisted", "alone")
+    print(f"assisted is {ratio:.2f} times as fast as alone; same tokens: {same}")
 
 
 def theirs(
@@ -132,16 +124,6 @@ def theirs(
     return model.generate(
         prompt, attention_mask=ones, do_sample=False, max_new_tokens=new, **options
     )
-
-
-def random_model(*size: int) -> GPTNeoForCausalLM:
-    """Return a GPT-Neo with random weights and no end token, so that all tokens are made."""
-    return loops.new_model(*size, end=None).eval()
-
-
-def bytes_per_token(model: GPTNeoForCausalLM) -> int:
-    """Return the bytes of weights that every token reads: all but the position vectors."""
-    return sum(4 * p.numel() for name, p in model.named_parameters() if "wpe" not in name)
 
 
 def memory_bandwidth(rows: int = 16_384, columns: int = 4_096) -> float:

@@ -1,28 +1,28 @@
 """How long `import fmcourse` takes in fresh interpreters, beside an empty program, alternating.
 
-python benchmarks/startup.py
+python -m benchmarks.startup
 """
 
 from __future__ import annotations
 
-import statistics
 import subprocess
 import sys
-import time
+
+from benchmarks.common import alternate, timed
 
 ROUNDS = 9
+PROGRAMS = ("import fmcourse", "pass")
 
 
 def main() -> None:
-    rounds = [(seconds("import fmcourse"), seconds("pass")) for _ in range(ROUNDS)]
-    added = statistics.median(ours - empty for ours, empty in rounds)
+    commands = {program: [sys.executable, "-c", program] for program in PROGRAMS}
+    ways = {
+        program: timed(lambda command=command: subprocess.run(command, check=True))
+        for program, command in commands.items()
+    }
+    seconds = alternate(ROUNDS, ways)
+    added = (seconds["import fmcourse"] - seconds["pass"]).median()
     print(f"import fmcourse adds {added:.3f} s (median of {ROUNDS} alternating rounds)")
-
-
-def seconds(program: str) -> float:
-    start = time.perf_counter()
-    subprocess.run([sys.executable, "-c", program], check=True)
-    return time.perf_counter() - start
 
 
 if __name__ == "__main__":
