@@ -13,12 +13,12 @@ from __future__ import annotations
 import copy
 
 import torch
-from PIL import Image
 from torch.nn import functional
 
 import fmcourse
 from benchmarks.common import alternate, speedup, timed
 from fmcourse import clip
+from fmcourse.clip.pictures import as_seen
 
 PICTURES, BATCH = 512, 128
 STEPS, TRAIN_BATCH, LR = 12, 32, 3e-4
@@ -29,7 +29,8 @@ def main() -> None:
     fmcourse.setup()
     model, processor = fmcourse.load_clip("emoji-clip")
     task = clip.subgroup_task()
-    images, labels = task.train.images[:PICTURES], torch.tensor(task.train.labels[:PICTURES])
+    images = [as_seen(image) for image in task.train.images[:PICTURES]]
+    labels = torch.tensor(task.train.labels[:PICTURES])
     words = clip.zero_shot_head(model, processor, task.names)
     pixels = clip.pixels_of(processor, images)
     settings = {"steps": STEPS, "batch_size": TRAIN_BATCH, "lr": LR, "progress": False}
@@ -65,16 +66,10 @@ def compare(name: str, count: int, ours, plain) -> None:
 def plain_embedding(model, processor, images) -> torch.Tensor:
     embeddings = []
     for first in range(0, len(images), BATCH):
-        white = [on_white(image) for image in images[first : first + BATCH]]
-        batch = processor.image_processor(images=white, return_tensors="pt")
+        part = images[first : first + BATCH]
+        batch = processor.image_processor(images=part, return_tensors="pt")
         embeddings.append(features(model, batch["pixel_values"]))
     return torch.cat(embeddings)
-
-
-def on_white(image: Image.Image) -> Image.Image:
-    if image.mode == "RGBA":
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
 
 
 def features(model, pixels: torch.Tensor) -> torch.Tensor:

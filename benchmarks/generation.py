@@ -1,11 +1,9 @@
-"""The speed of `generate`: greedy, batch 1, same tokens, against `model.generate`; and what samples
-and a helper save.
+"""The speed of `generate`: greedy, batch 1, same tokens, against `model.generate`; and of samples.
 
 Random GPT-Neo models of four sizes, the two decoders alternating in one run; medians are printed.
 At the size of GPT-Neo-125M each token must read every weight once, so memory bandwidth is the
 limit: it is measured with large readings, and our share of it is printed. Below that: many samples
-of one prompt at once against one at a time, and the largest of the ladder assisted by the smallest
-(Leviathan et al. 2023), with greedy tokens the same.
+of one prompt at once against one at a time.
 
     python -m benchmarks.generation [--threads 2] [--rounds 7] [--sizes 0.1M 0.5M 2M 125M]
 """
@@ -18,7 +16,6 @@ import time
 import torch
 from transformers import GPTNeoForCausalLM
 
-import fmcourse
 from benchmarks.common import alternate, random_gpt_neo, speedup, timed, weights_read
 from fmcourse.generation import Greedy, Sample, generate
 
@@ -48,7 +45,6 @@ def main() -> None:
         compare(size, arguments.rounds, bandwidth)
     print(f"reading memory: {bandwidth / 1e9:.1f} GB/s")
     samples(arguments.rounds)
-    assisted(arguments.rounds)
 
 
 def compare(size: str, rounds: int, bandwidth: float) -> None:
@@ -96,34 +92,9 @@ def samples(rounds: int) -> None:
     print(f"{SAMPLES} samples of a prompt of 150 tokens: together {ratio:.1f} times as fast")
 
 
-def assisted(rounds: int) -> None:
-    """Print what a small helper, which proposes tokens that the large model checks, does to
-    `generate`, and to us.
-    """
-    model, tokenizer = fmcourse.load_gpt_neo("ladder-large")
-    helper, _ = fmcourse.load_gpt_neo("ladder-small")
-    prompt = tokenizer("The state of the Union", return_tensors="pt").input_ids
-    ways = {
-        "alone": lambda: theirs(model, prompt, 100),
-        "assisted": lambda: theirs(model, prompt, 100, assistant_model=helper),
-        "our generate": lambda: generate(model, prompt, Greedy(), 100),
-    }
-    texts = [way() for way in ways.values()]
-    same = all(torch.equal(texts[0], text) for text in texts[1:])
-    seconds = alternate(rounds, {name: timed(way) for name, way in ways.items()})
-    for name, speed in (100 / seconds).median().items():
-        print(f"ladder-large, {name}: {speed:.0f} tokens/s")
-    ratio = speedup(seconds, "assisted", "alone")
-    print(f"assisted is {ratio:.2f} times as fast as alone; same tokens: {same}")
-
-
-def theirs(
-    model: GPTNeoForCausalLM, prompt: torch.Tensor, new: int, **options: object
-) -> torch.Tensor:
+def theirs(model: GPTNeoForCausalLM, prompt: torch.Tensor, new: int) -> torch.Tensor:
     ones = torch.ones_like(prompt)
-    return model.generate(
-        prompt, attention_mask=ones, do_sample=False, max_new_tokens=new, **options
-    )
+    return model.generate(prompt, attention_mask=ones, do_sample=False, max_new_tokens=new)
 
 
 def memory_bandwidth(rows: int = 16_384, columns: int = 4_096) -> float:
