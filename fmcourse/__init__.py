@@ -49,7 +49,10 @@ _MODULES = (
 )
 
 # Module names of the first edition, and where each is found now: importing the old name gives the new module.
-_MOVED: dict[str, str] = {}
+_MOVED: dict[str, str] = {
+    "exercises": "quiz.exercises",
+    "predictions": "quiz.predictions",
+}
 
 __all__ = sorted([*_FUNCTIONS, *_MODULES])
 
@@ -75,7 +78,8 @@ class _OldNames(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         module.__spec__ = self._spec
 
 
-sys.meta_path.append(_OldNames())
+# First, so that a file that an older edition left behind is not found in place of the new one.
+sys.meta_path.insert(0, _OldNames())
 
 
 def __getattr__(name: str) -> Any:
