@@ -42,7 +42,7 @@ LAYERS = {
     "topics": [
         {"emergence", "homogenization", "clip", "generation", "embeddings", "safeguards", "breadth"}
     ],
-    "classroom": [{"predictions", "exercises", "widgets"}],
+    "classroom": [{"quiz", "widgets"}],
 }
 ROW = {module: row for row, modules in enumerate(sum(LAYERS.values(), [])) for module in modules}
 
@@ -191,8 +191,7 @@ def test_imports_run_downwards():
         ({"hub": "def f():\n    from fmcourse import clip"}, "hub imports upward: clip"),
         ({"training": "import fmcourse.evidence"}, "training imports sideways: evidence"),
         ({"clip": "from .generation import Greedy"}, "clip imports sideways: generation"),
-        ({"predictions": "from . import exercises"}, "predictions imports sideways: exercises"),
-        ({"exercises.clip": "from .. import widgets"}, "exercises.clip imports sideways: widgets"),
+        ({"quiz.clip": "from .. import widgets"}, "quiz.clip imports sideways: widgets"),
         ({"hub": "from fmcourse import setup"}, "hub goes through the doorway for setup"),
         ({"hub": "import fmcourse"}, "hub goes through the doorway for fmcourse"),
         ({"helpers": ""}, "helpers has no place in the layers"),
@@ -200,11 +199,11 @@ def test_imports_run_downwards():
         ({"": "import tests"}, " imports tests"),
         (
             {
-                "exercises": "",
-                "exercises.a": "from fmcourse.exercises import b",
-                "exercises.b": "from .a import x",
+                "quiz": "",
+                "quiz.a": "from fmcourse.quiz import b",
+                "quiz.b": "from .a import x",
             },
-            "circle: exercises.",
+            "circle: quiz.",
         ),
         (
             {"clip": "from fmcourse.clip.a import x", "clip.a": "from fmcourse.clip import x"},
@@ -226,8 +225,8 @@ def test_right_imports_pass():
                 "environment": "from fmcourse.arguments import require",
                 "hub": "from fmcourse import environment",
                 "clip": "from .hub import load",
-                "exercises": "from . import arguments",
-                "exercises.clip": "from fmcourse import clip\nfrom . import Exercise",
+                "quiz": "from . import arguments",
+                "quiz.clip": "from fmcourse import clip\nfrom . import Exercise",
             }
         )
         == []

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
-import sys
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from fmcourse.environment import PROFILES
 from tools import form, notebooks
 from tools.retarget import Target
 
@@ -284,39 +281,6 @@ def test_ordinary_figures_are_no_times(text):
 )
 def test_ordinary_addresses_are_no_paths_of_one_machine(text):
     assert not notebooks.ABSOLUTE_PATH.search(text)
-
-
-# The second cell of a notebook: it notices a failed installation, and chooses a profile.
-
-CHOOSES = [path for path in NOTEBOOKS if "#@param" in path.read_text(encoding="utf-8")]
-
-
-def second_code_cell(path):
-    return [cell for cell in form.read(path).cells if cell.cell_type == "code"][1].source
-
-
-def test_some_notebooks_choose():
-    assert {path.stem[:2] for path in CHOOSES} >= {"00", "04"}
-
-
-@pytest.mark.parametrize("path", CHOOSES, ids=lambda path: path.stem)
-def test_a_failed_installation_stops_the_next_cell_with_the_remedy(path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "fmcourse", None)  # as if it were not installed
-    words = "the cell above did not install the course: read its last lines and run it again"
-    with pytest.raises(ModuleNotFoundError, match=f"^{words}$"):
-        exec(second_code_cell(path), {})
-
-
-@pytest.mark.parametrize("path", CHOOSES, ids=lambda path: path.stem)
-def test_the_profile_is_chosen_in_a_form_and_by_default_not_at_all(path):
-    (line,) = re.findall(r"^profile = .*$", second_code_cell(path), re.MULTILINE)
-    value, choices = re.fullmatch(
-        r'profile = (\w+)  #@param (\[.*\]) \{type: "raw"\}', line
-    ).groups()
-    assert (value, choices) == ("None", '[None, "tiny", "full"]') and set(PROFILES) == {
-        "tiny",
-        "full",
-    }
 
 
 def test_your_own_pictures_go_to_drive_on_request_only():

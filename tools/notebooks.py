@@ -30,8 +30,8 @@ __all__ = ["RULES", "Page", "lint"]
 
 TAGS = {"setup", "core", "further", "exercise", CHECKED}
 
-CELLS = (15, 60)  # of all kinds
-CORE_CELLS = (1, 25)
+CELLS = (15, 64)  # of all kinds
+CORE_CELLS = (1, 27)
 CHECKED_CELLS = (4, 10)
 MEDIAN_LINES = 6  # non-blank lines of a code cell
 MOST_LINES = 25

@@ -5,9 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
-
-from fmcourse.arguments import require
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,7 +15,7 @@ __all__ = ["TITLE", "Drawing", "encode", "finish", "new_axes", "new_figure"]
 
 DPI = 110
 SHADES = 128  # colours of a figure of lines and dots; stored so, it needs a third of the bytes
-STYLE = {
+STYLE: Any = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -52,17 +50,20 @@ class Drawing:
         return data, {"image/png": {"alt": self.alt, "width": self.width}}
 
     def marked(self, value: float, label: str, axis: str | None = None) -> Drawing:
-        """Return this drawing with a dotted line at a value, such as a prediction; its label is added to the alt text.
+        """Return this drawing with a dotted line at a value, such as a prediction; its label is
+        added to the alt text.
 
         Args:
-            value: in units of the axis. One that lies far beyond the drawn range is marked at its edge.
+            value: in units of the axis. One that lies far beyond the drawn range is marked at its
+                edge.
             label: what stands beside the line.
             axis: ``x`` or ``y``; None means the drawing's own axis of values.
 
         Raises:
             ValueError: a drawing without axes.
         """
-        require(self.figure is not None, "drawing", "one with axes", self.alt)
+        if self.figure is None:
+            raise ValueError(f"drawing: expected one with axes, got {self.alt!r}")
         axes = self.figure.axes[0]
         axis = axis or self.axis
         low, high = bounds = getattr(axes, f"get_{axis}bound")()
@@ -77,13 +78,16 @@ class Drawing:
         margin = 0.05 * (high - low)
         room = (place / 1.3, place * 1.3) if is_log else (place - margin, place + margin)
         getattr(axes, f"set_{axis}bound")(min(low, room[0]), max(high, room[1]))
-        look = {"color": MARK, "linestyle": ":", "linewidth": 2.5}
-        line = axes.axvline(place, **look) if axis == "x" else axes.axhline(place, **look)
+        mark = axes.axvline if axis == "x" else axes.axhline
+        line = mark(place, color=MARK, linestyle=":", linewidth=2.5)
         # Beside the line, at the end where a figure's own labels seldom stand.
-        corner, frame = ((place, 0), ("data", "axes fraction"))
-        if axis == "y":
-            corner, frame = ((0, place), ("axes fraction", "data"))
-        text = axes.annotate(label, corner, (4, 4), xycoords=frame, textcoords="offset points")
+        text = axes.annotate(
+            label,
+            (place, 0) if axis == "x" else (0, place),
+            (4, 4),
+            xycoords=("data", "axes fraction") if axis == "x" else ("axes fraction", "data"),
+            textcoords="offset points",
+        )
         text.set(color=MARK, fontweight="bold", fontsize=9)
         text.set_bbox({"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1})
         if axis == "x" and place > (low + high) / 2:

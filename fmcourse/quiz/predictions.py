@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 from IPython.display import display
+from matplotlib.ticker import MaxNLocator
 
 from fmcourse.arguments import choose
 from fmcourse.environment import state_folder, work_folder
@@ -32,7 +33,8 @@ from fmcourse.quiz.reading import is_open, read
 __all__ = ["clear", "export", "keep_on_drive", "predict", "recall", "reveal", "tally"]
 
 KIND = "predictions"
-SKIP = "skip"  # an answer, and the value of FMCOURSE_PREDICTIONS that skips all: figures without predictions
+# An answer, and the value of FMCOURSE_PREDICTIONS that skips all: figures without predictions.
+SKIP = "skip"
 PAUSE = datetime.timedelta(hours=8)
 
 # State folders whose earlier answers were announced by this kernel.
@@ -105,12 +107,11 @@ def reveal(
     question = QUESTIONS[choose("name", name, QUESTIONS)]
     record = _answers().get(name)
     if record is None and os.environ.get("FMCOURSE_PREDICTIONS") != SKIP:
-        print(
-            'Predict first, or write "skip" in the cell of the prediction; then run this cell again.'
-        )
+        print('Predict first, or write "skip" as the prediction; then run this cell again.')
         return
+    found: Any = measured
     if question.choices:
-        found = choose("measured", measured, question.choices)
+        choose("measured", measured, question.choices)
     else:
         found = float(getattr(measured, "estimate", measured))
     answer = None
@@ -143,14 +144,13 @@ def keep_on_drive(wanted: bool = True) -> None:
 
     Where Drive cannot be mounted, a sentence says so and all stays where it is.
     """
-    records, before = kept.read(KIND), state_folder()
-    folder = work_folder(wanted)
-    if folder == before:
+    if not wanted:
         return
-    os.environ["FMCOURSE_STATE"] = str(folder)
-    there = kept.read(KIND)
-    for name, record in records.items():
-        if name not in there or record["time"] > there[name]["time"]:
+    here = _answers()
+    os.environ["FMCOURSE_STATE"] = str(work_folder(wanted))
+    there = _answers()
+    for name, record in here.items():
+        if name not in there:
             kept.write(KIND, name, record)
 
 
@@ -179,10 +179,8 @@ def tally(codes: str | Sequence[str], name: str | None = None) -> None:
             sheets.append(class_codes.decode(str(code)))
         except ValueError:
             bad.append(str(code))
-    print(
-        f"{len(sheets)} of {len(codes)} codes read."
-        + (f" Not readable: {', '.join(bad)}." if bad else "")
-    )
+    unread = f" Not readable: {', '.join(bad)}." if bad else ""
+    print(f"{len(sheets)} of {len(codes)} codes read.{unread}")
     answered = [each for each in QUESTIONS if any(each in sheet for sheet in sheets)]
     for each in answered if name is None else [choose("name", name, QUESTIONS)]:
         answers = [sheet[each] for sheet in sheets if each in sheet]
@@ -207,18 +205,21 @@ def _answers() -> dict[str, dict]:
             break
         found[name], edge = records[name], moment
     if found and state_folder() not in _announced:
-        print(
-            f"{len(found)} predictions of this course run are kept, the first from {edge.astimezone():%H:%M}."
-        )
+        print(f"{len(found)} predictions are kept, the first from {edge.astimezone():%H:%M}.")
         print("If they are not yours: predictions.clear()")
     _announced.add(state_folder())
     return found
 
 
 def _is_sound(name: str, record: dict) -> bool:
+    """Return whether a record is one of ours: files can be edited, and questions change."""
     try:
+        question, answer = QUESTIONS[name], record["answer"]
         datetime.datetime.fromisoformat(record["time"]) - _now()
-        return record["answer"] is None or read(QUESTIONS[name], record["answer"]) is not None
+        if answer is None:
+            return True
+        choices = question.choices
+        return answer in choices if choices else question.low <= answer <= question.high
     except (KeyError, TypeError, ValueError):
         return False
 
@@ -250,6 +251,8 @@ def _line(question: Question, measured: float) -> Drawing:
     figure, axes = new_axes(height=1.5)
     if question.wide:
         axes.set_xscale("log")
+    else:
+        axes.set_xlim(question.low, question.high)
     axes.plot(measured, 0, "o", color="black")
     axes.annotate("measured", (measured, 0), (0, 6), textcoords="offset points", ha="center")
     axes.set_yticks([])
@@ -267,15 +270,15 @@ def _histogram(question: Question, answers: Sequence[Any], measured: Any) -> Dra
         labels = [f"{each} (measured)" if each == measured else each for each in question.choices]
         axes.barh(labels, [counts[each] for each in question.choices], color="#0072B2")
         axes.invert_yaxis()
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         said = "; ".join(f"{label} {counts[each]}" for label, each in zip(labels, question.choices))
         return finish(figure, axes, title, count, "", f"{question.text} {count}: {said}.")
     edges = np.histogram_bin_edges(np.log10(answers) if question.wide else answers, "sturges")
     if question.wide:
         axes.set_xscale("log")
         edges = 10**edges
-    axes.hist(answers, edges, color="#0072B2", edgecolor="white")
-    axes.yaxis.get_major_locator().set_params(integer=True)
+    axes.hist(answers, edges.tolist(), color="#0072B2", edgecolor="white")
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     spread = f"from {question.shown(min(answers))} to {question.shown(max(answers))}"
     alt = f"{question.text} {count} {spread}, the middle one {question.shown(np.median(answers))}."
     drawing = finish(figure, axes, title, question.unit, count, alt)

@@ -37,12 +37,12 @@ LONGEST = 160  # characters of a shown case
 ERRORS = (
     (
         r"truth value of (?:an array|a Series)|Boolean value of Tensor",
-        "`and`, `or`, `not` and `if` ask for one truth value, and here are many. For arrays write &, | or ~,"
-        " with each comparison in parentheses: (a == b) & (c != d).",
+        "`and`, `or`, `not` and `if` want one truth value. Arrays want &, | and ~, with parentheses:"
+        " (a == b) & (c != d).",
     ),
     (
         r"bitwise_|unsupported operand type\(s\) for [&|]",
-        "& and | are taken before == and >. Put each comparison in parentheses: (a == b) & (c > d).",
+        "& and | come before == and >. Write parentheses: (a == b) & (c > d).",
     ),
     (
         r"could not infer output dtype|mean\(\).*dtype",
@@ -68,11 +68,11 @@ ERRORS = (
     ),
     (
         r"index .*out of (?:bounds|range)",
-        "An index lies outside. Perhaps in one case nothing fulfils your condition, or you go one too far.",
+        "An index lies outside. Does nothing fulfil your condition in one case?",
     ),
     (
         r"must match the size|broadcast",
-        "The shapes do not fit. After a sum or a norm along one axis, keep that axis: keepdim=True.",
+        "The shapes do not fit. A sum or a norm keeps its axis with keepdim=True.",
     ),
 )
 # Slips of any exercise: what brings their numbers back to the right ones, and what to say.
@@ -236,10 +236,10 @@ def _same(exercise: Exercise, mine: Any, theirs: Any) -> bool:
         return False
     if exercise.form:
         a, b = exercise.form(a), exercise.form(b)
-    dtype = getattr(mine, "dtype", None)
-    # Half precision may be off by two steps of its rounding.
-    is_half = dtype in (torch.float16, torch.bfloat16)
-    tolerance = max(exercise.tolerance, 2 * torch.finfo(dtype).eps if is_half else 0.0)
+    tolerance = exercise.tolerance
+    if isinstance(mine, torch.Tensor) and mine.dtype in (torch.float16, torch.bfloat16):
+        # Half precision may be off by two steps of its rounding.
+        tolerance = max(tolerance, 2 * torch.finfo(mine.dtype).eps)
     return _close(a, b, tolerance)
 
 
@@ -268,17 +268,19 @@ def _slip(exercise: Exercise, given: Sequence[Any], right: Sequence[Any]) -> str
     for kind, message in KINDS:
         if any(isinstance(outcome, kind) for outcome in given):
             return message
-    pairs = [(_numbers(mine), _numbers(theirs)) for mine, theirs in zip(given, right)]
-    for mine, theirs in pairs:
-        if mine is None:
+    pairs = []
+    for outcome, wanted in zip(given, right):
+        mine, theirs = _numbers(outcome), _numbers(wanted)
+        if mine is None or theirs is None:
             return None
         if mine.shape != theirs.shape and mine.T.shape != theirs.shape:
-            wanted = f"of shape {theirs.shape}" if theirs.shape else "one number"
-            flat = mine.ravel(), theirs.ravel()
-            so = "The numbers are right, but" if _close(*flat) else "Your result is"
-            return f"{so} of shape {mine.shape}. Asked is {wanted}."
+            asked = f"of shape {theirs.shape}" if theirs.shape else "one number"
+            is_flat = _close(mine.ravel(), theirs.ravel())
+            so = "The numbers are right, but" if is_flat else "Your result is"
+            return f"{so} of shape {mine.shape}. Asked is {asked}."
         if np.isnan(mine).any() and not np.isnan(theirs).any():
             return "A result is nan: 0 divided by 0, or the mean of nothing?"
+        pairs.append((mine, theirs))
     for undo, message in SLIPS:
         if all(_close(undo(mine), theirs, exercise.tolerance) for mine, theirs in pairs):
             return message
@@ -298,7 +300,7 @@ def _difference(exercise: Exercise, given: Sequence[Any], right: Sequence[Any]) 
     first = min(wrong, key=lambda number: len(repr(cases[number])))
     mine, theirs = _numbers(given[first]), _numbers(right[first])
     said = "That is not it"
-    if mine is not None and mine.ndim == theirs.ndim == 0:
+    if mine is not None and theirs is not None and mine.ndim == theirs.ndim == 0:
         said = f"That is too {'large' if mine > theirs else 'small'}"
         if not 1 / 7 < abs(mine / (theirs or 1)) < 7:
             said += ", by far: check the unit, and what is counted"

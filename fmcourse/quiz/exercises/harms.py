@@ -3,6 +3,7 @@ price in pairs."""
 
 from __future__ import annotations
 
+import functools
 import operator
 import statistics
 from collections.abc import Callable
@@ -66,7 +67,7 @@ EXERCISES = {
         mistakes={
             "no sign": lambda *run: abs(_lead(*run)),
             "cut at zero": lambda *run: max(0, _lead(*run)),
-            "at threshold": lambda *run: _lead(*run, operator.ge),
+            "at threshold": functools.partial(_lead, fires=operator.ge),
             "checkpoints": lambda steps, *run: _lead(list(range(len(steps))), *run),
         },
     ),
