@@ -214,7 +214,7 @@ def test_a_new_kernel_says_that_there_are_earlier_answers(monkeypatch, capsys):
     predict("flips", 20)
     monkeypatch.setattr(predictions, "_announced", set())
     predict("codes", 3)
-    assert "1 predictions" in capsys.readouterr().out
+    assert "kept: 1" in capsys.readouterr().out
     clear()
     assert recall("flips") is recall("codes") is None
 

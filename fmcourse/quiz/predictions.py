@@ -205,7 +205,7 @@ def _answers() -> dict[str, dict]:
             break
         found[name], edge = records[name], moment
     if found and state_folder() not in _announced:
-        print(f"{len(found)} predictions are kept, the first from {edge.astimezone():%H:%M}.")
+        print(f"Predictions kept: {len(found)}, the first from {edge.astimezone():%H:%M}.")
         print("If they are not yours: predictions.clear()")
     _announced.add(state_folder())
     return found
