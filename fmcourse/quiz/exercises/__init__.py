@@ -37,7 +37,7 @@ LONGEST = 160  # characters of a shown case
 ERRORS = (
     (
         r"truth value of (?:an array|a Series)|Boolean value of Tensor",
-        "`and`, `or`, `not` and `if` want one truth value. Arrays want &, | and ~, with parentheses:"
+        "`and`, `or`, `not` and `if` want one truth value. Arrays take &, | and ~, in parentheses:"
         " (a == b) & (c != d).",
     ),
     (
