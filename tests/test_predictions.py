@@ -121,6 +121,9 @@ def test_without_an_answer_nothing_is_shown(answer, shown, capsys):
     reveal("flips", 48, forest(), "a table that gives it away")
     assert "Predict first" in capsys.readouterr().out.splitlines()[-1] and shown == []
     predict("flips", 20)  # it is not locked either
+    reveal("flips")
+    assert "Nothing is measured" in capsys.readouterr().out
+    predict("flips", 20)
     assert recall("flips") == 20
 
 
@@ -135,6 +138,8 @@ def test_a_number_is_marked_in_the_figure_and_locked(shown, capsys):
     assert "your prediction: 20%" in shown[0].alt and shown[0].png != plain.png
     predict("flips", 48)
     assert "locked" in capsys.readouterr().out and recall("flips") == 20
+    reveal("flips")
+    assert "Measured: 48%" in capsys.readouterr().out
     clear("flips")
     predict("flips", 48)
     assert recall("flips") == 48

@@ -83,7 +83,7 @@ def recall(name: str) -> str | float | None:
 
 def reveal(
     name: str,
-    measured: Any,
+    measured: Any = None,
     *shown: Any,
     start: float = 0.0,
     scale: float | None = 1.0,
@@ -97,7 +97,7 @@ def reveal(
     Args:
         name: one of :data:`fmcourse.quiz.questions.QUESTIONS`.
         measured: what the notebook measured, of the question's kind and in its unit; an interval
-            counts by its estimate.
+            counts by its estimate. None means what an earlier reveal was given.
         shown: drawings, tables or texts. A number is marked in the first drawing.
         start, scale: an answer stands at ``start + scale * answer`` on that drawing's axis of
             values. A scale of None says that the drawing does not show the quantity; then the
@@ -108,6 +108,11 @@ def reveal(
     record = _answers().get(name)
     if record is None and os.environ.get("FMCOURSE_PREDICTIONS") != SKIP:
         print('Predict first, or write "skip" as the prediction; then run this cell again.')
+        return
+    if measured is None:
+        measured = (record or {}).get("measured")
+    if measured is None:
+        print("Nothing is measured yet: run the cells above this one.")
         return
     found: Any = measured
     if question.choices:
