@@ -403,7 +403,7 @@ def new_concepts():
 
 
 def clinic():
-    settings = bundle.manifest()["clip-clinic.json"]["settings"]
+    settings = bundle.manifest()["clip-clinic.parquet"]["settings"]
     return [settings["steps"], settings["batch"], settings["steps"], clip.Habits().lr]
 
 
