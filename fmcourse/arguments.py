@@ -6,10 +6,12 @@ Serves every module. The wording is pinned by the tests.
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable
+from numbers import Integral
 from typing import Any
 
-__all__ = ["choose", "require"]
+__all__ = ["choose", "require", "whole"]
 
 
 def require(condition: bool, name: str, expected: str, got: Any) -> None:
@@ -39,6 +41,21 @@ def choose(name: str, got: Any, choices: Iterable[str]) -> str:
             f"{name}: expected one of {', '.join(map(repr, choices))}, got {_shown(got)}{hint}"
         )
     return got
+
+
+def whole(name: str, value: Any, least: float = -math.inf) -> int:
+    """Return a whole number, NumPy's too, as Python's; a ValueError names an argument that is none.
+
+    >>> whole("seed", 3)
+    3
+    >>> whole("batch_size", 2.5, 1)
+    Traceback (most recent call last):
+    ValueError: batch_size: expected a whole number, at least 1, got 2.5
+    """
+    bound = "" if least == -math.inf else f", at least {least}"
+    fits = isinstance(value, Integral) and int(value) >= least
+    require(fits, name, f"a whole number{bound}", value)
+    return int(value)
 
 
 def _shown(value: Any, longest: int = 80) -> str:

@@ -11,7 +11,6 @@ from doubles import CLIPS, drawings
 from pretend import ELSEWHERE, Elsewhere, There
 
 from fmcourse import clip
-from fmcourse.clip import classifier
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*copying from a non-meta parameter"
@@ -25,19 +24,17 @@ CLOSE = {
 
 @pytest.fixture
 def gpu(monkeypatch):
-    """A pretended device; fused optimizers, inference and autocast, which torch has for real ones only, are left out."""
+    """A pretended device; fused optimizers, inference and autocast, which need a real one, are left out."""
     plain = torch.optim.AdamW.__init__
-    monkeypatch.setattr(
-        torch.optim.AdamW,
-        "__init__",
-        lambda self, *a, fused, **k: plain(self, *a, fused=False, foreach=False, **k),
-    )
+
+    def unfused(self, *given, fused, **settings):
+        plain(self, *given, fused=False, foreach=False, **settings)
+
+    monkeypatch.setattr(torch.optim.AdamW, "__init__", unfused)
     monkeypatch.setattr(torch, "inference_mode", torch.no_grad)
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: contextlib.nullcontext())
-    classifier._classifier_class.cache_clear()
     with Elsewhere():
         yield
-    classifier._classifier_class.cache_clear()
 
 
 @pytest.fixture(params=CLIPS)

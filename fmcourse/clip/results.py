@@ -90,15 +90,11 @@ class Frontier:
             part: ``test``, the training style, or ``shifted``; the same concepts in the same order.
             alpha: one of :attr:`alphas`, for ``interpolated`` only.
         """
-        choose("method", method, [*self.methods, INTERPOLATED])
-        choose("part", part, ("test", "shifted"))
         if method == CHOSEN:
             return np.array([answers for answers, _ in self._cross_fitted(part)])
-        alphas = self.alphas if method == INTERPOLATED else [None]
-        require(alpha in alphas, "alpha", f"one of {alphas} for {method}", alpha)
-        runs = self.table[(self.table["method"] == method) & (self.table["part"] == part)]
-        if alpha is not None:
-            runs = runs[runs["alpha"] == alpha]
+        runs = results.select(self.table, method=method, part=part)
+        if method == INTERPOLATED or alpha is not None:
+            runs = results.select(runs, alpha=alpha)
         return _wide(runs, "seed")
 
     def chosen_alphas(self) -> list[tuple[float, float]]:
@@ -153,7 +149,6 @@ class Clinic:
             step: ``picked``, the step chosen by cross-fitting on both sides, or ``last``, the end of both runs.
         """
         choose("mistake", mistake, MISTAKES)
-        choose("step", step, ("picked", "last"))
         if MISTAKES[mistake].pick == "test":
             lost = self._right(RIGHT, "best") - self._right(RIGHT, step)
         else:
@@ -162,27 +157,25 @@ class Clinic:
 
     def accuracy(self, name: str = RIGHT, step: str = "picked") -> Interval:
         """Return the test accuracy in percent; `name` is a mistake or ``done right``, `step` as in :meth:`cost`."""
-        choose("name", name, self.table["mistake"].unique())
-        choose("step", step, ("picked", "last"))
         return uncertainty.bootstrap(100 * self._right(name, step))
 
     def failures(self, mistake: str) -> list[str]:
         """Return the messages of the runs that broke off."""
-        runs = self.table[self.table["mistake"] == mistake].drop_duplicates("seed")
-        return runs["failed"].dropna().tolist()
+        runs = results.select(self.table, mistake=mistake)
+        return runs.drop_duplicates("seed")["failed"].dropna().tolist()
 
     def _right(self, name: str, step: str) -> np.ndarray:
         """Return which share of the seeds got each test picture right, shape (pictures,)."""
+        choose("step", step, ("picked", "last", "best"))
         answers = []
-        for seed, run in self.table[self.table["mistake"] == name].groupby("seed"):
+        for seed, run in results.select(self.table, mistake=name).groupby("seed"):
             steps = _wide(run, "step")
             if run["failed"].notna().any():
-                answers.append(np.zeros(steps.shape[1]))
-            elif step == "picked":
-                answers.append(cross_fitted(steps, steps, int(seed))[0])
-            else:
-                best = steps.mean(1).argmax()
-                answers.append(steps[-1] if step == "last" else steps[best])
+                steps = 0 * steps
+            chosen = {"last": steps[-1], "best": steps[steps.mean(1).argmax()]}
+            if step == "picked":
+                chosen["picked"], _ = cross_fitted(steps, steps, seed)
+            answers.append(chosen[step])
         return np.mean(answers, axis=0)
 
 
