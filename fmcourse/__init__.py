@@ -49,7 +49,10 @@ _MODULES = (
 )
 
 # Module names of the first edition, and where each is found now: importing the old name gives the new module.
-_MOVED: dict[str, str] = {}
+_MOVED: dict[str, str] = {
+    "batches": "training",
+    "progress": "training",
+}
 
 __all__ = sorted([*_FUNCTIONS, *_MODULES])
 

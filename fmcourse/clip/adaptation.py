@@ -168,7 +168,8 @@ def add_lora(classifier: PictureClassifier, rank: int = 8) -> PeftModel:
     config = LoraConfig(
         r=rank, lora_alpha=2 * rank, target_modules=targets, modules_to_save=["head"]
     )
-    return get_peft_model(classifier, config)
+    # The wrapper is new; it takes the mode of what it wraps.
+    return get_peft_model(classifier, config).train(classifier.training)
 
 
 def lora(
