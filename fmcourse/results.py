@@ -1,4 +1,4 @@
-"""What the recipes measured, as tidy tables; the classes of results in each topic read theirs here."""
+"""What the recipes measured, as tidy tables; each topic reads its results here."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["load", "select"]
 
 
 def load(name: str) -> pd.DataFrame:
-    """Return a bundled table of results, such as ``clip-clinic``; each call returns a copy of its own."""
+    """Return a bundled table of results, such as ``clip-clinic``; a fresh copy at each call."""
     return pd.read_parquet(bundle.path(f"{name}.parquet"))
 
 

@@ -39,7 +39,7 @@ WORDS = tuple(
 
 
 def tiny_gpt_neo(seed: int = 0, dropout: float = 0.0, end: int | None = END) -> GPTNeoForCausalLM:
-    """Return a random GPT-Neo with one global and one local layer, its weights large enough that end tokens occur."""
+    """Return a random GPT-Neo with one global and one local layer, and end tokens that occur."""
     config = GPTNeoConfig(
         vocab_size=VOCABULARY,
         hidden_size=16,
@@ -78,7 +78,7 @@ class Letters:
 def tiny_clip(
     seed: int = 0, dropout: float = 0.0
 ) -> tuple[VisionTextDualEncoderModel, VisionTextDualEncoderProcessor]:
-    """Return a random CLIP as the bundled one is made, EfficientNet and BERT; its batch norms have met random pixels."""
+    """Return a random CLIP like the bundled one: EfficientNet, with used batch norms, and BERT."""
     pictures = EfficientNetConfig(
         image_size=SIDE,
         width_coefficient=1 / 40,  # of the 1280 channels that every EfficientNet ends with
@@ -122,7 +122,7 @@ def tiny_clip(
 
 
 def tiny_vit_clip(seed: int = 0, dropout: float = 0.0) -> tuple[CLIPModel, CLIPProcessor]:
-    """Return a random CLIP as OpenAI's is made: a vision transformer and a causal text transformer."""
+    """Return a random CLIP like OpenAI's: a vision transformer and a causal text transformer."""
     tower = {
         "hidden_size": 16,
         "intermediate_size": 32,
@@ -175,7 +175,7 @@ def word_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def drawings(count: int, seed: int = 0, mode: str = "RGB") -> list[Image.Image]:
-    """Return pictures of 24x24 pixels, each of 4x4 squares in random colours (and, where the mode has it, transparency)."""
+    """Return pictures of 24x24 pixels, each of 4x4 squares in random colours."""
     draw = np.random.default_rng(seed)
     squares = draw.integers(0, 256, (count, 4, 4, len(mode)), dtype=np.uint8)
     return [Image.fromarray(square.repeat(6, 0).repeat(6, 1)) for square in squares]

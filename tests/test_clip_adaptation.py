@@ -1,4 +1,4 @@
-"""Each adaptation equals its definition or its library, leaves the foundation alone, and ends in the same bits again."""
+"""Each adaptation equals its definition or its library, and leaves the foundation alone."""
 
 from __future__ import annotations
 
@@ -196,7 +196,7 @@ def test_a_head_that_does_not_fit(double, head):
 
 
 def by_hand(double, head, steps, lr):
-    """Fine-tune as a textbook would: all pictures in each step, AdamW, a warm-up, half a cosine, clipping at 1."""
+    """Fine-tune as a textbook would: AdamW, a warm-up, half a cosine, clipping at 1."""
     model = copy.deepcopy(double[0]).eval()
     weight, bias = (value.clone().requires_grad_() for value in (head.weight, head.bias))
     encoder = [*model.vision_model.parameters(), *model.visual_projection.parameters()]
@@ -234,7 +234,7 @@ def test_fine_tuning_equals_a_loop_written_by_hand(double):
     classifier, run = tune(double, steps=20, lr=1e-3, batch_size=6)
     losses, weight = by_hand(double, HEAD, 20, 1e-3)
     assert losses[-1] < losses[0] - 0.01  # something was learned
-    # Adam divides by the gradient's size: where it is nearly nothing, rounding alone decides the step.
+    # Adam divides by the gradient's size: where that is nearly nothing, rounding decides the step.
     assert run.losses == pytest.approx(losses, abs=1e-3)
     assert torch.allclose(classifier.head.weight, weight, atol=1e-3)
 

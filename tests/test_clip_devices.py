@@ -1,4 +1,4 @@
-"""Every helper takes a model that lies on another device than its pictures, labels and heads, and gives the same answers."""
+"""Every helper gives the same answers when model, pictures, labels and heads lie apart."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CLOSE = {
 
 @pytest.fixture
 def gpu(monkeypatch):
-    """A pretended device; fused optimizers, inference and autocast, which need a real one, are left out."""
+    """A pretended device, without what needs a real one: fused optimizers, autocast."""
     plain = torch.optim.AdamW.__init__
 
     def unfused(self, *given, fused, **settings):
@@ -63,7 +63,7 @@ def test_tensors_of_two_devices_do_not_meet(gpu):
         and torch.equal(there(row).cpu(), row)
     )
     for meet in (torch.add, torch.dot, lambda a, b: torch.stack([a, b])):
-        with pytest.raises(RuntimeError, match="^Expected all tensors to be on the same device"):
+        with pytest.raises(RuntimeError, match="on the same device"):
             meet(there(row), row)
     same(
         there(row) * torch.tensor(2.0), 2 * row
@@ -71,7 +71,7 @@ def test_tensors_of_two_devices_do_not_meet(gpu):
 
 
 def test_a_single_number_elsewhere_does_not_come_here(gpu):
-    with pytest.raises(RuntimeError, match="^Expected all tensors to be on the same device"):
+    with pytest.raises(RuntimeError, match="on the same device"):
         there(torch.tensor(2.0)) * torch.randn(4)
 
 

@@ -34,6 +34,7 @@ def started(*command, **environment):
         capture_output=True,
         text=True,
         timeout=300,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

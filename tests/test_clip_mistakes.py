@@ -1,4 +1,4 @@
-"""Each of the seven switches does one thing wrong, and a test would have caught it; done right, training is exact."""
+"""Each of the seven switches does one thing wrong, and a test would have caught it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,10 @@ def double(request):
     return request.param()
 
 
-def tune(double, habits=Habits(lr=1e-2), images=PIXELS, captions=CAPTIONS, **changes):
+FAST = Habits(lr=1e-2)
+
+
+def tune(double, habits=FAST, images=PIXELS, captions=CAPTIONS, **changes):
     settings = {"steps": STEPS, "batch_size": 6, "progress": False} | changes
     return fine_tune_pairs(*double, images, captions, habits, **settings)
 

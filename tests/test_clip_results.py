@@ -134,7 +134,7 @@ def test_a_cost_is_what_the_right_way_has_more():
     assert clinic.failures("fp16 weights with Adam") == ["nan at step 1"]
     assert clinic.failures("done right") == []
     for given in (("rows not normalized", "first"), ("haste",)):
-        with pytest.raises(ValueError, match="step|mistake"):
+        with pytest.raises(ValueError, match=r"step|mistake"):
             clinic.cost(*given)
 
 

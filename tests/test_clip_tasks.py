@@ -1,4 +1,4 @@
-"""The task keeps apart what it says it keeps apart: concepts of its parts, held-out ones, styles and classes."""
+"""The task keeps apart the concepts of its parts, held-out ones, styles and classes."""
 
 from __future__ import annotations
 

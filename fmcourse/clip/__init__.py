@@ -1,8 +1,10 @@
-"""CLIP: zero-shot classification, linear probes, fine-tuning, interpolation, and the reading of your own pictures.
+"""CLIP: zero-shot classification, linear probes, fine-tuning, interpolation, and the reading of
+your own pictures.
 
-Serves notebook 03. Every function takes the model and processor of :func:`fmcourse.load_clip`, the bundled one or
-OpenAI's. Axes: n pictures or texts, d numbers per embedding, side pixels. Sources: Radford et al. 2021 (CLIP), Kumar et al. 2022
-(LP-FT), Wortsman et al. 2022 (WiSE-FT), Hu et al. 2022 (LoRA), Zhang et al. 2022 (Tip-Adapter), Goyal et al. 2023 (FLYP).
+Serves notebook 03. Every function takes the model and processor of :func:`fmcourse.load_clip`, the
+bundled one or OpenAI's. Axes: n pictures or texts, d numbers per embedding, side pixels. Sources:
+Radford et al. 2021 (CLIP), Kumar et al. 2022 (LP-FT), Wortsman et al. 2022 (WiSE-FT), Hu et al.
+2022 (LoRA), Zhang et al. 2022 (Tip-Adapter), Goyal et al. 2023 (FLYP).
 """
 
 from __future__ import annotations
@@ -33,13 +35,13 @@ from fmcourse.clip.tasks import Part, Task, sample_folder, subgroup_task
 
 __all__ = [
     "MISTAKES",
+    "RIGHT_WAYS",
     "TEMPLATES",
     "Clinic",
     "Frontier",
     "Habits",
     "Head",
     "Part",
-    "RIGHT_WAYS",
     "Pictures",
     "Task",
     "add_lora",

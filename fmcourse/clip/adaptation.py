@@ -1,7 +1,7 @@
 """Ways to adapt a CLIP to a task: fine-tuning, LP-FT, LoRA, interpolation, Tip-Adapter.
 
-Serves notebook 03. Sources: Kumar et al. 2022 (linear probing, then fine-tuning), Wortsman et al. 2022 (WiSE-FT),
-Hu et al. 2022 (LoRA), Zhang et al. 2022 (Tip-Adapter).
+Serves notebook 03. Sources: Kumar et al. 2022 (linear probing, then fine-tuning), Wortsman et al.
+2022 (WiSE-FT), Hu et al. 2022 (LoRA), Zhang et al. 2022 (Tip-Adapter).
 """
 
 from __future__ import annotations
@@ -70,24 +70,29 @@ def fine_tune(
     """Train the whole image encoder and the head by cross-entropy, from a copy of the model.
 
     Args:
-        model, processor: those of :func:`fmcourse.load_clip`; the model itself stays as it is. Weights are trained in
-            fp32 whatever the model's precision; `precision` is that of the products.
+        model, processor: those of :func:`fmcourse.load_clip`; the model itself stays as it is.
+            Weights are trained in fp32 whatever the model's precision; `precision` is that of the
+            products.
         images: PIL images, or their pixels, shape (n, 3, side, side).
         labels: the class of each picture, 0 to classes - 1, shape (n,).
-        head: where the head starts: :func:`random_head`, :func:`zero_shot_head` or :func:`linear_probe`.
-        steps, batch_size, seed: as in :func:`fmcourse.training.fit`; AdamW, a warm-up of a tenth, then half a cosine.
+        head: where the head starts: :func:`random_head`, :func:`zero_shot_head` or
+            :func:`linear_probe`.
+        steps, batch_size, seed: as in :func:`fmcourse.training.fit`; AdamW, a warm-up of a tenth,
+            then half a cosine.
         lr, head_lr: the largest learning rates of the image encoder and of the head.
-        rank: of low-rank updates that are trained in place of the encoder (:func:`lora`); 0 trains all.
-        checkpoint: a file to write now and then. The same call resumes from it after a disconnect; a call with a
-            different model, picture, label, head or setting is refused.
-        accumulate, precision, accelerator, measure, measure_every, progress: as in :func:`fmcourse.training.fit`.
+        rank: of low-rank updates that are trained in place of the encoder (:func:`lora`); 0 trains
+            all.
+        checkpoint: a file to write now and then. The same call resumes from it after a disconnect;
+            a call with a different model, picture, label, head or setting is refused.
+        accumulate, precision, accelerator, measure, measure_every, progress: as in
+            :func:`fmcourse.training.fit`.
 
     Returns:
         The classifier, and what the training loop did.
 
     Raises:
-        ValueError: labels that do not fit images or head; pixels of a different shape or not finite; a checkpoint of
-            a different run.
+        ValueError: labels that do not fit images or head; pixels of a different shape or not
+            finite; a checkpoint of a different run.
     """
     pixels = checked_pixels(model, processor, images)
     classifier: Any = build_classifier(model, head)
@@ -104,7 +109,12 @@ def fine_tune(
 
     # The head moves faster than the encoder, and never shrinks.
     parts = {"head": {"lr": head_lr, "weight_decay": 0.0}}
-    identity = {"batch_size": batch_size, "lr": lr, "head_lr": head_lr, "rank": rank}
+    identity: dict[str, Any] = {
+        "batch_size": batch_size,
+        "lr": lr,
+        "head_lr": head_lr,
+        "rank": rank,
+    }
     if checkpoint:
         identity["pictures and labels"] = training.digest(pixels, classes)
     run = training.fit(
@@ -149,7 +159,8 @@ def lp_ft(
 
 
 def add_lora(classifier: PictureClassifier, rank: int = 8) -> PeftModel:
-    """Wrap a classifier by peft: each linear map and 1x1 convolution of the encoder gets a low-rank update.
+    """Wrap a classifier by peft: each linear map and 1x1 convolution of the encoder gets a
+    low-rank update.
 
     The head stays trained as a whole.
 
@@ -203,7 +214,8 @@ def interpolate(
         alpha: from 0, which gives a, to 1, which gives b.
 
     Returns:
-        New tensors on the device of a's; whole-number entries, such as counters, are those of the nearer end.
+        New tensors on the device of a's; whole-number entries, such as counters, are those of the
+        nearer end.
 
     Raises:
         ValueError: alpha outside [0, 1], or state dicts that differ in names or shapes.
@@ -235,7 +247,8 @@ def tip_adapter(
     trust: float = ALPHA,
     sharpness: float = BETA,
 ) -> torch.Tensor:
-    """Return logits of the training-free Tip-Adapter: the zero-shot head, and a vote of the nearest labelled pictures.
+    """Return logits of the training-free Tip-Adapter: the zero-shot head, and a vote of the
+    nearest labelled pictures.
 
     Args:
         features: embeddings of the labelled pictures, of length 1, shape (n, d).
@@ -259,7 +272,10 @@ def tip_adapter(
 
 
 def batches_of(count: int, batch_size: int, seed: int) -> Callable[[int], torch.Tensor]:
-    """Return a function from the step to indices below count: each epoch goes through all, in an order of its own."""
+    """Return a function from the step to indices below count.
+
+    Each epoch goes through all of them, in an order of its own.
+    """
     batch_size = whole("batch_size", batch_size, 1)
     first_seed = whole("seed", seed) * training.SEED_STRIDE
 

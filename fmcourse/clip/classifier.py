@@ -1,6 +1,7 @@
 """Classifiers of pictures: heads over embeddings, linear probes, and an image encoder with a head.
 
-Serves notebook 03, sections 2 to 4. Source: Radford et al. 2021, section 3.1 (words as a head) and 3.2 (linear probe).
+Serves notebook 03, sections 2 to 4. Source: Radford et al. 2021, section 3.1 (words as a head) and
+3.2 (linear probe).
 """
 
 from __future__ import annotations
@@ -83,7 +84,8 @@ def linear_probe(features: torch.Tensor, labels: Labels, strength: float = STREN
         A :class:`Head` on the CPU; its softmax is scikit-learn's ``predict_proba``.
 
     Raises:
-        ValueError: labels that are no whole numbers or of a different length, or a class without an embedding.
+        ValueError: labels that are no whole numbers or of a different length, or a class without
+            an embedding.
     """
     labels = checked_labels(labels, len(features))
     regression = LogisticRegression(C=strength, max_iter=2_000, tol=1e-5)
@@ -165,8 +167,9 @@ class PictureClassifier(torch.nn.Module):
     def __init__(self, model: PreTrainedModel, head: Head) -> None:
         super().__init__()
         self.vision_model = copy.deepcopy(model.vision_model).float()
-        self.vision_model.to(memory_format=torch.channels_last)
-        self.visual_projection = copy.deepcopy(model.visual_projection).float()
+        self.vision_model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        projection: Any = copy.deepcopy(model.visual_projection)
+        self.visual_projection = projection.float()
         classes, width = head.weight.shape
         device = self.visual_projection.weight.device
         # skip_init: a layer of random weights would move the global generator.
@@ -179,13 +182,13 @@ class PictureClassifier(torch.nn.Module):
         """Map pixels (n, 3, side, side) to logits (n, classes), with gradient."""
         weight = self.visual_projection.weight
         seen = pixels.to(weight.device, weight.dtype, memory_format=torch.channels_last)
-        return self.head(encode_pixels(self, seen))
+        return self.head(encode_pixels(self, seen))  # type: ignore[arg-type]
 
     def predict(self, pixels: torch.Tensor, batch_size: int = 128) -> torch.Tensor:
         """Return logits (n, classes) on the CPU, without gradient; no part changes its mode."""
         check_pixels(pixels, self.side)
         parts = pixels.split(whole("batch_size", batch_size, 1))
-        with torch.inference_mode(), _evaluating(self):
+        with torch.inference_mode(), _evaluating(self):  # type: ignore[arg-type]
             logits = torch.cat([self(part).cpu() for part in parts])
         # A copy made outside of inference mode may be used for training.
         return logits.clone()
@@ -216,7 +219,8 @@ def save_classifier(
     the power fail, the old classifier stays. A second file repeats the names for other programs.
 
     Args:
-        classifier: of this package; one that is wrapped by peft is saved merged, and stays as it is.
+        classifier: of this package; one that is wrapped by peft is saved merged, and stays as it
+            is.
         names: the name of each class; whole numbers become text.
         folder: where to write; ``~`` is your home.
 
@@ -260,7 +264,8 @@ def load_classifier(
         folder: where it was written to; ``~`` is your home.
 
     Raises:
-        ValueError: a file that is missing or not whole, or a classifier made from a different model.
+        ValueError: a file that is missing or not whole, or a classifier made from a different
+            model.
     """
     path = user_path(folder) / NAMES
     try:

@@ -2,10 +2,11 @@
 
     accelerate launch --num_processes 2 -m fmcourse.clip.launch PICTURES OUTPUT
 
-Each process computes its part of every batch, gradients are summed, and the main process writes: the classifier, which
-:func:`fmcourse.clip.load_classifier` reads, and the checkpoint from which the same command goes on after an interruption.
-With ``python -m`` in place of ``accelerate launch ... -m`` it runs on one device. The profile is that of ``FMCOURSE_PROFILE``.
-Serves notebook 03, for pictures of your own.
+Each process computes its part of every batch, gradients are summed, and the main process writes:
+the classifier, which :func:`fmcourse.clip.load_classifier` reads, and the checkpoint from which
+the same command goes on after an interruption. With ``python -m`` in place of ``accelerate launch
+... -m`` it runs on one device. The profile is that of ``FMCOURSE_PROFILE``. Serves notebook 03,
+for pictures of your own.
 """
 
 from __future__ import annotations
@@ -29,11 +30,12 @@ __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Fine-tune CLIP on a folder or zip of labelled pictures and save the classifier; see ``--help``.
+    """Fine-tune CLIP on a folder or zip of labelled pictures and save the classifier; see
+    ``--help``.
 
     Raises:
-        ValueError: pictures that cannot be used, fewer pictures in a batch than parts, a file in place of the output
-            folder, or a checkpoint of a different run in it.
+        ValueError: pictures that cannot be used, fewer pictures in a batch than parts, a file in
+            place of the output folder, or a checkpoint of a different run in it.
     """
     given = _parser().parse_args(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):

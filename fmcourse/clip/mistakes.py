@@ -1,7 +1,8 @@
 """Contrastive fine-tuning of both encoders, with a switch for each of seven common mistakes.
 
-Serves notebook 03, the mistakes clinic. Done right, this is fine-tuning like pre-training (Goyal et al. 2023, FLYP). The
-mistakes are those of public notebooks that fine-tune CLIP (for fp16 see openai/CLIP issues 40 and 57, for the clamp 46).
+Serves notebook 03, the mistakes clinic. Done right, this is fine-tuning like pre-training (Goyal
+et al. 2023, FLYP). The mistakes are those of public notebooks that fine-tune CLIP (for fp16 see
+openai/CLIP issues 40 and 57, for the clamp 46).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.nn import functional
@@ -36,17 +38,19 @@ class Habits:
     """How a contrastive fine-tuning is done; the defaults are right.
 
     Attributes:
-        targets: ``spread`` evenly over captions that mean the same, or ``diagonal`` as if all differed. (Where the
-            captions are equal to the letter, so are their embeddings, and both losses agree: the mistake costs where
-            the words differ.)
+        targets: ``spread`` evenly over captions that mean the same, or ``diagonal`` as if all
+            differed. (Where the captions are equal to the letter, so are their embeddings, and
+            both losses agree: the mistake costs where the words differ.)
         weights: ``fp32``, or ``fp16`` for weights and optimizer alike.
         lr: learning rate of both encoders.
-        largest_scale: the scale is kept at or below it (Radford et al. 2021, section 2.5); None leaves it free.
+        largest_scale: the scale is kept at or below it (Radford et al. 2021, section 2.5); None
+            leaves it free.
         first_scale: the scale to start from; None keeps the foundation's.
         normalized: whether embeddings are brought to length 1.
-        stray_dimension: texts that were tokenized one by one leave embeddings of shape (n, 1, d), and dividing by the
-            norm over axis 1 turns every number into 1 or -1.
-        pick: whether the step to keep is the best on ``other`` pictures, or on the ``test`` pictures themselves.
+        stray_dimension: texts that were tokenized one by one leave embeddings of shape (n, 1, d),
+            and dividing by the norm over axis 1 turns every number into 1 or -1.
+        pick: whether the step to keep is the best on ``other`` pictures, or on the ``test``
+            pictures themselves.
     """
 
     targets: str = "spread"
@@ -109,17 +113,20 @@ def fine_tune_pairs(
         captions: one per picture.
         habits: what is done right or wrong; see :data:`MISTAKES`.
         ids: what each caption means, shape (n,); None means that only equal captions mean the same.
-        precision: of the encoders, as in :func:`fmcourse.training.fit`; the loss itself is computed in fp32. A batch is
-            not cut into parts: each picture is compared with all texts of its batch.
+        precision: of the encoders, as in :func:`fmcourse.training.fit`; the loss itself is
+            computed in fp32. A batch is not cut into parts: each picture is compared with all
+            texts of its batch.
         checkpoint: as in :func:`fmcourse.clip.fine_tune`; a run with different habits is refused.
-        steps, batch_size, seed, measure, measure_every, progress: as in :func:`fmcourse.training.fit`.
+        steps, batch_size, seed, measure, measure_every, progress: as in
+            :func:`fmcourse.training.fit`.
 
     Returns:
-        The trained copy, which all functions of this package take in place of the model, and what the loop did.
+        The trained copy, which all functions of this package take in place of the model, and what
+        the loop did.
 
     Raises:
-        ValueError: captions or ids of a different number than the images, unknown habits, a precision for fp16
-            weights, or a checkpoint of a different run.
+        ValueError: captions or ids of a different number than the images, unknown habits, a
+            precision for fp16 weights, or a checkpoint of a different run.
         FloatingPointError: the loss is not finite any more, as after one step with fp16 weights.
     """
     _check(habits)
@@ -133,7 +140,8 @@ def fine_tune_pairs(
         ids = [texts.index(text) for text in texts]
     meanings = whole_numbers("ids", ids, count)
     dtype = torch.float16 if habits.weights == "fp16" else torch.float32
-    tuned = copy.deepcopy(model).to(dtype).requires_grad_(True)
+    tuned: Any = copy.deepcopy(model)
+    tuned.to(dtype).requires_grad_(True)
     tuned.vision_model.to(memory_format=torch.channels_last)
     if habits.first_scale is not None:
         tuned.logit_scale.data.fill_(math.log(habits.first_scale))
@@ -171,7 +179,10 @@ def _check(habits: Habits) -> None:
 
 
 def _optimizer(habits: Habits) -> Callable:
-    """Return a function from the model to its AdamW; in fp16 the plain one, since the fused one computes in fp32."""
+    """Return a function from the model to its AdamW.
+
+    In fp16 it is the plain one, since the fused one computes in fp32.
+    """
     fused = training.adamw(lr=habits.lr, weight_decay=WEIGHT_DECAY, betas=(0.9, 0.98))
 
     def plain(model: torch.nn.Module) -> torch.optim.Optimizer:
@@ -183,7 +194,7 @@ def _optimizer(habits: Habits) -> Callable:
     return plain if habits.weights == "fp16" else fused
 
 
-def _clamp(model: PreTrainedModel, habits: Habits) -> None:
+def _clamp(model: Any, habits: Habits) -> None:
     """Keep the scale at or below the habits' largest, if they have one."""
     if habits.largest_scale is not None:
         with torch.no_grad():
@@ -191,7 +202,7 @@ def _clamp(model: PreTrainedModel, habits: Habits) -> None:
 
 
 def _loss(
-    model: PreTrainedModel,
+    model: Any,
     pixels: torch.Tensor,
     tokens: dict[str, torch.Tensor],
     ids: torch.Tensor,
@@ -199,7 +210,7 @@ def _loss(
 ) -> Callable:
     device, dtype = model.logit_scale.device, model.logit_scale.dtype
 
-    def loss(model: PreTrainedModel, chosen: torch.Tensor) -> torch.Tensor:
+    def loss(model: Any, chosen: torch.Tensor) -> torch.Tensor:
         freeze_statistics(model)
         _clamp(model, habits)
         seen = pixels[chosen].to(device, dtype, memory_format=torch.channels_last)

@@ -1,8 +1,10 @@
-"""The bundled runs behind the frontier and the mistakes clinic, as tables of right and wrong answers.
+"""The bundled runs behind the frontier and the mistakes clinic, as tables of right and wrong
+answers.
 
-Serves notebook 03. The runs were made by ``recipes/clip_frontier.py`` and ``recipes/clip_clinic.py``; nothing here trains.
-Whatever had to be chosen from a run (an alpha, a step) was chosen on one half of the test pictures in the training style and
-measured on the other half, and the other way round: cross-fitting, so that no picture is judged by its own choice.
+Serves notebook 03. The runs were made by ``recipes/clip_frontier.py`` and
+``recipes/clip_clinic.py``; nothing here trains. Whatever had to be chosen from a run (an alpha, a
+step) was chosen on one half of the test pictures in the training style and measured on the other
+half, and the other way round: cross-fitting, so that no picture is judged by its own choice.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ CHOSEN = "interpolated, alpha chosen in Noto"
 
 
 def halves(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Sample two halves of the indices 0 ... count - 1; the first has one more when the count is odd.
+    """Sample two halves of the indices 0 ... count - 1; the first has one more when the count is
+    odd.
 
     >>> [len(half) for half in halves(5)]
     [3, 2]
@@ -45,7 +48,8 @@ def cross_fitted(
         seed: of the two halves.
 
     Returns:
-        The measured answers, shape (pictures,), and the two ways chosen, first of equals, for the first half and the second.
+        The measured answers, shape (pictures,), and the two ways chosen, first of equals, for the
+        first half and the second.
 
     Raises:
         ValueError: tables of different shapes.
@@ -66,8 +70,9 @@ class Frontier:
     """Every method's answers on the test pictures, in the training style and in the shifted one.
 
     Attributes:
-        table: one row per method, alpha (of the interpolation only), seed, part (``test``, the training style, or
-            ``shifted``) and picture, with the column `right`. Both parts show the same concepts in the same order.
+        table: one row per method, alpha (of the interpolation only), seed, part (``test``, the
+            training style, or ``shifted``) and picture, with the column `right`. Both parts show
+            the same concepts in the same order.
     """
 
     table: pd.DataFrame
@@ -98,28 +103,28 @@ class Frontier:
         return _wide(runs, "seed")
 
     def chosen_alphas(self) -> list[tuple[float, float]]:
-        """Return each seed's two alphas, that of the first half of the pictures and that of the second."""
+        """Return each seed's two alphas: for the first half of the pictures and the second."""
         alphas = self.alphas
         return [
             (alphas[first], alphas[second]) for _, (first, second) in self._cross_fitted("test")
         ]
 
     def accuracy(self, method: str, part: str, alpha: float | None = None) -> Interval:
-        """Return a method's accuracy in percent, averaged over seeds, with the bootstrap interval over pictures."""
+        """Return a method's accuracy in percent over seeds, with an interval over pictures."""
         return uncertainty.bootstrap(100 * self.right(method, part, alpha).mean(0))
 
     def difference(self, method: str, other: str, part: str) -> Interval:
-        """Return a method's accuracy minus another's, in points, averaged over seeds; pictures are resampled in pairs."""
+        """Return a method's accuracy minus a different one's, in points, paired by picture."""
         gained = self.right(method, part).mean(0) - self.right(other, part).mean(0)
         return uncertainty.bootstrap(100 * gained)
 
     def shift_cost(self, method: str) -> Interval:
-        """Return how many points a method loses from the training style to the shifted one; concepts are resampled in pairs."""
+        """Return how many points a method loses in the shifted style, paired by concept."""
         lost = self.right(method, "test").mean(0) - self.right(method, "shifted").mean(0)
         return uncertainty.bootstrap(100 * lost)
 
     def _cross_fitted(self, part: str) -> list[tuple[np.ndarray, list[int]]]:
-        """Return for each seed the answers in a part with alpha chosen in the training style, and the two choices."""
+        """Return each seed's answers with alpha chosen in the training style, and the choices."""
         # Shape (seeds, alphas, pictures).
         choosing = np.stack([self.right(INTERPOLATED, "test", a) for a in self.alphas], axis=1)
         measured = np.stack([self.right(INTERPOLATED, part, a) for a in self.alphas], axis=1)
@@ -132,21 +137,23 @@ class Clinic:
     """Contrastive fine-tuning done right and with each mistake.
 
     Attributes:
-        table: one row per mistake (or right way), seed, measured step and test picture, with the columns `right` and
-            `failed`: why the run broke off, if it did.
+        table: one row per mistake (or right way), seed, measured step and test picture, with the
+            columns `right` and `failed`: why the run broke off, if it did.
     """
 
     table: pd.DataFrame
 
     def cost(self, mistake: str, step: str = "picked") -> Interval:
-        """Return what a mistake of :data:`MISTAKES` costs in test accuracy, in points, averaged over seeds.
+        """Return what a mistake of :data:`MISTAKES` costs in test accuracy, in points, averaged
+        over seeds.
 
-        A run that ends in NaN leaves no model, and costs all. For the step picked on the test set the cost is the
-        flattery: the accuracy that would be reported minus the cross-fitted one.
+        A run that ends in NaN leaves no model, and costs all. For the step picked on the test set
+        the cost is the flattery: the accuracy that would be reported minus the cross-fitted one.
 
         Args:
             mistake: its name.
-            step: ``picked``, the step chosen by cross-fitting on both sides, or ``last``, the end of both runs.
+            step: ``picked``, the step chosen by cross-fitting on both sides, or ``last``, the end
+                of both runs.
         """
         choose("mistake", mistake, MISTAKES)
         if MISTAKES[mistake].pick == "test":
@@ -156,7 +163,7 @@ class Clinic:
         return uncertainty.bootstrap(100 * lost)
 
     def accuracy(self, name: str = RIGHT, step: str = "picked") -> Interval:
-        """Return the test accuracy in percent; `name` is a mistake or ``done right``, `step` as in :meth:`cost`."""
+        """Return the test accuracy in percent of a mistake or ``done right``; see :meth:`cost`."""
         return uncertainty.bootstrap(100 * self._right(name, step))
 
     def failures(self, mistake: str) -> list[str]:
@@ -168,7 +175,9 @@ class Clinic:
         """Return which share of the seeds got each test picture right, shape (pictures,)."""
         choose("step", step, ("picked", "last", "best"))
         answers = []
-        for seed, run in results.select(self.table, mistake=name).groupby("seed"):
+        runs = results.select(self.table, mistake=name)
+        for seed in sorted(runs["seed"].unique()):
+            run = runs[runs["seed"] == seed]
             steps = _wide(run, "step")
             if run["failed"].notna().any():
                 steps = 0 * steps
@@ -190,5 +199,5 @@ def load_clinic() -> Clinic:
 
 
 def _wide(runs: pd.DataFrame, index: str) -> np.ndarray:
-    """Return the column `right` as 0 and 1: a row for each value of a column, a column for each picture."""
+    """Return the column `right` as 0 and 1, shape (values of the index, pictures)."""
     return runs.pivot(index=index, columns="picture", values="right").to_numpy(int)

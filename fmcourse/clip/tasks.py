@@ -1,7 +1,8 @@
-"""The task of notebook 03: name the subgroup of a drawing, in the style of the training and in a shifted one.
+"""The task of notebook 03: name the subgroup of a drawing, in the style of the training and in a
+shifted one.
 
-The test concepts were held out from the bundled model's pre-training, too. The validation concepts were not, so accuracy
-on them flatters the foundation.
+The test concepts were held out from the bundled model's pre-training, too. The validation concepts
+were not, so accuracy on them flatters the foundation.
 """
 
 from __future__ import annotations
@@ -52,7 +53,8 @@ class Task:
     Attributes:
         names: the classes.
         train, validation: pictures in the style of the task; no concept is in both.
-        test: pictures in the same style, of concepts that neither the task nor the bundled model has met.
+        test: pictures in the same style, of concepts that neither the task nor the bundled model
+            has met.
         shifted: the same concepts in the same order, in the shifted style.
     """
 
@@ -66,7 +68,8 @@ class Task:
 def subgroup_task(style: str = "noto", shifted: str = "openmoji", seed: int = 0) -> Task:
     """Return the task to name a drawing's Unicode subgroup, such as *animal mammal*.
 
-    Classes are the subgroups with at least 8 concepts outside the held-out ones; flags and skin tones are left out.
+    Classes are the subgroups with at least 8 concepts outside the held-out ones; flags and skin
+    tones are left out.
 
     Args:
         style: the style to train on, one of :data:`fmcourse.hub.STYLES`.
@@ -102,7 +105,7 @@ def subgroup_task(style: str = "noto", shifted: str = "openmoji", seed: int = 0)
 
 
 def _plain(table: datasets.Dataset) -> pd.DataFrame:
-    """Return the subgroup and the row of a style's drawings without skin tones and flags, by code points."""
+    """Return subgroup and row, by code points, of the drawings without skin tones and flags."""
     columns = table.select_columns(["codepoints", "group", "subgroup", "skin_tone"]).to_pandas()
     columns["row"] = range(len(columns))
     plain = columns[(columns["skin_tone"] == "none") & (columns["group"] != "flags")]
@@ -117,8 +120,8 @@ def _part(table: datasets.Dataset, chosen: pd.DataFrame, classes: list[str]) -> 
 def sample_folder(folder: str | Path) -> Path:
     """Write a small folder of labelled pictures, with the accidents of real ones, and return it.
 
-    Three labels with twelve Noto drawings each, one label with a single picture, a file that is no picture, and a grey
-    picture: what :func:`fmcourse.clip.read_pictures` has to cope with.
+    Three labels with twelve Noto drawings each, one label with a single picture, a file that is no
+    picture, and a grey picture: what :func:`fmcourse.clip.read_pictures` has to cope with.
     """
     folder = user_path(folder)
     noto = hub.load_emoji("noto")
