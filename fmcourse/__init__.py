@@ -42,9 +42,10 @@ _MODULES = (
     "hub",
     "plotting",
     "predictions",
+    "results",
     "safeguards",
+    "stats",
     "training",
-    "uncertainty",
     "widgets",
 )
 
@@ -52,6 +53,9 @@ _MODULES = (
 _MOVED: dict[str, str] = {
     "batches": "training",
     "progress": "training",
+    "uncertainty": "stats",
+    "clip.contrast": "clip.embedding",
+    "clip.files": "clip.folders",
 }
 
 __all__ = sorted([*_FUNCTIONS, *_MODULES])
@@ -78,7 +82,8 @@ class _OldNames(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         module.__spec__ = self._spec
 
 
-sys.meta_path.append(_OldNames())
+# First, so that a file left over under an old name is not taken.
+sys.meta_path.insert(0, _OldNames())
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,7 @@
-"""What a training run keeps in its checkpoint, and how it is told from every other run. Used by :mod:`fmcourse.training`."""
+"""What a training run keeps in its checkpoint, and how it is told from every different run.
+
+Used by :mod:`fmcourse.training`, and so by all notebooks that train.
+"""
 
 from __future__ import annotations
 
@@ -35,16 +38,18 @@ __all__ = [
 FORMAT = 2  # of the file; 1, of the first edition, did not note all that decides a result
 LONGEST = 60  # characters that a message shows of a value
 REMEDY = "name a different file, or rename this one to keep it"
-# Where a model came from and what it has warned of does not decide what it computes.
-PASSING = ("name_or_path", "_name_or_path", "warnings_issued")
+# Where a model came from, its hash in this process and its warnings do not decide what it computes.
+PASSING = ("name_or_path", "_name_or_path", "_original_object_hash", "warnings_issued")
 
 
 def digest(*parts: torch.Tensor | str) -> str:
     """Return a short name of some tensors and texts that changes when any number, shape or letter
     does.
 
-    >>> digest(torch.zeros(2)) == digest(torch.zeros(2)), digest(torch.zeros(2)) == digest(torch.zeros(2, 1))
-    (True, False)
+    >>> digest(torch.zeros(2)) == digest(torch.zeros(2))
+    True
+    >>> digest(torch.zeros(2)) == digest(torch.zeros(2, 1))
+    False
     """
     found = hashlib.sha256()
     for part in parts:
@@ -221,7 +226,7 @@ def plain(name: str, value: Any) -> Any:
 
 
 def with_intervals(value: Any) -> Any:
-    """Return what :func:`plain` made with each mapping that was an interval as an interval again."""
+    """Return what :func:`plain` made, with intervals as intervals again."""
     if isinstance(value, list):
         return [with_intervals(part) for part in value]
     if not isinstance(value, dict):
@@ -306,7 +311,7 @@ class State:
         self.saved = False
 
     def save(self) -> None:
-        """Write the checkpoint; where that fails, a printed sentence says so, and the run goes on."""
+        """Write the checkpoint; where that fails, a sentence says so, and the run goes on."""
         if self.path is None or not self.writes or self.saved or not self.step:
             return
         try:
@@ -354,7 +359,7 @@ class State:
         stamp = _stamp(self.path)
         content = _read(self.path)
         began = content["identity"]
-        # A value may have changed by itself since the run began: it counts as it was at the last save, too.
+        # A value may have changed by itself since the run began: its state at the last save counts.
         left = began | content["functions"]
         names = began | self.identity
         changed = [n for n in names if self.identity.get(n) not in (began.get(n), left.get(n))]
@@ -371,11 +376,10 @@ class State:
             self.scaler.load_state_dict(content["scaler"])
         self.step, self.losses = content["step"], content["losses"]
         self.earlier_seconds = content["seconds"]
-        self.records = [] if changed else content["records"]
-        self.identity = began | {"measure": self.identity["measure"]}
-        self.saved, self._stamp = not changed, stamp
-        if changed and self.writes:
-            say("measure has changed: the earlier measurements of this run are left out.")
+        self.records, self.identity = content["records"], began
+        self.saved, self._stamp = True, stamp
+        if changed and self.records and self.writes:
+            say(f"measure has changed: the records up to step {self.step} are those of before.")
 
     def go_back(self) -> None:
         """Give the model the weights of the file again, after an interruption while they moved."""
@@ -423,6 +427,6 @@ def _difference(path: Path, changed: list[str], theirs: dict[str, str], own: dic
 def _say_unsaved(path: Path, error: Exception) -> None:
     reason = getattr(error, "strerror", None) or "the disk may be full"
     say(
-        f"checkpoint: {path} could not be written ({reason}). The run goes on, but is not kept there: "
-        "make room, or name a file in a different place."
+        f"checkpoint: {path} could not be written ({reason}). The run goes on, but is not kept "
+        "there: make room, or name a file in a different place."
     )

@@ -1,4 +1,7 @@
-"""Files of the course's users: written whole or not at all, and read without trust. Used by every module that keeps something."""
+"""Files of the course's users: written whole or not at all, and read without trust.
+
+Used by every module that keeps something.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ __all__ = ["read_json", "say", "user_path", "write_atomic"]
 
 
 def say(text: str) -> None:
-    """Print a sentence; letters that this output cannot show, such as those of a file's name, become escapes."""
+    """Print a sentence; letters that this output cannot show become escapes."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
 
@@ -32,7 +35,8 @@ def user_path(path: str | Path) -> Path:
         return Path(path).expanduser()
     except RuntimeError as error:
         raise ValueError(
-            f"path: {str(path)!r} begins with ~, but this user has no home folder; write the whole path"
+            f"path: {str(path)!r} begins with ~, but this user has no home folder; "
+            "write the whole path"
         ) from error
 
 

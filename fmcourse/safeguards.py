@@ -257,7 +257,7 @@ def prices(outcomes: Sequence[Mapping], unmended: str = "nothing") -> dict[str, 
     for way, runs in by_way.items():
         seeds = sorted(runs)
         require(seeds == sorted(base), f"outcomes of {way!r}", f"the seeds {sorted(base)}", seeds)
-        harm = uncertainty.mean_interval([runs[seed]["harm"] for seed in seeds])
+        harm = uncertainty.share_interval([runs[seed]["harm"] for seed in seeds])
         extra_loss = [runs[seed]["loss"] - base[seed]["loss"] for seed in seeds]
         steps = sum(runs[seed]["extra_steps"] for seed in seeds) / len(seeds)
         found[way] = Price(harm, uncertainty.mean_interval(extra_loss), steps)

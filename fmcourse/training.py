@@ -44,7 +44,7 @@ from fmcourse.files import say
 
 __all__ = ["MovingFigure", "Run", "adamw", "constant", "cosine", "crops", "digest", "fit", "parts"]
 
-# Primes, so that in practice neighbouring runs, and processes that train together, never share a generator.
+# Primes, so that neighbouring runs, and processes that train together, share no generator.
 SEED_STRIDE = 1_000_003
 RANK_STRIDE = 7_368_787
 LARGEST_SEED = 2**42  # times the stride it still fits into torch's 64 bits
@@ -79,7 +79,8 @@ class Run:
 def _whole(name: str, value: Any, least: int = 1) -> int:
     """Return a whole number, such as one of NumPy, as Python's own."""
     fits = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    require(fits and int(value) >= least, name, f"a whole number, at least {least}", value)
+    require(fits, name, "a whole number", value)
+    require(int(value) >= least, name, f"at least {least}", value)
     return int(value)
 
 
@@ -209,8 +210,8 @@ def parts(batch: Any, count: int) -> list[tuple[Any, float]]:
     for tensor in tensors:
         if not isinstance(tensor, torch.Tensor) or not tensor.ndim:
             raise TypeError(
-                "batches: expected tensors with rows, or mappings or tuples of them, to be cut into "
-                f"parts, got {type(tensor).__name__}"
+                "batches: expected tensors with rows, or mappings or tuples of them, to be cut "
+                f"into parts, got {type(tensor).__name__}"
             )
     sizes = {len(tensor) for tensor in tensors}
     alike = "tensors with equally many rows in each batch, to be cut into parts"
@@ -306,7 +307,8 @@ def fit(
     >>> line = torch.nn.Linear(1, 1)
     >>> x = torch.linspace(-1, 1, 8)[:, None]
     >>> squared = lambda model, batch: (model(batch) - 3 * batch).square().mean()
-    >>> run = fit(line, [x], 400, optimizer=adamw(lr=0.05, weight_decay=0.0), loss=squared, progress=False)
+    >>> descent = adamw(lr=0.05, weight_decay=0.0)
+    >>> run = fit(line, [x], 400, optimizer=descent, loss=squared, progress=False)
     >>> round(line.weight.item(), 2)
     3.0
     """
@@ -325,6 +327,8 @@ def fit(
     )
     require(plan.seed <= LARGEST_SEED, "seed", "at most 2**42", seed)
     path = checkpoint_file(checkpoint)
+    trained = any(weight.requires_grad for weight in model.parameters())
+    require(trained, "model", "at least one weight with requires_grad", "none")
     moved = (optimizer or adamw())(model)
     _check_weights(model, moved, precision)
     device = next(model.parameters()).device.type
@@ -448,7 +452,7 @@ class MovingFigure:
         self._display: Any = None
 
     def show(self, figure: Any, **options: Any) -> None:
-        """Show a figure in place of the one before; anything that IPython can display, with its options."""
+        """Show a figure, or anything that IPython can display, in place of the one before."""
         if not _in_notebook():
             return
         if self._display is None:
@@ -458,7 +462,7 @@ class MovingFigure:
 
 
 class _Display(MovingFigure):
-    """A file for tqdm whose last line is displayed: standard error would be stored with a notebook."""
+    """A file for tqdm that displays the last line: standard error would be stored as an error."""
 
     def write(self, text: str) -> None:
         if text.strip():
@@ -473,14 +477,14 @@ def _in_notebook() -> bool:
 
 
 def _batch_function(batches: Callable[[int], Any] | Sequence[Any]) -> Callable[[int], Any]:
-    """Return a function from the step to a batch: the one given, or one that cycles through a sequence."""
+    """Return a function from the step to a batch: the one given, or one that cycles."""
     if callable(batches):
         return batches
     indexed = hasattr(batches, "__getitem__") and hasattr(batches, "__len__")
     if not indexed or isinstance(batches, Mapping):
         raise TypeError(
             "batches: expected a function from the step to a batch, or a list of batches, got "
-            f"{type(batches).__name__}; an iterator cannot be rewound after an interruption: pass list(...)"
+            f"{type(batches).__name__}; an iterator cannot be rewound after a stop: pass list(...)"
         )
     require(len(batches) > 0, "batches", "at least one batch", "none")
     return lambda step: batches[step % len(batches)]
@@ -529,7 +533,7 @@ def _check_weights(
 def _identity(
     plan: _Plan, model: torch.nn.Module, optimizer: torch.optim.Optimizer
 ) -> dict[str, str]:
-    """Describe what decides the result of a run, apart from functions; names are those that messages use."""
+    """Describe what decides the result of a run, apart from functions, by names for messages."""
     names = {id(weight): name for name, weight in model.named_parameters()}
     found: dict[str, Any] = {
         "Python": platform.python_version_tuple()[:2],
@@ -561,7 +565,7 @@ def _identity(
 
 
 def _functions(plan: _Plan, model: torch.nn.Module) -> dict[str, str]:
-    """Describe the functions of a run, and the structure of the model, whose weights are described elsewhere."""
+    """Describe the functions of a run, and the structure of the model without its weights."""
     weights = {}
     for name, value in [*model.named_parameters(), *model.named_buffers()]:
         weights[id(value)] = f"weights {name} {value.requires_grad}"
@@ -611,17 +615,19 @@ def _step(plan: _Plan, state: State) -> float:
     loss = _summed(plan, state.model, _backward(plan, state))
     if not math.isfinite(loss):
         raise FloatingPointError(
-            f"the loss is {loss} at step {state.step}; lower the learning rate, and keep weights and "
-            "optimizer in fp32"
+            f"the loss is {loss} at step {state.step}; lower the learning rate, and keep weights "
+            "and optimizer in fp32"
         )
     state.scaler.unscale_(state.optimizer)
     norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), plan.clip)
-    scaled = state.scaler.is_enabled()
-    # Scaled gradients may overflow now and then, but not for ever.
-    if state.scaler.get_scale() < SMALLEST_SCALE if scaled else not math.isfinite(norm):
+    broken = not math.isfinite(norm)
+    if state.scaler.is_enabled():
+        # Scaled gradients may overflow now and then, but not for ever.
+        broken = state.scaler.get_scale() < SMALLEST_SCALE
+    if broken:
         raise FloatingPointError(
-            f"a gradient is not finite at step {state.step}, though the loss is {loss:.3g}; look for a "
-            "division, root or logarithm at 0 in the loss"
+            f"a gradient is not finite at step {state.step}, though the loss is {loss:.3g}: look "
+            "for a division, root or logarithm at 0 in the loss"
         )
     state.whole = False
     state.scaler.step(state.optimizer)  # moves nothing when fp16 gradients overflowed
@@ -631,7 +637,7 @@ def _step(plan: _Plan, state: State) -> float:
 
 
 def _backward(plan: _Plan, state: State) -> float:
-    """Add up the gradients of this process's parts of the batch, and return their share of its loss."""
+    """Add up the gradients of this process's parts of the batch; return their share of its loss."""
     batch = plan.batch_at(state.step)
     if plan.rank:
         # The same batch, but another dropout.
@@ -662,7 +668,7 @@ def _summed(plan: _Plan, model: torch.nn.Module, loss: float) -> float:
 
 
 def _record(plan: _Plan, state: State, modes: _Modes, measure: Callable) -> None:
-    """Measure the model as it stands, once a step: a resumed run stands where it has already measured."""
+    """Measure the model, once a step: a resumed run stands where it has already measured."""
     if state.records and state.records[-1]["step"] == state.step:
         return
     torch.manual_seed(plan.seed_at(state.step))

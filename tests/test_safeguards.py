@@ -93,12 +93,11 @@ def outcome(seed, way, harm, loss, extra=0):
 
 def test_prices_are_paired_with_doing_nothing():
     outcomes = [outcome(s, "nothing", 0.5, 3 + s) for s in range(3)]
-    outcomes += [outcome(s, "clean", 0.1 * s, 3.2 + s, 200) for s in range(3)]
+    outcomes += [outcome(s, "clean", 0.1 * s, 3.2 + 1.01 * s, 200) for s in range(3)]
     found = prices(outcomes)
-    assert found["clean"].loss.estimate == pytest.approx(0.2)
-    assert found["clean"].loss.high == pytest.approx(
-        0.2
-    )  # the runs differ by 1 each, the pairs do not
+    assert found["clean"].loss.estimate == pytest.approx(0.21)
+    # The runs differ by 1 each, the pairs by 0.01.
+    assert found["clean"].loss.high < 0.25
     assert found["clean"].harm.estimate == pytest.approx(0.1)
     assert found["clean"].steps == 200 and found["nothing"].loss.estimate == 0
 
@@ -148,7 +147,7 @@ def test_what_cannot_be_judged_is_refused():
         score([EARLY], "auc", 1)
     with pytest.raises(ValueError, match="the seeds"):
         prices([outcome(seed, way, 0, 0) for seed, way in enumerate(["nothing", "clean"] * 2)])
-    with pytest.raises(ValueError, match="at least two"):
+    with pytest.raises(ValueError, match="at least 2"):
         prices([outcome(0, "nothing", 0, 0)])
     with pytest.raises(ValueError, match="value"):
         membership_auc([], [1])

@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
 from peft import PeftModel
 from PIL import Image
 from safetensors import safe_open
@@ -26,8 +25,14 @@ from sklearn.linear_model import LogisticRegression
 from torch.nn.modules.batchnorm import _BatchNorm
 from transformers import PreTrainedModel
 
-from fmcourse.arguments import require, whole
-from fmcourse.clip.embedding import _evaluating, check_pixels, encode_pixels
+from fmcourse.arguments import require
+from fmcourse.clip.embedding import (
+    _evaluating,
+    check_pixels,
+    encode_pixels,
+    whole,
+    whole_numbers,
+)
 from fmcourse.files import user_path, write_atomic
 
 __all__ = [
@@ -99,25 +104,6 @@ def linear_probe(features: torch.Tensor, labels: Labels, strength: float = STREN
         weight = torch.cat([-weight, weight]) / 2
         bias = torch.cat([-bias, bias]) / 2
     return Head(weight, bias)
-
-
-def whole_numbers(name: str, values: ArrayLike | torch.Tensor, count: int) -> torch.Tensor:
-    """Return a list, array, Series or tensor of whole numbers as a tensor on the CPU, (count,).
-
-    Raises:
-        ValueError: words, fractions, missing values or a different length.
-    """
-    if isinstance(values, torch.Tensor):
-        values = values.cpu()
-    try:
-        # By way of objects: a Series of pandas' own whole numbers holds objects, too.
-        array = np.array(np.asarray(values, dtype=object).tolist())
-    except (TypeError, ValueError):  # lists of different lengths
-        array = np.array(None)
-    fits = array.shape == (count,) and array.dtype.kind in "iub"
-    expected = f"one whole number for each of the {count} pictures (for a word, its index in names)"
-    require(fits, name, expected, array.tolist())
-    return torch.from_numpy(array.astype(np.int64))
 
 
 def checked_labels(labels: Labels, count: int, classes: int | None = None) -> torch.Tensor:

@@ -20,11 +20,17 @@ from torch.nn import functional
 from transformers import PreTrainedModel, ProcessorMixin
 
 from fmcourse import training
-from fmcourse.arguments import choose, require, whole
+from fmcourse.arguments import choose, require
 from fmcourse.clip.adaptation import BATCH, STEPS, WEIGHT_DECAY, batches_of
-from fmcourse.clip.classifier import Images, Labels, freeze_statistics, whole_numbers
-from fmcourse.clip.contrast import contrastive_loss
-from fmcourse.clip.embedding import checked_pixels, project_pixels, project_tokens
+from fmcourse.clip.classifier import Images, Labels, freeze_statistics
+from fmcourse.clip.embedding import (
+    checked_pixels,
+    contrastive_loss,
+    project_pixels,
+    project_tokens,
+    whole,
+    whole_numbers,
+)
 
 __all__ = ["MISTAKES", "RIGHT_WAYS", "Habits", "counterpart", "fine_tune_pairs"]
 

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from fmcourse import results, uncertainty
+from fmcourse import results, stats
 from fmcourse.arguments import choose, require
 from fmcourse.clip.mistakes import MISTAKES, RIGHT, counterpart
-from fmcourse.uncertainty import Interval
+from fmcourse.stats import Interval
 
 __all__ = ["Clinic", "Frontier", "cross_fitted", "halves", "load_clinic", "load_frontier"]
 
@@ -110,18 +110,18 @@ class Frontier:
         ]
 
     def accuracy(self, method: str, part: str, alpha: float | None = None) -> Interval:
-        """Return a method's accuracy in percent over seeds, with an interval over pictures."""
-        return uncertainty.bootstrap(100 * self.right(method, part, alpha).mean(0))
+        """Return a method's accuracy in percent, with an interval over seeds and pictures."""
+        return stats.crossed_interval(100 * self.right(method, part, alpha), whole=100)
 
     def difference(self, method: str, other: str, part: str) -> Interval:
         """Return a method's accuracy minus a different one's, in points, paired by picture."""
-        gained = self.right(method, part).mean(0) - self.right(other, part).mean(0)
-        return uncertainty.bootstrap(100 * gained)
+        gained = self.right(method, part) - self.right(other, part)
+        return stats.crossed_interval(100 * gained)
 
     def shift_cost(self, method: str) -> Interval:
         """Return how many points a method loses in the shifted style, paired by concept."""
-        lost = self.right(method, "test").mean(0) - self.right(method, "shifted").mean(0)
-        return uncertainty.bootstrap(100 * lost)
+        lost = self.right(method, "test") - self.right(method, "shifted")
+        return stats.crossed_interval(100 * lost)
 
     def _cross_fitted(self, part: str) -> list[tuple[np.ndarray, list[int]]]:
         """Return each seed's answers with alpha chosen in the training style, and the choices."""
@@ -160,11 +160,11 @@ class Clinic:
             lost = self._right(RIGHT, "best") - self._right(RIGHT, step)
         else:
             lost = self._right(counterpart(mistake), step) - self._right(mistake, step)
-        return uncertainty.bootstrap(100 * lost)
+        return stats.crossed_interval(100 * lost)
 
     def accuracy(self, name: str = RIGHT, step: str = "picked") -> Interval:
         """Return the test accuracy in percent of a mistake or ``done right``; see :meth:`cost`."""
-        return uncertainty.bootstrap(100 * self._right(name, step))
+        return stats.crossed_interval(100 * self._right(name, step), whole=100)
 
     def failures(self, mistake: str) -> list[str]:
         """Return the messages of the runs that broke off."""
@@ -172,7 +172,7 @@ class Clinic:
         return runs.drop_duplicates("seed")["failed"].dropna().tolist()
 
     def _right(self, name: str, step: str) -> np.ndarray:
-        """Return which share of the seeds got each test picture right, shape (pictures,)."""
+        """Return which test pictures each seed got right, shape (seeds, pictures)."""
         choose("step", step, ("picked", "last", "best"))
         answers = []
         runs = results.select(self.table, mistake=name)
@@ -185,7 +185,7 @@ class Clinic:
             if step == "picked":
                 chosen["picked"], _ = cross_fitted(steps, steps, seed)
             answers.append(chosen[step])
-        return np.mean(answers, axis=0)
+        return np.array(answers)
 
 
 def load_frontier() -> Frontier:

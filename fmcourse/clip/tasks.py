@@ -16,7 +16,8 @@ import pandas as pd
 from PIL import Image
 
 from fmcourse import hub
-from fmcourse.arguments import require, whole
+from fmcourse.arguments import require
+from fmcourse.clip.embedding import whole
 from fmcourse.files import user_path
 
 __all__ = ["Part", "Task", "sample_folder", "subgroup_task"]
