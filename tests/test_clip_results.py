@@ -132,6 +132,7 @@ def test_a_cost_is_what_the_right_way_has_more():
     assert clinic.cost("fp16 weights with Adam", "last").estimate == pytest.approx(75)
     assert clinic.failures("fp16 weights with Adam") == ["nan at step 1"] * 2
     assert clinic.failures("done right") == []
+    assert clinic.failures("step picked on the test set") == []
     for given in (("rows not normalized", "first"), ("haste",)):
         with pytest.raises(ValueError, match=r"step|mistake"):
             clinic.cost(*given)
