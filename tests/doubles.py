@@ -24,8 +24,6 @@ from transformers import (
     VisionTextDualEncoderProcessor,
 )
 
-from fmcourse import bundle
-
 END = 0  # the end token of the doubles
 VOCABULARY = 17
 CONTEXT = 64
@@ -206,5 +204,5 @@ def says(kind: type[BaseException], words: str):
 
 def forget_bundle() -> None:
     """Empty what the bundle remembers: its manifest and the files already compared."""
-    for value in vars(bundle).values():
+    for value in vars(data).values():
         getattr(value, "cache_clear", lambda: None)()

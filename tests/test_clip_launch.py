@@ -12,7 +12,7 @@ import pytest
 import torch
 from doubles import drawings
 
-from fmcourse import clip, hub
+from fmcourse import clip, models
 from fmcourse.clip import launch
 
 # Seven pictures: the two shares of a batch differ.
@@ -62,7 +62,7 @@ def test_two_processes_end_in_the_weights_of_one(tmp_path):
     assert printed.count("held-out pictures right") == printed.count(" pictures of 4 labels: ") == 1
     assert {path.suffix for path in output.iterdir()} == {".json", ".safetensors", ".pt"}
 
-    model, processor = hub.load_clip()
+    model, processor = models.load_clip()
     found, names = clip.load_classifier(model, output)
     read = clip.read_pictures(pictures)
     train, _ = read.split()

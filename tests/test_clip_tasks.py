@@ -7,7 +7,7 @@ import collections
 import numpy as np
 import pytest
 
-from fmcourse import hub
+from fmcourse import data
 from fmcourse.clip import subgroup_task
 
 FREE = 8  # concepts, at least, that a class has for training and validation
@@ -23,7 +23,7 @@ def task():
 def rows():
     """Map a style and code points to the columns of a drawing without skin tone and flag."""
     columns = ["codepoints", "group", "subgroup", "skin_tone", "style"]
-    table = hub.load_emoji(["noto", "openmoji"]).select_columns(columns)
+    table = data.load_emoji(["noto", "openmoji"]).select_columns(columns)
     return {
         (row["style"], row["codepoints"]): row["subgroup"].replace("-", " ")
         for row in table
@@ -42,13 +42,13 @@ def test_pictures_and_labels_are_those_of_the_table(task, rows, part, style):
     assert {(image.mode, image.size) for image in part.images} == {("RGBA", (64, 64))}
     for code, label in zip(part.concepts, part.labels):
         assert rows[style, code] == task.names[label]
-    table = {row["codepoints"]: row["image"] for row in hub.load_emoji(style).select(range(300))}
+    table = {row["codepoints"]: row["image"] for row in data.load_emoji(style).select(range(300))}
     known = [pair for pair in zip(part.images, part.concepts) if pair[1] in table]
     assert known and all(image.tobytes() == table[code].tobytes() for image, code in known)
 
 
 def test_what_is_held_out_is_for_the_test_alone(task, rows):
-    held_out, twins = hub.held_out()
+    held_out, twins = data.held_out()
     assert set(task.train.concepts).isdisjoint(task.validation.concepts)
     assert set(task.train.concepts + task.validation.concepts).isdisjoint(held_out | twins)
     drawn = {
@@ -59,7 +59,7 @@ def test_what_is_held_out_is_for_the_test_alone(task, rows):
 
 
 def test_classes_are_the_subgroups_with_enough_concepts(task, rows):
-    hidden = set().union(*hub.held_out())
+    hidden = set().union(*data.held_out())
     free = [name for (style, code), name in rows.items() if style == "noto" and code not in hidden]
     counts = collections.Counter(free)
     assert {name for name, count in counts.items() if count >= FREE} == set(task.names)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from fmcourse import uncertainty
+from fmcourse import stats
 from fmcourse.quiz import exercises
 from fmcourse.quiz.exercises import Exercise, all_exercises, check
 
@@ -41,7 +41,7 @@ def first_try(monkeypatch):
         (lambda x: x + x, "right", "Twice."),
         (lambda x: torch.tensor(2 * x, requires_grad=True), "right", "Twice."),
         (lambda x: torch.tensor(2.004 * x).bfloat16(), "right", "Twice."),
-        (lambda x: uncertainty.Interval(2 * x, 0, 9), "right", "Twice."),
+        (lambda x: stats.Interval(2 * x, 0, 9), "right", "Twice."),
         (lambda x: 2 * x * (1 + 1e-7), "right", "Twice."),
         (lambda x: 2 * x * (1 + 1e-3), "wrong", "too large"),
         (lambda x: x**2, "misconception", "You square it."),
@@ -158,12 +158,9 @@ WRONG = [
     ("unit-rows", lambda rows: (rows / rows.norm(dim=1, keepdim=True)).abs()),
     ("unit-rows", lambda rows: (rows / rows.norm(dim=1, keepdim=True)).T),
     ("worst-group", lambda f, g: f[g == g[0]].mean(0).prod() / f.mean(0).prod()),
-    ("none-of-n", lambda items: uncertainty.wilson(0, items)),
+    ("none-of-n", lambda items: stats.wilson(0, items)),
     ("repetition", lambda text, n: 1 - len(set(text.split())) / len(text.split())),
-    *(
-        ("none-in-ten", value)
-        for value in (28, "0.27753", 0.3, 0.26, None, uncertainty.wilson(0, 10))
-    ),
+    *(("none-in-ten", value) for value in (28, "0.27753", 0.3, 0.26, None, stats.wilson(0, 10))),
     *(("daily-alarms", value) for value in (87, 0.27, 0.13, "87%")),
     *(("cache-size", value) for value in ("805306368", 768, 0.75, 805, 4e8, 1e12)),
 ]

@@ -20,7 +20,7 @@ from fmcourse import plotting
 from fmcourse.quiz import codes, kept, predictions
 from fmcourse.quiz.predictions import clear, export, predict, recall, reveal, tally
 from fmcourse.quiz.questions import QUESTIONS
-from fmcourse.uncertainty import Interval
+from fmcourse.stats import Interval
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parent.parent / "notebooks").glob("*.ipynb"))
 
@@ -240,7 +240,7 @@ def test_a_broken_file_costs_one_answer(content, state, capsys):
 def test_two_kernels_lose_nothing(state):
     names = [name for name, question in QUESTIONS.items() if question.choices]
     lines = [f"predict({name!r}, {QUESTIONS[name].choices[0]!r})" for name in names]
-    start = "from fmcourse.predictions import predict"
+    start = "from fmcourse.quiz.predictions import predict"
     halves = ["; ".join([start, *half]) for half in (lines[::2], lines[1::2])]
     kernels = [subprocess.Popen([sys.executable, "-c", half]) for half in halves]
     assert [kernel.wait() for kernel in kernels] == [0, 0]

@@ -30,7 +30,7 @@ from fmcourse.clip.classifier import (
     linear_probe,
 )
 from fmcourse.clip.embedding import checked_pixels, embed_images, whole
-from fmcourse.environment import PROFILES
+from fmcourse.runtime import PROFILES
 
 __all__ = ["add_lora", "fine_tune", "interpolate", "lora", "lp_ft", "tip_adapter"]
 

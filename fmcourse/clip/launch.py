@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 
-from fmcourse import environment, hub
+from fmcourse import models, runtime
 from fmcourse.clip.adaptation import BATCH, STEPS, fine_tune
 from fmcourse.clip.classifier import output_folder, save_classifier
 from fmcourse.clip.embedding import pixels_of, zero_shot_head
@@ -41,14 +41,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A label that the console's encoding cannot show is printed with escapes.
         sys.stdout.reconfigure(errors="backslashreplace")
-    environment.setup(given.seed)
+    runtime.setup(given.seed)
     # training.fit sees to the precision.
-    accelerator = Accelerator(cpu=environment.device() == "cpu", mixed_precision="no")
+    accelerator = Accelerator(cpu=runtime.device() == "cpu", mixed_precision="no")
     pictures = read_pictures(given.pictures)
     accelerator.print(pictures)
     output = output_folder(given.output)
     with accelerator.main_process_first():  # so that a model of the hub is fetched once
-        model, processor = hub.load_clip()
+        model, processor = models.load_clip()
     model = model.to(accelerator.device)
     train, test = pictures.split()
     classifier, _ = fine_tune(
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         lr=given.lr,
         seed=given.seed,
         accumulate=given.accumulate,
-        precision=environment.mixed_precision(model),
+        precision=runtime.mixed_precision(model),
         accelerator=accelerator,
         checkpoint=output / "run.pt",
     )
@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    profile = environment.profile()
+    profile = runtime.profile()
     parser = argparse.ArgumentParser(
         prog="fmcourse.clip.launch", description="Fine-tune CLIP on a folder of pictures."
     )

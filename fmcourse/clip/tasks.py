@@ -15,7 +15,7 @@ import datasets
 import pandas as pd
 from PIL import Image
 
-from fmcourse import hub
+from fmcourse import data
 from fmcourse.arguments import require
 from fmcourse.clip.embedding import whole
 from fmcourse.files import user_path
@@ -73,7 +73,7 @@ def subgroup_task(style: str = "noto", shifted: str = "openmoji", seed: int = 0)
     tones are left out.
 
     Args:
-        style: the style to train on, one of :data:`fmcourse.hub.STYLES`.
+        style: the style to train on, one of :data:`fmcourse.data.STYLES`.
         shifted: the style that the model does not expect.
         seed: of the fifth of the concepts, class by class, that is sampled for validation.
 
@@ -81,9 +81,9 @@ def subgroup_task(style: str = "noto", shifted: str = "openmoji", seed: int = 0)
         ValueError: an unknown style, or the same style twice.
     """
     require(style != shifted, "shifted", f"a different style than {style!r}", shifted)
-    drawings, shifted_drawings = hub.load_emoji(style), hub.load_emoji(shifted)
+    drawings, shifted_drawings = data.load_emoji(style), data.load_emoji(shifted)
     own, other = _plain(drawings), _plain(shifted_drawings)
-    held_out, hidden = hub.held_out()
+    held_out, hidden = data.held_out()
     free = own[~own.index.isin(held_out | hidden)]
     counts = free["subgroup"].value_counts()
     classes = [name for name in own["subgroup"].unique() if counts.get(name, 0) >= SMALLEST]
@@ -125,7 +125,7 @@ def sample_folder(folder: str | Path) -> Path:
     picture, and a grey picture: what :func:`fmcourse.clip.read_pictures` has to cope with.
     """
     folder = user_path(folder)
-    noto = hub.load_emoji("noto")
+    noto = data.load_emoji("noto")
     plain = _plain(noto)
     for label, count in SAMPLED.items():
         (folder / label).mkdir(parents=True, exist_ok=True)

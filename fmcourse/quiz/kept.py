@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from fmcourse.environment import state_folder
 from fmcourse.files import read_json, write_atomic
+from fmcourse.runtime import state_folder
 
 __all__ = ["clear", "read", "write"]
 

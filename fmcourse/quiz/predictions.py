@@ -23,12 +23,12 @@ from IPython.display import display
 from matplotlib.ticker import MaxNLocator
 
 from fmcourse.arguments import choose
-from fmcourse.environment import state_folder, work_folder
 from fmcourse.plotting.canvas import Drawing, finish, new_axes
 from fmcourse.quiz import codes as class_codes
 from fmcourse.quiz import kept
 from fmcourse.quiz.questions import QUESTIONS, Question
 from fmcourse.quiz.reading import is_open, read
+from fmcourse.runtime import state_folder, work_folder
 
 __all__ = ["clear", "export", "keep_on_drive", "predict", "recall", "reveal", "tally"]
 

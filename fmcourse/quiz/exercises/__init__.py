@@ -24,7 +24,7 @@ import torch
 
 from fmcourse.arguments import choose
 from fmcourse.quiz import kept
-from fmcourse.uncertainty import Interval
+from fmcourse.stats import Interval
 
 __all__ = ["Exercise", "Verdict", "all_exercises", "check", "progress"]
 

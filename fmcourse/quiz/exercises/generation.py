@@ -9,7 +9,7 @@ import statistics
 import numpy as np
 import torch
 
-from fmcourse import generation, uncertainty
+from fmcourse import generation, stats
 from fmcourse.quiz.exercises import Exercise
 
 __all__ = ["EXERCISES"]
@@ -113,10 +113,10 @@ EXERCISES = {
         },
     ),
     "membership": Exercise(
-        reference=uncertainty.auc,
+        reference=stats.auc,
         cases=(([1.0, 2.0], [2.0, 3.0]), ([0.5], [1.0, 2.0]), ([3.0, 1.0, 2.0], [2.5, 0.5])),
         mistakes={
-            "higher": lambda seen, unseen: uncertainty.auc(unseen, seen),
+            "higher": lambda seen, unseen: stats.auc(unseen, seen),
             "ties as none": _strictly_lower,
             "ties as full": _lower_or_equal,
             "by rank": _lower_by_rank,

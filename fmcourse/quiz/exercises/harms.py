@@ -11,13 +11,13 @@ from collections.abc import Callable
 import numpy as np
 import scipy.stats
 
-from fmcourse import uncertainty
+from fmcourse import stats
 from fmcourse.quiz.exercises import Exercise
 
 __all__ = ["EXERCISES"]
 
 HARM = 0.1  # as safeguards.HARM
-UPPER_END = uncertainty.wilson(0, 10).high
+UPPER_END = stats.wilson(0, 10).high
 STEPS = [0, 10, 20, 30]
 
 
