@@ -24,6 +24,8 @@ from transformers import (
     VisionTextDualEncoderProcessor,
 )
 
+from fmcourse import data
+
 END = 0  # the end token of the doubles
 VOCABULARY = 17
 CONTEXT = 64

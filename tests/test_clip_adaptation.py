@@ -519,7 +519,7 @@ BAD_NAMES = [
 ]
 
 
-@pytest.mark.parametrize("names", BAD_NAMES, ids=repr)
+@pytest.mark.parametrize("names", BAD_NAMES)
 def test_nothing_is_written_when_names_do_not_fit(kept, names):
     classifier, folder = kept
     other = build_classifier(tiny_vit_clip(1)[0], HEAD)
