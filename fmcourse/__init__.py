@@ -63,6 +63,8 @@ _MOVED = {
     "progress": "training",
     "smollm2": "models",
     "uncertainty": "stats",
+    "exercises": "quiz.exercises",
+    "predictions": "quiz.predictions",
 }
 
 __all__ = sorted([*_FUNCTIONS, *_MODULES])  # noqa: PLE0605 (a list, and all strings)

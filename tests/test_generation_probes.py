@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import fmcourse
-from fmcourse import training, uncertainty
+from fmcourse import stats, training
 from fmcourse.generation.probes import (
     FRAMES,
     Probe,
@@ -119,9 +119,9 @@ def test_effects_come_with_their_size_and_a_corrected_p():
     }
     found = compare(effects)
     assert list(found) == list(effects)
-    p_values = [uncertainty.sign_flip(values) for values in effects.values()]
+    p_values = [stats.sign_flip(values) for values in effects.values()]
     assert [finding.p for finding in found.values()] == p_values
-    assert [finding.adjusted for finding in found.values()] == uncertainty.holm(p_values)
+    assert [finding.adjusted for finding in found.values()] == stats.holm(p_values)
     strong = found["strong"]
     assert strong.d == pytest.approx(effects["strong"].mean() / effects["strong"].std(ddof=1))
     assert strong.adjusted < 0.05 and strong.effect.low > 0

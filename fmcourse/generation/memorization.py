@@ -20,11 +20,11 @@ from numpy.typing import ArrayLike
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from fmcourse import uncertainty
+from fmcourse import stats
 from fmcourse.arguments import require
 from fmcourse.generation import checks
 from fmcourse.generation.checks import real, whole
-from fmcourse.uncertainty import Interval
+from fmcourse.stats import Interval
 
 __all__ = ["Audit", "Secret", "audit", "deduplicate", "draw_secrets", "membership", "plant"]
 
@@ -84,7 +84,7 @@ class Audit:
     @property
     def rate(self) -> Interval:
         """The share of the secrets that can be extracted, with its Wilson interval."""
-        return uncertainty.wilson(int(self.extracted.sum()), len(self.extracted))
+        return stats.wilson(int(self.extracted.sum()), len(self.extracted))
 
 
 def draw_secrets(count: int, seed: int = 0) -> list[Secret]:
@@ -177,7 +177,7 @@ def membership(seen: ArrayLike, unseen: ArrayLike) -> Interval:
     >>> membership([1.0, 2.0], [2.0, 3.0]).estimate
     0.875
     """
-    return uncertainty.auc_interval(seen, unseen)
+    return stats.auc_interval(seen, unseen)
 
 
 def deduplicate(passages: Sequence[str], threshold: float = ALIKE) -> list[int]:

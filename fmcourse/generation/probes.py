@@ -21,11 +21,11 @@ from numpy.typing import ArrayLike
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from fmcourse import uncertainty
+from fmcourse import stats
 from fmcourse.arguments import require
 from fmcourse.generation import checks
 from fmcourse.generation.scoring import row_losses
-from fmcourse.uncertainty import Interval
+from fmcourse.stats import Interval
 
 __all__ = [
     "FRAMES",
@@ -189,12 +189,12 @@ def compare(effects: Mapping[str, ArrayLike]) -> dict[str, PairedEffect]:
     (2.0, 0.25, 0.5)
     """
     require(len(effects) > 0, "effects", "at least one set of differences", effects)
-    p_values = [uncertainty.sign_flip(values) for values in effects.values()]
-    adjusted = dict(zip(effects, uncertainty.holm(p_values)))
+    p_values = [stats.sign_flip(values) for values in effects.values()]
+    adjusted = dict(zip(effects, stats.holm(p_values)))
     found = {}
     for (label, given), p in zip(effects.items(), p_values):
         values = np.asarray(given, float)
         spread = values.std(ddof=1)
         d = float(values.mean() / spread) if spread > 0 else math.nan
-        found[label] = PairedEffect(uncertainty.bootstrap(values), d, p, adjusted[label])
+        found[label] = PairedEffect(stats.bootstrap(values), d, p, adjusted[label])
     return found

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from fmcourse import results, uncertainty
+from fmcourse import results, stats
 from fmcourse.arguments import choose, require
 from fmcourse.generation.memorization import membership
 from fmcourse.results import select
-from fmcourse.uncertainty import Interval
+from fmcourse.stats import Interval
 
 __all__ = ["DecodingFrontier", "Memorization", "load_decoding_frontier", "load_memorization"]
 
@@ -46,7 +46,7 @@ class DecodingFrontier:
 
         Addresses are resampled, with all their samples.
         """
-        return uncertainty.bootstrap(self._figures(measure, family, value))
+        return stats.bootstrap(self._figures(measure, family, value))
 
     def difference(self, family: str, other: str, variety: float) -> Interval:
         """Return a family's surprise minus another's at the same variety; addresses are resampled
@@ -64,7 +64,7 @@ class DecodingFrontier:
             one, two = points[:, :settings], points[:, settings:]
             return _read_off(one, variety) - _read_off(two, variety)
 
-        return uncertainty.bootstrap(np.concatenate([first, second], axis=1), gap)
+        return stats.bootstrap(np.concatenate([first, second], axis=1), gap)
 
     def curves(self, families: Sequence[str]) -> dict[str, tuple[list[float], list[Interval]]]:
         """Return each family's way through the plane, as :func:`fmcourse.plotting.curves` draws it:
@@ -196,7 +196,7 @@ class Memorization:
 def _share(rows: pd.DataFrame, context: str) -> Interval:
     """Return the share of secrets that are written, given a context."""
     counts = select(select(rows, measure="extracted"), context=context)["value"]
-    return uncertainty.wilson(int(counts.sum()), len(select(rows, measure="loss")))
+    return stats.wilson(int(counts.sum()), len(select(rows, measure="loss")))
 
 
 def load_decoding_frontier() -> DecodingFrontier:
