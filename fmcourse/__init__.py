@@ -14,7 +14,7 @@ import types
 from collections.abc import Sequence
 from typing import Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _FUNCTIONS = {
     "setup": "runtime",

@@ -22,8 +22,8 @@ FROM_FILE = re.compile(r"([\w.-]+) @ .*/[\w.]+-(\d[\d.]*)")
 def renewed(ours: str, published: str) -> str:
     """Return our list of pins with the versions of a published ``pip freeze``.
 
-    >>> renewed("numpy==1.0\\ntorch==2.0\\n", "NumPy==2.1.3\\ntorch @ x/torch-2.11.0%2Bcu128.whl\\n")
-    'numpy==2.1.3\\ntorch==2.11.0\\n'
+    >>> renewed("torch==2.0\\n", "NumPy==2.1.3\\ntorch @ x/torch-2.11.0%2Bcu128.whl\\n")
+    'torch==2.11.0\\n'
     """
     versions = {}
     for line in published.splitlines():
