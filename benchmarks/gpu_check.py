@@ -161,7 +161,7 @@ def interrupted(job: Job) -> str:
     def press() -> None:
         raise KeyboardInterrupt
 
-    return resumed(job, KeyboardInterrupt, press)[0]
+    return resumed(job, KeyboardInterrupt, press)
 
 
 def filled(job: Job) -> str:
@@ -173,21 +173,18 @@ def filled(job: Job) -> str:
         while True:
             taken.append(torch.empty(piece, dtype=torch.uint8, device=job.device))
 
-    result, message = resumed(job, RuntimeError, fill, taken.clear)
-    assert "memory" in message, message
-    return result
+    return resumed(job, RuntimeError, fill, taken.clear, says="memory")
 
 
-def resumed(job: Job, kind: type, act: Callable, repair: Callable = print) -> tuple[str, str]:
-    """Stop a fine-tuning half-way, resume it, and compare its weights; return the message too."""
+def resumed(job: Job, kind: type, act: Callable, repair: Callable = print, says: str = "") -> str:
+    """Stop a fine-tuning half-way by an error, resume it, and compare its weights."""
     path = job.folder / f"{kind.__name__}.pt"
     whole, _, calls = job.trained
-    message = ""
     try:
         job.train(path, calls // 2, act)
+        raise AssertionError(f"the training went on without a {kind.__name__}")
     except kind as error:
-        message = f"{type(error).__name__} {error}"
-    assert message, f"the training went on without {kind.__name__}"
+        assert says in str(error), f"the error does not speak of {says}: {error}"
     repair()
     release()
     weights, run, _ = job.train(path)
@@ -195,7 +192,7 @@ def resumed(job: Job, kind: type, act: Callable, repair: Callable = print) -> tu
     change = flat(clip.build_classifier(job.clip, job.head)) - whole
     apart = ((weights - whole).norm() / change.norm()).item()
     assert apart <= TOLERANCE, f"weights differ by {apart:.0%} of the change"
-    return f"at step {run.resumed_from}; weights differ by {apart:.2%} of the change", message
+    return f"at step {run.resumed_from}; weights differ by {apart:.2%} of the change"
 
 
 def decoded(job: Job, dtype: torch.dtype) -> str:
@@ -210,8 +207,14 @@ def decoded(job: Job, dtype: torch.dtype) -> str:
 
     ones = torch.ones_like(prompt)
     theirs = model.generate(prompt, attention_mask=ones, do_sample=False, max_new_tokens=new)
-    same = (ours() == theirs.cpu()).sum().item() - prompt.numel()
-    assert same == new, f"{same} of {new} tokens are those of model.generate"
+    apart = (ours() != theirs.cpu()).nonzero()
+    if len(apart):
+        # Texts may part where two tokens are equally likely but for rounding, and only there.
+        with torch.inference_mode():
+            logits = model(theirs[:, : apart[0, 1]]).logits[0, -1].float()
+        first, second = logits.topk(2).values.tolist()
+        tie = first - second <= 4 * torch.finfo(dtype).eps * abs(first)
+        assert tie, f"other tokens than model.generate's from index {apart[0, 1]}"
     return f"the tokens of model.generate, {new / timed(ours)():.0f} a second"
 
 

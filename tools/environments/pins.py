@@ -36,8 +36,8 @@ def renewed(ours: str, published: str) -> str:
     for line in ours.splitlines():
         name, pinned, _ = line.partition("==")
         if pinned:
-            version = versions.get(_normal(name))
-            line = f"{name}=={version}" if version else name
+            version = versions.get(_normal(name), "")
+            line = f"{name}=={version}".removesuffix("==")
         lines.append(line)
     return "\n".join(lines) + "\n"
 
