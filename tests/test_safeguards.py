@@ -149,7 +149,7 @@ def test_what_cannot_be_judged_is_refused():
         prices([outcome(seed, way, 0, 0) for seed, way in enumerate(["nothing", "clean"] * 2)])
     with pytest.raises(ValueError, match="at least 2"):
         prices([outcome(0, "nothing", 0, 0)])
-    with pytest.raises(ValueError, match="value"):
+    with pytest.raises(ValueError, match="at least one"):
         membership_auc([], [1])
     with pytest.raises(ValueError, match="emoji"):
         safeguards.datasheet("emojis")
