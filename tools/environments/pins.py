@@ -16,7 +16,7 @@ from tools.environments import LISTS
 __all__ = ["renewed"]
 
 # `torch @ https://.../torch-2.11.0%2Bcu128-cp313...whl` has its version in the file's name.
-FROM_FILE = re.compile(r"([\w.-]+) @ .*/[\w.]+-(\d[\d.]*)")
+FROM_FILE = re.compile(r"([\w.-]+) @ .*/[\w.]+-(\d+(?:\.\d+)*)")
 
 
 def renewed(ours: str, published: str) -> str:
