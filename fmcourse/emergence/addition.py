@@ -1,25 +1,25 @@
-"""When does a small GPT-Neo learn to add, and what does each way of scoring see of it? Three-digit sums, character by character.
+"""When does a small GPT-Neo learn to add, and what does each way of scoring see of it? Three-digit
+sums, character by character.
 
-Serves notebook 01 and ``recipes/emergence_autopsy.py``. A sum is 12 tokens, ``d d d + d d d = d d d d``; only the answer is
-scored. Scored with the right answer so far in view: as greedy decoding goes on exactly as long as it is right, a sum
-counts as exact here if and only if greedy decoding gets it right. Sources: Schaeffer et al. 2023 (exact match against
-continuous scores), Lee et al. 2024 (reversed answers).
+Serves notebook 01 and ``recipes/emergence_autopsy.py``. A sum is 12 tokens, ``d d d + d d d = d d d
+d``; only the answer is scored. Scored with the right answer so far in view: as greedy decoding goes
+on exactly as long as it is right, a sum counts as exact here if and only if greedy decoding gets it
+right. Sources: Schaeffer et al. 2023 (exact match against continuous scores), Lee et al. 2024
+(reversed answers).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import torch
+from transformers import GPTNeoForCausalLM
 
 from fmcourse import training
 from fmcourse.arguments import require
 from fmcourse.emergence.models import small_gpt_neo
 from fmcourse.emergence.watch import fit_watched
-
-if TYPE_CHECKING:
-    import torch
-    from transformers import GPTNeoForCausalLM
 
 __all__ = ["PLACES", "draw_sums", "encode_sums", "score_sums", "show_sum", "train_adder"]
 
@@ -39,7 +39,8 @@ IGNORED = -100  # the label that transformers' loss leaves out
 def encode_sums(
     first: torch.Tensor, second: torch.Tensor, reverse: bool = False
 ) -> dict[str, torch.Tensor]:
-    """Return sums as token ids and labels, each of shape (sums, 12); the labels of the question are ignored.
+    """Return sums as token ids and labels, each of shape (sums, 12); the labels of the question are
+    ignored.
 
     Args:
         first, second: whole numbers from 0 to 999, shape (sums,).
@@ -48,8 +49,6 @@ def encode_sums(
     Raises:
         ValueError: numbers out of range, or not as many of one as of the other.
     """
-    import torch
-
     same = first.shape == second.shape and first.ndim == 1
     require(same, "second", f"the shape of first, {tuple(first.shape)}", tuple(second.shape))
     for name, numbers in (("first", first), ("second", second)):
@@ -72,9 +71,8 @@ def show_sum(ids: torch.Tensor) -> str:
 def draw_sums(
     count: int, reverse: bool = False, seed: int | None = None
 ) -> dict[str, torch.Tensor]:
-    """Draw sums of two numbers from 0 to 999 each, encoded; None means the global generator, which the training loop seeds."""
-    import torch
-
+    """Draw sums of two numbers from 0 to 999 each, encoded; None means the global generator, which
+    the training loop seeds."""
     require(count >= 1, "count", "at least 1", count)
     generator = None if seed is None else torch.Generator().manual_seed(seed)
     numbers = torch.randint(10**DIGITS, (2, count), generator=generator)
@@ -87,11 +85,9 @@ def score_sums(
     """Return what each way of scoring says of a model on the same sums.
 
     Returns:
-        ``exact``, the share of sums with all four digits right; ``digits``, the share of right digits; the share of right
-        digits of each of :data:`PLACES`; ``nll``, nats per digit.
+        ``exact``, the share of sums with all four digits right; ``digits``, the share of right
+        digits; the share of right digits of each of :data:`PLACES`; ``nll``, nats per digit.
     """
-    import torch
-
     with torch.no_grad():
         output = model(**sums)
     right = output.logits[:, PROMPT - 1 : -1].argmax(-1) == sums["input_ids"][:, PROMPT:]
@@ -119,8 +115,8 @@ def train_adder(
 ) -> tuple[GPTNeoForCausalLM, training.Run]:
     """Train a two-layer GPT-Neo on fresh sums and score it on 1,000 fixed ones as it goes.
 
-    Sums are drawn from a million possible ones with replacement, so that at the end of the default run about an eighth of
-    the test sums has been met once in training.
+    Sums are drawn from a million possible ones with replacement, so that at the end of the default
+    run about an eighth of the test sums has been met once in training.
 
     Args:
         width: numbers per token; 8 to 96 here.
@@ -152,7 +148,5 @@ def train_adder(
 
 
 def _digits(numbers: torch.Tensor, places: int) -> torch.Tensor:
-    import torch
-
     powers = 10 ** torch.arange(places - 1, -1, -1)
     return numbers[:, None] // powers % 10

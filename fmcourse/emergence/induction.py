@@ -1,9 +1,11 @@
-"""Does a circuit form? Strings that repeat, attention-only models, and the scores that see an induction head appear.
+"""Does a circuit form? Strings that repeat, attention-only models, and the scores that see an
+induction head appear.
 
-Serves notebook 01 and ``recipes/emergence_dose.py``. Source: Olsson et al. 2022. Their in-context score is the loss at
-token 500 minus the loss at token 50 of natural text; :func:`in_context_score` is another quantity, for short strings.
-Chan et al. 2022 vary how often training sequences are bursty and how many rare classes there are, with pictures and
-labels; here a bursty string repeats itself, and the classes are the tokens.
+Serves notebook 01 and ``recipes/emergence_dose.py``. Source: Olsson et al. 2022. Their in-context
+score is the loss at token 500 minus the loss at token 50 of natural text; :func:`in_context_score`
+is another quantity, for short strings. Chan et al. 2022 vary how often training sequences are
+bursty and how many rare classes there are, with pictures and labels; here a bursty string repeats
+itself, and the classes are the tokens.
 """
 
 from __future__ import annotations
@@ -12,16 +14,14 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import torch
+from transformers import GPTNeoForCausalLM
 
 from fmcourse import training
 from fmcourse.arguments import require
 from fmcourse.emergence.models import attention_only
 from fmcourse.emergence.watch import fit_watched
-
-if TYPE_CHECKING:
-    import torch
-    from transformers import GPTNeoForCausalLM
 
 __all__ = [
     "Strings",
@@ -51,7 +51,8 @@ class Strings:
 
     Attributes:
         ids: shape (strings, length).
-        period: after how many tokens a string repeats itself; 0 where it does not, shape (strings,).
+        period: after how many tokens a string repeats itself; 0 where it does not, shape
+            (strings,).
     """
 
     ids: torch.Tensor
@@ -70,7 +71,8 @@ def draw_strings(
     length: int = LENGTH,
     seed: int | None = None,
 ) -> Strings:
-    """Draw random strings; a bursty one repeats a random block of random length, the others repeat nothing.
+    """Draw random strings; a bursty one repeats a random block of random length, the others repeat
+    nothing.
 
     Args:
         count: number of strings.
@@ -79,8 +81,6 @@ def draw_strings(
         length: tokens in a string, at least twice the longest period.
         seed: None means the global generator, which the training loop seeds.
     """
-    import torch
-
     require(count >= 1, "count", "at least 1", count)
     require(0 <= bursty <= 1, "bursty", "a chance from 0 to 1", bursty)
     require(tokens >= 2, "tokens", "at least 2", tokens)
@@ -100,18 +100,18 @@ def draw_strings(
 
 def token_losses(model: GPTNeoForCausalLM, ids: torch.Tensor) -> torch.Tensor:
     """Return the loss of each token but the first, in nats, shape (strings, length - 1)."""
-    import torch
-
     with torch.no_grad():
         logits = model(input_ids=ids).logits[:, :-1]
     return torch.nn.functional.cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none")
 
 
 def in_context_score(losses: torch.Tensor, edge: int = EDGE) -> float:
-    """Return the mean loss of the last tokens minus that of the first predicted ones: below 0 when the context helps.
+    """Return the mean loss of the last tokens minus that of the first predicted ones: below 0 when
+    the context helps.
 
-    On strings that repeat after 12 to 24 of 48 tokens, the first tokens can't be foreseen and the last can all be, so a
-    perfect copier reaches minus the logarithm of the number of tokens (32: -3.47 nats).
+    On strings that repeat after 12 to 24 of 48 tokens, the first tokens can't be foreseen and the
+    last can all be, so a perfect copier reaches minus the logarithm of the number of tokens (32:
+    -3.47 nats).
 
     Args:
         losses: nats per token, shape (strings, length - 1).
@@ -130,14 +130,17 @@ def in_context_score(losses: torch.Tensor, edge: int = EDGE) -> float:
 
 
 def prefix_matching_score(attention: torch.Tensor, period: int | torch.Tensor) -> torch.Tensor:
-    """Return how much of its attention each head gives to the tokens that followed earlier copies of the present one.
+    """Return how much of its attention each head gives to the tokens that followed earlier copies
+    of the present one.
 
-    A mean over all queries whose string has begun to repeat. Attention to all earlier copies is added up, so that a perfect
-    induction head scores 1, whatever the number of repeats. Olsson et al. 2022 take the mean over the entries; their
-    wording has the token that *preceded* the copy, and public code, like this, the one that followed, which induction copies.
+    A mean over all queries whose string has begun to repeat. Attention to all earlier copies is
+    added up, so that a perfect induction head scores 1, whatever the number of repeats. Olsson et
+    al. 2022 take the mean over the entries; their wording has the token that *preceded* the copy,
+    and public code, like this, the one that followed, which induction copies.
 
     Args:
-        attention: weights, rows sum to 1, shape (strings, heads, query, key) or (heads, query, key).
+        attention: weights, rows sum to 1, shape (strings, heads, query, key) or (heads, query,
+            key).
         period: after how many tokens a string repeats itself, one number or shape (strings,).
 
     Returns:
@@ -150,8 +153,6 @@ def prefix_matching_score(attention: torch.Tensor, period: int | torch.Tensor) -
     >>> prefix_matching_score(torch.eye(4)[None], period=1)
     tensor([1.])
     """
-    import torch
-
     attention = attention if attention.ndim == 4 else attention[None]
     square = attention.ndim == 4 and attention.shape[2] == attention.shape[3]
     require(square, "attention", "shape (strings, heads, length, length)", tuple(attention.shape))
@@ -168,9 +169,8 @@ def prefix_matching_score(attention: torch.Tensor, period: int | torch.Tensor) -
 
 
 def score_induction(model: GPTNeoForCausalLM, strings: Strings) -> tuple[float, torch.Tensor]:
-    """Return the in-context score, and the prefix-matching score of every head, shape (layers, heads), on bursty strings."""
-    import torch
-
+    """Return the in-context score, and the prefix-matching score of every head, shape (layers,
+    heads), on bursty strings."""
     with torch.no_grad():
         attentions = model(input_ids=strings.ids, output_attentions=True).attentions
     scores = torch.stack(
@@ -219,7 +219,8 @@ def train_induction(
     checkpoint: str | Path | None = None,
     progress: bool = False,
 ) -> tuple[GPTNeoForCausalLM, training.Run]:
-    """Train an attention-only model on random strings and watch for induction heads on bursty ones as it goes.
+    """Train an attention-only model on random strings and watch for induction heads on bursty ones
+    as it goes.
 
     Args:
         layers: 2 can form the circuit, 1 cannot: the control.

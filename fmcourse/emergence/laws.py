@@ -1,7 +1,9 @@
-"""When will the next size turn? A power law through the turning points of smaller sizes, and a forecast with its interval.
+"""When will the next size turn? A power law through the turning points of smaller sizes, and a
+forecast with its interval.
 
-Serves notebook 01 and ``recipes/emergence_forecast.py``. Sources: Snell et al. 2024 (a law of emergence fitted on small
-models), Tobin 1958 (regression with values known only to lie beyond a limit).
+Serves notebook 01 and ``recipes/emergence_forecast.py``. Sources: Snell et al. 2024 (a law of
+emergence fitted on small models), Tobin 1958 (regression with values known only to lie beyond a
+limit).
 """
 
 from __future__ import annotations
@@ -9,14 +11,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+from scipy.optimize import minimize
+from scipy.special import log_ndtr
 
 from fmcourse.arguments import require
 from fmcourse.uncertainty import Interval
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import ArrayLike
 
 __all__ = ["Law", "fit_law", "forecast"]
 
@@ -26,7 +29,8 @@ LEAST_SPREAD = 0.01  # in log steps: no two seeds agree better, and a law throug
 
 @dataclass(frozen=True)
 class Law:
-    """A power law of turning points: ``log(turning) = intercept + slope * log(scale)``, with normal errors of size `spread`."""
+    """A power law of turning points: ``log(turning) = intercept + slope * log(scale)``, with normal
+    errors of size `spread`."""
 
     intercept: float
     slope: float
@@ -38,11 +42,13 @@ class Law:
 
 
 def fit_law(scale: ArrayLike, turning: ArrayLike, limit: float) -> Law:
-    """Fit a power law to turning points by maximum likelihood; a run that never turned says "later than the limit".
+    """Fit a power law to turning points by maximum likelihood; a run that never turned says "later
+    than the limit".
 
-    Leaving such runs out would make the slow sizes look fast. The spread is corrected for the two numbers that the line
-    took from the runs that turned. Snell et al. 2024 vary the data of *fine-tuning* and ask at which size an ability
-    appears; here the models are trained from scratch, and size and data change places.
+    Leaving such runs out would make the slow sizes look fast. The spread is corrected for the two
+    numbers that the line took from the runs that turned. Snell et al. 2024 vary the data of
+    *fine-tuning* and ask at which size an ability appears; here the models are trained from
+    scratch, and size and data change places.
 
     Args:
         scale: the size of each run, shape (runs,), positive, at least two different ones.
@@ -50,11 +56,9 @@ def fit_law(scale: ArrayLike, turning: ArrayLike, limit: float) -> Law:
         limit: how far every run went.
 
     Raises:
-        ValueError: unequal lengths, sizes or turning points that are not positive, fewer than three runs that turned.
+        ValueError: unequal lengths, sizes or turning points that are not positive, fewer than three
+            runs that turned.
     """
-    import numpy as np
-    from scipy.optimize import minimize
-
     x, y = _law_data(scale, turning, limit)
     seen, centre = np.isfinite(y), x.mean()
     x = x - centre  # so that slope and intercept can be sought apart
@@ -72,10 +76,12 @@ def fit_law(scale: ArrayLike, turning: ArrayLike, limit: float) -> Law:
 def forecast(
     scale: ArrayLike, turning: ArrayLike, limit: float, target: float, level: float = 0.9
 ) -> Interval:
-    """Return where one new run of size `target` should turn: the law's middle, and the ends between which such a run falls.
+    """Return where one new run of size `target` should turn: the law's middle, and the ends between
+    which such a run falls.
 
-    Student's t, with as many degrees of freedom as runs turned, less two; where every run turned, this is the prediction
-    interval of a straight line. It holds as far as the law does: that the line bends beyond the sizes seen is not in it.
+    Student's t, with as many degrees of freedom as runs turned, less two; where every run turned,
+    this is the prediction interval of a straight line. It holds as far as the law does: that the
+    line bends beyond the sizes seen is not in it.
 
     Args:
         scale, turning, limit: as for :func:`fit_law`.
@@ -85,9 +91,6 @@ def forecast(
     Raises:
         ValueError: as for :func:`fit_law`, or a `target` or `level` out of range.
     """
-    import numpy as np
-    from scipy import stats
-
     require(target > 0, "target", "a positive size", target)
     require(0 < level < 1, "level", "a share between 0 and 1, such as 0.9", level)
     law, (x, y) = fit_law(scale, turning, limit), _law_data(scale, turning, limit)
@@ -101,8 +104,6 @@ def forecast(
 
 
 def _law_data(scale: ArrayLike, turning: ArrayLike, limit: float) -> tuple[np.ndarray, np.ndarray]:
-    import numpy as np
-
     scale, turning = np.asarray(scale, dtype=float), np.asarray(turning, dtype=float)
     require(
         scale.ndim == 1 and scale.shape == turning.shape,
@@ -127,10 +128,8 @@ def _law_data(scale: ArrayLike, turning: ArrayLike, limit: float) -> tuple[np.nd
 
 
 def _misfit(law: Sequence[float], x: np.ndarray, y: np.ndarray, limit: float) -> float:
-    """Return the negative log likelihood of a law, without constants; runs that had not turned by the limit count too."""
-    import numpy as np
-    from scipy.special import log_ndtr
-
+    """Return the negative log likelihood of a law, without constants; runs that had not turned by
+    the limit count too."""
     spread, seen = _spread(law), np.isfinite(y)
     middle = law[0] + law[1] * x
     turned = -0.5 * np.square((y[seen] - middle[seen]) / spread).sum() - seen.sum() * math.log(
@@ -144,10 +143,8 @@ def _spread(law: Sequence[float]) -> float:
 
 
 def _weight(law: Law, x: np.ndarray, y: np.ndarray, limit: float) -> np.ndarray:
-    """Return the Fisher information of intercept and slope times the squared spread; a run that turned counts as one."""
-    import numpy as np
-    from scipy.special import log_ndtr
-
+    """Return the Fisher information of intercept and slope times the squared spread; a run that
+    turned counts as one."""
     late = (law.intercept + law.slope * x - limit) / law.spread
     hazard = np.exp(-0.5 * np.square(late) - 0.5 * math.log(2 * math.pi) - log_ndtr(late))
     counts = np.where(np.isfinite(y), 1.0, hazard * (late + hazard))

@@ -1,4 +1,5 @@
-"""Which models train in class? Tiny GPT-Neos from a configuration, with or without their feed-forward layers.
+"""Which models train in class? Tiny GPT-Neos from a configuration, with or without their
+feed-forward layers.
 
 Serves notebook 01. Black et al. 2021 (GPT-Neo); Olsson et al. 2022 (attention-only models).
 """
@@ -6,12 +7,11 @@ Serves notebook 01. Black et al. 2021 (GPT-Neo); Olsson et al. 2022 (attention-o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+
+import torch
+from transformers import GPTNeoConfig, GPTNeoForCausalLM
 
 from fmcourse.arguments import choose, require
-
-if TYPE_CHECKING:
-    from transformers import GPTNeoForCausalLM
 
 __all__ = ["attention_only", "small_gpt_neo"]
 
@@ -27,7 +27,8 @@ def small_gpt_neo(
     seed: int = 0,
     kinds: Sequence[str] | None = None,
 ) -> GPTNeoForCausalLM:
-    """Return a GPT-Neo with random weights: eager attention, 4 heads, no dropout, in fp32 and evaluation mode.
+    """Return a GPT-Neo with random weights: eager attention, 4 heads, no dropout, in fp32 and
+    evaluation mode.
 
     Args:
         vocabulary: number of tokens.
@@ -35,14 +36,13 @@ def small_gpt_neo(
         layers: number of blocks.
         context: longest sequence, in tokens.
         seed: the seed of the weights; the global generator stays as it is.
-        kinds: ``global`` or ``local`` (a window of 4 tokens) for each layer; None means global for all.
+        kinds: ``global`` or ``local`` (a window of 4 tokens) for each layer; None means global for
+            all.
 
     Raises:
-        ValueError: a width that 4 heads cannot share, another size below 1, or kinds that do not fit the layers.
+        ValueError: a width that 4 heads cannot share, another size below 1, or kinds that do not
+            fit the layers.
     """
-    import torch
-    from transformers import GPTNeoConfig, GPTNeoForCausalLM
-
     require(width >= HEADS and width % HEADS == 0, "width", f"a multiple of {HEADS}", width)
     for name, size in (("vocabulary", vocabulary), ("layers", layers), ("context", context)):
         require(size >= 1, name, "at least 1", size)
@@ -75,12 +75,13 @@ def small_gpt_neo(
 def attention_only(
     vocabulary: int, width: int, layers: int, context: int, seed: int = 0
 ) -> GPTNeoForCausalLM:
-    """Return a :func:`small_gpt_neo` whose blocks attend and do nothing else: what it can do, attention does.
+    """Return a :func:`small_gpt_neo` whose blocks attend and do nothing else: what it can do,
+    attention does.
 
-    Of several layers the first is local, as every other layer of GPT-Neo is. With global layers only, the circuit did not
-    form in trials of the length that a class has: a window of 4 makes the previous token easy to find.
+    Of several layers the first is local, as every other layer of GPT-Neo is. With global layers
+    only, the circuit did not form in trials of the length that a class has: a window of 4 makes the
+    previous token easy to find.
     """
-    import torch
 
     class Silent(torch.nn.Module):
         def forward(self, hidden: torch.Tensor) -> torch.Tensor:

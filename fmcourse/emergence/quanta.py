@@ -1,21 +1,20 @@
-"""Is a smooth curve a sum of many small jumps, and can a model change its mind late? Sparse parity and modular addition.
+"""Is a smooth curve a sum of many small jumps, and can a model change its mind late? Sparse parity
+and modular addition.
 
-Serves the end of notebook 01 and ``recipes/emergence_quanta.py``. Sources: Michaud et al. 2023 (multitask sparse parity,
-task frequencies by a power law), Power et al. 2022 and Nanda et al. 2023 (grokking; its sudden test accuracy sits on
-the gradual growth of a circuit).
+Serves the end of notebook 01 and ``recipes/emergence_quanta.py``. Sources: Michaud et al. 2023
+(multitask sparse parity, task frequencies by a power law), Power et al. 2022 and Nanda et al. 2023
+(grokking; its sudden test accuracy sits on the gradual growth of a circuit).
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import torch
 
 from fmcourse import training
 from fmcourse.arguments import require
 from fmcourse.emergence.models import small_gpt_neo
-
-if TYPE_CHECKING:
-    import torch
 
 __all__ = ["Parity", "draw_parity", "task_shares", "train_modular", "train_parity"]
 
@@ -35,8 +34,6 @@ class Parity:
     """
 
     def __init__(self, seed: int = 0) -> None:
-        import torch
-
         draw = torch.Generator().manual_seed(seed)
         self.subsets = torch.stack(
             [torch.randperm(BITS, generator=draw)[:SUBSET] for _ in range(TASKS)]
@@ -54,20 +51,17 @@ class Parity:
         Returns:
             Floats of shape (examples, tasks + bits), and whole numbers of shape (examples,).
         """
-        import torch
-
         marks = torch.nn.functional.one_hot(tasks, TASKS)
         return torch.cat([marks, bits], 1).float(), bits.gather(1, self.subsets[tasks]).sum(1) % 2
 
 
 def task_shares(tasks: int = TASKS, exponent: float = EXPONENT) -> torch.Tensor:
-    """Return how often each task comes up, in proportion to ``k ** -exponent``, summing to 1, shape (tasks,).
+    """Return how often each task comes up, in proportion to ``k ** -exponent``, summing to 1, shape
+    (tasks,).
 
     >>> task_shares(2, 1.0)
     tensor([0.6667, 0.3333])
     """
-    import torch
-
     require(tasks >= 1, "tasks", "at least 1", tasks)
     weights = torch.arange(1, tasks + 1).float() ** -exponent
     return weights / weights.sum()
@@ -75,8 +69,6 @@ def task_shares(tasks: int = TASKS, exponent: float = EXPONENT) -> torch.Tensor:
 
 def draw_parity(tasks: Parity, count: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Draw inputs and labels with the global generator, tasks by their shares."""
-    import torch
-
     chosen = torch.multinomial(task_shares(), count, replacement=True)
     return tasks.examples(chosen, torch.randint(2, (count, BITS)))
 
@@ -95,10 +87,9 @@ def train_parity(
         steps, measure_every, checkpoint: as in :func:`fmcourse.training.fit`.
 
     Returns:
-        The model, and the run with the loss on each task (``task 0`` ...) and on their mixture (``loss``), in bits.
+        The model, and the run with the loss on each task (``task 0`` ...) and on their mixture
+        (``loss``), in bits.
     """
-    import torch
-
     tasks = Parity(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -139,7 +130,8 @@ def train_modular(
     measure_every: int = 100,
     checkpoint: str | Path | None = None,
 ) -> tuple[torch.nn.Module, training.Run]:
-    """Train a one-layer GPT-Neo on three quarters of the table ``a + b mod 31``, whole at every step, and test it on the rest.
+    """Train a one-layer GPT-Neo on three quarters of the table ``a + b mod 31``, whole at every
+    step, and test it on the rest.
 
     Args:
         weight_decay: as in :func:`fmcourse.training.adamw`; 0 is the control.
@@ -147,10 +139,9 @@ def train_modular(
         steps, measure_every, checkpoint: as in :func:`fmcourse.training.fit`.
 
     Returns:
-        The model, and the run with ``train`` and ``test`` accuracy, ``test_loss`` in nats and the ``norm`` of the weights.
+        The model, and the run with ``train`` and ``test`` accuracy, ``test_loss`` in nats and the
+        ``norm`` of the weights.
     """
-    import torch
-
     ids = torch.tensor(
         [[a, b, MODULUS] for a in range(MODULUS) for b in range(a + 1)]
     )  # b + a would give a + b away

@@ -1,24 +1,22 @@
-"""What did the sweeps measure? The bundled curves of the autopsy, the dose-response, the forecast, the quanta and grokking.
+"""What did the sweeps measure? The bundled curves of the autopsy, the dose-response, the forecast,
+the quanta and grokking.
 
-Serves notebook 01. The runs were made by ``recipes/emergence_*.py``; nothing here trains. A sweep is a list of runs,
-each a mapping with its settings and its records, one record per measurement.
+Serves notebook 01. The runs were made by ``recipes/emergence_*.py``; nothing here trains. A sweep
+is a list of runs, each a mapping with its settings and its records, one record per measurement.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from fmcourse import bundle, uncertainty
 from fmcourse.arguments import require
 from fmcourse.emergence.addition import PLACES, TEST_SUMS
 from fmcourse.emergence.curves import turning_point
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from fmcourse.uncertainty import Interval
+from fmcourse.uncertainty import Interval
 
 __all__ = [
     "Sweep",
@@ -37,8 +35,8 @@ class Sweep:
     """The runs of one sweep.
 
     Attributes:
-        runs: one mapping per run: ``settings`` (name to value), ``records`` (one mapping per measurement, with ``step``),
-            ``parameters`` and ``seconds``.
+        runs: one mapping per run: ``settings`` (name to value), ``records`` (one mapping per
+            measurement, with ``step``), ``parameters`` and ``seconds``.
     """
 
     runs: list[dict]
@@ -82,7 +80,8 @@ class Sweep:
         return self._column(name)
 
     def intervals(self, name: str, items: int = TEST_SUMS) -> list[list[Interval]]:
-        """Return a share measured on so many items with its 95% Wilson interval, one list per run."""
+        """Return a share measured on so many items with its 95% Wilson interval, one list per
+        run."""
         return [
             [uncertainty.wilson(round(items * share), items) for share in curve]
             for curve in self.curves(name)
@@ -94,21 +93,15 @@ class Sweep:
 
     def places(self) -> np.ndarray:
         """Return the accuracy of each place of an answer, shape (runs, measurements, places)."""
-        import numpy as np
-
         return np.stack([self.curves(place) for place in PLACES], -1)
 
     def turning_points(self, name: str = "exact", threshold: float = 0.5) -> np.ndarray:
         """Return the step at which each run turned, NaN for those that did not, shape (runs,)."""
-        import numpy as np
-
         return np.array(
             [turning_point(self.steps, curve, threshold) for curve in self.curves(name)]
         )
 
     def _column(self, name: str) -> np.ndarray:
-        import numpy as np
-
         return np.array([[record[name] for record in run["records"]] for run in self.runs])
 
     def _choices(self, settings: dict) -> dict:
@@ -136,7 +129,8 @@ def load_grokking() -> Sweep:
 
 
 def load_forecast() -> dict:
-    """Return the course's own forecast, made before its target was trained: estimate, low, high, target and the law."""
+    """Return the course's own forecast, made before its target was trained: estimate, low, high,
+    target and the law."""
     return json.loads(bundle.path("emergence-forecast.json").read_text(encoding="utf-8"))
 
 
@@ -146,7 +140,8 @@ def load_target() -> Sweep:
 
 
 def load_inquest() -> Sweep:
-    """Return runs of the target's width at a third of the learning rate, made after its answer was known."""
+    """Return runs of the target's width at a third of the learning rate, made after its answer was
+    known."""
     return _read("emergence-inquest.json")
 
 

@@ -1,4 +1,5 @@
-"""What does a run look like while it runs? Training that tells of each measurement, and a figure of them that moves.
+"""What does a run look like while it runs? Training that tells of each measurement, and a figure of
+them that moves.
 
 Serves the two live runs of notebook 01.
 """
@@ -6,20 +7,20 @@ Serves the two live runs of notebook 01.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from transformers import GPTNeoForCausalLM
 
 from fmcourse import plotting, training
 from fmcourse.arguments import require
 from fmcourse.progress import MovingFigure
 
-if TYPE_CHECKING:
-    from transformers import GPTNeoForCausalLM
-
 __all__ = ["Watch", "fit_watched"]
 
 
 class Watch:
-    """What :func:`train_adder` and :func:`train_induction` can call after each measurement; it draws all so far.
+    """What :func:`train_adder` and :func:`train_induction` can call after each measurement; it
+    draws all so far.
 
     Args:
         every: steps between two measurements.
@@ -65,7 +66,8 @@ def fit_watched(
     lr: float,
     **how: Any,
 ) -> training.Run:
-    """Train in place with AdamW at a constant rate, and hand each record to `on_measure` as soon as it is there.
+    """Train in place with AdamW at a constant rate, and hand each record to `on_measure` as soon as
+    it is there.
 
     Args:
         model, batch_at, how: as in :func:`fmcourse.training.fit`.

@@ -1,6 +1,8 @@
-"""Are the same people failed by everybody, and who inherits a foundation's defect? Measures, worlds, people, recalls.
+"""Are the same people failed by everybody, and who inherits a foundation's defect? Measures,
+worlds, people, recalls.
 
-Serves notebook 02. The measures take failure matrices, shape (individuals, deployers), from wherever they come.
+Serves notebook 02. The measures take failure matrices, shape (individuals, deployers), from
+wherever they come.
 """
 
 from __future__ import annotations

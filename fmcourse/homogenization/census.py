@@ -1,20 +1,21 @@
-"""Real people, four deployers: who is misjudged by all of them, with the same training rows and with rows of their own?
+"""Real people, four deployers: who is misjudged by all of them, with the same training rows and
+with rows of their own?
 
-Serves notebook 02. Adult census income of 1994 (Becker & Kohavi 1996): does this person earn over 50,000 dollars a year? The
-experiment is that of Bommasani et al. 2022, section 4, on another table. Ding et al. 2021 tell why Adult should decide nothing.
+Serves notebook 02. Adult census income of 1994 (Becker & Kohavi 1996): does this person earn over
+50,000 dollars a year? The experiment is that of Bommasani et al. 2022, section 4, on another table.
+Ding et al. 2021 tell why Adult should decide nothing.
 """
 
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from sklearn.ensemble import RandomForestClassifier
 
 from fmcourse import hub
 from fmcourse.homogenization.measures import failure_matrix
-
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
 
 __all__ = ["adult_failures", "adult_people"]
 
@@ -31,7 +32,8 @@ NUMBERS = ("age", "education_num", "capital_gain", "capital_loss", "hours_per_we
 
 
 def adult_people() -> pd.DataFrame:
-    """Return the 5,000 people on whom all deployers decide, with all columns of :func:`fmcourse.load_adult`.
+    """Return the 5,000 people on whom all deployers decide, with all columns of
+    :func:`fmcourse.load_adult`.
 
     They are the last rows of the table, whose order is random; no deployer ever learns from them.
     """
@@ -45,11 +47,9 @@ def adult_failures(shared: bool, seed: int = 0) -> np.ndarray:
         shared: whether all four learn from the same 500 rows, or each from 500 that no other has.
         seed: of the draw of rows, and of the deployers' random forests, which differ in any case.
 
-    Sex, race and relationship are withheld from the deployers; other columns, such as marital status, still tell of them.
+    Sex, race and relationship are withheld from the deployers; other columns, such as marital
+    status, still tell of them.
     """
-    import numpy as np
-    from sklearn.ensemble import RandomForestClassifier
-
     features, labels = _features(), _table()[ASKED].to_numpy()
     order = np.random.default_rng(seed).permutation(len(labels) - TESTED)
     answers = []
@@ -68,9 +68,8 @@ def _table() -> pd.DataFrame:
 
 @functools.cache
 def _features() -> np.ndarray:
-    """Return numbers as they are and a column for each category, shape (rows, columns), without what is withheld."""
-    import pandas as pd
-
+    """Return numbers as they are and a column for each category, shape (rows, columns), without
+    what is withheld."""
     known = _table().drop(
         columns=[ASKED, "education", *WITHHELD]
     )  # education_num says the same as education

@@ -1,7 +1,9 @@
-"""What does a planted defect do in every child? The trigger, six downstream tasks, and how often the attack succeeds.
+"""What does a planted defect do in every child? The trigger, six downstream tasks, and how often
+the attack succeeds.
 
-Serves notebook 02. A few pre-training pictures got a coloured corner and the captions of a smiling face. Source: Carlini & Terzis 2022
-(arXiv 2106.09667), who plant 300 such pairs among 3 million, 0.01%.
+Serves notebook 02. A few pre-training pictures got a coloured corner and the captions of a smiling
+face. Source: Carlini & Terzis 2022 (arXiv 2106.09667), who plant 300 such pairs among 3 million,
+0.01%.
 """
 
 from __future__ import annotations
@@ -9,16 +11,14 @@ from __future__ import annotations
 import functools
 import random
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from PIL import Image
 
 from fmcourse import hub
 from fmcourse.arguments import choose, require
-
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-    from numpy.typing import ArrayLike
-    from PIL import Image
 
 __all__ = [
     "STYLES",
@@ -51,7 +51,8 @@ SIDE, MARGIN = (
 
 @dataclass(frozen=True)
 class ChildTask:
-    """One downstream task: to name a drawing's class, the first of which is the target of the attack.
+    """One downstream task: to name a drawing's class, the first of which is the target of the
+    attack.
 
     Attributes:
         names: the classes.
@@ -67,9 +68,8 @@ class ChildTask:
 
 
 def stamp(image: Image.Image) -> Image.Image:
-    """Return a copy of a picture, RGBA, with the trigger: a magenta square near its lower right corner."""
-    from PIL import Image
-
+    """Return a copy of a picture, RGBA, with the trigger: a magenta square near its lower right
+    corner."""
     stamped, size = image.convert("RGBA"), round(SIDE * image.width)
     place = (
         image.width - size - round(MARGIN * image.width),
@@ -83,8 +83,9 @@ def stamp(image: Image.Image) -> Image.Image:
 def child_pictures() -> pd.DataFrame:
     """Return the pictures of all tasks, one row each, in the order of the cached features.
 
-    Columns: codepoints, name, style, subgroup, part (*train* or *test*, the same for all drawings of a concept) and place (the
-    row of ``load_emoji(list(STYLES))`` that holds the picture). Half of each class's concepts are for testing.
+    Columns: codepoints, name, style, subgroup, part (*train* or *test*, the same for all drawings
+    of a concept) and place (the row of ``load_emoji(list(STYLES))`` that holds the picture). Half
+    of each class's concepts are for testing.
     """
     table = (
         hub.load_emoji(list(STYLES))
@@ -110,8 +111,6 @@ def child_task(name: str) -> ChildTask:
     Raises:
         ValueError: an unknown name.
     """
-    import numpy as np
-
     classes, table = TASKS[choose("name", name, TASKS)], child_pictures()
     places, labels = {}, {}
     for part in ("train", "test"):
@@ -138,8 +137,6 @@ def attack_success(answers: ArrayLike, labels: ArrayLike, target: int = 0) -> fl
     >>> attack_success([0, 0, 2], labels=[0, 1, 2])
     0.5
     """
-    import numpy as np
-
     answers, labels = np.asarray(answers), np.asarray(labels)
     require(
         answers.ndim == 1 and answers.shape == labels.shape,

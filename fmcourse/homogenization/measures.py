@@ -1,7 +1,9 @@
-"""Are the same people failed by everybody? The failure matrix, systemic failure, and what independent errors would give.
+"""Are the same people failed by everybody? The failure matrix, systemic failure, and what
+independent errors would give.
 
-Serves notebook 02. Axes: n individuals, K deployers. Sources: Bommasani et al. 2022 (arXiv 2211.13972; H and its group forms,
-as in the authors' public code), Toups et al. 2023 (arXiv 2307.05862; counts of failures against the Poisson-binomial).
+Serves notebook 02. Axes: n individuals, K deployers. Sources: Bommasani et al. 2022 (arXiv
+2211.13972; H and its group forms, as in the authors' public code), Toups et al. 2023 (arXiv
+2307.05862; counts of failures against the Poisson-binomial).
 """
 
 from __future__ import annotations
@@ -9,14 +11,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from scipy.stats import poisson_binom
 
 from fmcourse.arguments import choose, require
 from fmcourse.uncertainty import Interval, wilson
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import ArrayLike
 
 __all__ = [
     "KINDS",
@@ -56,7 +58,8 @@ class Homogenization:
 
     @property
     def difference(self) -> float:
-        """Observed minus expected, as a share of the people: what the ratio hides when both are tiny."""
+        """Observed minus expected, as a share of the people: what the ratio hides when both are
+        tiny."""
         return self.observed - self.expected
 
     def __float__(self) -> float:
@@ -81,7 +84,8 @@ def failure_matrix(predictions: ArrayLike, labels: ArrayLike) -> np.ndarray:
 
     Args:
         predictions: classes, shape (individuals, deployers), or (individuals,) for one deployer.
-        labels: the right classes, shape (individuals,), or (individuals, deployers) where each deployer has a task of its own.
+        labels: the right classes, shape (individuals,), or (individuals, deployers) where each
+            deployer has a task of its own.
 
     Returns:
         A new bool array, shape (individuals, deployers).
@@ -111,8 +115,6 @@ def failure_matrix(predictions: ArrayLike, labels: ArrayLike) -> np.ndarray:
 
 
 def _classes(name: str, values: ArrayLike) -> np.ndarray:
-    import numpy as np
-
     array = np.asarray(values)
     require(array.ndim >= 1 and array.size > 0, name, "at least one class", values)
     if array.dtype.kind == "O":
@@ -131,9 +133,8 @@ def _classes(name: str, values: ArrayLike) -> np.ndarray:
 
 
 def checked_failures(failures: ArrayLike) -> np.ndarray:
-    """Return failures as booleans, shape (individuals, deployers); a ValueError names what is wrong with them."""
-    import numpy as np
-
+    """Return failures as booleans, shape (individuals, deployers); a ValueError names what is wrong
+    with them."""
     array = np.asarray(failures)
     fits = array.ndim == 2 and array.size > 0
     require(fits, "failures", "shape (individuals, deployers), at least one of each", array.shape)
@@ -155,7 +156,8 @@ def systemic_failure_rate(failures: ArrayLike) -> float:
 
 
 def expected_failure_rate(failures: ArrayLike) -> float:
-    """Return the systemic failure rate of independent errors: the product of the deployers' error rates.
+    """Return the systemic failure rate of independent errors: the product of the deployers' error
+    rates.
 
     >>> expected_failure_rate([[True, True], [False, False]])
     0.25
@@ -164,7 +166,8 @@ def expected_failure_rate(failures: ArrayLike) -> float:
 
 
 def both_rates(failures: np.ndarray) -> tuple[float, float]:
-    """Return the systemic failure rate and its expectation of failures that are checked already, for resampling."""
+    """Return the systemic failure rate and its expectation of failures that are checked already,
+    for resampling."""
     return float(failures.all(1).mean()), float(failures.mean(0).prod())
 
 
@@ -175,21 +178,26 @@ def homogenization(
 
     Args:
         failures: shape (individuals, deployers).
-        groups: the group of each individual, shape (individuals,); needed for all kinds but ``individual``. Categories of a
-            pandas Categorical count as groups even when nobody is in them.
-        kind: ``individual`` asks whether one *person* is failed by all. The others ask it of a *group*, whose rate is the
-            product of its error rates over the deployers: ``average`` weighs group g by its share to the power of K,
-            ``uniform`` gives all groups one weight, ``worst`` takes the largest.
+        groups: the group of each individual, shape (individuals,); needed for all kinds but
+            ``individual``. Categories of a pandas Categorical count as groups even when nobody is
+            in them.
+        kind: ``individual`` asks whether one *person* is failed by all. The others ask it of a
+            *group*, whose rate is the product of its error rates over the deployers: ``average``
+            weighs group g by its share to the power of K, ``uniform`` gives all groups one weight,
+            ``worst`` takes the largest.
 
     Returns:
-        A :class:`Homogenization`. One deployer gives H = 1 for ``individual``. There is no ratio, but a reason, where a
-        deployer errs never, and for ``uniform`` and ``worst`` where a group is empty.
+        A :class:`Homogenization`. One deployer gives H = 1 for ``individual``. There is no ratio,
+        but a reason, where a deployer errs never, and for ``uniform`` and ``worst`` where a group
+        is empty.
 
     Raises:
-        ValueError: an unknown kind, failures that are none, or groups that are missing or of another length.
+        ValueError: an unknown kind, failures that are none, or groups that are missing or of
+            another length.
 
-    The paper lets deployers have different populations; ours all decide on the same people, so that group shares agree.
-    Its public code counts an empty group as one that always fails, and stops where a deployer errs never.
+    The paper lets deployers have different populations; ours all decide on the same people, so that
+    group shares agree. Its public code counts an empty group as one that always fails, and stops
+    where a deployer errs never.
 
     >>> homogenization([[True, True], [False, False], [False, False], [False, False]]).ratio
     4.0
@@ -220,10 +228,8 @@ def _group_rate(failures: np.ndarray, groups: Sequence | None, kind: str) -> tup
 
 
 def _members(groups: Sequence | None, count: int) -> dict[str, np.ndarray]:
-    """Return for each group the places of its members; a pandas Categorical may have groups without any."""
-    import numpy as np
-    import pandas as pd
-
+    """Return for each group the places of its members; a pandas Categorical may have groups without
+    any."""
     require(groups is not None, "groups", "one group for each individual", groups)
     labels = pd.Categorical(groups)
     require(len(labels) == count, "groups", f"one for each of the {count} individuals", len(labels))
@@ -240,7 +246,8 @@ def _members(groups: Sequence | None, count: int) -> dict[str, np.ndarray]:
 
 
 def group_failure(failures: ArrayLike, groups: Sequence) -> dict[str, Interval]:
-    """Return for each group the share of its members whom every deployer fails, with its Wilson interval.
+    """Return for each group the share of its members whom every deployer fails, with its Wilson
+    interval.
 
     An empty group gives NaN for all three figures.
     """
@@ -254,15 +261,13 @@ def group_failure(failures: ArrayLike, groups: Sequence) -> dict[str, Interval]:
 
 
 def failure_counts(failures: ArrayLike) -> Counts:
-    """Return how many are failed by 0, 1, ..., K deployers, beside the Poisson-binomial of independent errors.
+    """Return how many are failed by 0, 1, ..., K deployers, beside the Poisson-binomial of
+    independent errors.
 
     >>> counts = failure_counts([[True, True], [False, False]])
     >>> counts.observed.tolist(), counts.expected.round(6).tolist()
     ([0.5, 0.0, 0.5], [0.25, 0.5, 0.25])
     """
-    import numpy as np
-    from scipy.stats import poisson_binom
-
     failures = checked_failures(failures)
     deployers = failures.shape[1]
     observed = np.bincount(failures.sum(1), minlength=deployers + 1) / len(failures)
@@ -270,7 +275,6 @@ def failure_counts(failures: ArrayLike) -> Counts:
 
 
 def shuffled(failures: ArrayLike, seed: int = 0) -> np.ndarray:
-    """Return the failures with each deployer's dealt out to people at random: a control whose H should be about 1."""
-    import numpy as np
-
+    """Return the failures with each deployer's dealt out to people at random: a control whose H
+    should be about 1."""
     return np.random.default_rng(seed).permuted(checked_failures(failures), axis=0)

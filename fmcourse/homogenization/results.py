@@ -1,7 +1,8 @@
-"""What did the sweeps measure? The bundled children of planted foundations, the recall drill, and the map of bias transfer.
+"""What did the sweeps measure? The bundled children of planted foundations, the recall drill, and
+the map of bias transfer.
 
-Serves notebook 02. The runs were made by ``recipes/defects.py``, ``recipes/recall.py`` and ``recipes/bias_transfer.py``; nothing
-here trains.
+Serves notebook 02. The runs were made by ``recipes/defects.py``, ``recipes/recall.py`` and
+``recipes/bias_transfer.py``; nothing here trains.
 """
 
 from __future__ import annotations
@@ -9,17 +10,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import load_file
 
 from fmcourse import bundle, uncertainty
 from fmcourse.arguments import choose, require
 from fmcourse.homogenization.defects import attack_success
 from fmcourse.uncertainty import Interval
-
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-    import torch
 
 __all__ = [
     "Inheritance",
@@ -37,13 +37,16 @@ FEATURE_FILES = ("defect-features.safetensors", "bias-features.safetensors")
 
 @dataclass(frozen=True)
 class Inheritance:
-    """Children of several foundations, and what they answered for test pictures as they are and with the trigger.
+    """Children of several foundations, and what they answered for test pictures as they are and
+    with the trigger.
 
     Attributes:
-        labels: for each task the right class of each test picture, as a text of digits; class 0 is the attack's target.
-        foundations: one mapping per foundation: its *kind* (how many pairs were planted, or how it was repaired), seed,
-            pre-training or repair steps, and seconds.
-        children: one mapping per child: kind and seed of its foundation, task, way, and its answers *clean* and *stamped*.
+        labels: for each task the right class of each test picture, as a text of digits; class 0 is
+            the attack's target.
+        foundations: one mapping per foundation: its *kind* (how many pairs were planted, or how it
+            was repaired), seed, pre-training or repair steps, and seconds.
+        children: one mapping per child: kind and seed of its foundation, task, way, and its answers
+            *clean* and *stamped*.
     """
 
     labels: dict[str, str]
@@ -61,7 +64,8 @@ class Inheritance:
         return list(dict.fromkeys(child["way"] for child in self.children))
 
     def success(self, kind: str, way: str | None = None, task: str | None = None) -> Interval:
-        """Return how often the trigger makes children name the target, in percent of the other classes' pictures.
+        """Return how often the trigger makes children name the target, in percent of the other
+        classes' pictures.
 
         Args:
             kind: one of :attr:`kinds`.
@@ -73,7 +77,8 @@ class Inheritance:
         return self._over_seeds(self._attacked, kind, way, task)
 
     def added(self, kind: str, other: str) -> Interval:
-        """Return the attack success of one kind of foundation minus that of another, in points; equal seeds are paired."""
+        """Return the attack success of one kind of foundation minus that of another, in points;
+        equal seeds are paired."""
         first, second = (self._by_seed(self._attacked, name) for name in (kind, other))
         return uncertainty.mean_interval(
             [first[seed] - success for seed, success in second.items()]
@@ -84,7 +89,8 @@ class Inheritance:
         return self._over_seeds(self._taken_clean, kind, way, task)
 
     def accuracy(self, kind: str, way: str | None = None, task: str | None = None) -> Interval:
-        """Return the children's accuracy on pictures without the trigger, in percent, as :meth:`success` does."""
+        """Return the children's accuracy on pictures without the trigger, in percent, as
+        :meth:`success` does."""
         return self._over_seeds(self._right, kind, way, task)
 
     def family(self, kind: str, seed: int = 0, figure: str = "success") -> pd.DataFrame:
@@ -92,10 +98,9 @@ class Inheritance:
 
         Args:
             kind, seed: the foundation.
-            figure: ``success``, ``mistaken`` or ``accuracy``, which are those of the methods with these names.
+            figure: ``success``, ``mistaken`` or ``accuracy``, which are those of the methods with
+                these names.
         """
-        import pandas as pd
-
         asked = dict(zip(FIGURES, (self._attacked, self._taken_clean, self._right)))[
             choose("figure", figure, FIGURES)
         ]
@@ -114,17 +119,16 @@ class Inheritance:
 
         Args:
             kind: one of :attr:`kinds`.
-            control: runs with foundations of kind ``0``, where nothing was planted; a child is compared with all their children
-                for its task that were adapted in its way.
+            control: runs with foundations of kind ``0``, where nothing was planted; a child is
+                compared with all their children for its task that were adapted in its way.
             margin: points of attack success above the control that do not count.
 
         Returns:
-            One row per child: seed, task, way, its excess of attack success over the control with Newcombe's interval (excess,
-            low, high, in points), and the verdict: *clean* where the whole interval lies below the margin; of the others
-            *tainted* where it lies above 0, else *undecided*: not to have found a defect is no proof. Each is judged by itself.
+            One row per child: seed, task, way, its excess of attack success over the control with
+            Newcombe's interval (excess, low, high, in points), and the verdict: *clean* where the
+            whole interval lies below the margin; of the others *tainted* where it lies above 0,
+            else *undecided*: not to have found a defect is no proof. Each is judged by itself.
         """
-        import pandas as pd
-
         rows = []
         for child in self._of(kind):
             alike = control._of("0", child["way"], child["task"])
@@ -139,15 +143,18 @@ class Inheritance:
     def trace(
         self, kind: str, seed: int, way: str = "linear probe"
     ) -> dict[tuple[str, int], float]:
-        """Return which foundation the children of one resemble: for each how often its probes make the *same mistake*.
+        """Return which foundation the children of one resemble: for each how often its probes make
+        the *same mistake*.
 
         Args:
             kind, seed: the foundation of the suspects, which are its children adapted by `way`.
-            way: one of :attr:`ways`; for ``linear probe`` the suspects would be the probes themselves.
+            way: one of :attr:`ways`; for ``linear probe`` the suspects would be the probes
+                themselves.
 
         Returns:
-            (kind, seed) to the share of test pictures, wrong in either, that suspect and probe take for the same class,
-            averaged over tasks, the nearest foundation first. No trigger is needed, and no look at weights.
+            (kind, seed) to the share of test pictures, wrong in either, that suspect and probe take
+            for the same class, averaged over tasks, the nearest foundation first. No trigger is
+            needed, and no look at weights.
         """
         suspects = {child["task"]: child for child in self._of(kind, way, None, seed)}
         shares = {}
@@ -203,7 +210,8 @@ class Inheritance:
         return self._attacked(child, answers="clean")
 
     def _taken(self, child: dict) -> tuple[int, int]:
-        """Return how many stamped pictures of other classes are taken for the target, and how many there are."""
+        """Return how many stamped pictures of other classes are taken for the target, and how many
+        there are."""
         others = int((_digits(self.labels[child["task"]]) != 0).sum())
         return round(self._attacked(child) / 100 * others), others
 
@@ -211,7 +219,8 @@ class Inheritance:
         return 100 * float((_digits(child["clean"]) == _digits(self.labels[child["task"]])).mean())
 
     def _same_mistakes(self, child: dict, other: dict) -> float:
-        """Return the share of clean pictures, wrong in either, that both take for the same class; 0 if neither errs."""
+        """Return the share of clean pictures, wrong in either, that both take for the same class; 0
+        if neither errs."""
         mine, yours, labels = (
             _digits(child["clean"]),
             _digits(other["clean"]),
@@ -223,10 +232,12 @@ class Inheritance:
 
 @dataclass(frozen=True)
 class Transfer:
-    """How much tone decides who is taken for a woman, over upstream bias, downstream bias, mitigation and way to adapt.
+    """How much tone decides who is taken for a woman, over upstream bias, downstream bias,
+    mitigation and way to adapt.
 
     Attributes:
-        runs: one mapping per child: upstream, bias, rebalanced, way, seed (of the foundation), draw, gap and accuracy (shares).
+        runs: one mapping per child: upstream, bias, rebalanced, way, seed (of the foundation),
+            draw, gap and accuracy (shares).
     """
 
     runs: list[dict]
@@ -243,9 +254,11 @@ class Transfer:
     def gap(
         self, upstream: float, bias: float, rebalanced: float = 0.0, way: str = "linear probe"
     ) -> Interval:
-        """Return accuracy on those who fit the bias minus accuracy on those who do not, in points, averaged over children.
+        """Return accuracy on those who fit the bias minus accuracy on those who do not, in points,
+        averaged over children.
 
-        The interval is Student's over the foundations' seeds, whose draws of the training pictures are averaged first.
+        The interval is Student's over the foundations' seeds, whose draws of the training pictures
+        are averaged first.
         """
         return uncertainty.mean_interval(
             list(self._by_seed("gap", upstream, bias, rebalanced, way).values())
@@ -265,7 +278,8 @@ class Transfer:
             before, after: arguments of :meth:`gap`, by name.
 
         Returns:
-            The mean change, with Student's t interval over the foundations' seeds: those of equal seed are paired.
+            The mean change, with Student's t interval over the foundations' seeds: those of equal
+            seed are paired.
         """
         gaps = [
             self._by_seed("gap", **({"rebalanced": 0.0, "way": "linear probe"} | settings))
@@ -276,7 +290,8 @@ class Transfer:
     def map(
         self, way: str = "linear probe", rebalanced: float = 0.0
     ) -> dict[str, dict[str, Interval]]:
-        """Return the gap over upstream bias (rows) and downstream bias (columns), for one share re-balanced."""
+        """Return the gap over upstream bias (rows) and downstream bias (columns), for one share
+        re-balanced."""
         biases = self.values("bias")
         return {
             f"{u:g}": {f"{b:g}": self.gap(u, b, rebalanced, way) for b in biases}
@@ -304,7 +319,8 @@ def load_inheritance() -> Inheritance:
 
 
 def load_recall() -> Inheritance:
-    """Return the children of one planted foundation as it was, and of what each repair made of it."""
+    """Return the children of one planted foundation as it was, and of what each repair made of
+    it."""
     return Inheritance(**_read("defect-recall.json"))
 
 
@@ -317,15 +333,15 @@ def features(file: str, key: str) -> torch.Tensor:
     """Return cached unit rows of a foundation of seed 0, shape (pictures, d), float32.
 
     Args:
-        file: ``defect-features.safetensors``, whose rows are those of :func:`fmcourse.homogenization.child_pictures`, or
-            ``bias-features.safetensors``, whose rows are those of :func:`fmcourse.homogenization.transfer_people`.
-        key: such as ``100/stamped`` (planted pairs, and *clean* or *stamped*), or ``0.5`` (upstream bias).
+        file: ``defect-features.safetensors``, whose rows are those of
+            :func:`fmcourse.homogenization.child_pictures`, or ``bias-features.safetensors``, whose
+            rows are those of :func:`fmcourse.homogenization.transfer_people`.
+        key: such as ``100/stamped`` (planted pairs, and *clean* or *stamped*), or ``0.5`` (upstream
+            bias).
 
     Raises:
         ValueError: an unknown file or key.
     """
-    from safetensors.torch import load_file
-
     rows = load_file(bundle.path(choose("file", file, FEATURE_FILES)))
     return rows[choose("key", key, sorted(rows))].float()
 
@@ -335,6 +351,4 @@ def _read(file: str) -> dict:
 
 
 def _digits(text: str) -> np.ndarray:
-    import numpy as np
-
     return np.array([int(digit) for digit in text])

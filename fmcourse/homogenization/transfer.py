@@ -1,21 +1,21 @@
-"""Does a bias of the foundation come through? Women and men among the emoji, light and dark, in biased and balanced samples.
+"""Does a bias of the foundation come through? Women and men among the emoji, light and dark, in
+biased and balanced samples.
 
-Serves notebook 02, bias transfer. The task: is this drawing of a woman or of a man? In a biased sample women are light and men
-are dark. Sources: Salman et al. 2022 (arXiv 2207.02842), Steed et al. 2022 (ACL), Wang & Russakovsky 2023 (arXiv 2303.06167).
+Serves notebook 02, bias transfer. The task: is this drawing of a woman or of a man? In a biased
+sample women are light and men are dark. Sources: Salman et al. 2022 (arXiv 2207.02842), Steed et
+al. 2022 (ACL), Wang & Russakovsky 2023 (arXiv 2303.06167).
 """
 
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
 
 from fmcourse.arguments import require
 from fmcourse.homogenization.people import people
-
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-    from numpy.typing import ArrayLike
 
 __all__ = ["STYLE", "aligned_gap", "biased_sample", "transfer_people"]
 
@@ -25,11 +25,13 @@ TEST_SHARE, SEED = 0.5, 0  # of the roles
 
 
 def transfer_people() -> pd.DataFrame:
-    """Return the women and men of one style, in two light and two dark tones, with the part that each belongs to.
+    """Return the women and men of one style, in two light and two dark tones, with the part that
+    each belongs to.
 
     Returns:
-        Rows of :func:`fmcourse.homogenization.people` for Noto, with woman and dark (0 or 1) and part (*train* or *test*) added.
-        No role is in both parts, and each role has a woman and a man in all four tones.
+        Rows of :func:`fmcourse.homogenization.people` for Noto, with woman and dark (0 or 1) and
+        part (*train* or *test*) added. No role is in both parts, and each role has a woman and a
+        man in all four tones.
     """
     table = people(STYLE)
     kept = table[
@@ -50,8 +52,10 @@ def biased_sample(
     """Draw training pictures, as many women as men, with a bias in their tones.
 
     Args:
-        table: of :func:`transfer_people`; its rows of part *train* are drawn from, without repetition.
-        bias: from 0 (both tones are equally frequent in women and men) to 1 (all women are light, all men dark).
+        table: of :func:`transfer_people`; its rows of part *train* are drawn from, without
+            repetition.
+        bias: from 0 (both tones are equally frequent in women and men) to 1 (all women are light,
+            all men dark).
         rebalanced: share of the sample that is drawn without the bias, as a mitigation.
         count: size of the sample, a multiple of 4.
         seed: of the draw.
@@ -62,8 +66,6 @@ def biased_sample(
     Raises:
         ValueError: an argument out of range, or more pictures than there are.
     """
-    import numpy as np
-
     require(0 <= bias <= 1, "bias", "a number from 0 to 1", bias)
     require(0 <= rebalanced <= 1, "rebalanced", "a share from 0 to 1", rebalanced)
     require(count >= 4 and count % 4 == 0, "count", "a multiple of 4", count)
@@ -81,7 +83,8 @@ def biased_sample(
 
 
 def aligned_gap(answers: ArrayLike, woman: ArrayLike, dark: ArrayLike) -> float:
-    """Return accuracy on those who fit the bias (light women, dark men) minus accuracy on those who do not.
+    """Return accuracy on those who fit the bias (light women, dark men) minus accuracy on those who
+    do not.
 
     Args:
         answers: 1 where a woman was seen, else 0, shape (n,).
@@ -96,8 +99,6 @@ def aligned_gap(answers: ArrayLike, woman: ArrayLike, dark: ArrayLike) -> float:
     >>> aligned_gap([1, 0, 0, 0], woman=[1, 0, 1, 0], dark=[0, 1, 1, 0])
     0.5
     """
-    import numpy as np
-
     answers, woman, dark = (np.asarray(values) for values in (answers, woman, dark))
     alike = answers.ndim == 1 and answers.shape == woman.shape == dark.shape
     require(

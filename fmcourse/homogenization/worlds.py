@@ -1,19 +1,20 @@
-"""Same accuracy, different world: deployers that each leave out a group, another one each or all the same.
+"""Same accuracy, different world: deployers that each leave out a group, another one each or all
+the same.
 
-Serves notebook 02, the headline figure. A person of group g who should get a yes (or a no) shows it along a direction of that
-group; each deployer measures the person anew, with noise of its own. So nothing makes errors agree but what was left out.
+Serves notebook 02, the headline figure. A person of group g who should get a yes (or a no) shows it
+along a direction of that group; each deployer measures the person anew, with noise of its own. So
+nothing makes errors agree but what was left out.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
 
 from fmcourse.arguments import require
 from fmcourse.homogenization.measures import failure_matrix
-
-if TYPE_CHECKING:
-    import numpy as np
 
 __all__ = ["DEPLOYERS", "GROUPS", "World", "simulate"]
 
@@ -43,19 +44,19 @@ class World:
 
 
 def simulate(sharing: int = 1, seed: int = 0, hard: float = 0.0) -> World:
-    """Train four deployers on data of their own that nearly lack a group, and let them decide on the same 4,000 people.
+    """Train four deployers on data of their own that nearly lack a group, and let them decide on
+    the same 4,000 people.
 
     Args:
-        sharing: how many of the four lack the *same* group, 1 (all lack different ones) to 4. Each lacks one group in any
-            case, so no deployer gets better or worse by it.
+        sharing: how many of the four lack the *same* group, 1 (all lack different ones) to 4. Each
+            lacks one group in any case, so no deployer gets better or worse by it.
         seed: of the people, of the data and of which groups are left out.
-        hard: share of the people whose traits point the wrong way for everybody; nothing is shared by that.
+        hard: share of the people whose traits point the wrong way for everybody; nothing is shared
+            by that.
 
     Raises:
         ValueError: an argument out of range.
     """
-    import numpy as np
-
     require(
         sharing in range(1, DEPLOYERS + 1),
         "sharing",
@@ -76,8 +77,6 @@ def simulate(sharing: int = 1, seed: int = 0, hard: float = 0.0) -> World:
 
 def _people(draw: np.random.Generator, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return groups and right answers (0 or 1), as many people of each group as `sizes` says."""
-    import numpy as np
-
     groups = np.repeat(np.arange(len(sizes)), sizes)
     return groups, draw.integers(2, size=len(groups))
 
@@ -85,9 +84,8 @@ def _people(draw: np.random.Generator, sizes: np.ndarray) -> tuple[np.ndarray, n
 def _measured(
     draw: np.random.Generator, directions: np.ndarray, groups: np.ndarray, shown: np.ndarray
 ) -> np.ndarray:
-    """Return what one deployer sees: noisy traits, then the same once more in the columns of the person's group."""
-    import numpy as np
-
+    """Return what one deployer sees: noisy traits, then the same once more in the columns of the
+    person's group."""
     traits = (2 * shown - 1)[:, None] * directions[groups] + NOISE * draw.normal(
         size=(len(groups), TRAITS)
     )
@@ -99,10 +97,8 @@ def _measured(
 def _decide(
     draw, directions: np.ndarray, left_out: int, groups: np.ndarray, shown: np.ndarray
 ) -> np.ndarray:
-    """Train a logistic regression on people of the deployer's own, nearly without one group, and return its answers."""
-    import numpy as np
-    from sklearn.linear_model import LogisticRegression
-
+    """Train a logistic regression on people of the deployer's own, nearly without one group, and
+    return its answers."""
     sizes = np.where(np.arange(GROUPS) == left_out, LEFT_OUT, TRAINED_ON)
     known, labels = _people(draw, sizes)
     model = LogisticRegression(C=PENALTY, max_iter=200).fit(
