@@ -1,6 +1,7 @@
-"""How sharp is a curve, and where does it turn? BIG-bench's two scores, a null, and turning points.
+"""How sharp a curve is and where it turns: BIG-bench's two scores, their null hypothesis, and
+turning points; for notebook 01.
 
-Serves notebook 01. A curve is a scale (width, parameters, steps), strictly increasing, and one
+A curve is a scale (width, parameters, steps), strictly increasing, and one
 score for each. Sources: Srivastava et al. 2023 (linearity and breakthroughness, appendix B),
 Schaeffer et al. 2023 (exact match as a product).
 """
@@ -14,9 +15,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import permutation_test
 
-from fmcourse import uncertainty
+from fmcourse import stats
 from fmcourse.arguments import require
-from fmcourse.uncertainty import Interval
+from fmcourse.generation.checks import real, whole
+from fmcourse.stats import Interval
 
 __all__ = [
     "breakthroughness",
@@ -78,16 +80,17 @@ def breakthroughness(scale: ArrayLike, score: ArrayLike, resolution: float = 0.0
     >>> breakthroughness([1, 2, 3, 4], [0.0, 0.1, 0.9, 1.0])
     10.0
     """
-    require(resolution >= 0, "resolution", "a step of at least 0", resolution)
+    fits = real(resolution) and resolution >= 0
+    require(fits, "resolution", "a step of at least 0", resolution)
     score = _curve(scale, score)
     median = math.sqrt(np.median(np.square(np.diff(score))))
     return _ratio(_rise(score), max(median, resolution))
 
 
 def sharpness(
-    scale: ArrayLike, runs: ArrayLike, statistic: Callable = linearity, seed: int = 0
+    scale: ArrayLike, runs: ArrayLike, statistic: Callable[..., float] = linearity
 ) -> Interval:
-    """Return the mean of a statistic over seeds with its interval, computed run by run.
+    """Return the mean of a statistic over seeds with Student's t interval, computed run by run.
 
     A mean of curves would be smoother than any of them, so each run has its own score.
 
@@ -96,22 +99,25 @@ def sharpness(
         runs: one curve per seed, shape (seeds, points).
         statistic: :func:`linearity` or :func:`breakthroughness`, or one with its resolution filled
             in.
-        seed: the seed of the resampling.
 
     Raises:
         ValueError: fewer than two runs, a run that is constant, or one that is infinitely sharp; a
-            resolution mends the last.
+            resolution repairs the last.
     """
-    found = [statistic(scale, run) for run in runs]
-    require(len(found) >= 2, "runs", "at least two curves", found)
-    require(
-        bool(np.isfinite(found).all()), "runs", "curves whose statistic is a finite number", found
-    )
-    return uncertainty.bootstrap(found, seed=seed)
+    curves = stats.numbers("runs", runs)
+    fits = curves.ndim == 2 and len(curves) >= 2
+    require(fits, "runs", "at least two curves, shape (seeds, points)", curves.shape)
+    found = [statistic(scale, curve) for curve in curves]
+    defined = bool(np.isfinite(found).all())
+    require(defined, "runs", "curves whose statistic is a finite number", found)
+    return stats.mean_interval(found)
 
 
 def permutation_p(
-    scale: ArrayLike, score: ArrayLike, statistic: Callable = linearity, seed: int = 0
+    scale: ArrayLike,
+    score: ArrayLike,
+    statistic: Callable[..., float] = linearity,
+    seed: int = 0,
 ) -> float:
     """Return how often the same scores in random order reach the statistic, as a one-sided p-value.
 
@@ -129,16 +135,19 @@ def permutation_p(
     score = _curve(scale, score)
     if _rise(score) == 0:
         return math.nan
+
+    def finite(shuffled: np.ndarray) -> float:
+        # An infinite statistic counts as the largest number.
+        return float(np.nan_to_num(statistic(scale, shuffled)))
+
     result = permutation_test(
         (score,),
-        lambda shuffled: float(
-            np.nan_to_num(statistic(scale, shuffled))
-        ),  # an infinite one counts as the largest number
+        finite,
         permutation_type="pairings",
         alternative="greater",
         vectorized=False,
         n_resamples=SHUFFLES,
-        rng=np.random.default_rng(seed),
+        rng=np.random.default_rng(whole("seed", seed, 0)),
     )
     return float(result.pvalue)
 
@@ -156,10 +165,10 @@ def independent_exact(places: ArrayLike) -> np.ndarray:
     >>> float(independent_exact([0.9, 0.9, 1.0]).round(2))
     0.81
     """
-    places = np.asarray(places, dtype=float)
-    require(places.ndim >= 1 and places.shape[-1] > 0, "places", "at least one place", places)
-    require(bool(((places >= 0) & (places <= 1)).all()), "places", "accuracies from 0 to 1", places)
-    return places.prod(-1)
+    accuracies = stats.numbers("places", places)
+    inside = bool(((accuracies >= 0) & (accuracies <= 1)).all())
+    require(inside, "places", "accuracies from 0 to 1", places)
+    return accuracies.prod(-1)
 
 
 def turning_point(scale: ArrayLike, score: ArrayLike, threshold: float = 0.5) -> float:
@@ -176,6 +185,7 @@ def turning_point(scale: ArrayLike, score: ArrayLike, threshold: float = 0.5) ->
     >>> turning_point([0, 100, 200], [0.0, 0.4, 0.8])
     125.0
     """
+    require(real(threshold), "threshold", "a finite number", threshold)
     score, scale = _curve(scale, score), np.asarray(scale, dtype=float)
     reached = np.flatnonzero(score >= threshold)
     if len(reached) == 0:
@@ -187,19 +197,13 @@ def turning_point(scale: ArrayLike, score: ArrayLike, threshold: float = 0.5) ->
 
 
 def _curve(scale: ArrayLike, score: ArrayLike) -> np.ndarray:
-    scale, score = np.asarray(scale, dtype=float), np.asarray(score, dtype=float)
-    require(
-        scale.ndim == 1 and scale.shape == score.shape,
-        "score",
-        "one for each scale",
-        (scale.shape, score.shape),
-    )
+    """Return the scores as floats, when scale and scores are a curve."""
+    scale, score = stats.numbers("scale", scale), stats.numbers("score", score)
+    alike = scale.ndim == 1 and scale.shape == score.shape
+    require(alike, "score", "one for each scale", (scale.shape, score.shape))
     require(len(scale) >= FEWEST_POINTS, "scale", f"at least {FEWEST_POINTS} points", len(scale))
-    require(bool(np.isfinite(scale).all()), "scale", "finite numbers", scale.tolist())
-    require(bool(np.isfinite(score).all()), "score", "finite numbers", score.tolist())
-    require(
-        bool((np.diff(scale) > 0).all()), "scale", "strictly increasing numbers", scale.tolist()
-    )
+    rises = bool((np.diff(scale) > 0).all())
+    require(rises, "scale", "strictly increasing numbers", scale.tolist())
     return score
 
 

@@ -1,7 +1,7 @@
-"""When will the next size turn? A power law through the turning points of smaller sizes, and a
-forecast with its interval.
+"""A power law through the turning points of several sizes, and a forecast for a larger one; for
+notebook 01.
 
-Serves notebook 01 and ``recipes/emergence_forecast.py``. Sources: Snell et al. 2024 (a law of
+Sources: Snell et al. 2024 (a law of
 emergence fitted on small models), Tobin 1958 (regression with values known only to lie beyond a
 limit).
 """
@@ -13,18 +13,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
-from scipy import stats
 from scipy.optimize import minimize
 from scipy.special import log_ndtr
+from scipy.stats import t
 
+from fmcourse import stats
 from fmcourse.arguments import require
-from fmcourse.uncertainty import Interval
+from fmcourse.generation.checks import real
+from fmcourse.stats import Interval
 
 __all__ = ["Law", "fit_law", "forecast"]
 
-FEWEST_RUNS = 3  # that turned: the law's line has two numbers, and its spread needs one run more
-LEAST_SPREAD = 0.01  # in log steps: no two seeds agree better, and a law through few runs would claim that they do
+# That turned: the law's line has two numbers, and its spread needs one run more.
+FEWEST_RUNS = 3
+# In log steps: no two seeds agree better, and a law through few runs would claim that they do.
+LEAST_SPREAD = 0.01
+# The simplex needs no gradient, which in steps of 1e-8 is too rough to see that it has arrived.
+SEARCH = {"xatol": 1e-6, "fatol": 1e-9, "maxiter": 5_000, "maxfev": 5_000}
 
 
 @dataclass(frozen=True)
@@ -53,22 +60,23 @@ def fit_law(scale: ArrayLike, turning: ArrayLike, limit: float) -> Law:
     Args:
         scale: the size of each run, shape (runs,), positive, at least two different ones.
         turning: its turning point, shape (runs,); NaN for a run that had not turned at `limit`.
-        limit: how far every run went.
+        limit: how far every run went, positive.
 
     Raises:
-        ValueError: unequal lengths, sizes or turning points that are not positive, fewer than three
-            runs that turned.
+        ValueError: unequal lengths, sizes or turning points that are not positive and finite, fewer
+            than three runs that turned, or data for which no law is the most likely.
     """
     x, y = _law_data(scale, turning, limit)
     seen, centre = np.isfinite(y), x.mean()
     x = x - centre  # so that slope and intercept can be sought apart
     slope, intercept = np.polyfit(x[seen], y[seen], 1)
-    start = [
-        intercept,
-        slope,
-        math.log(max(np.std(y[seen] - intercept - slope * x[seen]), LEAST_SPREAD)),
-    ]
-    found = minimize(_misfit, start, args=(x, y, math.log(limit)), method="BFGS").x
+    residual = np.std(y[seen] - intercept - slope * x[seen])
+    start = [intercept, slope, math.log(max(residual, LEAST_SPREAD))]
+    data = (x, y, math.log(limit))
+    result = minimize(_misfit, start, args=data, method="Nelder-Mead", options=SEARCH)
+    found = result.x
+    converged = result.success and bool(np.isfinite(found).all())
+    require(converged, "turning", "runs that a power law can be fitted to", result.message)
     spread = _spread(found) * math.sqrt(seen.sum() / (seen.sum() - 2))
     return Law(float(found[0] - found[1] * centre), float(found[1]), spread)
 
@@ -91,40 +99,34 @@ def forecast(
     Raises:
         ValueError: as for :func:`fit_law`, or a `target` or `level` out of range.
     """
-    require(target > 0, "target", "a positive size", target)
-    require(0 < level < 1, "level", "a share between 0 and 1, such as 0.9", level)
+    require(real(target) and target > 0, "target", "a positive size", target)
+    share = real(level) and 0 < level < 1
+    require(share, "level", "a share between 0 and 1, such as 0.9", level)
     law, (x, y) = fit_law(scale, turning, limit), _law_data(scale, turning, limit)
     place = np.array([1.0, math.log(target)])
-    error = law.spread * math.sqrt(
-        1 + place @ np.linalg.inv(_weight(law, x, y, math.log(limit))) @ place
-    )
-    reach = stats.t.ppf((1 + level) / 2, np.isfinite(y).sum() - 2) * error
+    covariance = np.linalg.inv(_weight(law, x, y, math.log(limit)))
+    error = law.spread * math.sqrt(1 + place @ covariance @ place)
+    reach = t.ppf((1 + level) / 2, np.isfinite(y).sum() - 2) * error
     middle = law.at(target)
     return Interval(middle, middle * math.exp(-reach), middle * math.exp(reach))
 
 
 def _law_data(scale: ArrayLike, turning: ArrayLike, limit: float) -> tuple[np.ndarray, np.ndarray]:
-    scale, turning = np.asarray(scale, dtype=float), np.asarray(turning, dtype=float)
-    require(
-        scale.ndim == 1 and scale.shape == turning.shape,
-        "turning",
-        "one for each scale",
-        (scale.shape, turning.shape),
-    )
-    require(bool((scale > 0).all()), "scale", "positive sizes", scale.tolist())
-    seen = turning[np.isfinite(turning)]
-    require(
-        bool(((seen > 0) & (seen <= limit)).all()),
-        "turning",
-        f"numbers above 0, up to the limit {limit:g}",
-        seen.tolist(),
-    )
-    require(
-        len(seen) >= FEWEST_RUNS, "turning", f"at least {FEWEST_RUNS} runs that turned", len(seen)
-    )
-    sizes = np.unique(scale[np.isfinite(turning)])
-    require(len(sizes) >= 2, "scale", "runs that turned at two sizes or more", sizes.tolist())
-    return np.log(scale), np.log(turning)
+    """Return the logarithms of sizes and turning points, NaN for a run that had not turned."""
+    require(real(limit) and limit > 0, "limit", "a positive number of steps", limit)
+    sizes, late = stats.numbers("scale", scale), pd.isna(np.asarray(turning))
+    turned = stats.numbers("turning", np.where(late, limit, turning))
+    alike = sizes.ndim == 1 and sizes.shape == turned.shape
+    require(alike, "turning", "one for each scale", (sizes.shape, turned.shape))
+    require(bool((sizes > 0).all()), "scale", "positive sizes", sizes.tolist())
+    inside = bool(((turned > 0) & (turned <= limit)).all())
+    require(inside, "turning", f"numbers above 0, up to the limit {limit:g}", turned.tolist())
+    seen = int((~late).sum())
+    require(seen >= FEWEST_RUNS, "turning", f"at least {FEWEST_RUNS} runs that turned", seen)
+    different = np.unique(sizes[~late])
+    expected = "runs that turned at two sizes or more"
+    require(len(different) >= 2, "scale", expected, different.tolist())
+    return np.log(sizes), np.where(late, np.nan, np.log(turned))
 
 
 def _misfit(law: Sequence[float], x: np.ndarray, y: np.ndarray, limit: float) -> float:

@@ -1,7 +1,6 @@
-"""Which models train in class? Tiny GPT-Neos from a configuration, with or without their
-feed-forward layers.
+"""Tiny GPT-Neos from a configuration, with or without feed-forward layers; for notebook 01.
 
-Serves notebook 01. Black et al. 2021 (GPT-Neo); Olsson et al. 2022 (attention-only models).
+Sources: Black et al. 2021 (GPT-Neo); Olsson et al. 2022 (attention-only models).
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ import torch
 from transformers import GPTNeoConfig, GPTNeoForCausalLM
 
 from fmcourse.arguments import choose, require
+from fmcourse.generation.checks import whole
 
 __all__ = ["attention_only", "small_gpt_neo"]
 
@@ -43,22 +43,19 @@ def small_gpt_neo(
         ValueError: a width that 4 heads cannot share, another size below 1, or kinds that do not
             fit the layers.
     """
-    require(width >= HEADS and width % HEADS == 0, "width", f"a multiple of {HEADS}", width)
-    for name, size in (("vocabulary", vocabulary), ("layers", layers), ("context", context)):
-        require(size >= 1, name, "at least 1", size)
-    kinds = (
-        ["global"] * layers
-        if kinds is None
-        else [choose("kinds", kind, ("global", "local")) for kind in kinds]
-    )
-    require(len(kinds) == layers, "kinds", f"one for each of the {layers} layers", kinds)
+    width, layers = whole("width", width, HEADS), whole("layers", layers, 1)
+    require(width % HEADS == 0, "width", f"a multiple of {HEADS}", width)
+    chosen = ["global"] * layers if kinds is None else list(kinds)
+    for kind in chosen:
+        choose("kinds", kind, ("global", "local"))
+    require(len(chosen) == layers, "kinds", f"one for each of the {layers} layers", kinds)
     config = GPTNeoConfig(
-        vocab_size=vocabulary,
+        vocab_size=whole("vocabulary", vocabulary, 1),
         hidden_size=width,
         num_layers=layers,
         num_heads=HEADS,
-        attention_types=[[kinds, 1]],
-        max_position_embeddings=context,
+        attention_types=[[chosen, 1]],
+        max_position_embeddings=whole("context", context, 1),
         window_size=LOCAL_WINDOW,
         resid_dropout=0.0,
         embed_dropout=0.0,
@@ -68,27 +65,28 @@ def small_gpt_neo(
         attn_implementation="eager",
     )
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(whole("seed", seed, 0))
         return GPTNeoForCausalLM(config).eval()
 
 
 def attention_only(
     vocabulary: int, width: int, layers: int, context: int, seed: int = 0
 ) -> GPTNeoForCausalLM:
-    """Return a :func:`small_gpt_neo` whose blocks attend and do nothing else: what it can do,
-    attention does.
+    """Return a :func:`small_gpt_neo` whose blocks attend and do nothing else.
 
-    Of several layers the first is local, as every other layer of GPT-Neo is. With global layers
+    Of several layers the first is local, as every second layer of GPT-Neo is. With global layers
     only, the circuit did not form in trials of the length that a class has: a window of 4 makes the
     previous token easy to find.
     """
-
-    class Silent(torch.nn.Module):
-        def forward(self, hidden: torch.Tensor) -> torch.Tensor:
-            return torch.zeros_like(hidden)
-
-    kinds = ["local" if layer == 0 < layers - 1 else "global" for layer in range(layers)]
+    kinds = ["global"] * whole("layers", layers, 1)
+    if layers > 1:
+        kinds[0] = "local"
     model = small_gpt_neo(vocabulary, width, layers, context, seed, kinds)
     for block in model.transformer.h:
-        block.ln_2, block.mlp = torch.nn.Identity(), Silent()
+        block.ln_2, block.mlp = torch.nn.Identity(), _Silent()
     return model
+
+
+class _Silent(torch.nn.Module):
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        return torch.zeros_like(hidden)

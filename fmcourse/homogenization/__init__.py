@@ -1,7 +1,6 @@
-"""Are the same people failed by everybody, and who inherits a foundation's defect? Measures,
-worlds, people, recalls.
+"""Failures that deployers share, and defects that children inherit from a foundation.
 
-Serves notebook 02. The measures take failure matrices, shape (individuals, deployers), from
+Used by notebook 02. The measures take failure matrices, shape (individuals, deployers), from
 wherever they come.
 """
 
@@ -9,7 +8,7 @@ from __future__ import annotations
 
 from fmcourse.homogenization.census import adult_failures, adult_people
 from fmcourse.homogenization.defects import (
-    STYLES,
+    CHILD_STYLES,
     TARGET,
     TASKS,
     ChildTask,
@@ -37,7 +36,7 @@ from fmcourse.homogenization.measures import (
     shuffled,
     systemic_failure_rate,
 )
-from fmcourse.homogenization.people import audit, coverage, people, professions
+from fmcourse.homogenization.people import count_drawings, coverage, people, professions
 from fmcourse.homogenization.results import (
     Inheritance,
     Transfer,
@@ -50,7 +49,7 @@ from fmcourse.homogenization.transfer import aligned_gap, biased_sample, transfe
 from fmcourse.homogenization.worlds import World, simulate
 
 __all__ = [
-    "STYLES",
+    "CHILD_STYLES",
     "TARGET",
     "TASKS",
     "ChildTask",
@@ -64,10 +63,10 @@ __all__ = [
     "adult_people",
     "aligned_gap",
     "attack_success",
-    "audit",
     "biased_sample",
     "child_pictures",
     "child_task",
+    "count_drawings",
     "coverage",
     "excess",
     "excess_failure_rate",

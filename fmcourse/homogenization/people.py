@@ -1,7 +1,7 @@
-"""Who is drawn, and how? The people among the emoji, counted by skin tone, gender, profession and
-style.
+"""The people among the emoji, counted by skin tone, gender, profession and style; for the audit of
+notebook 02.
 
-Serves notebook 02, the audit. Every drawing is counted, so there are no intervals; names, genders
+Every drawing is counted, so there are no intervals; names, genders
 and tones are those of Unicode's data, as :func:`fmcourse.load_emoji` gives them.
 """
 
@@ -11,15 +11,22 @@ import re
 
 import pandas as pd
 
-from fmcourse import hub
+from fmcourse import data
 from fmcourse.arguments import choose
 
-__all__ = ["TONES", "audit", "coverage", "people", "professions"]
+__all__ = ["TONES", "count_drawings", "coverage", "people", "professions"]
 
 TONES = ("light", "medium-light", "medium", "medium-dark", "dark")
 GENDERS = ("female", "male", "none")
-KINDS = ("role", "fantasy", "activity", "sport", "gesture", "resting")
-SUBGROUPS = ("person", *(f"person-{kind}" for kind in KINDS))
+SUBGROUPS = (
+    "person",
+    "person-role",
+    "person-fantasy",
+    "person-activity",
+    "person-sport",
+    "person-gesture",
+    "person-resting",
+)
 SOMEBODY = re.compile(r"\b(?:wom[ae]n|m[ae]n|person|people)\b")
 TONED = re.compile(r": .*skin tone.*|, .*skin tone.*")
 COLUMNS = ("skin_tone", "gender", "style", "kind", "role")
@@ -37,7 +44,7 @@ def people(styles: str | list[str] | None = None) -> pd.DataFrame:
         and kind (such as *role*, *sport*, *gesture*), role (the name without tone and gender, such
         as *health worker*) and place (the row of ``load_emoji(styles)`` that holds the picture).
     """
-    drawings = hub.load_emoji(styles).remove_columns(["image"]).to_pandas()
+    drawings = data.load_emoji(styles).remove_columns(["image"]).to_pandas()
     drawings["place"] = range(len(drawings))
     table = drawings[drawings["subgroup"].isin(SUBGROUPS)].reset_index(drop=True)
     table["kind"] = table["subgroup"].str.removeprefix("person-")
@@ -52,16 +59,17 @@ def _role(name: str) -> str:
     return " ".join(role.split()).strip(" :,-") or "person"
 
 
-def audit(table: pd.DataFrame, column: str, by: str = "style") -> pd.DataFrame:
-    """Return how many drawings there are of each value of a column, one row per value of another.
+def count_drawings(table: pd.DataFrame, column: str, by: str = "style") -> pd.DataFrame:
+    """Return how many drawings there are of each value of a column, one row per value of a second one.
 
     Args:
         table: of :func:`people`, or some of its rows.
         column, by: two of skin_tone, gender, style, kind and role. Drawings of several people,
             whose tones or genders stand side by side, are counted as *several*.
     """
-    choose("column", column, COLUMNS)
-    choose("by", by, COLUMNS)
+    for name, value in (("column", column), ("by", by)):
+        choose(name, value, COLUMNS)
+        choose("table", value, table.columns)
     simple = table[[by, column]].replace(r".*,.*", "several", regex=True)
     return pd.crosstab(simple[by], simple[column])
 
@@ -77,13 +85,13 @@ def coverage(table: pd.DataFrame) -> pd.DataFrame:
         One row per style with the columns drawings, roles, five_tones, woman and man; shares from 0
         to 1. A role counts as drawn in five tones when some drawing of it is, whatever the gender.
     """
-    return pd.DataFrame(
-        {style: _covered(own) for style, own in table.groupby("style", sort=False)}
-    ).T
+    found = {style: _covered(own) for style, own in table.groupby("style", sort=False)}
+    return pd.DataFrame(found).T
 
 
 def _covered(own: pd.DataFrame) -> dict[str, float]:
-    tones, genders = (own.groupby("role")[column].agg(set) for column in ("skin_tone", "gender"))
+    roles = own.groupby("role")
+    tones, genders = roles["skin_tone"].agg(set), roles["gender"].agg(set)
     return {
         "drawings": len(own),
         "roles": len(tones),
