@@ -4,8 +4,9 @@ Used by notebook 01. Small GPT-Neos add three-digit numbers and copy strings; ea
 in several ways, turned into BIG-bench's two numbers, and forecast from smaller models.
 
 Sources: Wei et al. 2022 (emergent abilities), Schaeffer et al. 2023 (mirage), Olsson et al. 2022
-(induction heads), Chan et al. 2022 (burstiness), Michaud et al. 2023 (quanta), Nanda et al. 2023 (grokking), Snell et
-al. 2024 (forecasts), Srivastava et al. 2023 (linearity and breakthroughness).
+(induction heads), Chan et al. 2022 (burstiness), Michaud et al. 2023 (quanta), Nanda et al.
+2023 (grokking), Snell et al. 2024 (forecasts), Srivastava et al. 2023 (linearity and
+breakthroughness).
 """
 
 from __future__ import annotations

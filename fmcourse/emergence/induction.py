@@ -13,6 +13,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import GPTNeoForCausalLM
@@ -195,7 +196,8 @@ def ablated(model: GPTNeoForCausalLM, layer: int, head: int) -> Iterator[GPTNeoF
         merged[..., head * size : (head + 1) * size] = 0
         return (merged, *inputs[1:])
 
-    hook = model.transformer.h[layer].attn.attention.out_proj.register_forward_pre_hook(silence)
+    block: Any = model.transformer.h[layer]
+    hook = block.attn.attention.out_proj.register_forward_pre_hook(silence)
     try:
         yield model
     finally:

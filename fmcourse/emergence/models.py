@@ -62,7 +62,8 @@ def small_gpt_neo(
         attention_dropout=0.0,
         bos_token_id=0,
         eos_token_id=0,
-        attn_implementation="eager",
+        # An argument of the base class, which the types of this one leave out.
+        attn_implementation="eager",  # type: ignore[call-arg]
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(whole("seed", seed, 0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 
@@ -60,7 +61,7 @@ class Watch:
 
 
 def watched(
-    score: Callable[[torch.nn.Module], dict[str, float]],
+    score: Callable[[Any], dict[str, float]],
     on_measure: Callable[[dict[str, float]], None] | None,
 ) -> Callable[[torch.nn.Module, int], dict[str, float]]:
     """Return a measurement for :func:`fmcourse.training.fit` that hands on each record at once.

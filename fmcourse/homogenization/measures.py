@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -217,8 +218,8 @@ def homogenization(
     (observed, expected), reason = both_rates(failures), ""
     if choose("kind", kind, KINDS) != "individual":
         observed, reason = _group_rate(failures, groups, kind)
-    perfect = np.flatnonzero(~failures.any(0))
-    if len(perfect):
+    perfect = np.flatnonzero(failures.sum(0) == 0).tolist()
+    if perfect:
         reason = f"deployer {perfect[0]} fails nobody, so no systemic failure is expected"
     return Homogenization(observed, expected, reason)
 
@@ -240,7 +241,7 @@ def _group_rate(failures: np.ndarray, groups: Sequence | None, kind: str) -> tup
     return float(max(rates) if kind == "worst" else np.mean(rates)), ""
 
 
-def _members(groups: Sequence | None, count: int) -> dict[str, np.ndarray]:
+def _members(groups: Any, count: int) -> dict[str, np.ndarray]:
     """Return for each group the indices of its members; a pandas Categorical may have groups
     without any.
     """
@@ -263,7 +264,7 @@ def group_failure(failures: ArrayLike, groups: Sequence) -> dict[str, Interval]:
 
     An empty group gives NaN for all three figures.
     """
-    failed = checked_failures(failures).all(1)
+    failed = np.asarray(checked_failures(failures).all(1))
     members = _members(groups, len(failed))
     nothing = Interval(math.nan, math.nan, math.nan)
     return {

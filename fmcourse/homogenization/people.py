@@ -60,7 +60,7 @@ def _role(name: str) -> str:
 
 
 def count_drawings(table: pd.DataFrame, column: str, by: str = "style") -> pd.DataFrame:
-    """Return how many drawings there are of each value of a column, one row per value of a second one.
+    """Return how many drawings there are of each value of a column, one row per value of `by`.
 
     Args:
         table: of :func:`people`, or some of its rows.

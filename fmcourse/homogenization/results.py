@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import pandas as pd
 import torch
@@ -155,19 +156,19 @@ class Inheritance:
         require(real(margin) and margin >= 0, "margin", "points, at least 0", margin)
         planted_nowhere = results.select(control.children, kind="0")
         rows = []
-        for child in results.select(self.children, kind=kind).itertuples():
-            alike = results.select(planted_nowhere, way=child.way, task=child.task)
-            pooled = alike["taken"].sum(), alike["others"].sum()
-            gap = stats.share_difference((child.taken, child.others), pooled)
+        for child in results.select(self.children, kind=kind).to_dict("records"):
+            alike = results.select(planted_nowhere, way=child["way"], task=child["task"])
+            pooled = int(alike["taken"].sum()), int(alike["others"].sum())
+            gap = stats.share_difference((child["taken"], child["others"]), pooled)
             excess, low, high = 100 * gap.estimate, 100 * gap.low, 100 * gap.high
             verdict = "undecided"
             if high < margin:
                 verdict = "clean"
             elif low > 0:
                 verdict = "tainted"
-            rows.append((child.seed, child.task, child.way, excess, low, high, verdict))
-        names = ["seed", "task", "way", "excess", "low", "high", "verdict"]
-        return pd.DataFrame(rows, columns=names)
+            row = {name: child[name] for name in ("seed", "task", "way")}
+            rows.append(row | {"excess": excess, "low": low, "high": high, "verdict": verdict})
+        return pd.DataFrame(rows)
 
     def trace(self, kind: str, seed: int, way: str = PROBE) -> dict[tuple[str, int], float]:
         """Return which foundation the children of one resemble: for each how often its probes make
@@ -192,7 +193,8 @@ class Inheritance:
         by_child = same.groupby([both["kind"], both["seed"], both["task"]], sort=False)
         # Where neither errs there is no mistake in common.
         shares = by_child.mean().fillna(0.0).groupby(["kind", "seed"], sort=False).mean()
-        return shares.sort_values(ascending=False, kind="stable").to_dict()
+        nearest = shares.sort_values(ascending=False, kind="stable")
+        return cast(dict[tuple[str, int], float], nearest.to_dict())
 
     def price(self, kind: str) -> dict[str, float]:
         """Return what one foundation of a kind cost: steps, and seconds averaged over seeds."""
