@@ -85,6 +85,13 @@ def test_the_estimate_is_the_mean_over_seeds_and_the_draw_is_reproducible(quick)
     assert found == interval_over_seeds(stack) != interval_over_seeds(stack, seed=1)
 
 
+def test_the_interval_of_a_rate_stays_a_rate(quick):
+    draw = np.random.default_rng(0)
+    stack = np.stack([independent(draw, 40, (0.3, 0.2)) for _ in range(3)])
+    found = interval_over_seeds(stack, systemic_failure_rate)
+    assert 0 < found.low < found.estimate < found.high < 1
+
+
 def test_the_power_on_paper():
     # 10 people, .06 of them failed by both: P(X >= 3) = 1 - .5386 - .3438 - .0988 = .0188, and
     # P(X >= 2) = .1176.
@@ -126,6 +133,9 @@ def test_too_few_people_notice_nothing():
         (lambda: power([0.5], 1, 9, level=1), "level"),
         (lambda: power([0.5], 1, 0), "people"),
         (lambda: power([0.5], 1, 2.5), "people"),
+        (lambda: power(["0.5", "half"], 1, 2), "errors"),
+        (lambda: power([0.5], "1", 2), "ratio"),
+        (lambda: interval_over_seeds([[[1.0], [math.nan]]] * 2), "failures"),
         (lambda: power([0.5, 0.5], 5, 10), "ratio"),
         (lambda: power([0.5, 0.5], math.nan, 10), "ratio"),
         (lambda: smallest_detectable([0.0] * 4, 10), "errors"),

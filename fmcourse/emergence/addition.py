@@ -158,10 +158,12 @@ def _addend(name: str, numbers: torch.Tensor | Sequence[int]) -> torch.Tensor:
     except (TypeError, ValueError, RuntimeError):
         found = torch.empty(0, 0)
     integers = found.dtype in (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+    # Small integers cannot even be compared with 1,000.
+    found = found.long() if integers else found
     inside = integers and found.ndim == 1 and bool(((found >= 0) & (found < 10**DIGITS)).all())
     expected = f"whole numbers from 0 to {10**DIGITS - 1}, shape (sums,)"
     require(inside, name, expected, numbers)
-    return found.long()
+    return found
 
 
 def _digits(numbers: torch.Tensor, places: int) -> torch.Tensor:

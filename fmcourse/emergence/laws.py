@@ -114,8 +114,10 @@ def forecast(
 def _law_data(scale: ArrayLike, turning: ArrayLike, limit: float) -> tuple[np.ndarray, np.ndarray]:
     """Return the logarithms of sizes and turning points, NaN for a run that had not turned."""
     require(real(limit) and limit > 0, "limit", "a positive number of steps", limit)
-    sizes, late = stats.numbers("scale", scale), pd.isna(np.asarray(turning))
-    turned = stats.numbers("turning", np.where(late, limit, turning))
+    sizes, given = stats.numbers("scale", scale), np.array(turning, dtype=object)
+    late = pd.isna(given)
+    given[late] = limit
+    turned = stats.numbers("turning", given)
     alike = sizes.ndim == 1 and sizes.shape == turned.shape
     require(alike, "turning", "one for each scale", (sizes.shape, turned.shape))
     require(bool((sizes > 0).all()), "scale", "positive sizes", sizes.tolist())
