@@ -1,4 +1,4 @@
-"""Sums are written and scored as on paper; exact match is that of greedy decoding; a run resumes."""
+"""Sums are written and scored as on paper; exact match is that of greedy decoding."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Deployers learn from the rows they should and see nothing that is withheld; sharing rows concentrates failure."""
+"""Deployers learn from the rows they should, without what is withheld; sharing rows matters."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def failures():
 
 @pytest.fixture
 def learnt_from(monkeypatch):
-    """Put deployers in place that learn nothing and note their rows, and rows that can be told apart."""
+    """Put deployers in place that learn nothing and note their rows, which can be told apart."""
     rows = []
 
     class Noted:

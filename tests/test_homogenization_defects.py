@@ -1,4 +1,4 @@
-"""The trigger is where it should be, no concept is on both sides of a task, and attack success counts what it says."""
+"""The trigger is in its place, parts share no concept, attack success counts what it says."""
 
 from __future__ import annotations
 

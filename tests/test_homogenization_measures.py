@@ -1,4 +1,4 @@
-"""Who is failed by everybody: values on paper, the paper's formulas once more, and an answer or clear words for every edge."""
+"""Who is failed by everybody: on paper, by the paper's formulas, and at every edge."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_shuffling_keeps_each_error_rate_and_removes_what_is_shared():
     assert (shuffled(same, seed=1) == mixed).all() and (shuffled(same, seed=2) != mixed).any()
 
 
-# The paper's formulas, computed another way: with loops over group and deployer, and exact fractions for the counts.
+# The paper's formulas, computed with loops over group and deployer.
 
 
 def by_the_formulas(failures, groups):

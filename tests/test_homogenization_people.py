@@ -1,4 +1,4 @@
-"""The people are those of the data, counted; the biased samples are as biased as they say, and no role is on both sides."""
+"""People are counted as in the data; samples are as biased as they say."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The worlds differ in nothing but who leaves out whom; the headline holds on seeds that the settings were not chosen with."""
+"""Worlds differ only in who leaves out whom; the headline holds on fresh seeds."""
 
 from __future__ import annotations
 
