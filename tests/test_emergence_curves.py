@@ -25,15 +25,6 @@ S_SHAPED = [0.0, 0.02, 0.5, 0.97, 1.0]
 BOTH = pytest.mark.parametrize("statistic", [linearity, breakthroughness])
 
 
-def by_a_loop(score, average):
-    """Return the rise over an average of squared steps, written out."""
-    steps = [(after - before) ** 2 for before, after in itertools.pairwise(score)]
-    rise = max(score) - min(score)
-    return (rise if score.index(max(score)) > score.index(min(score)) else -rise) / math.sqrt(
-        average(steps)
-    )
-
-
 def test_a_straight_line_on_paper():
     assert linearity(SIZES, [0.0, 0.25, 0.5, 0.75, 1.0]) == 1  # rise 1, four steps of a quarter
     assert (
@@ -45,15 +36,6 @@ def test_one_jump_on_paper():
     jump = [0.0, 0.1, 0.2, 1.0, 1.1]  # steps .1, .1, .8, .1
     assert abs(linearity(SIZES, jump) - 1.1 / (4 * math.sqrt(0.67 / 4))) <= ROUNDING
     assert abs(breakthroughness(SIZES, jump) - 11) <= 1e-9  # tenths are rounded in binary
-
-
-def test_both_equal_a_loop():
-    mean, median = (
-        (lambda steps: sum(steps) / len(steps)),
-        (lambda steps: sorted(steps)[1] / 2 + sorted(steps)[2] / 2),
-    )
-    assert abs(linearity(SIZES, S_SHAPED) - by_a_loop(S_SHAPED, mean) / 4) <= ROUNDING
-    assert abs(breakthroughness(SIZES, S_SHAPED) - by_a_loop(S_SHAPED, median)) <= ROUNDING
 
 
 @BOTH

@@ -48,12 +48,6 @@ def test_an_induction_head_scores_one_and_a_previous_token_head_nothing():
     assert prefix_matching_score(heads, period=4).tolist() == [1, 0, 0]
 
 
-def test_equal_attention_on_paper():
-    even = torch.tril(torch.ones(4, 4)) / torch.arange(1, 5)[:, None]
-    # period 2: query 2 may look at key 1 (1 of 3 keys), query 3 at key 2 (1 of 4)
-    assert abs(prefix_matching_score(even[None], 2).item() - (1 / 3 + 1 / 4) / 2) < 1e-6
-
-
 def test_prefix_matching_equals_a_loop():
     torch.manual_seed(0)
     attention = torch.tril(torch.rand(5, 3, 20, 20))
@@ -98,11 +92,6 @@ def test_a_block_of_an_attention_only_model_only_attends():
     with torch.no_grad():
         attended = hidden + block.attn(block.ln_1(hidden))[0]
         assert torch.allclose(block(hidden)[0].view_as(attended), attended, atol=1e-6)
-
-
-def test_the_first_of_two_layers_is_local():
-    assert attention_only(32, 16, 2, LENGTH).config.attention_layers == ["local", "global"]
-    assert attention_only(32, 16, 1, LENGTH).config.attention_layers == ["global"]
 
 
 def test_ablation_equals_zeroed_weights_and_ends_with_the_block():

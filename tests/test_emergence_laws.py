@@ -20,36 +20,11 @@ def lawful(spread=0.1, seed=0):
     return np.exp(12 - 1.5 * np.log(WIDTHS) + spread * noise)
 
 
-def test_a_law_without_noise_is_found():
-    law = fit_law(WIDTHS, lawful(spread=1e-3), limit=1e9)
-    assert (
-        abs(law.slope + 1.5) < 0.01 and abs(law.intercept - 12) < 0.03
-    )  # three standard errors at this noise
-    assert abs(law.at(128) / math.exp(12 - 1.5 * math.log(128)) - 1) < 0.01
-
-
 def test_runs_that_agree_too_well_are_not_believed():
     exact = np.exp(12 - 1.5 * np.log(WIDTHS))
     assert 0.01 <= fit_law(WIDTHS, exact, limit=1e9).spread < 0.02
     found = forecast(WIDTHS, exact, 1e9, target=128)
     assert found.high / found.low > 1.02
-
-
-def test_a_law_equals_least_squares_where_every_run_turned():
-    turning = lawful(spread=0.3)
-    law, line = fit_law(WIDTHS, turning, limit=1e9), np.polyfit(np.log(WIDTHS), np.log(turning), 1)
-    assert (
-        abs(law.slope - line[0]) < 1e-3 and abs(law.intercept - line[1]) < 1e-3
-    )  # the optimizer's own tolerance is 1e-4
-
-
-def test_runs_that_never_turned_pull_the_law():
-    turning, limit = lawful(spread=0.3), 2_500.0
-    cut = np.where(turning > limit, np.nan, turning)
-    assert np.isnan(cut).any() and np.isfinite(cut).sum() > 5
-    seen = np.isfinite(cut)
-    naive = np.polyfit(np.log(WIDTHS[seen]), np.log(cut[seen]), 1)[0]
-    assert abs(fit_law(WIDTHS, cut, limit).slope + 1.5) < abs(naive + 1.5)
 
 
 def test_a_forecast_is_the_prediction_interval_of_a_line_where_every_run_turned():

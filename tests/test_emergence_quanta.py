@@ -26,28 +26,11 @@ def test_a_label_is_the_parity_of_the_tasks_own_bits():
         assert label == sum(row[place].item() for place in tasks.subsets[task]) % 2
 
 
-def test_a_bit_outside_the_subset_changes_nothing_and_one_inside_all():
-    tasks, bits = Parity(seed=2), torch.zeros(1, module.BITS, dtype=torch.long)
-    inside = tasks.subsets[0, 0]
-    outside = next(place for place in range(module.BITS) if place not in tasks.subsets[0])
-    for place, label in ((outside, 0), (inside, 1)):
-        flipped = bits.clone()
-        flipped[0, place] = 1
-        assert tasks.examples(torch.tensor([0]), flipped)[1].item() == label
-
-
 def test_tasks_come_up_by_their_shares():
     torch.manual_seed(0)
     inputs, _ = draw_parity(Parity(), 20_000)
     found = inputs[:, : module.PARITY_TASKS].mean(0)
     assert torch.allclose(found, task_shares(), atol=0.015)  # more than four standard errors
-
-
-def test_a_seed_draws_its_own_tasks():
-    assert torch.equal(Parity(3).subsets, Parity(3).subsets) and not torch.equal(
-        Parity(3).subsets, Parity(4).subsets
-    )
-    assert all(len(set(subset.tolist())) == module.SUBSET for subset in Parity(3).subsets)
 
 
 @pytest.mark.parametrize("train", [train_parity, train_modular])

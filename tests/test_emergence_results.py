@@ -85,13 +85,6 @@ def test_the_bundled_dose_response_is_complete():
     assert len(sweep.runs) == 3 * (5 * 3 + 1) and sweep.values("layers") == [1, 2]
 
 
-def test_the_bundled_quanta_are_complete():
-    parity = emergence.load_parity()
-    assert len(parity.runs) == 5
-    grokking = emergence.load_grokking()
-    assert len(grokking.runs) == 6 and grokking.values("weight_decay") == [0.0, 1.0]
-
-
 def test_the_bundled_forecast_is_older_than_its_target_and_knows_smaller_widths_only():
     said = emergence.load_forecast()
     target = emergence.load_target()

@@ -43,10 +43,6 @@ def test_each_deployer_may_have_a_task_of_its_own():
     assert failure_matrix([[0, 5], [1, 6]], [[0, 6], [0, 6]]).tolist() == [[F, T], [T, F]]
 
 
-def test_one_deployer_may_come_as_a_row():
-    assert failure_matrix([1, 0], [1, 1]).tolist() == [[F], [T]]
-
-
 def test_h_on_paper():
     found = homogenization(ON_PAPER)
     assert (found.observed, found.expected, found.ratio, found.difference, found.reason) == (
@@ -61,13 +57,6 @@ def test_h_on_paper():
     assert [
         homogenization(ON_PAPER, GROUPS, kind).ratio for kind in ("average", "uniform", "worst")
     ] == [1.0, 1.0, 2.0]
-
-
-def test_the_groups_of_the_average_are_weighed_by_the_power_of_their_share():
-    failures, groups = [[T, T], [F, F], [F, F], [T, F]], ["a", "b", "b", "b"]
-    weights, rates = [(1 / 4) ** 2, (3 / 4) ** 2], [1 * 1, 1 / 3 * 0]
-    wanted = sum(w * r for w, r in zip(weights, rates)) / sum(weights) / (1 / 2 * 1 / 4)
-    assert homogenization(failures, groups, "average").ratio == pytest.approx(wanted, abs=ROUNDING)
 
 
 def test_counts_on_paper():
@@ -95,16 +84,6 @@ def test_identical_columns_give_the_error_to_the_power_of_1_minus_k():
     for deployers in (1, 2, 5):
         found = homogenization(np.repeat(column, deployers, 1)).ratio
         assert found == pytest.approx(column.mean() ** -(deployers - 1), rel=ROUNDING)
-
-
-def test_independent_counts_are_poisson_binomial_and_identical_ones_are_not():
-    failures = random_failures(people=PEOPLE)
-    counts = failure_counts(failures)
-    assert counts.observed == pytest.approx(
-        counts.expected, abs=0.01
-    )  # five standard errors of a share
-    same = failure_counts(np.repeat(failures[:, :1], 3, 1))
-    assert same.observed[1] == same.observed[2] == 0 and same.expected[1] > 0.3
 
 
 def test_shuffling_keeps_each_error_rate_and_removes_what_is_shared():
@@ -222,24 +201,16 @@ def test_filtered_series_keep_their_order():
     [
         (lambda: failure_matrix([[0.2, 0.9]], [1]), "predictions"),
         (lambda: failure_matrix([[1.0, math.nan]], [1]), "predictions"),
-        (lambda: failure_matrix([[1.0, math.inf]], [1]), "predictions"),
         (lambda: failure_matrix([["x", None]], ["x"]), "predictions"),
         (lambda: failure_matrix(pd.array([1, None]), [1, 1]), "predictions"),
-        (lambda: failure_matrix([[1 + 2j]], [1]), "predictions"),
         (lambda: failure_matrix(np.zeros((2, 3, 4)), [0, 0]), "predictions"),
-        (lambda: failure_matrix([], []), "predictions"),
         (lambda: failure_matrix([[0, 1], [1]], [0, 1]), "predictions"),
-        (lambda: failure_matrix([[0, 1]], [0, 1]), "labels"),
         (lambda: failure_matrix([[0, 1]], ["no"]), "labels"),
-        (lambda: systemic_failure_rate([T, F]), "failures"),
-        (lambda: systemic_failure_rate(np.zeros((0, 2))), "failures"),
         (lambda: systemic_failure_rate([[1.0, math.nan]]), "failures"),
         (lambda: systemic_failure_rate(pd.DataFrame([[T, None]], dtype="boolean")), "failures"),
-        (lambda: homogenization([[0.5, 1]]), "failures"),
         (lambda: homogenization([["1"]]), "failures"),
         (lambda: homogenization(ON_PAPER, GROUPS, "worse"), "kind"),
         (lambda: homogenization(ON_PAPER, kind="worst"), "groups"),
-        (lambda: homogenization(ON_PAPER, GROUPS[:3], "worst"), "groups"),
         (lambda: homogenization(ON_PAPER, ["a", None, "b", "b"], "worst"), "groups"),
         (lambda: group_failure(ON_PAPER, [1.0, math.nan, 2.0, 2.0]), "groups"),
         (lambda: group_failure(ON_PAPER, "aabb"), "groups"),

@@ -19,7 +19,6 @@ from fmcourse.homogenization.defects import (
 )
 from fmcourse.homogenization.intervals import (
     Power,
-    excess,
     excess_failure_rate,
     interval_over_seeds,
     power,
@@ -68,7 +67,6 @@ __all__ = [
     "child_task",
     "count_drawings",
     "coverage",
-    "excess",
     "excess_failure_rate",
     "expected_failure_rate",
     "failure_counts",

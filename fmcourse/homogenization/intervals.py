@@ -26,7 +26,6 @@ from fmcourse.stats import Interval
 
 __all__ = [
     "Power",
-    "excess",
     "excess_failure_rate",
     "interval_over_seeds",
     "power",
@@ -51,37 +50,7 @@ class Power:
 
 def excess_failure_rate(failures: ArrayLike) -> float:
     """Return observed minus expected systemic failure rate, as a share of the individuals."""
-    return _excess(checked_failures(failures))
-
-
-def excess(shared: ArrayLike, reference: ArrayLike, level: float = 0.95, seed: int = 0) -> Interval:
-    """Return how much more systemic failure sharing brings than a reference without it.
-
-    Args:
-        shared: failures of deployers that share something, shape (individuals, deployers).
-        reference: failures of as many deployers that share nothing, of the same individuals in
-            the same order.
-        level, seed: as in :func:`fmcourse.stats.bootstrap`; individuals are resampled in pairs.
-
-    Returns:
-        Observed minus expected rate with sharing, less that of the reference. What is hard for
-        everyone is in both, and cancels.
-
-    Raises:
-        ValueError: the two have different shapes.
-    """
-    shared, reference = checked_failures(shared), checked_failures(reference)
-    fits = shared.shape == reference.shape
-    require(fits, "reference", f"shape {shared.shape}, as shared", reference.shape)
-
-    def gap(both: np.ndarray) -> float:
-        return _excess(both[:, 0]) - _excess(both[:, 1])
-
-    return stats.bootstrap(np.stack([shared, reference], 1), gap, level=level, seed=seed)
-
-
-def _excess(failures: np.ndarray) -> float:
-    observed, expected = both_rates(failures)
+    observed, expected = both_rates(checked_failures(failures))
     return observed - expected
 
 
