@@ -1,7 +1,8 @@
-"""Do the two live runs of notebook 01 gain by our loop? `training.fit` against `transformers.Trainer`, batch for batch.
+"""The two live runs of notebook 01: `training.fit` against `transformers.Trainer`, batch for batch.
 
-The same sums and strings, the same GPT-Neos, fused AdamW, a constant learning rate and clipping at 1, on one thread, the two
-loops alternating in one run; medians are printed. Both find their batches ready-made, and nothing is measured on the way.
+The same sums and strings, the same GPT-Neos, fused AdamW, a constant learning rate and clipping at
+1, on one thread, the two loops alternating in one run; medians are printed. Both find their batches
+ready-made, and nothing is measured on the way.
 
     python benchmarks/emergence.py
 """
@@ -66,7 +67,7 @@ def main() -> None:
 
 
 def one_round(make, first: int) -> dict[str, float]:
-    """Train the same model with each loop, `first` telling which begins, and return steps per second and final losses."""
+    """Train the same model with each loop, and return steps per second and final losses."""
     measured = {}
     for name, train in sorted(
         {"fit": loops.with_fit, "Trainer": loops.with_trainer}.items(), reverse=bool(first)
