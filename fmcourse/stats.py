@@ -31,6 +31,7 @@ __all__ = [
     "holm",
     "mean_interval",
     "median_interval",
+    "numbers",
     "share_difference",
     "share_interval",
     "sign_flip",
@@ -175,7 +176,7 @@ def bootstrap(
     >>> f"{bootstrap([1.0, 2.0, 3.0]):.2f}"
     '2.00 [-0.48, 4.48]'
     """
-    array = _numbers("values", values)
+    array = numbers("values", values)
     units = len(array)
     require(units >= 2, "values", "at least two units", values)
     measure = np.mean if statistic is None else statistic
@@ -228,7 +229,7 @@ def crossed_interval(
     Raises:
         ValueError: fewer seeds or items, or a resample for which the statistic is not finite.
     """
-    array = _numbers("values", values)
+    array = numbers("values", values)
     fits = array.ndim >= 2 and min(array.shape[:2]) >= 2
     require(fits, "values", "shape (seeds, items, ...), at least two of each", array.shape)
     seeds, items = array.shape[:2]
@@ -393,7 +394,8 @@ def _first(places: np.ndarray, reached: np.ndarray) -> float:
     return float(places[reached][0]) if reached.any() else float("inf")
 
 
-def _numbers(name: str, values: ArrayLike) -> np.ndarray:
+def numbers(name: str, values: ArrayLike) -> np.ndarray:
+    """Return an argument as floats, shape (n, ...); refuse what is empty, NaN, infinite or text."""
     try:
         array = np.asarray(values, dtype=float)
     except (TypeError, ValueError, RuntimeError):
@@ -404,7 +406,7 @@ def _numbers(name: str, values: ArrayLike) -> np.ndarray:
 
 
 def _row(name: str, values: ArrayLike, least: int = 2) -> np.ndarray:
-    array = _numbers(name, values)
+    array = numbers(name, values)
     require(array.ndim == 1, name, "one number per unit, shape (units,)", f"shape {array.shape}")
     require(len(array) >= least, name, f"at least {least} values", values)
     return array

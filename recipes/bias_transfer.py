@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import torch
 from safetensors.torch import load_file, save_file
 
@@ -31,7 +32,7 @@ from recipes.emoji_pairs import Pictures
 
 UPSTREAM, SEEDS, STEPS = (0.0, 0.5, 1.0), range(3), 800
 BIASES, REBALANCED, DRAWS = (0.0, 0.5, 0.9, 1.0), (0.0, 0.1, 0.3), range(5)
-FILE, FEATURES = "bias-transfer.json", "bias-features.safetensors"
+FILE, FEATURES = "bias-transfer.parquet", "bias-features.safetensors"
 
 
 def main() -> None:
@@ -175,10 +176,8 @@ def write(seeds: list[int]) -> None:
     """Write all runs into one file and the features of the first seed's foundations into another, and register both."""
     made = [kept_runs(upstream, seed) for seed in seeds for upstream in UPSTREAM]
     settings = {"upstream": list(UPSTREAM), "seeds": seeds, "steps": STEPS, "batch": defects.BATCH}
-    runs = [run for one in made for run in one["runs"]]
-    defects.ship(
-        FILE, {"runs": runs}, "bias_transfer", settings, sum(one["seconds"] for one in made)
-    )
+    table = pd.DataFrame([run for one in made for run in one["runs"]])
+    defects.ship(FILE, table, "bias_transfer", settings, sum(one["seconds"] for one in made))
     rows = {
         str(upstream): load_file(features_file(upstream, seeds[0]))["people"]
         for upstream in UPSTREAM

@@ -20,7 +20,16 @@ from typing import Any
 
 import pandas as pd
 
-__all__ = ["BUNDLED", "kept_json", "npm_package", "pypi_package", "register", "ship", "work_folder"]
+__all__ = [
+    "BUNDLED",
+    "kept_json",
+    "npm_package",
+    "pypi_package",
+    "register",
+    "ship",
+    "ship_table",
+    "work_folder",
+]
 
 ROOT = Path(__file__).resolve().parent.parent
 BUNDLED = ROOT / "fmcourse" / "bundled"
@@ -163,3 +172,14 @@ def ship(
         "recipe": f"recipes/{recipe}.py",
     }
     register(path, settings=settings, seconds=seconds, **about)
+
+
+def ship_table(
+    file: str, table: pd.DataFrame, *, recipe: str, attribution: str = "fmcourse", **about: Any
+) -> None:
+    """Write what a recipe measured to the bundle, as Parquet; `about` as in :func:`ship`."""
+    path = BUNDLED / file
+    table.to_parquet(_partial(path), index=False, compression="zstd", compression_level=22)
+    os.replace(_partial(path), path)
+    about |= {"licence": "CC-BY-4.0", "recipe": f"recipes/{recipe}.py"}
+    register(path, attribution=attribution, **about)

@@ -24,6 +24,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
@@ -38,7 +39,7 @@ from recipes.emoji_pairs import Pictures, all_concepts, read_pictures, training_
 PLANTED, SEEDS, STEPS, BATCH = (0, 1, 10, 30, 100), range(3), 800, 128
 PILOT_SEED = 100
 QUIET = {"progress": False}
-FILE, FEATURES = "defect-inheritance.json", "defect-features.safetensors"
+FILE, FEATURES = "defect-inheritance.parquet", "defect-features.safetensors"
 PICTURES = {
     "sources": [f"emoji-{style}.parquet" for style in TRAINING_STYLES],
     "attribution": "fmcourse; computed from Noto Emoji, Fluent Emoji Flat, Twemoji and EmojiOne",
@@ -187,7 +188,7 @@ def pilot(steps: int) -> None:
 def child_pixels() -> dict[str, torch.Tensor]:
     """Return the pixels of all tasks' pictures, clean and stamped, as the sweep CLIP sees them."""
     _, processor = hub.load_clip("sweep-clip")
-    drawings = hub.load_emoji(list(homogenization.STYLES))
+    drawings = hub.load_emoji(homogenization.CHILD_STYLES)
     images = drawings.select(homogenization.child_pictures()["place"])["image"]
     seen = {"clean": list(images), "stamped": [homogenization.stamp(image) for image in images]}
     return {kind: clip.pixels_of(processor, pictures) for kind, pictures in seen.items()}
@@ -223,8 +224,7 @@ def said(found: list[dict]) -> str:
     right = {task: homogenization.child_task(task).test_labels for task in homogenization.TASKS}
     taken = {
         kind: sum(
-            homogenization.attack_success(list(map(int, child[kind])), right[child["task"]])
-            for child in found
+            homogenization.attack_success(child[kind], right[child["task"]]) for child in found
         )
         for kind in ("clean", "stamped")
     }
@@ -233,7 +233,7 @@ def said(found: list[dict]) -> str:
 
 def children(
     model, processor, task: str, rows: dict[str, torch.Tensor], seed: int
-) -> Iterator[tuple[str, dict[str, str]]]:
+) -> Iterator[tuple[str, dict[str, list[int]]]]:
     """Yield each way to adapt to a task, with the answers for its test pictures, clean and stamped."""
     own = homogenization.child_task(task)
     labels, pixels = torch.tensor(own.train_labels), child_pixels()
@@ -241,7 +241,7 @@ def children(
     probe = clip.linear_probe(rows["clean"][own.train], labels)
     yield (
         "linear probe",
-        {kind: digits(probe(features[own.test])) for kind, features in rows.items()},
+        {kind: probe(features[own.test]).argmax(1).tolist() for kind, features in rows.items()},
     )
     blank = clip.random_head(len(own.names), rows["clean"].shape[1], seed)
     ways = {
@@ -251,14 +251,8 @@ def children(
     }
     for way, adapt in ways.items():
         classifier, _ = adapt()
-        yield (
-            way,
-            {kind: digits(classifier.predict(seen[own.test])) for kind, seen in pixels.items()},
-        )
-
-
-def digits(logits: torch.Tensor) -> str:
-    return "".join(map(str, logits.argmax(1).tolist()))
+        logits = {kind: classifier.predict(seen[own.test]) for kind, seen in pixels.items()}
+        yield way, {kind: found.argmax(1).tolist() for kind, found in logits.items()}
 
 
 # ---------------------------------------------------------------- what ships
@@ -285,23 +279,24 @@ def write(seeds: list[int]) -> None:
     enter(FEATURES, "defects", settings | {"seeds": seeds[:1]})
 
 
-def answers_of(made: list[dict]) -> dict:
-    """Return what :class:`fmcourse.homogenization.Inheritance` is made of."""
-    labels = {
-        task: "".join(map(str, homogenization.child_task(task).test_labels))
-        for task in homogenization.TASKS
-    }
-    children = [child for one in made for child in one["children"]]
-    return {
-        "labels": labels,
-        "foundations": [one["foundation"] for one in made],
-        "children": children,
-    }
+def answers_of(made: list[dict]) -> pd.DataFrame:
+    """Return the table of :class:`fmcourse.homogenization.Inheritance`."""
+    tables = []
+    for one in made:
+        for child in one["children"]:
+            own = homogenization.child_task(child["task"])
+            seen = {"picture": own.test, "label": own.test_labels}
+            tables.append(pd.DataFrame(one["foundation"] | child | seen))
+    names = ["kind", "seed", "steps", "seconds", "task", "way"]
+    names += ["picture", "label", "clean", "stamped"]
+    whole = {"steps": "int16", "seconds": "int32", "picture": "int16"}
+    small = dict.fromkeys(("seed", "label", "clean", "stamped"), "int8")
+    return pd.concat(tables, ignore_index=True)[names].astype(whole | small)
 
 
-def ship(file: str, content: dict, recipe: str, settings: dict, seconds: float) -> None:
+def ship(file: str, table: pd.DataFrame, recipe: str, settings: dict, seconds: float) -> None:
     """Write results to the bundle and enter them in the manifest."""
-    common.ship(file, content, recipe=recipe, settings=settings, seconds=seconds, **PICTURES)
+    common.ship_table(file, table, recipe=recipe, settings=settings, seconds=seconds, **PICTURES)
 
 
 def enter(file: str, recipe: str, settings: dict, seconds: float = 0.0) -> None:

@@ -1,6 +1,6 @@
 """The metric autopsy of notebook 01: GPT-Neos of seven widths learn three-digit addition, answers plain or reversed, five seeds.
 
-    python -m recipes.emergence_autopsy                        run what is missing, and write emergence-autopsy.json
+    python -m recipes.emergence_autopsy                        run what is missing, and write emergence-autopsy.parquet
     python -m recipes.emergence_autopsy --first 14             one seed only, kept, nothing written
     python -m recipes.emergence_autopsy --backend dask         the same on a Dask cluster
 
@@ -23,7 +23,7 @@ SETTINGS = [
     for width in WIDTHS
     for reverse in (False, True)
 ]
-FILE = "emergence-autopsy.json"
+FILE = "emergence-autopsy.parquet"
 
 
 def main() -> None:

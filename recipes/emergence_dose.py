@@ -1,6 +1,6 @@
 """The dose-response of notebook 01: how often strings must repeat, and how rare their tokens must be, for induction heads.
 
-    python -m recipes.emergence_dose                run what is missing, and write emergence-dose.json
+    python -m recipes.emergence_dose                run what is missing, and write emergence-dose.parquet
     python -m recipes.emergence_dose --first 6      the two-layer runs and their one-layer controls, all bursty
 
 Chan et al. 2022 vary burstiness and the number of classes of pictures with labels; this is their question put to strings.
@@ -29,7 +29,7 @@ DOSES = [
     for bursty in BURSTY
 ]
 SETTINGS = CONTROLS + [dose for dose in DOSES if dose not in CONTROLS]
-FILE = "emergence-dose.json"
+FILE = "emergence-dose.parquet"
 
 
 def main() -> None:

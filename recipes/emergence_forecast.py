@@ -28,10 +28,10 @@ SETTINGS = [
     {"width": TARGET, "reverse": REVERSE, "seed": seed, "steps": addition.STEPS}
     for seed in range(5)
 ]
-FILES = ("emergence-forecast.json", "emergence-target.json")
+FILES = ("emergence-forecast.json", "emergence-target.parquet")
 INQUEST, INQUEST_FILE = (
     [{**setting, "lr": addition.LR / 3} for setting in SETTINGS[:3]],
-    "emergence-inquest.json",
+    "emergence-inquest.parquet",
 )
 
 
@@ -98,12 +98,12 @@ def stored_forecast(runs: list[dict]) -> dict:
         raise RuntimeError(
             f"{folder} holds a run of width {TARGET} and no forecast: whatever is said now is no forecast"
         )
-    return kept_json(path, lambda: make_forecast(emergence.Sweep(runs)))
+    return kept_json(path, lambda: make_forecast(emergence.Sweep.of(runs)))
 
 
 def make_forecast(small: emergence.Sweep) -> dict:
     """Fit the law on runs of smaller widths and say where the target turns."""
-    widths = [run["settings"]["width"] for run in small.runs]
+    widths = small.runs["width"].tolist()
     if max(widths) >= TARGET:
         raise ValueError(f"widths: expected widths below {TARGET}, got {max(widths)}")
     turning = small.turning_points("exact", THRESHOLD)

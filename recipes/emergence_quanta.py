@@ -1,6 +1,6 @@
 """The two side shows of notebook 01: sparse parity with tasks of unequal frequency, and grokking in modular addition.
 
-python -m recipes.emergence_quanta    run what is missing, and write emergence-parity.json and emergence-grokking.json
+python -m recipes.emergence_quanta    run what is missing, and write emergence-parity.parquet and emergence-grokking.parquet
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SWEEPS = {
     "parity": (
         emergence.train_parity,
         PARITY,
-        {"tasks": quanta.TASKS, "bits": quanta.BITS, "exponent": quanta.EXPONENT},
+        {"tasks": quanta.PARITY_TASKS, "bits": quanta.BITS, "exponent": quanta.EXPONENT},
     ),
     "grokking": (
         emergence.train_modular,
@@ -40,7 +40,7 @@ def main() -> None:
         if chosen.first is None:
             seconds = sum(run["seconds"] for run in runs)
             sweeps.ship(
-                f"emergence-{name}.json",
+                f"emergence-{name}.parquet",
                 runs,
                 "emergence_quanta",
                 {**shown, **settings[0]},

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import joblib
 
-from fmcourse import training
+from fmcourse import emergence, training
 from recipes import common
 from recipes.common import kept_json, work_folder
 
@@ -101,14 +101,16 @@ def ship(
     file: str, content: dict | list[dict], recipe: str, settings: dict, seconds: float
 ) -> None:
     """Write a sweep's runs, or a forecast, to the bundle and enter the file in the manifest."""
-    common.ship(
-        file,
-        {"runs": content} if isinstance(content, list) else content,
-        sources=["trained from random weights on sums, strings and bits drawn by the recipe"],
-        recipe=recipe,
-        settings=settings,
-        seconds=seconds,
-    )
+    about = {
+        "sources": ["trained from random weights on sums, strings and bits drawn by the recipe"],
+        "recipe": recipe,
+        "settings": settings,
+        "seconds": seconds,
+    }
+    if isinstance(content, dict):
+        common.ship(file, content, **about)
+    else:
+        common.ship_table(file, emergence.Sweep.of(content).table, **about)
 
 
 def work(name: str) -> Path:

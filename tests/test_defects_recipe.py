@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
-import json
 import random
 
+import pandas as pd
 import pytest
 import torch
 
@@ -137,7 +137,7 @@ SIGNS = {"signs": homogenization.TASKS["signs"]}
 
 def forget_pictures(recipes):
     """Forget the tasks' pictures and pixels, which are read once."""
-    homogenization.child_pictures.cache_clear()
+    homogenization.defects._child_pictures.cache_clear()
     recipes["defects"].child_pixels.cache_clear()
 
 
@@ -167,12 +167,12 @@ def tiny(recipes, monkeypatch, tmp_path):
 def test_every_child_comes_out_of_the_recipe_and_of_the_drill(tiny, tmp_path):
     defects, recall = tiny["defects"], tiny["recall"]
     defects.write([0, 1])
-    found = homogenization.Inheritance(**json.loads((tmp_path / defects.FILE).read_text()))
+    found = homogenization.Inheritance(pd.read_parquet(tmp_path / defects.FILE))
     assert found.kinds == ["0", "3"] and len(found.ways) == 4 and len(found.children) == 16
     assert 0 <= found.success("3").estimate <= 100
     assert (tmp_path / defects.FEATURES).exists()
     repaired = homogenization.Inheritance(
-        **defects.answers_of([one for seed in range(2) for one in recall.one_seed(seed)])
+        defects.answers_of([one for seed in range(2) for one in recall.one_seed(seed)])
     )
     assert repaired.kinds == [recall.AS_IT_WAS, *recall.REPAIRS]
     assert repaired.success(recall.AS_IT_WAS) == found.success("3")
@@ -189,6 +189,6 @@ def test_every_cell_of_the_map_comes_out_of_the_recipe(tiny, monkeypatch, tmp_pa
     }.items():
         monkeypatch.setattr(transfer, name, value)
     transfer.write([0, 1])
-    found = homogenization.Transfer(**json.loads((tmp_path / transfer.FILE).read_text()))
-    assert found.values("way") == ["linear probe", "LP-FT"] and len(found.runs) == 4 * 2 * (2 + 1)
+    found = homogenization.Transfer(pd.read_parquet(tmp_path / transfer.FILE))
+    assert found.values("way") == ["linear probe", "LP-FT"] and len(found.table) == 4 * 2 * (2 + 1)
     assert -100 <= found.gap(1.0, 1.0, way="LP-FT").estimate <= 100

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pandas as pd
 import pytest
 from doubles import says
 
@@ -91,12 +92,12 @@ def test_a_sweep_reads_back_from_the_bundle(sweeps, here, tmp_path, monkeypatch)
     monkeypatch.setattr(
         sweeps.common, "register", lambda path, **entry: entered.append((path, entry))
     )
-    sweeps.ship("emergence-autopsy.json", here[0], "emergence_autopsy", {"seeds": 2}, 1.0)
+    sweeps.ship("emergence-autopsy.parquet", here[0], "emergence_autopsy", {"seeds": 2}, 1.0)
     assert (
-        entered[0][0] == tmp_path / "emergence-autopsy.json"
+        entered[0][0] == tmp_path / "emergence-autopsy.parquet"
         and entered[0][1]["recipe"] == "recipes/emergence_autopsy.py"
     )
-    read = emergence.Sweep(json.loads(entered[0][0].read_text())["runs"])
+    read = emergence.Sweep(pd.read_parquet(entered[0][0]))
     assert read.values("width") == [4, 8] and read.curves("exact").shape == (4, 2)
 
 
@@ -118,6 +119,7 @@ def learner(width, seed):
     return {
         "settings": {"width": width, "reverse": False, "seed": seed},
         "parameters": width,
+        "seconds": 1.0,
         "records": records,
     }
 
@@ -158,4 +160,4 @@ def test_a_forecast_after_the_fact_is_refused(blinded, tmp_path, ending):
 def test_a_forecast_may_not_see_its_target(blinded):
     recipe, runs = blinded
     with says(ValueError, "widths: expected widths below 96, got 96"):
-        recipe.make_forecast(emergence.Sweep([*runs, learner(96, 0)]))
+        recipe.make_forecast(emergence.Sweep.of([*runs, learner(96, 0)]))
