@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from fmcourse import plotting, training
+from fmcourse import plots, training
 from fmcourse.arguments import require
 from fmcourse.progress import MovingFigure
 
@@ -46,14 +46,14 @@ class Watch:
         self.records.append(dict(record))
         self._figure.show(self.drawing())
 
-    def drawing(self) -> plotting.Drawing:
+    def drawing(self) -> plots.Drawing:
         """Return the figure of all measurements so far."""
         steps = [self.every * place for place in range(len(self.records))]
         lines = {
             label: (steps, [record[name] for record in self.records])
             for name, label in self.names.items()
         }
-        return plotting.curves(lines, self.title, "training step", self.y_label)
+        return plots.curves(lines, self.title, "training step", self.y_label)
 
 
 def fit_watched(
