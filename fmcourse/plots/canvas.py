@@ -189,7 +189,7 @@ def fit(axes: Axes, axis: str, values: np.ndarray) -> None:
             own.set_ticks([], minor=True)
         return
     if (finite == finite.round()).all():
-        own.set_major_locator(MaxNLocator(integer=True))
+        own.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     low, high = own.get_view_interval()
     if finite[0] >= 0:
         whole = 1 if finite[-1] <= 1 else 100
