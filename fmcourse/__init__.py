@@ -63,7 +63,7 @@ _MOVED = {
     "progress": "training",
     "smollm2": "models",
     "plotting": "plots",
-    "plotting.canvas": "plots.canvas",
+    "plotting.canvas": "plots",
     "uncertainty": "stats",
     "exercises": "quiz.exercises",
     "predictions": "quiz.predictions",

@@ -22,7 +22,7 @@ from fmcourse import clip, generation, homogenization, safeguards
 from fmcourse.arguments import require
 from fmcourse.generation import Sample
 from fmcourse.homogenization import World
-from fmcourse.plots.pictures import on_white
+from fmcourse.plots import on_white
 from fmcourse.safeguards import Trace
 
 __all__ = [

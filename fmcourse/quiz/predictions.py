@@ -24,7 +24,7 @@ from matplotlib.ticker import MaxNLocator
 
 from fmcourse.arguments import choose
 from fmcourse.environment import state_folder, work_folder
-from fmcourse.plots.canvas import Drawing, finish, new_axes
+from fmcourse.plots import Drawing, finish, new_axes
 from fmcourse.quiz import codes as class_codes
 from fmcourse.quiz import kept
 from fmcourse.quiz.questions import QUESTIONS, Question
