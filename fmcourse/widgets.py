@@ -187,7 +187,7 @@ def prompt_box(
         "min_p": _control(slider, "min-p", 0.0, max=1.0, step=0.01),
     }
     button = ipywidgets.Button(description="write", tooltip="write")
-    text, chart = ipywidgets.HTML(), ipywidgets.HTML()
+    text, chart = _html(), _html()
 
     def strategy() -> Sample:
         chosen = {name: control.value for name, control in controls.items()}
@@ -289,11 +289,15 @@ def _control(kind: type, name: str, value: Any, **options: Any) -> Any:
     return kind(value=value, description=name, **options)
 
 
+def _html() -> ipywidgets.HTML:
+    return ipywidgets.HTML(**{TOOLTIP: ""})
+
+
 def _above(
     kind: type, name: str, value: Any, chart: Callable[[Any], str], **options: Any
 ) -> ipywidgets.VBox:
     """Return a control above what `chart` says of its value as HTML, said anew at each change."""
-    control, shown = _control(kind, name, value, **options), ipywidgets.HTML()
+    control, shown = _control(kind, name, value, **options), _html()
     ipywidgets.dlink((control, "value"), (shown, "value"), chart)
     return ipywidgets.VBox([control, shown])
 
