@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 
-from fmcourse import plotting
+from fmcourse import plots
 from fmcourse.quiz import codes, kept, predictions
 from fmcourse.quiz.predictions import clear, export, predict, recall, reveal, tally
 from fmcourse.quiz.questions import QUESTIONS
@@ -35,7 +35,7 @@ def shown(monkeypatch):
 
 def forest():
     rows = {"old": Interval(40, 30, 50), "new": Interval(60, 50, 70)}
-    return plotting.forest(rows, "Flips", "share that changes, %")
+    return plots.forest(rows, "Flips", "share that changes, %")
 
 
 # What may be typed.
@@ -167,7 +167,7 @@ def test_a_choice_is_compared_in_words(measured, words, shown, capsys):
     assert words in capsys.readouterr().out and shown[0].alt == forest().alt
 
 
-@pytest.mark.parametrize("figure", [[], [plotting.Drawing(b"", "a gallery", 10)]])
+@pytest.mark.parametrize("figure", [[], [plots.Drawing(b"", "a gallery", 10)]])
 def test_without_axes_the_answer_gets_a_line_of_its_own(figure, shown, capsys):
     predict("years", 1000)
     reveal("years", 326_000, *figure)
@@ -192,7 +192,7 @@ def test_a_mark_stands_at_its_value_and_leaves_the_drawing_as_it_was(value, plac
 
 def test_an_answer_stands_where_start_and_scale_put_it(monkeypatch, shown):
     seen = []
-    monkeypatch.setattr(plotting.Drawing, "marked", lambda self, *place: seen.append(place) or self)
+    monkeypatch.setattr(plots.Drawing, "marked", lambda self, *place: seen.append(place) or self)
     predict("lead", 90)
     reveal("lead", 100, forest(), start=110, scale=-1, axis="x")
     assert seen == [(20, "your prediction: 90 steps", "x")]

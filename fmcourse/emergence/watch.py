@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from fmcourse import plotting
+from fmcourse import plots
 from fmcourse.arguments import choose, require
 from fmcourse.training import MovingFigure
 
@@ -50,14 +50,14 @@ class Watch:
         self.records.append(dict(record))
         self._figure.show(self.drawing())
 
-    def drawing(self) -> plotting.Drawing:
+    def drawing(self) -> plots.Drawing:
         """Return the figure of all measurements so far."""
         steps = [record["step"] for record in self.records]
         lines = {
             label: (steps, [record[name] for record in self.records])
             for name, label in self.names.items()
         }
-        return plotting.curves(lines, self.title, "training step", self.y_label)
+        return plots.curves(lines, self.title, "training step", self.y_label)
 
 
 def watched(

@@ -67,7 +67,7 @@ class DecodingFrontier:
         return stats.bootstrap(np.concatenate([first, second], axis=1), gap)
 
     def curves(self, families: Sequence[str]) -> dict[str, tuple[list[float], list[Interval]]]:
-        """Return each family's way through the plane, as :func:`fmcourse.plotting.curves` draws it:
+        """Return each family's way through the plane, as :func:`fmcourse.plots.curves` draws it:
         variety and surprise.
         """
         ways = {}
@@ -174,7 +174,7 @@ class Memorization:
         return _share(select(self.table, size=size, corpus="planted", secrets="unseen"), "all")
 
     def curves(self) -> dict[str, tuple[list[int], list[Interval]]]:
-        """Return AUC and extraction by copies planted, as :func:`fmcourse.plotting.curves` draws
+        """Return AUC and extraction by copies planted, as :func:`fmcourse.plots.curves` draws
         them, two lines a model.
         """
         counts = select(self.table, secrets="planted")["copies"].unique().tolist()

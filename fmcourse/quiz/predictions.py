@@ -23,7 +23,7 @@ from IPython.display import display
 from matplotlib.ticker import MaxNLocator
 
 from fmcourse.arguments import choose
-from fmcourse.plotting.canvas import Drawing, finish, new_axes
+from fmcourse.plots import Drawing, finish, new_axes
 from fmcourse.quiz import codes as class_codes
 from fmcourse.quiz import kept
 from fmcourse.quiz.questions import QUESTIONS, Question
