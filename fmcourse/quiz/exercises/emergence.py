@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from fmcourse import emergence, uncertainty
+from fmcourse import emergence, stats
 from fmcourse.quiz.exercises import Exercise
 
 __all__ = ["EXERCISES"]
@@ -63,7 +63,7 @@ EXERCISES = {
         },
     ),
     "none-of-n": Exercise(
-        reference=lambda items: uncertainty.wilson(0, items).high,
+        reference=lambda items: stats.wilson(0, items).high,
         cases=((10,), (1_000,), (50,)),
         tolerance=1e-3,
         mistakes={
