@@ -168,7 +168,7 @@ class PictureClassifier(torch.nn.Module):
         """Map pixels (n, 3, side, side) to logits (n, classes), with gradient."""
         weight = self.visual_projection.weight
         seen = pixels.to(weight.device, weight.dtype, memory_format=torch.channels_last)
-        return self.head(encode_pixels(self, seen))  # type: ignore[arg-type]
+        return self.head(encode_pixels(self, seen).to(weight.dtype))
 
     def predict(self, pixels: torch.Tensor, batch_size: int = 128) -> torch.Tensor:
         """Return logits (n, classes) on the CPU, without gradient; no part changes its mode."""
