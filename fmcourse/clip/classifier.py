@@ -25,12 +25,11 @@ from sklearn.linear_model import LogisticRegression
 from torch.nn.modules.batchnorm import _BatchNorm
 from transformers import PreTrainedModel
 
-from fmcourse.arguments import require
+from fmcourse.arguments import require, whole
 from fmcourse.clip.embedding import (
     _evaluating,
     check_pixels,
     encode_pixels,
-    whole,
     whole_numbers,
 )
 from fmcourse.files import user_path, write_atomic
