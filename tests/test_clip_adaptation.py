@@ -160,10 +160,6 @@ def test_a_model_in_half_precision_is_trained_in_single(double, dtype):
     words = clip.zero_shot_head(*half, NAMES)
     for found, _ in (tune(half), tune(half, lora), tune(half, head=words)):
         assert {value.dtype for value in found.parameters()} == {torch.float32}
-    near = build_classifier(double[0], HEAD).predict(PIXELS)
-    classifier = build_classifier(half[0], HEAD)
-    assert torch.allclose(classifier.predict(PIXELS), near, atol=0.1)
-    assert torch.allclose(classifier.to(dtype).predict(PIXELS).float(), near, atol=0.1)
 
 
 # Fine-tuning.

@@ -63,23 +63,23 @@ def test_helpers_that_train_nothing(pair):
     images, pixels = drawings(8), clip.pixels_of(processor, drawings(8))
     labels, scale = torch.tensor(LABELS), here.logit_scale.exp()
     rows, words = clip.embed_images(here, processor, pixels), clip.zero_shot_head(*pair[::2], NAMES)
-    for embed, given in (
+    for embed, inputs in (
         (clip.embed_images, (images,)),
         (clip.embed_images, (there(pixels),)),
         (clip.embed_texts, (NAMES,)),
         (clip.zero_shot_head, (NAMES,)),
         (clip.occlusion, (images[0], "a cat")),
     ):
-        found = embed(elsewhere, processor, *given)
+        found = embed(elsewhere, processor, *inputs)
         assert found.device.type == "cpu"
-        same(found, embed(here, processor, *given))
+        same(found, embed(here, processor, *inputs))
     # Whichever of the arguments lie elsewhere.
     for compute, given in (
         (clip.contrastive_loss, (rows[:3], words, scale, labels[:3])),
         (clip.retrieval_ranks, (rows, words, labels)),
         (clip.tip_adapter, (rows, labels, words, rows)),
-        (lambda *given: clip.linear_probe(*given).weight, (rows, labels)),
-        (lambda given: clip.linear_probe(rows, labels)(given), (rows,)),
+        (lambda *both: clip.linear_probe(*both).weight, (rows, labels)),
+        (clip.linear_probe(rows, labels), (rows,)),
     ):
         wanted = compute(*given)
         for index in range(len(given)):

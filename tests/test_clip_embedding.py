@@ -176,9 +176,7 @@ ALIKE = [
 
 def test_names_that_the_model_cannot_tell_apart(double):
     for names in ALIKE:
-        with pytest.raises(
-            ValueError, match=r"^names: expected .*linear_probe or clip\.random_head"
-        ):
+        with pytest.raises(ValueError, match=r"^names: expected .*clip\.random_head"):
             zero_shot_head(*double, ["white", *names])
 
 
@@ -253,9 +251,11 @@ def test_the_loss_is_the_definition_term_by_term(ids):
     wanted = textbook(image, text, 5.0, ids)
     for given in (ids, np.array(ids), torch.tensor(ids), pd.Series(ids, index=range(10, 16))):
         assert contrastive_loss(image, text, scale, given).item() == about(wanted)
-    assert torch.autograd.gradcheck(
-        lambda *given: contrastive_loss(*given, ids), (image, text, scale)
-    )
+
+    def loss(*given):
+        return contrastive_loss(*given, ids)
+
+    assert torch.autograd.gradcheck(loss, (image, text, scale))
 
 
 def test_the_loss_at_its_endpoints():
@@ -341,46 +341,36 @@ def cut():
 
 EYE = torch.eye(3)
 WRONG = {
-    "images": (embed_images, [[], "cat.png", None, {}, red()]),
-    "images[0]": (embed_images, [[red(size=(0, 5))]]),
-    "images[1]": (embed_images, [[red(), "cat.png"], [red(), cut()]]),
-    "pixels": (
-        embed_images,
-        [
-            torch.zeros(2, 3, 8, 8),
-            torch.zeros(0, 3, SIDE, SIDE),
-            spoilt(torch.nan),
-            spoilt(1).byte(),
-        ],
-    ),
-    "texts": (embed_texts, [[], "a cat", ["a cat", 7], None, [""]]),
-    "names": (zero_shot_head, [[], "cat", ["cat", None], [0, 1]]),
-    "templates": (
-        lambda *given: zero_shot_head(*given[:2], ["cat"], given[2]),
-        [[], "a {}", ["a {}", "a cat"], ["{} {}"], ["{label}"], ["{} }"]],
-    ),
-    "batch_size": (lambda *given: embed_images(*given[:2], [red()], given[2]), [0, 1.5, "2", None]),
-    "patch": (lambda *given: occlusion(*given[:2], red(), "dog", given[2]), [1, 9, 2.5, "4"]),
-    "right": (
-        lambda model, processor, right: retrieval_ranks(EYE, EYE, right),
-        [[0, 1], ["a", "b", "c"], None, [0, 1, 3], [0, 1, -1], [0.5, 1, 2]],
-    ),
-    "ids": (
-        lambda model, processor, ids: contrastive_loss(EYE, EYE, 1.0, ids),
-        [[0, 1], ["cat", "dog", "cat"], [0, 1, math.nan]],
-    ),
-    "image": (lambda model, processor, image: contrastive_loss(image, EYE, 1.0), [EYE[0]]),
-    "text": (
-        lambda model, processor, text: contrastive_loss(EYE, text, 1.0),
-        [EYE[:2], EYE[:, None]],
-    ),
+    "images": [[], "cat.png", None, {}, red()],
+    "images[0]": [[red(size=(0, 5))]],
+    "images[1]": [[red(), "cat.png"], [red(), cut()]],
+    "pixels": [torch.zeros(2, 3, 8, 8), torch.zeros(0, 3, SIDE, SIDE), spoilt(torch.nan)],
+    "texts": [[], "a cat", ["a cat", 7], None, [""]],
+    "names": [[], "cat", ["cat", None], [0, 1]],
+    "templates": [[], "a {}", ["a {}", "a cat"], ["{} {}"], ["{label}"], ["{} }"]],
+    "batch_size": [0, 1.5, "2", None],
+    "patch": [1, 9, 2.5, "4"],
+    "right": [[0, 1], ["a", "b", "c"], None, [0, 1, 3], [0, 1, -1], [0.5, 1, 2]],
+    "ids": [[0, 1], ["cat", "dog", "cat"], [0, 1, math.nan]],
+    "image": [EYE[0]],
+    "text": [EYE[:2], EYE[:, None]],
+}
+CALLS = {
+    "texts": embed_texts,
+    "names": zero_shot_head,
+    "templates": lambda model, processor, value: zero_shot_head(model, processor, ["cat"], value),
+    "batch_size": lambda model, processor, value: embed_images(model, processor, [red()], value),
+    "patch": lambda model, processor, value: occlusion(model, processor, red(), "dog", value),
+    "right": lambda model, processor, value: retrieval_ranks(EYE, EYE, value),
+    "ids": lambda model, processor, value: contrastive_loss(EYE, EYE, 1.0, value),
+    "image": lambda model, processor, value: contrastive_loss(value, EYE, 1.0),
+    "text": lambda model, processor, value: contrastive_loss(EYE, value, 1.0),
 }
 
 
 @pytest.mark.parametrize("name", WRONG)
 def test_an_error_begins_with_the_argument(double, name):
-    call, values = WRONG[name]
-    for value in values:
+    for value in WRONG[name]:
         with pytest.raises(ValueError) as error:
-            call(*double, value)
+            CALLS.get(name, embed_images)(*double, value)
         assert str(error.value).startswith(f"{name}: expected")

@@ -110,9 +110,7 @@ def test_beam_search_equals_generate(width, penalty):
             options = {"num_beams": width, "length_penalty": penalty}
             options |= {"num_return_sequences": wanted, "max_new_tokens": new}
             found = generate(model, PROMPT, Beam(width, penalty), new, wanted)
-            assert torch.equal(
-                generate(model, PROMPT, Beam(width, penalty), new, wanted), reference
-            )
+            assert torch.equal(found, theirs(model, PROMPT, **options))
 
 
 # Shapes, padding, reuse.
@@ -191,15 +189,6 @@ def test_a_stream_hands_out_what_generate_returns(model, strategy):
         ended += len(whole) < 30
     assert ended or isinstance(strategy, Greedy)  # so the comparison saw texts that ended early
     assert list(stream(model, PROMPT, strategy, 0)) == []
-
-
-def test_a_stream_chooses_when_asked_and_leaves_gradients_on(model):
-    entered = tokens_through(model, lambda: next(stream(model, PROMPT, Greedy(), 9)))
-    assert (
-        entered <= len(PROMPT) + 1
-        and torch.is_grad_enabled()
-        and not torch.is_inference_mode_enabled()
-    )
 
 
 # Scoring.
