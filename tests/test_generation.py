@@ -255,14 +255,10 @@ def test_the_surprise_of_continuations_is_that_of_their_own_tokens(model):
 def test_a_repeated_phrase_is_scored_time_by_time_beside_its_control(model):
     phrases = [[3, 1, 4], [1, 5, 9], [2, 6, 5]]
     same, others = repetition_curves(model, phrases, 5)
-    assert same.shape == others.shape == (3, 4)
-    assert torch.allclose(
-        same[1], plain_losses(model, phrases[1] * 5)[2:].view(4, 3).mean(1).float(), atol=ROUNDING
-    )
-    mixed = [token for place in (1, 2, 0, 1, 2) for token in phrases[place]]
-    assert torch.allclose(
-        others[1], plain_losses(model, mixed)[2:].view(4, 3).mean(1).float(), atol=ROUNDING
-    )
+    mixed = [token for index in (1, 2, 0, 1, 2) for token in phrases[index]]
+    for found, text in ((same, phrases[1] * 5), (others, mixed)):
+        wanted = plain_losses(model, text)[2:].view(4, 3).mean(1)
+        assert found.shape == (3, 4) and torch.allclose(found[1], wanted, atol=ROUNDING)
 
 
 # Variety. Seven pairs: three times "a rose", twice "rose is", twice "is a".

@@ -63,11 +63,11 @@ def test_what_are_no_token_ids_is_refused_by_name(model, read):
 
 
 def test_a_prompt_may_come_in_any_of_these_forms(model):
-    forms = [tuple(PROMPT), torch.tensor([PROMPT], dtype=torch.int32), np.array(PROMPT)]
-    forms += [np.array([PROMPT], dtype=np.uint8), [np.int64(i) for i in PROMPT], pd.Series(PROMPT)]
-    for ids in [*forms, [torch.tensor(i) for i in PROMPT], torch.tensor(PROMPT).numpy()[::1]]:
-        rows = g.generate(model, ids, g.Greedy(), 3)
-        assert rows.dtype == torch.long and rows.shape == (1, 8) and rows[0, :5].tolist() == PROMPT
+    wanted = g.generate(model, PROMPT, g.Greedy(), 3)
+    forms = [tuple(PROMPT), torch.tensor([PROMPT], dtype=torch.int32), pd.Series(PROMPT)]
+    forms += [np.array([PROMPT], dtype=np.uint8), [torch.tensor(i) for i in PROMPT]]
+    for ids in forms:
+        assert torch.equal(g.generate(model, ids, g.Greedy(), 3), wanted)
 
 
 COUNTS = {
@@ -187,12 +187,11 @@ def test_a_model_that_breaks_on_the_way_stops_there():
         next(written)
 
 
-@pytest.mark.parametrize("strategy", [g.Greedy(), g.Sample()], ids=str)
-def test_no_token_is_chosen_among_logits_that_are_no_numbers(strategy):
-    for wrong in (float("nan"), float("inf")):
+def test_no_token_is_chosen_among_logits_that_are_no_numbers():
+    for strategy in (g.Greedy(), g.Sample()):
         with pytest.raises(FloatingPointError):
-            strategy.choose(torch.tensor([[0.0, wrong]]))
-    assert strategy.choose(torch.tensor([[float("-inf"), 1.0]])).tolist() == [1]
+            strategy.choose(torch.tensor([[0.0, float("nan")]]))
+        assert strategy.choose(torch.tensor([[float("-inf"), 1.0]])).tolist() == [1]
 
 
 @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])

@@ -188,10 +188,9 @@ def test_samples_in_a_batch_share_their_prompt_and_reproduce():
     one, again = (generate_batch(model, PROMPTS, Sample(), 12, **options) for _ in range(2))
     for prompt, rows, same in zip(PROMPTS, one, again):
         assert rows.shape == (3, len(prompt) + 12) and torch.equal(rows, same)
-        assert rows[:, : len(prompt)].tolist() == [prompt] * 3
-        assert len({tuple(row) for row in rows.tolist()}) == 3
-    kept = [rows.tolist() for rows in generate_batch(model, PROMPTS, Greedy(), 0, 2)]
-    assert kept == [[prompt] * 2 for prompt in PROMPTS]
+        assert rows[:, : len(prompt)].tolist() == [prompt] * 3 and len(rows.unique(dim=0)) == 3
+    (kept,) = generate_batch(model, [PROMPTS[0]], Greedy(), 0, 2)
+    assert kept.tolist() == [PROMPTS[0]] * 2
 
 
 def test_a_stream_may_be_trained_beside():
