@@ -98,12 +98,14 @@ def texts(name: str, values: Any, least: int = 1) -> list[str]:
     """Return a list, an array or a column of texts as a list.
 
     Raises:
-        ValueError: one text, a dictionary, something that is no text, or fewer than `least`.
+        ValueError: one text, a set or dictionary, something that is no text, or fewer than `least`.
 
     >>> texts("names", ("cat", "dog"))
     ['cat', 'dog']
     """
-    several = hasattr(values, "__iter__") and not isinstance(values, (str, bytes, Mapping))
+    # A set has no order.
+    unfit = isinstance(values, (str, bytes, Mapping, set, frozenset))
+    several = hasattr(values, "__iter__") and not unfit
     found = list(values) if several else []
     known = len(found) >= least and all(isinstance(text, str) for text in found)
     require(known, name, f"a list of strings, at least {least}", values)

@@ -86,7 +86,8 @@ def test_both_encoders_and_the_loss_are_those_of_transformers(double):
 @pytest.mark.parametrize("size", [1, 3, np.int64(100)])
 def test_neither_batch_nor_order_matters(double, size):
     images, order = drawings(5), [3, 0, 4, 1, 2]
-    found = embed_images(*double, [images[index] for index in order], batch_size=size)
+    given = pd.Series([images[index] for index in order], index=order)
+    found = embed_images(*double, given, batch_size=size)
     assert close(found, embed_images(*double, pixels_of(double[1], images))[order])
     texts = np.array(TEXTS)[order]
     found = embed_texts(*double, pd.Series(texts, index=[9, 7, 5, 3, 1]), batch_size=size)
@@ -330,7 +331,7 @@ WRONG = {
     "images[1]": [[red(), "cat.png"], [red(), cut()]],
     "pixels": [torch.zeros(2, 3, 8, 8), torch.zeros(0, 3, SIDE, SIDE), spoilt(torch.nan)],
     "texts": [[], "a cat", ["a cat", 7], None, [""]],
-    "names": [[], "cat", ["cat", None], [0, 1]],
+    "names": [[], "cat", {"cat", "dog"}, ["cat", None], [0, 1]],
     "templates": [[], "a {}", ["a {}", "a cat"], ["{} {}"], ["{label}"], ["{} }"]],
     "batch_size": [0, 1.5, "2", None],
     "patch": [1, 9, 2.5, "4"],

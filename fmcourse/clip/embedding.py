@@ -59,8 +59,9 @@ def pixels_of(processor: ProcessorMixin, images: Sequence[Image.Image]) -> torch
         ValueError: no image, something that is no image or cannot be read whole, or a side of 0
             pixels.
     """
-    listed = isinstance(images, Sequence) and not isinstance(images, str) and len(images) > 0
-    require(listed, "images", "a list of PIL images, at least one", images)
+    # A column of a table and an array of objects will do; a table, a text or one image will not.
+    listed = hasattr(images, "__getitem__") and not isinstance(images, (str, bytes, dict))
+    require(listed and len(images) > 0, "images", "a list of PIL images, at least one", images)
     seen = [_seen(f"images[{index}]", image) for index, image in enumerate(images)]
     return processor.image_processor(images=seen, return_tensors="pt")["pixel_values"]
 
