@@ -116,6 +116,8 @@ def test_labels_that_are_none(index):
     ):
         with pytest.raises(ValueError, match="^labels"):
             call()
+    with pytest.raises(ValueError, match="^labels: expected at least two classes"):
+        linear_probe(rows, [0] * 6)
 
 
 # Classifiers.

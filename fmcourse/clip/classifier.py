@@ -88,10 +88,12 @@ def linear_probe(features: torch.Tensor, labels: Labels, strength: float = STREN
         A :class:`Head` on the CPU; its softmax is scikit-learn's ``predict_proba``.
 
     Raises:
-        ValueError: labels that are no whole numbers or of a different length, or a class without
-            an embedding.
+        ValueError: labels that are no whole numbers or of a different length, a class without an
+            embedding, or one class only.
     """
     labels = checked_labels(labels, len(features))
+    found = labels.unique().tolist()
+    require(len(found) > 1, "labels", "at least two classes", found)
     regression = LogisticRegression(C=strength, max_iter=2_000, tol=1e-5)
     with warnings.catch_warnings():
         # One picture per class is a fair question.
