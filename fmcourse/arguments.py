@@ -6,10 +6,13 @@ Serves every module.
 from __future__ import annotations
 
 import difflib
+import math
+import numbers
+import operator
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["choose", "require"]
+__all__ = ["choose", "real", "require", "whole"]
 
 
 def require(condition: bool, name: str, expected: str, got: Any) -> None:
@@ -48,6 +51,47 @@ def choose(name: str, got: Any, choices: Iterable[str]) -> str:
             f"{name}: expected one of {', '.join(map(repr, choices))}, got {_shown(got)}{hint}"
         )
     return got
+
+
+def whole(
+    name: str, value: Any, least: int | None = None, most: int | None = None, hint: str = ""
+) -> int:
+    """Return a whole number of Python, NumPy or torch as an int.
+
+    Args:
+        name: the parameter.
+        value: what came; fractions, truth values and text are refused.
+        least, most: the range; None means no bound.
+        hint: what the message says behind the range.
+
+    Raises:
+        ValueError: no whole number, or one out of range.
+
+    >>> whole("width", 3, 2)
+    3
+    """
+    expected = "a whole number"
+    if least is not None:
+        expected += f" of at least {least}" if most is None else f" from {least} to {most}"
+    truth = isinstance(value, bool) or "bool" in str(getattr(value, "dtype", ""))
+    try:
+        number = operator.index(value)
+    except (TypeError, ValueError, RuntimeError):
+        require(False, name, expected + hint, value)
+    above = least is None or number >= least
+    below = most is None or number <= most
+    require(above and below and not truth, name, expected + hint, value)
+    return number
+
+
+def real(value: Any) -> bool:
+    """Say whether a value is a finite number of Python or NumPy; truth values are none.
+
+    >>> real(0.5), real("0.5"), real(math.nan)
+    (True, False, False)
+    """
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    return is_number and -math.inf < value < math.inf
 
 
 def _shown(value: Any, longest: int = 80) -> str:
