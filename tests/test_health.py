@@ -19,7 +19,6 @@ import numpy as np
 import psutil
 import pytest
 import torch
-from hub_server import Fault
 from huggingface_hub import constants
 from jupyter_client import kernelspec
 
@@ -234,15 +233,6 @@ def test_a_full_disk_is_found_everywhere_and_two_troubles_are_two_findings(healt
     needs("left-socks>=1.2")(healthy)
     found = [finding.problem for finding in doctor()]
     assert len(found) == 5 and sum("No space left" in problem for problem in found) == 4
-
-
-def test_the_full_profile_needs_more_memory_and_a_hub_that_is_quick(healthy, server):
-    env(FMCOURSE_PROFILE="full")(healthy)
-    memory(5)(healthy)
-    healthy.setattr(health, "HUB_SECONDS", 0.2)
-    server.faults = [Fault("", stall=1.0)]
-    found = "".join(map(str, doctor()))
-    assert "may need 8.5" in found and "Timeout" in found
 
 
 @pytest.mark.parametrize("package", ["psutil", "datasets"])

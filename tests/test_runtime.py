@@ -19,7 +19,7 @@ import torch
 
 import fmcourse
 from fmcourse import runtime
-from fmcourse.runtime import FULL, TINY, Environment, caught, setup, state_folder, work_folder
+from fmcourse.runtime import FULL, TINY, caught, setup, state_folder, work_folder
 
 # Set-up.
 
@@ -43,17 +43,6 @@ def test_a_wrong_seed_changes_nothing(seed):
     with pytest.raises(ValueError, match=r"^seed: expected a whole number"):
         setup(seed, profile="full")
     assert runtime.profile() is TINY
-
-
-def test_an_environment_shows_itself():
-    place = {"python": "3.12.1", "packages": {"torch": "2.9"}, "cores": 2, "memory_gib": 12.67}
-    colab = Environment(FULL, "cuda", 5, **place, in_colab=True, precision="fp16")
-    assert str(colab).splitlines() == [
-        "profile full on cuda, fp16 mixed precision, seed 5",
-        "Python 3.12.1, torch 2.9",
-        "Google Colab, 2 cores, 13 GiB of memory",
-    ]
-    assert "choose the tiny profile" in str(Environment(FULL, "cpu", 5, **place, in_colab=False))
 
 
 @pytest.fixture
@@ -82,6 +71,8 @@ def test_switching_the_profile_switches_device_precision_and_models(gpu, capabil
     assert found.precision == runtime.mixed_precision() == precision
     assert runtime.native_bf16() is (precision == "bf16")
     assert runtime.mixed_precision(torch.nn.Linear(1, 1)) is None
+    assert ("choose the tiny profile" in str(found)) is (capability is None)
+    assert f"{precision} mixed precision" in str(found) or not precision
     again = setup(profile="tiny")
     assert (again.profile, again.device, again.precision) == (TINY, "cpu", None)
 
@@ -187,17 +178,6 @@ def test_what_an_earlier_version_kept_is_moved_once(home, capsys):
     assert capsys.readouterr().out.count("moved from") == 1
 
 
-@linux
-def test_what_cannot_be_moved_stays(home, monkeypatch, capsys):
-    def refuse(old, new):
-        raise PermissionError("read-only")
-
-    (home / ".cache" / "fmcourse" / "state").mkdir(parents=True)
-    monkeypatch.setattr(runtime.shutil, "move", refuse)
-    assert state_folder() == state_folder() == home / ".local" / "share" / "fmcourse"
-    assert capsys.readouterr().out.count("stays in") == 1
-
-
 def no_home(monkeypatch, home):
     monkeypatch.delenv("HOME")
     monkeypatch.delenv("USERPROFILE")
@@ -252,14 +232,6 @@ def test_a_place_that_cannot_be_used_is_replaced_with_one_sentence(
     assert said.count("\n") == 1 and "when this session ends" in said and "FMCOURSE_STATE" in said
     assert state_folder() == folder and capsys.readouterr().out == ""
     assert not (home / "drive").exists() and not Path("~").exists()
-
-
-def test_a_drive_whose_mount_vanishes(home, monkeypatch, capsys):
-    no_drive(monkeypatch, home)
-    (home / "drive" / "MyDrive").mkdir(parents=True)
-    assert state_folder() == home / "drive" / "MyDrive" / "fmcourse"
-    (home / "drive").rename(home / "gone")
-    assert state_folder().is_dir() and "not mounted" in capsys.readouterr().out
 
 
 def test_where_nothing_can_be_written_an_error_says_what_to_do(home, monkeypatch):
