@@ -410,12 +410,8 @@ def _row(name: str, values: ArrayLike, least: int = 2) -> np.ndarray:
 
 
 def _check_trials(successes_name: str, successes: float, trials_name: str, trials: float) -> None:
-    require(
-        _countable(trials) and trials >= 1,
-        trials_name,
-        "a whole number of trials, at least 1",
-        trials,
-    )
+    enough = _countable(trials) and trials >= 1
+    require(enough, trials_name, "a whole number of trials, at least 1", trials)
     fits = _countable(successes) and 0 <= successes <= trials
     require(fits, successes_name, f"a count from 0 to {trials}", successes)
 
