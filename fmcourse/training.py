@@ -323,8 +323,9 @@ def fit(
     device = next(model.parameters()).device.type
     scaler = torch.amp.GradScaler(device, enabled=precision == "fp16")
     before = {module: module.training for module in model.modules()}
-    # A module that is frozen in a model in train() stays so.
-    modes = {module: mode or not model.training for module, mode in before.items()}
+    thawed = not model.training  # a module in eval() stays so in a model that came in train()
+    model.train()
+    modes = {module: module.training and (mode or thawed) for module, mode in before.items()}
     try:
         _set_modes(modes)
         own: dict[str, str] = {}
