@@ -364,14 +364,13 @@ def test_what_cannot_be_cut(batch, error, words):
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
-def test_half_precision_keeps_fp32_masters_and_is_resumed_to_the_same_bits(
-    tmp_path, whole, precision
-):
+def test_half_precision_keeps_fp32_masters_and_is_resumed_to_the_same_bits(tmp_path, precision):
     half = functools.partial(train, accumulate=2, precision=precision)
     model, run = half()
     assert {p.dtype for p in model.parameters()} == {torch.float32}
     # bf16 keeps 8 bits, an error of 1/256 in each product; a loss of 3 nats moves by hundredths.
-    assert run.losses != whole[1].losses and run.losses == pytest.approx(whole[1].losses, abs=0.1)
+    single = train(accumulate=2)[1].losses
+    assert run.losses != single and run.losses == pytest.approx(single, abs=0.1)
     with pytest.raises(KeyboardInterrupt):
         half(tmp_path / "run.pt", on_step=stop_at(13))
     found = half(tmp_path / "run.pt")
@@ -838,7 +837,7 @@ def test_arguments_are_refused_by_name_before_anything_runs(name, value):
         (lambda: adamw(lr=math.nan), "^lr: expected"),
         (lambda: adamw(parts={"haed": {"lr": 1.0}})(straight()), "^parts: .*haed"),
         (lambda: cosine(warmup=1.0), "^warmup: expected"),
-        (lambda: crops(torch.arange(10), 1, 11), "^length: expected from 1 to 10, got 11"),
+        (lambda: crops(torch.arange(10), 1, 11), "^length: .*from 1 to 10, got 11"),
         (lambda: quick(precision="fp8"), "^precision: expected one of"),
         (lambda: quick(straight().bfloat16()), "^model: .*fp32"),
         (lambda: quick(straight().requires_grad_(False)), "^model: .*requires_grad"),
