@@ -69,7 +69,11 @@ def main() -> None:
         ship(
             FILE,
             tidy(bench.years, [president, *runs]),
-            sources=["ladder-medium/model.safetensors", "ladder-large/model.safetensors", "addresses.parquet"],
+            sources=[
+                "ladder-medium/model.safetensors",
+                "ladder-large/model.safetensors",
+                "addresses.parquet",
+            ],
             recipe="decoding_frontier",
             settings=settings,
             seconds=sum(run["seconds"] for run in runs),

@@ -81,7 +81,12 @@ def main() -> None:
     ship(
         FILE,
         tidy(runs),
-        sources=["ladder-small/model.safetensors", "ladder-medium/model.safetensors", "addresses.parquet", "secrets drawn by the recipe"],
+        sources=[
+            "ladder-small/model.safetensors",
+            "ladder-medium/model.safetensors",
+            "addresses.parquet",
+            "secrets drawn by the recipe",
+        ],
         recipe="memorization",
         settings=settings,
         seconds=sum(run["seconds"] for run in runs),

@@ -1,4 +1,5 @@
-"""Equally many pairs, from more or fewer styles and groups; the seeds rotate one order; nothing shown is drawn over."""
+"""Equally many pairs, from more or fewer styles and groups; the seeds rotate one order; nothing
+shown is drawn over."""
 
 from __future__ import annotations
 

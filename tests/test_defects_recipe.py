@@ -1,4 +1,5 @@
-"""The recipes plant as many pairs as they say, leave out the tones that they should, and bring out every child."""
+"""The recipes plant as many pairs as they say, leave out the tones that they should, and bring out
+every child."""
 
 from __future__ import annotations
 
@@ -143,7 +144,8 @@ def forget_pictures(recipes):
 
 @pytest.fixture
 def tiny(recipes, monkeypatch, tmp_path):
-    """All three recipes with two steps, one task and two seeds, writing into a folder of the test's own."""
+    """All three recipes with two steps, one task and two seeds, writing into a folder of the test's
+    own."""
     for name in ("defects", "recall", "bias_transfer"):
         monkeypatch.setattr(recipes[name], "STEPS", 2)
         monkeypatch.setattr(recipes[name], "SEEDS", range(2))

@@ -1,4 +1,5 @@
-"""The recipes keep their promises: a ladder whose training broke off ends in the same file, and its figures hold."""
+"""The recipes keep their promises: a ladder whose training broke off ends in the same file, and its
+figures hold."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ PROMISED = 1.35  # bits per byte of the largest rung on whole test addresses
 
 @pytest.fixture
 def ladder(monkeypatch, tmp_path):
-    """The ladder's recipe at a size that trains in seconds, writing into a folder of the test's own."""
+    """The ladder's recipe at a size that trains in seconds, writing into a folder of the test's
+    own."""
     from recipes import ladder
 
     monkeypatch.setattr(ladder, "STEPS", 6)

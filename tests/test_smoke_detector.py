@@ -1,4 +1,5 @@
-"""The recipe of the smoke detector, at a size that runs in seconds: a planted run is followed, mended in every way, and kept."""
+"""The recipe of the smoke detector, at a size that runs in seconds: a planted run is followed,
+mended in every way, and kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""A sweep keeps each run when done, goes on where it broke off, and gives the same table on a real Dask cluster."""
+"""A sweep keeps each run when done, goes on where it broke off, and gives the same table on a real
+Dask cluster."""
 
 from __future__ import annotations
 
@@ -113,7 +114,8 @@ def test_settings_are_asked_once_each(name):
 
 
 def learner(width, seed):
-    """Return a made-up run of 3,000 steps that turns at 40,000 / width, a little earlier or later by its seed."""
+    """Return a made-up run of 3,000 steps that turns at 40,000 / width, a little earlier or later
+    by its seed."""
     turns = 40_000 / width * (1 + 0.1 * (seed - 2))
     records = [{"step": step, "exact": min(1.0, step / turns / 2)} for step in range(0, 3_001, 75)]
     return {

@@ -1,4 +1,5 @@
-"""The recipe of versions leaves out what it says, and what it writes says itself what each row shows."""
+"""The recipe of versions leaves out what it says, and what it writes says itself what each row
+shows."""
 
 from __future__ import annotations
 
@@ -31,7 +32,8 @@ def recipe():
 
 
 def kept_places(recipe, share):
-    """Return the places of the clean pairs that a version keeps, found by their pixels and labels."""
+    """Return the places of the clean pairs that a version keeps, found by their pixels and
+    labels."""
     from recipes import defects
 
     pictures, captions = defects.clean_pairs()
