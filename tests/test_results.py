@@ -23,7 +23,7 @@ def test_a_table_is_a_fresh_copy():
     first["new"] = 1
     assert list(results.load("addresses").columns) == columns and len(first) > 0
     with pytest.raises(ValueError, match=r"^name: .*addresses\.parquet"):
-        results.load("adresses")
+        results.load("wrong-address")
 
 
 def test_means_and_differences_are_over_seeds():
@@ -36,7 +36,7 @@ def test_means_and_differences_are_over_seeds():
 @pytest.mark.parametrize(
     ("call", "argument"),
     [
-        (lambda: results.select(TABLE, way="erly"), "way"),
+        (lambda: results.select(TABLE, way="earlier"), "way"),
         (lambda: results.select(TABLE, wai="early"), "column"),
         (lambda: results.over_seeds(TABLE, "hit"), "value"),
         (lambda: results.paired(TABLE, "hits", {}, {"seed": 1}), "second"),
