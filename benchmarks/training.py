@@ -142,7 +142,7 @@ def ordered_trainer(model: GPTNeoForCausalLM, batches: Batches, steps: int, fold
 def new_model(
     vocabulary: int, width: int, layers: int, heads: int, end: int | None = 0
 ) -> GPTNeoForCausalLM:
-    """Return a GPT-Neo with random weights, always the same; without an end token if `end` is None."""
+    """Return a GPT-Neo with random weights, always the same; no end token if `end` is None."""
     torch.manual_seed(0)
     config = GPTNeoConfig(
         vocab_size=vocabulary,

@@ -54,6 +54,8 @@ _MOVED: dict[str, str] = {
     "batches": "training",
     "progress": "training",
     "uncertainty": "stats",
+    "clip.contrast": "clip.embedding",
+    "clip.files": "clip.folders",
 }
 
 __all__ = sorted([*_FUNCTIONS, *_MODULES])

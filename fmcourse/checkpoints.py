@@ -376,11 +376,10 @@ class State:
             self.scaler.load_state_dict(content["scaler"])
         self.step, self.losses = content["step"], content["losses"]
         self.earlier_seconds = content["seconds"]
-        self.records = [] if changed else content["records"]
-        self.identity = began | {"measure": self.identity["measure"]}
-        self.saved, self._stamp = not changed, stamp
-        if changed and self.writes:
-            say("measure has changed: the earlier measurements of this run are left out.")
+        self.records, self.identity = content["records"], began
+        self.saved, self._stamp = True, stamp
+        if changed and self.records and self.writes:
+            say(f"measure has changed: the records up to step {self.step} are those of before.")
 
     def go_back(self) -> None:
         """Give the model the weights of the file again, after an interruption while they moved."""

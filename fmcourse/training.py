@@ -79,7 +79,8 @@ class Run:
 def _whole(name: str, value: Any, least: int = 1) -> int:
     """Return a whole number, such as one of NumPy, as Python's own."""
     fits = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    require(fits and int(value) >= least, name, f"a whole number, at least {least}", value)
+    require(fits, name, "a whole number", value)
+    require(int(value) >= least, name, f"at least {least}", value)
     return int(value)
 
 

@@ -203,9 +203,11 @@ def picture_search(
     field = ipywidgets.Text(query, description="find", continuous_update=False)
 
     def found() -> str:
-        near = (rows @ clip.embed_texts(model, processor, [field.value])[0]).topk(
-            min(SHOWN_PICTURES, len(rows))
-        )
+        try:
+            text = clip.embed_texts(model, processor, [field.value])[0]
+        except ValueError as error:  # nothing typed, or words that the model cannot read
+            return html.escape(str(error))
+        near = (rows @ text).topk(min(SHOWN_PICTURES, len(rows)))
         places = zip(near.indices.tolist(), near.values.tolist())
         return "".join(_figure(images[place], f"{nearness:.2f}") for place, nearness in places)
 

@@ -13,6 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from fmcourse import training
 from fmcourse.clip import (
     Head,
     adaptation,
@@ -343,20 +344,15 @@ def test_half_precision_keeps_fp32_masters(double, method):
 
 
 def stop_at(monkeypatch, step):
-    """Let Ctrl-C be pressed when the batch of this step is asked for."""
-    batches_of = adaptation.batches_of
+    """Let Ctrl-C be pressed at the beginning of this step."""
+    take = training._step
 
-    def stopping(*given):
-        batch = batches_of(*given)
+    def stopping(plan, state):
+        if state.step == step:
+            raise KeyboardInterrupt
+        return take(plan, state)
 
-        def batch_at(asked):
-            if asked == step:
-                raise KeyboardInterrupt
-            return batch(asked)
-
-        return batch_at
-
-    monkeypatch.setattr(adaptation, "batches_of", stopping)
+    monkeypatch.setattr(training, "_step", stopping)
 
 
 @pytest.mark.parametrize("method", [fine_tune, lora])

@@ -11,6 +11,7 @@ import torch
 from doubles import CLIPS, SIDE, WIDTH, drawings, says, tiny_clip, tiny_vit_clip
 from torch.nn import functional
 
+from fmcourse import training
 from fmcourse.clip import (
     MISTAKES,
     Habits,
@@ -131,15 +132,16 @@ def test_a_seed_draws_the_dropout_too(monkeypatch):
 
 @pytest.mark.parametrize("make", CLIPS.values(), ids=CLIPS)
 def test_an_interrupted_run_ends_in_the_same_bits(tmp_path, monkeypatch, make):
-    double, checkpoint, batches_of = make(dropout=0.2), tmp_path / "run.pt", mistakes.batches_of
+    double, checkpoint, take = make(dropout=0.2), tmp_path / "run.pt", training._step
 
-    def stopping(*given):
-        batch = batches_of(*given)
-        return lambda step: (_ for _ in ()).throw(KeyboardInterrupt) if step == 4 else batch(step)
+    def stopping(plan, state):
+        if state.step == 4:
+            raise KeyboardInterrupt
+        return take(plan, state)
 
     whole = tune(double)
     with monkeypatch.context() as patch:
-        patch.setattr(mistakes, "batches_of", stopping)
+        patch.setattr(training, "_step", stopping)
         with pytest.raises(KeyboardInterrupt):
             tune(double, checkpoint=checkpoint)
     found = tune(double, checkpoint=checkpoint)

@@ -729,7 +729,7 @@ def notebook(monkeypatch):
 
         return types.SimpleNamespace(update=update)
 
-    monkeypatch.setattr(training, "get_ipython", lambda: type("ZMQInteractiveShell", (), {})())
+    monkeypatch.setattr(training, "get_ipython", type("ZMQInteractiveShell", (), {}))
     monkeypatch.setattr(training, "display", display)
     return shown
 
@@ -921,12 +921,17 @@ def iter_of(count):
     yield from range(count)
 
 
-def test_measure_may_change_but_measurements_are_not_mixed(tmp_path, capsys):
+def test_measure_may_change_and_a_sentence_says_so(tmp_path, capsys):
     checkpoint = tmp_path / "run.pt"
     with pytest.raises(KeyboardInterrupt):
         train(checkpoint, stop_at(13))
     _, run = train(checkpoint, measure=lambda model, step: {"other": step * 2})
-    assert [(record["step"], record["other"]) for record in run.records] == [(16, 32), (24, 48)]
+    assert [(record["step"], record.get("other")) for record in run.records] == [
+        (0, None),
+        (8, None),
+        (16, 32),
+        (24, 48),
+    ]
     assert "measure has changed" in capsys.readouterr().out
 
 

@@ -16,14 +16,15 @@ from fmcourse.clip.classifier import (
     random_head,
     save_classifier,
 )
-from fmcourse.clip.contrast import contrastive_loss, soft_targets
 from fmcourse.clip.embedding import (
     TEMPLATES,
+    contrastive_loss,
     embed_images,
     embed_texts,
     occlusion,
     pixels_of,
     retrieval_ranks,
+    soft_targets,
     zero_shot_head,
 )
 from fmcourse.clip.mistakes import MISTAKES, RIGHT_WAYS, Habits, fine_tune_pairs
