@@ -15,6 +15,7 @@ import json
 from pathlib import Path
 
 import torch
+from fmcourse.clip.contrast import contrastive_loss
 from PIL.Image import Resampling
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from torch import nn
@@ -27,7 +28,6 @@ from transformers import (
 )
 
 from fmcourse import training
-from fmcourse.clip.contrast import contrastive_loss
 from fmcourse.clip.embedding import encode_pixels, encode_tokens
 from recipes.augmentation import move, outlined, painted, times_alpha
 from recipes.common import BUNDLED, register, work_folder
