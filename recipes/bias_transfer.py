@@ -25,7 +25,7 @@ from fmcourse import clip, homogenization, hub
 from fmcourse.homogenization.transfer import DARK, LIGHT, STYLE
 from recipes import foundations, sweep_clip
 from recipes.common import checkpoint, command_line, kept
-from recipes.emoji import read_emoji
+from recipes.emoji_data import read_emoji
 from recipes.emoji_pairs import Pictures
 from recipes.foundations import BATCH, READ, SEEDS, STEPS
 

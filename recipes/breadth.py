@@ -33,8 +33,8 @@ from fmcourse import breadth, clip, hub
 from fmcourse.clip.embedding import encode_pixels
 from recipes import foundations, sweep_clip
 from recipes.common import checkpoint, command_line, kept, ship, ship_tensors
-from recipes.emoji import STYLES, TRAINING_STYLES
-from recipes.emoji_clip import model_texts
+from recipes.dual_encoder import model_texts
+from recipes.emoji_data import STYLES, TRAINING_STYLES
 from recipes.emoji_pairs import Pictures, read_pictures
 
 STEPS = 700

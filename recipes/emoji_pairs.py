@@ -22,8 +22,9 @@ from torch.nn import functional as F
 
 from fmcourse import hub
 from fmcourse.clip import TEMPLATES, retrieval_ranks
-from recipes.common import BUNDLED
-from recipes.emoji import STYLES, TRAINING_STYLES, families, matched, read_emoji
+from fmcourse.files import write_atomic
+from recipes.common import BUNDLED, output
+from recipes.emoji_data import STYLES, TRAINING_STYLES, families, matched, read_emoji
 
 MEAN, STD = 127 / 255, 128 / 255  # (value - 127) / 128, as Lite0 takes it
 KEYWORD_CAPTIONS = 4
@@ -228,8 +229,8 @@ def final_figures(folder: str, pictures, texts) -> Path:
     figures["OpenMoji subgroups"] = subgroup_accuracy(pictures, texts, "openmoji", names)
     text = json.dumps(figures, indent=1)
     print(text)
-    path = BUNDLED / folder / "report.json"
-    path.write_text(text + "\n")
+    path = output() / folder / "report.json"
+    write_atomic(path, text + "\n")
     return path
 
 

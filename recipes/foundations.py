@@ -20,7 +20,7 @@ import fmcourse
 from fmcourse import clip, homogenization, hub
 from recipes import common, sweep_clip
 from recipes.common import checkpoint, kept
-from recipes.emoji import TRAINING_STYLES
+from recipes.emoji_data import TRAINING_STYLES
 from recipes.emoji_pairs import Pictures, all_concepts, read_pictures, training_concepts
 
 STEPS = 800

