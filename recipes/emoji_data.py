@@ -7,6 +7,7 @@ labels.
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import unicodedata
@@ -65,6 +66,7 @@ VARIANTS = re.compile(
 )
 
 
+@functools.cache
 def read_emoji() -> dict[str, dict]:
     """Map code points (without FE0F) to an emoji's columns, in the Unicode order.
 
