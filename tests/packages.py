@@ -124,7 +124,8 @@ def _minilm(folder: Path) -> None:
         tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", model_max_length=64
     ).save_pretrained(folder)
     size = {"hidden_size": 384, "intermediate_size": 16, "num_attention_heads": 2}
-    BertModel(BertConfig(len(vocabulary), num_hidden_layers=1, **size)).save_pretrained(folder)
+    config = BertConfig(vocab_size=len(vocabulary), num_hidden_layers=1, **size)
+    BertModel(config).save_pretrained(folder)
 
 
 def svg_to_bytes(svg_string: str, width: int, height: int, **options: object) -> bytes:
