@@ -77,7 +77,7 @@ def keep(table: pd.DataFrame, root: Path, seconds: float) -> None:
         path,
         licence="CC-BY-4.0",
         attribution="the authors of fmcourse",
-        source="the notebooks of this course, as executed",
+        sources=["the notebooks of this course, as executed"],
         recipe="tools/course.py",
         settings={"profile": os.environ.get("FMCOURSE_PROFILE", "tiny")},
         seconds=seconds,
