@@ -30,6 +30,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock
 from safetensors.torch import save
+from tqdm import tqdm
 
 from fmcourse.checkpoints import describe
 from fmcourse.files import write_atomic
@@ -152,13 +153,14 @@ def _call(make: Callable, arguments: tuple, key: str) -> Any:
 
 
 def _remembered() -> dict[int, str]:
-    """Name what does not decide a result: paths, and what modules remember from call to call."""
+    """Name what does not decide a result: paths, progress, what is remembered between calls."""
     found = {}
     for module, content in list(sys.modules.items()):
         if module.partition(".")[0] in ("fmcourse", "recipes"):
             for name, value in vars(content).items():
                 changes = isinstance(value, (dict, list, set)) and not name.isupper()
-                if changes or isinstance(value, Path):
+                shows = isinstance(value, type) and issubclass(value, tqdm)
+                if changes or shows or isinstance(value, Path):
                     found[id(value)] = f"{module}.{name}"
     return found
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import doctest
 import importlib
 import json
-import multiprocessing
-import re
 import sys
 import types
 from pathlib import Path
@@ -21,7 +18,7 @@ from transformers import EfficientNetModel
 
 from fmcourse import bundle, embeddings, homogenization, hub, results
 from fmcourse.generation import frontier
-from recipes import common, emoji_data, emoji_pairs, foundations, lite0, sweep_clip
+from recipes import common, emoji_data, foundations, lite0, sweep_clip
 from recipes.emoji_pairs import all_concepts, training_concepts
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -84,7 +81,11 @@ CASES: dict[str, tuple[str, dict, list[str]]] = {
         {"SEEDS": {"parity": [0], "grokking": [0]}},
         ["emergence-parity", "emergence-grokking"],
     ),
-    "emoji": ("--only noto noto-v1", {"HELD_OUT": 2}, ["emoji-noto.parquet", "emoji-held-out.json"]),
+    "emoji": (
+        "--only noto noto-v1",
+        {"HELD_OUT": 2},
+        ["emoji-noto.parquet", "emoji-held-out.json"],
+    ),
     "emoji_clip": (
         "--steps 2",
         {"BATCH": 8, "LOCKED_STEPS": 1, "LOCKED_BATCH": 8, "DISTIL_STEPS": 2},
@@ -195,7 +196,9 @@ def small(work, monkeypatch, tmp_path):
 def test_a_recipe_ships_what_the_course_can_read(small, name, monkeypatch):
     folder = small(name)
     for file in CASES[name][2]:
-        found = [path for path in folder.rglob("*") if path.as_posix().startswith(f"{folder}/{file}")]
+        found = [
+            path for path in folder.rglob("*") if path.as_posix().startswith(f"{folder}/{file}")
+        ]
         assert found, file
         if found[0].suffix == ".json":
             assert json.loads(found[0].read_text(encoding="utf-8"))
