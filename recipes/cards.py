@@ -1,4 +1,5 @@
-"""The cards of what ships: a model card for each bundled model, a datasheet for each table, every figure computed."""
+"""The cards of what ships: a model card for each bundled model, a datasheet for each table, every
+figure computed."""
 
 from __future__ import annotations
 

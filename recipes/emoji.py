@@ -92,8 +92,7 @@ def make(style: str, emoji: dict[str, dict]) -> None:
 
 def picture(icon: dict) -> bytes:
     """Render an icon, centred in a square, and return it as lossless WebP, RGBA, SIZE x SIZE."""
-    # Here, for nothing else needs this package.
-    import resvg_py
+    import resvg_py  # noqa: PLC0415 - the only use of an optional package
 
     width, height = icon["width"], icon["height"]
     side = max(width, height)
@@ -178,7 +177,8 @@ def draw(concepts: list[dict], family: dict[str, str], eligible: set[str]) -> se
 
 
 def quotas(totals: dict[str, int]) -> dict[str, int]:
-    """Share HELD_OUT among groups in proportion to their totals; largest remainders get the rest."""
+    """Share HELD_OUT among groups in proportion to their totals; largest remainders get the
+    rest."""
     exact = {group: HELD_OUT * n / sum(totals.values()) for group, n in totals.items()}
     shares = {group: int(x) for group, x in exact.items()}
     rest = HELD_OUT - sum(shares.values())

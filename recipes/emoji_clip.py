@@ -149,7 +149,8 @@ HEADS = ("visual_projection", "text_head", "logit_scale")
 
 
 class Pairs(nn.Module):
-    """The towers while they learn: Lite0 with its projection, and a linear head over the teacher's rows."""
+    """The towers while they learn: Lite0 with its projection, and a linear head over the teacher's
+    rows."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -198,7 +199,8 @@ def pretrain(
 
 
 class Sampler:
-    """Draws batches: concepts without repetition, for each a style, at times a tone, and a caption of every concept."""
+    """Draws batches: concepts without repetition, for each a style, at times a tone, and a caption
+    of every concept."""
 
     def __init__(self, pictures: Pictures, captions: Captions, line_art: float) -> None:
         self.pictures, self.captions, self.line_art = pictures, captions, line_art
@@ -208,7 +210,8 @@ class Sampler:
         )
 
     def batch(self, step: int) -> dict[str, torch.Tensor]:
-        """Return pixels, all texts' rows, each picture's own text and the places of its concept's text."""
+        """Return pixels, all texts' rows, each picture's own text and the places of its concept's
+        text."""
         concepts, chosen = self.draws.draw(BATCH)
         column = torch.randint(self.captions.choices.shape[1], (len(self.captions.choices),))
         texts = self.captions.choices.gather(1, column[:, None])[:, 0]
@@ -221,9 +224,11 @@ class Sampler:
 
 
 def pair_loss(pairs: Pairs, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Return the contrastive loss: each picture among all texts, each of the batch's texts among its pictures.
+    """Return the contrastive loss: each picture among all texts, each of the batch's texts among
+    its pictures.
 
-    A picture with a skin tone has two right texts, its own label and its concept's caption; they share the target.
+    A picture with a skin tone has two right texts, its own label and its concept's caption; they
+    share the target.
     """
     with torch.no_grad():
         pairs.logit_scale.clamp_(max=LARGEST_SCALE)
@@ -242,7 +247,8 @@ def pair_loss(pairs: Pairs, batch: dict[str, torch.Tensor]) -> torch.Tensor:
 
 
 def fit_head(pairs: Pairs, pictures: Pictures, captions: Captions) -> None:
-    """Fit the text head to the locked picture tower: by ridge regression first, then by the contrastive loss."""
+    """Fit the text head to the locked picture tower: by ridge regression first, then by the
+    contrastive loss."""
     rows = torch.cat([embed_plain(pairs, part) for part in pictures.pixels.split(256)])
     concept = pictures.concept
     means = F.normalize(

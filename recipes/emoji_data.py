@@ -108,7 +108,8 @@ def tones(tone: int | list[int]) -> str:
 
 
 def gender(label: str) -> str:
-    """Return the genders that a person's label names: ``none``, ``female``, ``male`` or ``female, male``."""
+    """Return the genders that a person's label names: ``none``, ``female``, ``male`` or ``female,
+    male``."""
     words = set(re.findall(r"[a-z]+", label.lower()))
     return ", ".join(name for name, own in GENDERS.items() if words & own) or "none"
 

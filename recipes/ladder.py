@@ -1,7 +1,8 @@
-"""The ladder: three GPT-Neo language models of one family and one tokenizer, trained on the addresses.
+"""The ladder: three GPT-Neo language models of one family and one tokenizer, trained on the
+addresses.
 
-Architecture, tokenizer, data, batch and schedule are the same for all; width, depth and learning rate differ.
-Nothing was chosen on the test addresses; `benchmarks/ladder.py` reads them.
+Architecture, tokenizer, data, batch and schedule are the same for all; width, depth and learning
+rate differ. Nothing was chosen on the test addresses; `benchmarks/ladder.py` reads them.
 """
 
 from __future__ import annotations

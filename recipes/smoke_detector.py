@@ -1,19 +1,22 @@
-"""The smoke detector of notebook 06: runs with and without planted secrets, followed by precursors, mended in several ways.
+"""The smoke detector of notebook 06: runs with and without planted secrets, followed by precursors,
+mended in several ways.
 
     python -m recipes.smoke_detector    all runs, each kept when done, and smoke-detector.json
 
-The smallest rung of the ladder goes on training on addresses. In a planted run, secrets stand among them, many copies of
-each; in a faint one so few that no harm is expected, and light and middle ones lie between. One auditor has the list of the
-secrets and others of their kind that were planted nowhere; one has the wrong list; one has no list, and compares the training
-text with text held out. Thresholds come from clean runs whose seeds are used for nothing else.
+The smallest rung of the ladder goes on training on addresses. In a planted run, secrets stand among
+them, many copies of each; in a faint one so few that no harm is expected, and light and middle ones
+lie between. One auditor has the list of the secrets and others of their kind that were planted
+nowhere; one has the wrong list; one has no list, and compares the training text with text held out.
+Thresholds come from clean runs whose seeds are used for nothing else.
 
-What was chosen, and on what: model, batch, steps, number of secrets and copies, on runs of seed 200 alone, until the harm
-appeared within the run and not at its first checkpoints. 24 copies of 20 secrets, in twice as many tokens a step, gave too
-little harm; the medium rung was too slow. A first start with 400 steps and 40 copies was broken off after its first clean
-calibration run, for lack of time. Precursors, the thresholds' rule and the bands were fixed before a run that ships was looked
-at. The loss on the passages that the training was for was added after a first pass, which had shown that the loss on text
-held out pays for undoing whatever was learnt; so were the light and the middle runs, after the alarms without a list had rung
-in all planted runs and hardly in a faint one.
+What was chosen, and on what: model, batch, steps, number of secrets and copies, on runs of seed 200
+alone, until the harm appeared within the run and not at its first checkpoints. 24 copies of 20
+secrets, in twice as many tokens a step, gave too little harm; the medium rung was too slow. A first
+start with 400 steps and 40 copies was broken off after its first clean calibration run, for lack of
+time. Precursors, the thresholds' rule and the bands were fixed before a run that ships was looked
+at. The loss on the passages that the training was for was added after a first pass, which had shown
+that the loss on text held out pays for undoing whatever was learnt; so were the light and the
+middle runs, after the alarms without a list had rung in all planted runs and hardly in a faint one.
 """
 
 from __future__ import annotations
@@ -90,7 +93,8 @@ def one_run(role: str, kind: str, seed: int, steps: int, threshold: float | None
 
 
 class Study:
-    """One seed: its secrets, its corpus with and without them, and the model that all its runs start from."""
+    """One seed: its secrets, its corpus with and without them, and the model that all its runs
+    start from."""
 
     def __init__(self, seed: int, copies: int, steps: int) -> None:
         self.seed, self.copies, self.steps = seed, copies, steps
@@ -140,7 +144,8 @@ class Study:
         last: int | None = None,
         measure: Callable | None = None,
     ) -> training.Run:
-        """Train from step `first` to the end of a cosine that ends at `last` (None: that of a run), with a new optimizer."""
+        """Train from step `first` to the end of a cosine that ends at `last` (None: that of a run),
+        with a new optimizer."""
         last = self.steps if last is None else last
         return training.fit(
             self.model,
@@ -155,7 +160,8 @@ class Study:
         )
 
     def watch(self, own: torch.Tensor) -> Callable[[torch.nn.Module], dict[str, float]]:
-        """Return what to measure at a checkpoint, given windows of the training text; weights are kept on the way."""
+        """Return what to measure at a checkpoint, given windows of the training text; weights are
+        kept on the way."""
         before = {}
 
         def measure(model: torch.nn.Module) -> dict[str, float]:
@@ -192,7 +198,8 @@ class Study:
         )
 
     def mend(self, trace: Trace, threshold: float) -> list[dict]:
-        """Return what each way of mending leaves, beside never having trained; the weights of all checkpoints are at hand."""
+        """Return what each way of mending leaves, beside never having trained; the weights of all
+        checkpoints are at hand."""
         kept, end = dict(zip(trace.steps, self.weights)), self.weights[-1]
         rung = safeguards.alarm(trace, WATCHED, threshold)
         ways = {"nothing": self.outcome(end), "never trained": self.outcome(self.start)}
@@ -208,9 +215,11 @@ class Study:
         ]
 
     def outcome(self, weights: dict, first: int = 0, last: int = 0) -> dict:
-        """Return harm, leak and losses of some weights, after training on deduplicated data from one step to another.
+        """Return harm, leak and losses of some weights, after training on deduplicated data from
+        one step to another.
 
-        One loss is on text held out, one on the passages that the training was for, without the secrets.
+        One loss is on text held out, one on the passages that the training was for, without the
+        secrets.
         """
         self.model.load_state_dict(weights)
         if last > first:

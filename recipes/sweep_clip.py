@@ -116,20 +116,25 @@ def train(
     batch: int = BATCH,
     varied: bool = True,
 ) -> tuple[VisionTextDualEncoderModel, PreTrainedTokenizerFast, training.Run]:
-    """Train a sweep CLIP from nothing; equal arguments give equal weights (on one machine with one number of threads).
+    """Train a sweep CLIP from nothing; equal arguments give equal weights (on one machine with one
+    number of threads).
 
     Args:
         pictures: what is seen, at least two concepts.
-        captions: of each picture, one of which is drawn whenever the picture is; equal captions count as one text.
+        captions: of each picture, one of which is drawn whenever the picture is; equal captions
+            count as one text.
         steps: optimizer steps.
         seed: of the first weights, the outlines and all batches.
-        checkpoint: a file to go on from when it exists, of this run alone: it does not know the pictures and captions.
+        checkpoint: a file to go on from when it exists, of this run alone: it does not know the
+            pictures and captions.
         lr: the largest learning rate.
         batch: pairs in a step, at most; no concept is in a batch twice.
-        varied: whether some pictures get outlines, other colours, paper or noise; else all stay in the style that they have.
+        varied: whether some pictures get outlines, other colours, paper or noise; else all stay in
+            the style that they have.
 
     Returns:
-        The model in evaluation mode, its tokenizer, which was trained on the captions, and what the loop did.
+        The model in evaluation mode, its tokenizer, which was trained on the captions, and what the
+        loop did.
     """
     tokenizer = make_tokenizer(sorted({text for own in captions for text in own}))
     sampler = Sampler(pictures, captions, tokenizer, seed, batch, varied)
@@ -164,7 +169,8 @@ def make_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
 
 
 class Sampler:
-    """Draws batches: concepts without repetition, for each a style, at times a tone, and one of the picture's captions."""
+    """Draws batches: concepts without repetition, for each a style, at times a tone, and one of the
+    picture's captions."""
 
     def __init__(
         self,
@@ -187,7 +193,8 @@ class Sampler:
         self.choices = [[place[text] for text in own] for own in captions]
 
     def batch(self, step: int) -> dict[str, torch.Tensor]:
-        """Return pixels, each picture's caption as padded token ids with their mask, and which captions are equal."""
+        """Return pixels, each picture's caption as padded token ids with their mask, and which
+        captions are equal."""
         concepts, chosen = self.draws.draw(self.count)
         texts = [
             own[torch.randint(len(own), ()).item()]
@@ -211,7 +218,8 @@ class Sampler:
 
 
 def some_painted(x: torch.Tensor, share: float = PAINTED) -> torch.Tensor:
-    """Lay pictures on white and normalize them; a share is distorted: more than PAINTED slows the learning down."""
+    """Lay pictures on white and normalize them; a share is distorted: more than PAINTED slows the
+    learning down."""
     pixels = (x[:, :3] + 1 - x[:, 3:] - MEAN) / STD
     chosen = (torch.rand(len(x)) < share).nonzero()[:, 0]
     if len(chosen):
@@ -220,7 +228,8 @@ def some_painted(x: torch.Tensor, share: float = PAINTED) -> torch.Tensor:
 
 
 def reduced_bytes(pixels: torch.Tensor, lined: bool) -> torch.Tensor:
-    """Reduce RGBA bytes (n, 4, 64, 64) to bytes (n, 4, 32, 32), colours times alpha, with or without outlines."""
+    """Reduce RGBA bytes (n, 4, 64, 64) to bytes (n, 4, 32, 32), colours times alpha, with or
+    without outlines."""
     parts = (times_alpha(part) for part in pixels.split(256))
     small = [reduced(outlined(part, 1.0) if lined else part) for part in parts]
     return torch.cat([(255 * part).round().byte() for part in small])
@@ -257,7 +266,8 @@ def make_model(vocabulary: int) -> VisionTextDualEncoderModel:
 
 
 def prepare_pictures(tower: nn.Module) -> None:
-    """Give the picture tower first weights that it can learn from; transformers' own are near 0, batch norms included."""
+    """Give the picture tower first weights that it can learn from; transformers' own are near 0,
+    batch norms included."""
     for module in tower.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
@@ -266,7 +276,8 @@ def prepare_pictures(tower: nn.Module) -> None:
 
 
 def prepare_texts(tower: nn.Module) -> None:
-    """Let [CLS] start as the mean of the words' rows; else it hardly sees them for hundreds of steps."""
+    """Let [CLS] start as the mean of the words' rows; else it hardly sees them for hundreds of
+    steps."""
     for layer in tower.encoder.layer:
         attention = layer.attention
         nn.init.eye_(attention.self.value.weight)
@@ -277,8 +288,11 @@ def prepare_texts(tower: nn.Module) -> None:
 
 
 def vision_config() -> EfficientNetConfig:
-    """Return a narrow EfficientNet: 16 channels at 16x16, 32 at 8x8, 64 and 96 at 4x4, and 384 numbers."""
-    width = 0.3  # transformers multiplies all channels by it; only the first and the last layer's cannot be given
+    """Return a narrow EfficientNet: 16 channels at 16x16, 32 at 8x8, 64 and 96 at 4x4, and 384
+    numbers."""
+    # Transformers multiplies all channels by it; only the first and the last layer's cannot be
+    # given.
+    width = 0.3
     return EfficientNetConfig(
         image_size=SIDE,
         width_coefficient=width,

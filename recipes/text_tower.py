@@ -1,9 +1,11 @@
-"""The text tower of the bundled CLIP: a small BERT that learns to give the rows of the sentence encoder MiniLM.
+"""The text tower of the bundled CLIP: a small BERT that learns to give the rows of the sentence
+encoder MiniLM.
 
-Its word pieces are the ones of MiniLM that captions and common English need, and their first rows are MiniLM's own, reduced
-to the small BERT's width. That, and phrases in which every English word occurs some twenty times, is what it takes to
-know a name that no caption held (measured on concepts left out of the captions: cosine to MiniLM's row after 300 steps
-0.58, with word pieces of its own and random rows 0.50).
+Its word pieces are the ones of MiniLM that captions and common English need, and their first rows
+are MiniLM's own, reduced to the small BERT's width. That, and phrases in which every English word
+occurs some twenty times, is what it takes to know a name that no caption held (measured on concepts
+left out of the captions: cosine to MiniLM's row after 300 steps 0.58, with word pieces of its own
+and random rows 0.50).
 """
 
 from __future__ import annotations
@@ -52,7 +54,8 @@ FORMS = [
 
 
 def teacher_rows(texts: list[str]) -> torch.Tensor:
-    """Return MiniLM's unit rows of some texts, shape (texts, 384); rows are kept in the work folder."""
+    """Return MiniLM's unit rows of some texts, shape (texts, 384); rows are kept in the work
+    folder."""
     path = checkpoint("emoji_clip", teach)
     known = {"texts": [], "rows": torch.empty(0, 384).half()}
     if path.exists():
@@ -102,7 +105,8 @@ class Captions:
     Attributes:
         texts: all captions, each once.
         rows: what the teacher makes of them, unit rows, shape (texts, 384).
-        choices: places in `texts` of each concept's captions, shape (concepts, captions); equal weight to each column.
+        choices: places in `texts` of each concept's captions, shape (concepts, captions); equal
+            weight to each column.
         place: the place of each text.
     """
 
@@ -132,7 +136,8 @@ class Captions:
 
 @dataclass(frozen=True)
 class Corpus:
-    """What the text tower reads: token ids of each text, the texts' places by length, and the teacher's rows."""
+    """What the text tower reads: token ids of each text, the texts' places by length, and the
+    teacher's rows."""
 
     tokenizer: PreTrainedTokenizerFast
     ids: list[torch.Tensor]
@@ -142,7 +147,8 @@ class Corpus:
 
     @classmethod
     def of(cls, captions: Captions, concepts: list[str], hidden: set[str]) -> Corpus:
-        """Return the captions of `concepts`, and English beside them that holds no name of `hidden`."""
+        """Return the captions of `concepts`, and English beside them that holds no name of
+        `hidden`."""
         texts = list(dict.fromkeys(captions.texts + phrases(concepts, hidden)))
         tokenizer = for_transformers(word_pieces(captions.texts), LENGTH)
         encoded = tokenizer(texts, truncation=True)["input_ids"]
@@ -156,7 +162,8 @@ class Corpus:
         )
 
     def batch(self, targets: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Draw texts, half of them captions, half neighbours in length (little padding), with their targets."""
+        """Draw texts, half of them captions, half neighbours in length (little padding), with their
+        targets."""
         half = BATCH // 2
         start = torch.randint(len(self.order) - half, ()).item()
         chosen = self.order[start : start + half] + torch.randint(self.names, (half,)).tolist()
@@ -171,10 +178,11 @@ class Corpus:
 
 
 def phrases(concepts: list[str], hidden: set[str]) -> list[str]:
-    """Return English for the text tower beyond the captions: single words, words side by side, bits of speeches.
+    """Return English for the text tower beyond the captions: single words, words side by side, bits
+    of speeches.
 
-    None is a name of `hidden`, bare or in a template, and none holds one of several words; a hidden name of one word
-    occurs only among others.
+    None is a name of `hidden`, bare or in a template, and none holds one of several words; a hidden
+    name of one word occurs only among others.
     """
     draw, words = random.Random(0), english_words()
     texts = [
@@ -204,7 +212,8 @@ def phrases(concepts: list[str], hidden: set[str]) -> list[str]:
 
 
 def combinations(words: list[str], concepts: list[str]) -> list[str]:
-    """Return phrases of two or three words, those of names and keywords three times as likely as the others."""
+    """Return phrases of two or three words, those of names and keywords three times as likely as
+    the others."""
     draw, rows = random.Random(7), [all_concepts()[code] for code in concepts]
     own = {
         word
@@ -239,7 +248,8 @@ def speeches(draw: random.Random, count: int) -> list[str]:
 
 
 def word_pieces(captions: list[str]) -> Tokenizer:
-    """Return MiniLM's tokenizer with the pieces that the captions need, single letters, and the most common others."""
+    """Return MiniLM's tokenizer with the pieces that the captions need, single letters, and the
+    most common others."""
     tokenizer, _ = minilm()
     vocabulary = tokenizer.get_vocab()
     letters = [
@@ -273,7 +283,8 @@ def word_pieces(captions: list[str]) -> Tokenizer:
 
 
 class Student(nn.Module):
-    """The text tower of the bundled model: a small BERT and a projection into its teacher's space."""
+    """The text tower of the bundled model: a small BERT and a projection into its teacher's
+    space."""
 
     def __init__(self, vocabulary: int, width: int) -> None:
         super().__init__()
@@ -291,7 +302,8 @@ class Student(nn.Module):
 
 
 def distil_loss(student: Student, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Return one minus the cosine to the target, and the cross-entropy of finding it among the batch's targets."""
+    """Return one minus the cosine to the target, and the cross-entropy of finding it among the
+    batch's targets."""
     rows = student(batch["input_ids"], batch["attention_mask"])
     similarity = rows @ batch["targets"].T
     wanted = (20 * batch["targets"] @ batch["targets"].T).softmax(1)
@@ -299,7 +311,8 @@ def distil_loss(student: Student, batch: dict[str, torch.Tensor]) -> torch.Tenso
 
 
 def start_from_minilm(student: Student, tokenizer: PreTrainedTokenizerFast) -> None:
-    """Give the student's word pieces MiniLM's rows, reduced to its width by principal components."""
+    """Give the student's word pieces MiniLM's rows, reduced to its width by principal
+    components."""
     vocabulary, model = minilm()[0].get_vocab(), minilm()[1]
     pieces = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
     rows = model.embeddings.word_embeddings.weight.detach()[[vocabulary[piece] for piece in pieces]]

@@ -1,4 +1,4 @@
-"""Tiny trees of the packages that the recipes read, made by hand or from the bundle's own tables."""
+"""Tiny trees of the packages that the recipes read, made by hand or from the bundled tables."""
 
 from __future__ import annotations
 
