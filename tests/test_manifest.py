@@ -149,17 +149,3 @@ def test_the_pinned_models_of_the_hub_say_where_their_commit_is_stated():
 def test_the_full_profile_asks_for_pinned_models_only():
     full = PROFILES["full"]
     assert {full.gpt_neo, full.judge, full.clip} == set(pinned())
-
-
-def test_entering_a_file_keeps_the_pinned_models(tmp_path, monkeypatch):
-    from recipes import common
-
-    monkeypatch.setattr(common, "BUNDLED", tmp_path)
-    (tmp_path / "manifest.json").write_text(json.dumps({"hub": [{"name": "ada/neo"}], "files": []}))
-    (tmp_path / "a.bin").write_bytes(b"a")
-    about = dict.fromkeys(("licence", "attribution", "sources", "recipe"), "x")
-    common.register(tmp_path / "a.bin", settings={"seed": 0}, seconds=1.0, **about)
-    content = json.loads((tmp_path / "manifest.json").read_text(encoding="utf-8"))
-    assert content["hub"] == [{"name": "ada/neo"}] and [
-        entry["file"] for entry in content["files"]
-    ] == ["a.bin"]
