@@ -171,7 +171,7 @@ def small(work, monkeypatch, tmp_path):
     for module in (homogenization, homogenization.defects):
         monkeypatch.setattr(module, "TASKS", ONE_TASK)
     cut = frontier.cut_excerpts
-    monkeypatch.setattr(frontier, "cut_excerpts", lambda *args: cut(*args)[:3])
+    monkeypatch.setattr(frontier, "cut_excerpts", lambda *args: cut(*args)[: frontier.EXCERPTS])
     caches = (foundations.clean_pairs, foundations.child_pixels, homogenization.child_pictures)
     for cache in caches:
         cache.cache_clear()
