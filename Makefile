@@ -10,6 +10,7 @@ RECIPES := addresses adult emoji emoji_clip sweep_clip clip_frontier clip_clinic
 	clip_retention defects recall bias_transfer breadth versions emergence_autopsy \
 	emergence_forecast emergence_dose emergence_quanta ladder decoding_frontier memorization \
 	smoke_detector cards drawings
+BENCHMARKS := bundle clip generation lab ladder training
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 PIP := $(BIN) -m pip install -qq --disable-pip-version-check
 # In a container the user is root, which JupyterLab refuses unless it is told.
@@ -58,7 +59,7 @@ assets: $(READY) ## make every bundled file anew; can be stopped and goes on
 	@set -e; for name in $(RECIPES); do echo "== recipes/$$name.py"; $(BIN) -m recipes.$$name; done
 
 bench: $(READY) ## measure the side-by-side ratios
-	@set -e; for file in benchmarks/*.py; do echo "== $$file"; $(BIN) "$$file"; done
+	@set -e; for name in $(BENCHMARKS); do echo "== benchmarks/$$name.py"; $(BIN) -m benchmarks.$$name; done
 
 retarget: ## SLUG=owner/name REF=v0.2.0: the repository and tag of every badge and install cell
 	@$(PYTHON) -m tools.retarget "$(SLUG)" "$(REF)"

@@ -1,23 +1,24 @@
-"""Do our CLIP helpers cost anything? Embedding and fine-tuning beside the plain transformers loop: pictures per second.
+"""Embedding and fine-tuning beside the plain transformers loop, in pictures per second.
 
-Both sides use the bundled CLIP on one thread, the same pictures and the same rows of the captions, made once; they
-alternate within one run, and medians are printed. The plain loops are those of the transformers documentation:
-processor, ``get_image_features``, norm; for training AdamW, cross-entropy over the captions, backward, step.
+Both sides use the bundled CLIP on one thread, the same pictures and the same embeddings of the
+captions, made once. They alternate in one run, and medians are printed. The plain loops are those
+of the transformers documentation: processor, ``get_image_features``, norm; for training AdamW,
+cross-entropy over the captions, backward, step.
 
-    python benchmarks/clip.py
+    python -m benchmarks.clip
 """
 
 from __future__ import annotations
 
 import copy
-import statistics
-import time
 
 import torch
 from torch.nn import functional
 
 import fmcourse
+from benchmarks.common import alternate, speedup, timed
 from fmcourse import clip
+from fmcourse.clip.pictures import as_seen
 
 PICTURES, BATCH = 512, 128
 STEPS, TRAIN_BATCH, LR = 12, 32, 3e-4
@@ -28,84 +29,54 @@ def main() -> None:
     fmcourse.setup()
     model, processor = fmcourse.load_clip("emoji-clip")
     task = clip.subgroup_task()
-    images, labels = task.train.images[:PICTURES], torch.tensor(task.train.labels[:PICTURES])
+    images = [as_seen(image) for image in task.train.images[:PICTURES]]
+    labels = torch.tensor(task.train.labels[:PICTURES])
     words = clip.zero_shot_head(model, processor, task.names)
     pixels = clip.pixels_of(processor, images)
-    assert torch.allclose(
-        clip.embed_images(model, processor, images),
-        plain_embedding(model, processor, images),
-        atol=1e-4,
-    )
-    print(
-        f"one thread, {ROUNDS} rounds, ours and the plain loop alternating; medians of pictures per second"
-    )
+    settings = {"steps": STEPS, "batch_size": TRAIN_BATCH, "lr": LR, "progress": False}
+
+    def embed() -> torch.Tensor:
+        return clip.embed_images(model, processor, images)
+
+    def plain_embed() -> torch.Tensor:
+        return plain_embedding(model, processor, images)
+
+    def tune() -> None:
+        clip.fine_tune(model, processor, pixels, labels, words, **settings)
+
+    def plain_tune() -> None:
+        plain_fine_tuning(model, pixels, labels, words)
+
+    assert torch.allclose(embed(), plain_embed(), atol=1e-4)
+    print(f"one thread, {ROUNDS} rounds, both in turn; medians of pictures per second")
     print(f"{'':>12} {'ours':>7} {'plain':>7} {'ratio':>6}")
-    compare(
-        "embedding",
-        len(images),
-        lambda: clip.embed_images(model, processor, images),
-        lambda: plain_embedding(model, processor, images),
-    )
-    compare(
-        "fine-tuning",
-        STEPS * TRAIN_BATCH,
-        lambda: clip.fine_tune(
-            model,
-            processor,
-            pixels,
-            labels,
-            words,
-            steps=STEPS,
-            batch_size=TRAIN_BATCH,
-            lr=LR,
-            progress=False,
-        ),
-        lambda: plain_fine_tuning(model, pixels, labels, words),
-    )
+    compare("embedding", len(images), embed, plain_embed)
+    compare("fine-tuning", STEPS * TRAIN_BATCH, tune, plain_tune)
 
 
 def compare(name: str, count: int, ours, plain) -> None:
-    """Time both in turn, changing who begins, and print medians and the median of the rounds' ratios."""
-    rounds = []
-    for number in range(ROUNDS):
-        pair = {}
-        for side, run in sorted({"ours": ours, "plain": plain}.items(), reverse=bool(number % 2)):
-            start = time.perf_counter()
-            run()
-            pair[side] = count / (time.perf_counter() - start)
-        rounds.append(pair)
-    medians = {side: statistics.median(pair[side] for pair in rounds) for side in ("ours", "plain")}
-    ratio = statistics.median(pair["ours"] / pair["plain"] for pair in rounds)
-    print(f"{name:>12} {medians['ours']:7.0f} {medians['plain']:7.0f} {ratio:6.2f}", flush=True)
+    """Time both in turn; print medians and the median ratio."""
+    seconds = alternate(ROUNDS, {"ours": timed(ours), "plain": timed(plain)})
+    speed = (count / seconds).median()
+    ratio = speedup(seconds, "ours", "plain")
+    print(f"{name:>12} {speed['ours']:7.0f} {speed['plain']:7.0f} {ratio:6.2f}", flush=True)
 
 
 @torch.inference_mode()
 def plain_embedding(model, processor, images) -> torch.Tensor:
-    rows = []
+    embeddings = []
     for first in range(0, len(images), BATCH):
-        white = [
-            image.convert("RGB") if image.mode != "RGBA" else on_white(image)
-            for image in images[first : first + BATCH]
-        ]
-        rows.append(
-            features(
-                model, processor.image_processor(images=white, return_tensors="pt")["pixel_values"]
-            )
-        )
-    return torch.cat(rows)
-
-
-def on_white(image):
-    from PIL import Image
-
-    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+        part = images[first : first + BATCH]
+        batch = processor.image_processor(images=part, return_tensors="pt")
+        embeddings.append(features(model, batch["pixel_values"]))
+    return torch.cat(embeddings)
 
 
 def features(model, pixels: torch.Tensor) -> torch.Tensor:
     found = model.get_image_features(pixel_values=pixels)
-    return functional.normalize(
-        found if isinstance(found, torch.Tensor) else found.pooler_output, dim=1
-    )
+    if not isinstance(found, torch.Tensor):
+        found = found.pooler_output
+    return functional.normalize(found, dim=1)
 
 
 def plain_fine_tuning(
@@ -113,7 +84,7 @@ def plain_fine_tuning(
 ) -> None:
     tuned = copy.deepcopy(model).train()
     optimizer = torch.optim.AdamW(tuned.parameters(), lr=LR, weight_decay=0.05)
-    for step in range(STEPS):
+    for _ in range(STEPS):
         chosen = torch.randperm(len(labels))[:TRAIN_BATCH]
         logits = tuned.logit_scale.exp() * features(tuned, pixels[chosen]) @ words.T
         loss = functional.cross_entropy(logits, labels[chosen])

@@ -1,29 +1,26 @@
-"""How fast is the course's decoder? Greedy, batch 1, same tokens, against `model.generate`; and what samples and a helper save.
+"""The speed of `generate`: greedy, batch 1, same tokens, against `model.generate`; and of samples.
 
-Random GPT-Neo models of four sizes, the two decoders alternating in one run; medians are printed. At the size of
-GPT-Neo-125M each token must read every weight once, so memory bandwidth is the limit: it is measured with one large sum,
-and our share of it is printed. Below that: many samples of one prompt at once against one at a time, and the largest of
-the ladder assisted by the smallest (Leviathan et al. 2023), with greedy tokens the same.
+Random GPT-Neo models of four sizes, the two decoders alternating in one run; medians are printed.
+At the size of GPT-Neo-125M each token must read every weight once, so memory bandwidth is the
+limit: it is measured with large readings, and our share of it is printed. Below that: many samples
+of one prompt at once against one at a time.
 
-    python benchmarks/generation.py [--threads 2] [--rounds 7] [--sizes 0.1M 0.5M 2M 125M]
+    python -m benchmarks.generation [--threads 2] [--rounds 7] [--sizes 0.1M 0.5M 2M 125M]
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
 import time
-from collections.abc import Callable
 
 import torch
-import training as loops  # benchmarks/training.py, beside this file
 from transformers import GPTNeoForCausalLM
 
-import fmcourse
-from fmcourse.generation import Decoder, Greedy, Sample, generate
+from benchmarks.common import alternate, random_gpt_neo, speedup, timed, weights_read
+from fmcourse.generation import Greedy, Sample, generate
 
 SIZES = {  # vocabulary, width, layers, heads, new tokens
-    "0.1M": (2048, 40, 2, 4, 100),  # the three rungs of the ladder
+    "0.1M": (2048, 40, 2, 4, 100),  # the three models of the ladder
     "0.5M": (2048, 96, 3, 4, 100),
     "2M": (2048, 192, 4, 6, 100),
     "125M": (50257, 768, 12, 12, 20),
@@ -48,102 +45,76 @@ def main() -> None:
         compare(size, arguments.rounds, bandwidth)
     print(f"reading memory: {bandwidth / 1e9:.1f} GB/s")
     samples(arguments.rounds)
-    assisted(arguments.rounds)
 
 
 def compare(size: str, rounds: int, bandwidth: float) -> None:
-    """Print one line: both speeds, their ratio, and how much of the bandwidth the weights that each token reads take."""
+    """Print one line.
+
+    Both speeds, their ratio, and how much of the bandwidth the weights that each token reads take.
+    """
     *shape, new = SIZES[size]
-    model = random_model(*shape)
-    decoder, prompt = Decoder(model), torch.randint(1, shape[0], (1, PROMPT))
-    seconds, rows = alternate(
-        rounds, lambda: generate(decoder, prompt, Greedy(), new), lambda: theirs(model, prompt, new)
-    )
-    assert torch.equal(*rows), "the decoders disagree"
-    share = new / statistics.median(seconds[0]) * bytes_per_token(model) / bandwidth
-    speeds = [new / statistics.median(times) for times in seconds]
+    model = random_gpt_neo(*shape).eval()
+    prompt = torch.randint(1, shape[0], (1, PROMPT))
+
+    def ours() -> torch.Tensor:
+        return generate(model, prompt, Greedy(), new)
+
+    def other() -> torch.Tensor:
+        return theirs(model, prompt, new)
+
+    assert torch.equal(ours(), other()), "the decoders disagree"
+    seconds = alternate(rounds, {"ours": timed(ours), "theirs": timed(other)})
+    speed = (new / seconds).median()
+    ratio = speedup(seconds, "ours", "theirs")
+    # Every token reads every weight once, four bytes each.
+    share = speed["ours"] * 4 * weights_read(model) / bandwidth
     print(
-        f"{size:>5} {speeds[0]:14,.1f} {speeds[1]:9,.1f} {ratio(seconds):6.2f} {share:13.0%}",
+        f"{size:>5} {speed['ours']:14,.1f} {speed['theirs']:9,.1f} {ratio:6.2f} {share:13.0%}",
         flush=True,
     )
 
 
 def samples(rounds: int) -> None:
-    """Print what it saves to draw all samples of one prompt together."""
-    decoder, prompt = Decoder(random_model(*SIZES["0.5M"][:4])), torch.randint(1, 2048, (1, 150))
+    """Print what it saves to write all samples of one prompt together."""
+    model = random_gpt_neo(*SIZES["0.5M"][:4]).eval()
+    prompt = torch.randint(1, 2048, (1, 150))
 
-    def one_by_one() -> list[torch.Tensor]:
-        return [generate(decoder, prompt, Sample(), 40, seed=seed) for seed in range(SAMPLES)]
+    def together() -> None:
+        generate(model, prompt, Sample(), 40, SAMPLES, seed=0)
 
-    seconds, _ = alternate(
-        rounds, lambda: generate(decoder, prompt, Sample(), 40, SAMPLES, seed=0), one_by_one
-    )
-    print(
-        f"{SAMPLES} samples of one prompt of 150 tokens: together {ratio(seconds):.1f} times as fast as one by one"
-    )
+    def one_by_one() -> None:
+        for seed in range(SAMPLES):
+            generate(model, prompt, Sample(), 40, seed=seed)
 
-
-def assisted(rounds: int) -> None:
-    """Print what a small helper, which proposes tokens that the large model checks, does to `generate`, and to us."""
-    model, tokenizer = fmcourse.load_gpt_neo("ladder-large")
-    helper, _ = fmcourse.load_gpt_neo("ladder-small")
-    prompt = tokenizer("The state of the Union", return_tensors="pt").input_ids
-    decoder = Decoder(model)
-    ways = {
-        "alone": lambda: theirs(model, prompt, 100),
-        "assisted": lambda: theirs(model, prompt, 100, assistant_model=helper),
-        "our decoder": lambda: generate(decoder, prompt, Greedy(), 100),
-    }
-    seconds, rows = alternate(rounds, *ways.values())
-    same = all(torch.equal(rows[0], other) for other in rows[1:])
-    for place, name in enumerate(ways):
-        print(f"ladder-large, {name}: {100 / statistics.median(seconds[place]):.0f} tokens/s")
-    print(f"assisted is {ratio(seconds[1::-1]):.2f} times as fast as alone; same tokens: {same}")
+    together()
+    seconds = alternate(rounds, {"together": timed(together), "single": timed(one_by_one)})
+    ratio = speedup(seconds, "together", "single")
+    print(f"{SAMPLES} samples of a prompt of 150 tokens: together {ratio:.1f} times as fast")
 
 
-def alternate(rounds: int, *ways: Callable) -> tuple[list[list[float]], list]:
-    """Run each way once per round, the first moving on by one, and return the seconds of each and what each gave."""
-    rows, seconds = [way() for way in ways], [[] for _ in ways]  # one unmeasured round to warm up
-    for number in range(rounds):
-        for place in sorted(range(len(ways)), key=lambda place: (place + number) % len(ways)):
-            start = time.perf_counter()
-            rows[place] = ways[place]()
-            seconds[place].append(time.perf_counter() - start)
-    return seconds, rows
-
-
-def ratio(seconds: list[list[float]]) -> float:
-    """Return the median over rounds of how many times as fast the first is as the second."""
-    return statistics.median(second / first for first, second in zip(*seconds))
-
-
-def theirs(
-    model: GPTNeoForCausalLM, prompt: torch.Tensor, new: int, **options: object
-) -> torch.Tensor:
+def theirs(model: GPTNeoForCausalLM, prompt: torch.Tensor, new: int) -> torch.Tensor:
     ones = torch.ones_like(prompt)
-    return model.generate(
-        prompt, attention_mask=ones, do_sample=False, max_new_tokens=new, **options
-    )
+    return model.generate(prompt, attention_mask=ones, do_sample=False, max_new_tokens=new)
 
 
-def random_model(*size: int) -> GPTNeoForCausalLM:
-    """Return a GPT-Neo with random weights and no end token, so that all tokens asked for are made."""
-    return loops.new_model(*size, end=None).eval()
+def memory_bandwidth(rows: int = 16_384, columns: int = 4_096) -> float:
+    """Return the best of several readings of a large matrix, in bytes per second.
 
-
-def bytes_per_token(model: GPTNeoForCausalLM) -> int:
-    """Return the bytes of weights that every token reads: all but the position vectors."""
-    return sum(4 * p.numel() for name, p in model.named_parameters() if "wpe" not in name)
-
-
-def memory_bandwidth(numbers: int = 64 * 2**20) -> float:
-    """Return the best of several readings of a large array, in bytes per second."""
-    array, best = torch.ones(numbers), float("inf")
+    Decoding multiplies a vector by matrices, so a product of that kind is what bounds its reading;
+    a plain sum is tried too.
+    """
+    matrix, vector, best = torch.ones(rows, columns), torch.ones(columns), 0.0
+    row, laid_out = torch.ones(1, rows), torch.empty(1, columns)
     for _ in range(8):
-        start = time.perf_counter()
-        array.sum()
-        best = min(best, time.perf_counter() - start)
-    return 4 * numbers / best
+        for read in (
+            lambda: torch.mv(matrix, vector),
+            lambda: torch.mm(row, matrix, out=laid_out),
+            matrix.sum,
+        ):
+            start = time.perf_counter()
+            read()
+            best = max(best, matrix.nbytes / (time.perf_counter() - start))
+    return best
 
 
 if __name__ == "__main__":

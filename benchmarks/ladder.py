@@ -1,9 +1,10 @@
-"""How many bits does each rung of the ladder need for a byte of addresses that it never saw? And `xz -9`?
+"""The bits that each model of the ladder needs for a byte of addresses that it never saw, and
+those of `xz -9`.
 
-Every test address is read whole, in windows of the context that move by half of it; the table gives the mean over all
-bytes and, from a bootstrap over addresses, its interval.
+Every test address is read whole, in windows of the context that move by half of it; the table gives
+the mean over all bytes and, from a bootstrap over addresses, its interval.
 
-    python benchmarks/ladder.py
+    python -m benchmarks.ladder
 """
 
 from __future__ import annotations
@@ -13,16 +14,17 @@ import lzma
 import numpy as np
 
 import fmcourse
-from fmcourse import generation, uncertainty
+from fmcourse import generation, models, stats
 
 
 def main() -> None:
     texts = [row["text"] for row in fmcourse.load_addresses() if row["split"] == "test"]
     sizes = np.array([len(text.encode()) for text in texts])
     print(
-        f"{len(texts)} test addresses, {sizes.sum():,} bytes; bits per byte [95% interval over addresses]"
+        f"{len(texts)} test addresses, {sizes.sum():,} bytes; "
+        "bits per byte [95% interval over addresses]"
     )
-    for name in fmcourse.hub.LADDER:
+    for name in models.LADDER:
         model, tokenizer = fmcourse.load_gpt_neo(name)
         bits = sizes * [generation.bits_per_byte(model, tokenizer, text) for text in texts]
         show(f"{name} ({model.num_parameters():,} parameters)", bits, sizes)
@@ -37,7 +39,7 @@ def packed(text: str) -> int:
 
 def show(label: str, bits: np.ndarray, sizes: np.ndarray) -> None:
     pairs = np.stack([bits, sizes], axis=1)
-    interval = uncertainty.bootstrap(pairs, lambda chosen: chosen[:, 0].sum() / chosen[:, 1].sum())
+    interval = stats.bootstrap(pairs, lambda chosen: chosen[:, 0].sum() / chosen[:, 1].sum())
     print(f"{label:<40} {interval:.3f}", flush=True)
 
 

@@ -1,82 +1,111 @@
-"""Compare `training.fit` with `transformers.Trainer`: same model, batches and final loss.
+"""`training.fit` beside `transformers.Trainer`: same model, same batches, same final loss.
 
-Both train GPT-Neo of the ladder's sizes on the same batches of token ids with fused AdamW, a
-constant learning rate and clipping at 1, alternating in one run; medians are printed. Beside them
-stands the share of the machine's measured matrix-multiply peak, at 6 FLOPs per weight and token
-(attention's own products left out).
+Both train a GPT-Neo of the ladder's sizes, and the models of notebook 01's two live runs, with
+fused AdamW, a constant learning rate and clipping at 1. They alternate in one run on one thread,
+and medians are printed. Beside them stands the share of the machine's measured matrix-multiply
+peak, at 6 FLOPs per weight and token (attention's own products left out).
 
-    python benchmarks/training.py
+    python -m benchmarks.training
 """
 
 from __future__ import annotations
 
-import itertools
 import tempfile
 import time
+from collections.abc import Callable
 
-import pandas as pd
 import torch
 import transformers
 from torch.utils.data import Dataset, SequentialSampler
-from transformers import (
-    GPTNeoConfig,
-    GPTNeoForCausalLM,
-    PrinterCallback,
-    Trainer,
-    TrainingArguments,
-)
+from transformers import PrinterCallback, Trainer, TrainingArguments
 
-from fmcourse import training
+from benchmarks.common import alternate, random_gpt_neo, speedup, weights_read
+from fmcourse import emergence, training
+from fmcourse.emergence import addition, induction
 
-SIZES = {  # vocabulary, width, layers, heads
-    "0.1M": (32, 64, 2, 4),  # characters, as in the experiments that train in class
-    "0.5M": (2048, 96, 3, 4),  # the middle and the largest rung of the ladder
-    "2M": (2048, 192, 4, 6),
+LADDER = {  # vocabulary, width, layers, heads; steps
+    "0.1M": ((32, 64, 2, 4), 60),  # characters, as in the experiments that train in class
+    "0.5M": ((2048, 96, 3, 4), 30),  # the middle and the largest model of the ladder
+    "2M": ((2048, 192, 4, 6), 20),
 }
-STEPS = {"0.1M": 60, "0.5M": 30, "2M": 20}
 # Rows and tokens: an experiment in class, and the ladder's recipe.
-BATCHES = {"8 x 64": (8, 64), "4 x 256": (4, 256)}
+BATCHES = ((8, 64), (4, 256))
+LIVE_STEPS = 60
 ROUNDS = 5
 LR = 1e-3
 
 
+class Batches(Dataset):
+    """Rows of token ids and labels, read in order by both loops, `size` at a time."""
+
+    def __init__(self, rows: dict[str, torch.Tensor], size: int) -> None:
+        self.rows, self.size = rows, size
+
+    def __len__(self) -> int:
+        return len(self.rows["input_ids"])
+
+    def __getitem__(self, index: int | slice) -> dict[str, torch.Tensor]:
+        return {name: values[index] for name, values in self.rows.items()}
+
+    def batch(self, step: int) -> dict[str, torch.Tensor]:
+        return self[step * self.size : (step + 1) * self.size]
+
+
 def main() -> None:
     torch.set_num_threads(1)
-    peak = matmul_peak()
     transformers.logging.set_verbosity_error()
+    peak = matmul_peak()
     print(f"one thread, {ROUNDS} rounds, the loops alternating; peak {peak / 1e9:.0f} GFLOP/s")
-    print(" size    batch  fit, tokens/s  Trainer  ratio  of peak    final losses")
-    for size, shape in itertools.product(SIZES, BATCHES):
-        rounds = []
-        for number in range(ROUNDS):
-            rounds.append(one_round(SIZES[size], STEPS[size], *BATCHES[shape], first=number % 2))
-        found = pd.DataFrame(rounds)
-        middle = found.median()
-        ratio = (found["fit"] / found["Trainer"]).median()
-        share = middle["fit"] * 6 * weights(SIZES[size]) / peak
-        losses = f"{middle['loss of fit']:.4f} {middle['loss of Trainer']:.4f}"
-        speeds = f"{middle['fit']:14,.0f} {middle['Trainer']:8,.0f}"
-        print(f"{size:>5} {shape:>8} {speeds} {ratio:6.2f} {share:8.0%} {losses:>15}", flush=True)
+    print("      run    batch  fit, tokens/s  Trainer  ratio  of peak    final losses")
+    for name, (size, steps) in LADDER.items():
+        for rows, length in BATCHES:
+            ids = torch.randint(size[0], (steps * rows, length))
+            batches = Batches({"input_ids": ids, "labels": ids}, rows)
+            compare(name, lambda size=size: random_gpt_neo(*size, end=0), batches, peak)
+    sums = emergence.draw_sums(LIVE_STEPS * addition.BATCH, seed=0)
+    compare("addition", adder, Batches(sums, addition.BATCH), peak)
+    strings = emergence.draw_strings(LIVE_STEPS * induction.BATCH, seed=0).batch
+    compare("induction", copier, Batches(strings, induction.BATCH), peak)
 
 
-def one_round(
-    size: tuple[int, ...], steps: int, rows: int, length: int, first: int
-) -> dict[str, float]:
-    """Train the same model with each loop; return tokens per second and final losses.
-
-    `first` tells which loop begins.
-    """
-    batches, measured = Batches(size[0], steps, rows, length), {}
-    loops = [("fit", with_fit), ("Trainer", with_trainer)]
-    for name, train in loops[::-1] if first else loops:
-        model = new_model(*size)
-        measured[name] = steps * rows * length / train(model, batches, steps)
-        with torch.no_grad():
-            measured[f"loss of {name}"] = model.eval()(**batches.batch(0)).loss.item()
-    return measured
+def adder() -> torch.nn.Module:
+    return emergence.small_gpt_neo(len(addition.CHARACTERS), 64, addition.LAYERS, addition.LENGTH)
 
 
-def with_fit(model: GPTNeoForCausalLM, batches: Batches, steps: int) -> float:
+def copier() -> torch.nn.Module:
+    return emergence.attention_only(induction.TOKENS, induction.WIDTH, 2, induction.LENGTH)
+
+
+def compare(name: str, make: Callable, batches: Batches, peak: float) -> None:
+    """Train a model that `make` returns with each loop in turn, and print one line."""
+    steps = len(batches) // batches.size
+    losses = {}
+
+    def way(loop: str, train: Callable) -> Callable[[], float]:
+        def seconds() -> float:
+            model = make()
+            took = train(model, batches, steps)
+            with torch.no_grad():
+                losses[loop] = model.eval()(**batches.batch(0)).loss.item()
+            return took
+
+        return seconds
+
+    ways = {"fit": way("fit", with_fit), "Trainer": way("Trainer", with_trainer)}
+    seconds = alternate(ROUNDS, ways)
+    tokens = batches.rows["input_ids"].numel()
+    speed = (tokens / seconds).median()
+    share = speed["fit"] * 6 * weights_read(make()) / peak
+    shape = f"{batches.size} x {tokens // len(batches)}"
+    print(
+        f"{name:>9} {shape:>8} {speed['fit']:14,.0f} {speed['Trainer']:8,.0f}"
+        f" {speedup(seconds, 'fit', 'Trainer'):6.2f} {share:8.0%}"
+        f"   {losses['fit']:.4f} {losses['Trainer']:.4f}",
+        flush=True,
+    )
+
+
+def with_fit(model: torch.nn.Module, batches: Batches, steps: int) -> float:
     """Return the seconds that `training.fit` takes."""
     optimizer = training.adamw(LR, weight_decay=0.0, betas=(0.9, 0.999))
     start = time.perf_counter()
@@ -84,87 +113,36 @@ def with_fit(model: GPTNeoForCausalLM, batches: Batches, steps: int) -> float:
     return time.perf_counter() - start
 
 
-def with_trainer(model: GPTNeoForCausalLM, batches: Batches, steps: int) -> float:
+def with_trainer(model: torch.nn.Module, batches: Batches, steps: int) -> float:
     """Return the seconds that `Trainer.train` takes, with all reporting and saving off."""
     with tempfile.TemporaryDirectory() as folder:
-        trainer = ordered_trainer(model, batches, steps, folder)
+        arguments = TrainingArguments(
+            folder,
+            per_device_train_batch_size=batches.size,
+            max_steps=steps,
+            learning_rate=LR,
+            weight_decay=0.0,
+            lr_scheduler_type="constant",
+            optim="adamw_torch_fused",
+            logging_strategy="no",
+            save_strategy="no",
+            report_to=[],
+            disable_tqdm=True,
+            use_cpu=True,
+            seed=0,
+        )
+        trainer = OrderedTrainer(model=model, args=arguments, train_dataset=batches)
         trainer.remove_callback(PrinterCallback)
         start = time.perf_counter()
         trainer.train()
         return time.perf_counter() - start
 
 
-class Batches(Dataset):
-    """The same random rows of tokens for both loops, in order."""
+class OrderedTrainer(Trainer):
+    """A Trainer that reads the rows in order."""
 
-    def __init__(self, vocabulary: int, steps: int, rows: int, length: int) -> None:
-        self.size = rows
-        self.rows = torch.randint(
-            vocabulary, (steps * rows, length), generator=torch.Generator().manual_seed(0)
-        )
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        return {"input_ids": self.rows[index], "labels": self.rows[index]}
-
-    def batch(self, step: int) -> dict[str, torch.Tensor]:
-        rows = self.rows[step * self.size : (step + 1) * self.size]
-        return {"input_ids": rows, "labels": rows}
-
-
-def ordered_trainer(model: GPTNeoForCausalLM, batches: Batches, steps: int, folder: str) -> Trainer:
-    """Return a Trainer that reads the rows in order."""
-
-    class Ordered(Trainer):
-        def _get_train_sampler(self, *ignored):
-            return SequentialSampler(self.train_dataset)
-
-    arguments = TrainingArguments(
-        folder,
-        per_device_train_batch_size=batches.size,
-        max_steps=steps,
-        learning_rate=LR,
-        weight_decay=0.0,
-        lr_scheduler_type="constant",
-        optim="adamw_torch_fused",
-        logging_strategy="no",
-        save_strategy="no",
-        report_to=[],
-        disable_tqdm=True,
-        use_cpu=True,
-        seed=0,
-    )
-    return Ordered(model=model, args=arguments, train_dataset=batches)
-
-
-def new_model(
-    vocabulary: int, width: int, layers: int, heads: int, end: int | None = 0
-) -> GPTNeoForCausalLM:
-    """Return a GPT-Neo with random weights, always the same; no end token if `end` is None."""
-    torch.manual_seed(0)
-    config = GPTNeoConfig(
-        vocab_size=vocabulary,
-        hidden_size=width,
-        num_layers=layers,
-        num_heads=heads,
-        attention_types=[[["local" if layer % 2 else "global"], 1] for layer in range(layers)],
-        bos_token_id=0,
-        eos_token_id=end,
-        max_position_embeddings=256,
-        window_size=64,
-        resid_dropout=0.0,
-        embed_dropout=0.0,
-        attention_dropout=0.0,
-        attn_implementation="eager",
-    )
-    return GPTNeoForCausalLM(config)
-
-
-def weights(size: tuple[int, ...]) -> int:
-    """Return the number of weights that multiply something: all but the position vectors."""
-    return sum(p.numel() for name, p in new_model(*size).named_parameters() if "wpe" not in name)
+    def _get_train_sampler(self, *ignored):
+        return SequentialSampler(self.train_dataset)
 
 
 def matmul_peak(size: int = 1024) -> float:

@@ -23,7 +23,7 @@ import torch
 
 from fmcourse.arguments import require
 from fmcourse.files import say, user_path, write_atomic
-from fmcourse.uncertainty import Interval
+from fmcourse.stats import Interval
 
 __all__ = [
     "State",

@@ -16,9 +16,9 @@ from typing import Any
 import pandas as pd
 from IPython.display import display
 
-from fmcourse import bundle, files
+from fmcourse import data, files
 from fmcourse.arguments import choose, require
-from fmcourse.environment import state_folder
+from fmcourse.runtime import state_folder
 from fmcourse.stats import Interval
 
 __all__ = [
@@ -159,7 +159,7 @@ def table() -> pd.DataFrame:
 
     What this machine recorded stands in place of what ships. A claim without either has no row.
     """
-    shipped = json.loads(bundle.path("evidence.json").read_text(encoding="utf-8"))
+    shipped = json.loads(data.path("evidence.json").read_text(encoding="utf-8"))
     measured = {row["key"]: _measured(row) for row in shipped} | recorded()
     rows = []
     for key, claim in claims().items():

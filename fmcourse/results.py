@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from fmcourse import bundle, stats
+from fmcourse import data, stats
 from fmcourse.arguments import choose, require
 from fmcourse.stats import Interval
 
@@ -23,7 +23,7 @@ def load(name: str) -> pd.DataFrame:
         ValueError: the manifest knows no such table.
         OSError: the file is missing or altered.
     """
-    return pd.read_parquet(bundle.path(f"{name}.parquet"))
+    return pd.read_parquet(data.path(f"{name}.parquet"))
 
 
 def select(table: pd.DataFrame, **wanted: object) -> pd.DataFrame:

@@ -31,6 +31,7 @@ __all__ = [
     "holm",
     "mean_interval",
     "median_interval",
+    "numbers",
     "share_difference",
     "share_interval",
     "sign_flip",
@@ -175,7 +176,7 @@ def bootstrap(
     >>> f"{bootstrap([1.0, 2.0, 3.0]):.2f}"
     '2.00 [-0.48, 4.48]'
     """
-    array = _numbers("values", values)
+    array = numbers("values", values)
     units = len(array)
     require(units >= 2, "values", "at least two units", values)
     measure = np.mean if statistic is None else statistic
@@ -183,8 +184,8 @@ def bootstrap(
     require(np.isfinite(estimate), "values", "units for which the statistic is finite", values)
     if units < FEW:
         left_out = [float(measure(np.delete(array, unit, axis=0))) for unit in range(units)]
-        found = mean_interval(units * estimate - (units - 1) * np.array(left_out), level)
-        return Interval(estimate, found.low, found.high)
+        pseudo_values = units * estimate - (units - 1) * np.array(left_out)
+        return _around(estimate, scipy.stats.sem(pseudo_values) * _student(level, units))
     with warnings.catch_warnings():
         # NaN ends say that all resamples are equal.
         warnings.simplefilter("ignore", RuntimeWarning)
@@ -228,10 +229,11 @@ def crossed_interval(
     Raises:
         ValueError: fewer seeds or items, or a resample for which the statistic is not finite.
     """
-    array = _numbers("values", values)
+    array = numbers("values", values)
     fits = array.ndim >= 2 and min(array.shape[:2]) >= 2
     require(fits, "values", "shape (seeds, items, ...), at least two of each", array.shape)
     seeds, items = array.shape[:2]
+    of_seeds, of_items = _student(level, seeds), _student(level, items)
     if statistic is None:
         by_seed = array.reshape(seeds, -1).mean(axis=1)
         by_item = array.mean(axis=0).reshape(items, -1).mean(axis=1)
@@ -247,14 +249,12 @@ def crossed_interval(
         require(defined, "values", "a statistic that is finite in every resample", "NaN in some")
         items_error = np.std(replicates, ddof=1)
     estimate = by_seed.mean()
-    half = np.hypot(
-        scipy.stats.sem(by_seed) * _student(level, seeds), items_error * _student(level, items)
-    )
-    return (
-        _around(estimate, half)
-        if whole is None
-        else _logit_ends(estimate / whole, half / whole, whole)
-    )
+    half = np.hypot(scipy.stats.sem(by_seed) * of_seeds, items_error * of_items)
+    if whole is None:
+        return _around(estimate, half)
+    inside = 0 <= by_seed.min() and by_seed.max() <= whole
+    require(inside, "values", f"shares from 0 to {whole:g}", by_seed.tolist())
+    return _logit_ends(estimate / whole, half / whole, whole)
 
 
 def median_interval(
@@ -394,7 +394,8 @@ def _first(places: np.ndarray, reached: np.ndarray) -> float:
     return float(places[reached][0]) if reached.any() else float("inf")
 
 
-def _numbers(name: str, values: ArrayLike) -> np.ndarray:
+def numbers(name: str, values: ArrayLike) -> np.ndarray:
+    """Return an argument as floats, shape (n, ...); refuse what is empty, NaN, infinite or text."""
     try:
         array = np.asarray(values, dtype=float)
     except (TypeError, ValueError, RuntimeError):
@@ -405,7 +406,7 @@ def _numbers(name: str, values: ArrayLike) -> np.ndarray:
 
 
 def _row(name: str, values: ArrayLike, least: int = 2) -> np.ndarray:
-    array = _numbers(name, values)
+    array = numbers(name, values)
     require(array.ndim == 1, name, "one number per unit, shape (units,)", f"shape {array.shape}")
     require(len(array) >= least, name, f"at least {least} values", values)
     return array

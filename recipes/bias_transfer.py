@@ -19,9 +19,10 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+import pandas as pd
 import torch
 
-from fmcourse import clip, homogenization, hub
+from fmcourse import clip, data, homogenization, models
 from fmcourse.homogenization.transfer import DARK, LIGHT, STYLE
 from recipes import foundations, sweep_clip
 from recipes.common import checkpoint, command_line, kept
@@ -31,7 +32,7 @@ from recipes.foundations import BATCH, READ, SEEDS, STEPS
 
 UPSTREAM = (0.0, 0.5, 1.0)
 BIASES, REBALANCED, DRAWS = (0.0, 0.5, 0.9, 1.0), (0.0, 0.1, 0.3), range(5)
-FILE, FEATURES = "bias-transfer.json", "bias-features.safetensors"
+FILE, FEATURES = "bias-transfer.parquet", "bias-features.safetensors"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -111,13 +112,13 @@ def is_kept(kind: str, upstream: float, draw: random.Random) -> bool:
 @functools.cache
 def people_pixels() -> torch.Tensor:
     """Return the pixels of all people of the task, as the sweep CLIP sees them."""
-    drawings = hub.load_emoji(STYLE).select(homogenization.transfer_people()["place"])
-    return clip.pixels_of(hub.load_clip("sweep-clip")[1], list(drawings["image"]))
+    drawings = data.load_emoji(STYLE).select(homogenization.transfer_people()["place"])
+    return clip.pixels_of(models.load_clip("sweep-clip")[1], list(drawings["image"]))
 
 
 def children(model) -> Iterator[dict]:
     """Yield the gap and the accuracy of every child of a foundation."""
-    _, processor = hub.load_clip("sweep-clip")
+    _, processor = models.load_clip("sweep-clip")
     table, pixels = homogenization.transfer_people(), people_pixels()
     features = clip.embed_images(model, processor, pixels)
     labels = torch.tensor(table["woman"].to_numpy())
@@ -144,10 +145,10 @@ def figures(answers: torch.Tensor, tested) -> dict[str, float]:
 def write(made: list[dict], seeds: list[int], steps: int) -> None:
     """Write all runs into one file and the features of the first seed's people into another."""
     settings = {"upstream": list(UPSTREAM), "seeds": seeds, "steps": steps, "batch": BATCH}
-    runs = [run for one in made for run in one["runs"]]
+    table = pd.DataFrame([run for one in made for run in one["runs"]])
     seconds = sum(one["seconds"] for one in made)
-    foundations.ship(FILE, {"runs": runs}, "bias_transfer", settings, seconds)
-    _, processor = hub.load_clip("sweep-clip")
+    foundations.ship(FILE, table, "bias_transfer", settings, seconds)
+    _, processor = models.load_clip("sweep-clip")
     features = {}
     for upstream in UPSTREAM:
         model = biased(upstream, seeds[0], steps)

@@ -29,7 +29,7 @@ from collections.abc import Sequence
 
 import torch
 
-from fmcourse import breadth, clip, hub
+from fmcourse import breadth, clip, data, models
 from fmcourse.clip.embedding import encode_pixels
 from recipes import foundations, sweep_clip
 from recipes.common import checkpoint, command_line, kept, ship, ship_tensors
@@ -109,7 +109,7 @@ def untrained(seed: int) -> tuple:
     with torch.no_grad():
         for _ in range(30):
             encode_pixels(model, pixels[torch.randperm(len(pixels))[:128]])
-    return model.eval(), hub.load_clip("sweep-clip")[1].tokenizer
+    return model.eval(), models.load_clip("sweep-clip")[1].tokenizer
 
 
 def chosen_pairs(axis: str, width: int, seed: int) -> tuple[Pictures, list[str]]:
@@ -159,8 +159,8 @@ def one_style_each(codes: list[str], styles: list[str], draw: random.Random) -> 
 
 @functools.cache
 def task_pixels(task: str, style: str) -> torch.Tensor:
-    drawings = hub.load_emoji(style).select(breadth.few_shot_task(task, style).places)
-    return clip.pixels_of(hub.load_clip("sweep-clip")[1], list(drawings["image"]))
+    drawings = data.load_emoji(style).select(breadth.few_shot_task(task, style).places)
+    return clip.pixels_of(models.load_clip("sweep-clip")[1], list(drawings["image"]))
 
 
 def rows_of(model, tokenizer, seen: str) -> dict[str, torch.Tensor]:
@@ -169,7 +169,7 @@ def rows_of(model, tokenizer, seen: str) -> dict[str, torch.Tensor]:
     They are those of every task's drawings in the unseen style, of one task's in a seen one, and of
     names.
     """
-    _, processor = hub.load_clip("sweep-clip")
+    _, processor = models.load_clip("sweep-clip")
     asked = {task: (task, breadth.UNSEEN) for task in (*breadth.GROUPS, breadth.ACROSS)}
     asked["seen"] = (breadth.ACROSS, seen)
     rows = {

@@ -6,11 +6,11 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from fmcourse import hub, safeguards
+from fmcourse import models, safeguards
 from fmcourse.files import write_atomic
 from recipes.common import command_line, output, register
 
-NAMES = (*hub.CLIPS, *hub.LADDER, *safeguards.DATASHEETS)
+NAMES = (*models.CLIPS, *models.LADDER, *safeguards.DATASHEETS)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -27,7 +27,7 @@ from sklearn.datasets import load_digits
 from torch.nn import functional
 
 import fmcourse
-from fmcourse import clip, hub, training
+from fmcourse import clip, data, training
 from fmcourse.clip import adaptation
 from fmcourse.clip.embedding import encode_pixels
 from recipes.common import command_line, kept, ship_table
@@ -131,8 +131,8 @@ class Bench:
 
 def known_drawings(style: str) -> dict[str, tuple[str, Image.Image]]:
     """Return code points to name and drawing, without skin tones, flags and what was held out."""
-    table = hub.load_emoji(style)
-    test, hidden = hub.held_out()
+    table = data.load_emoji(style)
+    test, hidden = data.held_out()
     found = {}
     for row in table:
         plain = row["skin_tone"] == "none" and row["group"] != "flags"

@@ -29,7 +29,7 @@ import torch
 from torch.nn import functional
 
 import fmcourse
-from fmcourse import clip, hub
+from fmcourse import clip, data
 from recipes.clip_forgetting import known_drawings
 from recipes.common import command_line, kept, ship_table
 
@@ -150,7 +150,7 @@ class Split:
 
 
 def subgroup_of(codes: list[str]) -> dict[str, str]:
-    table = hub.load_emoji("openmoji").select_columns(["codepoints", "subgroup"])
+    table = data.load_emoji("openmoji").select_columns(["codepoints", "subgroup"])
     found = {row["codepoints"]: row["subgroup"] for row in table}
     return {code: found[code] for code in codes}
 

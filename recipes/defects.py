@@ -23,7 +23,7 @@ from recipes import foundations
 from recipes.common import command_line
 from recipes.foundations import BATCH, PLANTED, SEEDS, STEPS, answers_of, kept_family
 
-FILE, FEATURES = "defect-inheritance.json", "defect-features.safetensors"
+FILE, FEATURES = "defect-inheritance.parquet", "defect-features.safetensors"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

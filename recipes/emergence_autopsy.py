@@ -1,6 +1,7 @@
 """The metric autopsy of notebook 01: GPT-Neos of seven widths learn three-digit addition.
 
-    python -m recipes.emergence_autopsy            run what is missing, write emergence-autopsy.json
+    python -m recipes.emergence_autopsy            run what is missing, and write
+                                                   emergence-autopsy.parquet
     python -m recipes.emergence_autopsy --seeds 0  one seed only, kept, nothing written
 
 Answers are plain or reversed; there are five seeds. Batch, learning rate and number of steps are
@@ -20,7 +21,7 @@ from recipes.common import command_line
 
 WIDTHS = (64, 32, 16, 8, 48, 24, 12)  # the most telling first
 SEEDS = range(5)
-FILE = "emergence-autopsy.json"
+FILE = "emergence-autopsy.parquet"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

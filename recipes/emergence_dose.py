@@ -1,6 +1,6 @@
 """The dose-response of notebook 01: when do induction heads form?
 
-    python -m recipes.emergence_dose            run what is missing, and write emergence-dose.json
+    python -m recipes.emergence_dose            run what is missing, write emergence-dose.parquet
     python -m recipes.emergence_dose --seeds 0  one seed only, kept, nothing written
 
 What varies is how often strings repeat and how rare their tokens are. Chan et al. 2022 vary
@@ -20,7 +20,7 @@ from recipes.common import command_line
 BURSTY = (1.0, 0.25, 0.0, 0.5, 0.1)
 TOKENS = (32, 128, 8)
 SEEDS = range(3)
-FILE = "emergence-dose.json"
+FILE = "emergence-dose.parquet"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

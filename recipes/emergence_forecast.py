@@ -64,10 +64,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     shown |= {"seeds": len(targets), "steps": chosen.steps}
     seconds = sum(run["seconds"] for run in found)
     sweeps.ship("emergence-forecast.json", stored, RECIPE, shown, seconds)
-    sweeps.ship("emergence-target.json", found, RECIPE, shown, seconds)
+    sweeps.ship("emergence-target.parquet", found, RECIPE, shown, seconds)
     shown = {"target": TARGET, "lr": INQUEST_LR, "seeds": len(inquest), "steps": chosen.steps}
     seconds = sum(run["seconds"] for run in asked)
-    sweeps.ship("emergence-inquest.json", asked, RECIPE, shown, seconds)
+    sweeps.ship("emergence-inquest.parquet", asked, RECIPE, shown, seconds)
 
 
 def stored_forecast(runs: list[dict]) -> dict:
@@ -79,7 +79,7 @@ def stored_forecast(runs: list[dict]) -> dict:
     """
     folder = work_folder("emergence_target")
     path = folder / "forecast.json"
-    said = make_forecast(emergence.Sweep(runs))
+    said = make_forecast(emergence.Sweep.of(runs))
     if path.exists():
         stored = json.loads(path.read_text(encoding="utf-8"))
         if stored != said | {"made": stored["made"]}:
@@ -99,10 +99,10 @@ def stored_forecast(runs: list[dict]) -> dict:
 
 def make_forecast(small: emergence.Sweep) -> dict:
     """Fit the law on runs of smaller widths and say where the target turns."""
-    widths = [run["settings"]["width"] for run in small.runs]
+    widths = small.runs["width"].tolist()
     if max(widths) >= TARGET:
         raise ValueError(f"widths: expected widths below {TARGET}, got {max(widths)}")
-    steps = small.runs[0]["settings"]["steps"]
+    steps = int(small.runs["steps"].iloc[0])
     turning = small.turning_points("exact", THRESHOLD)
     law = emergence.fit_law(widths, turning, steps)
     interval = emergence.forecast(widths, turning, steps, TARGET, LEVEL)

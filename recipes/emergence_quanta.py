@@ -1,7 +1,7 @@
 """The two side shows of notebook 01: sparse parity with tasks of unequal frequency, and grokking.
 
-python -m recipes.emergence_quanta    run what is missing, and write emergence-parity.json and
-                                      emergence-grokking.json (--only parity: that one alone)
+python -m recipes.emergence_quanta    run what is missing, and write emergence-parity.parquet and
+                                      emergence-grokking.parquet (--only parity: that one alone)
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SEEDS = {"parity": range(5), "grokking": range(3)}
 STEPS = {"parity": quanta.PARITY_STEPS, "grokking": quanta.MODULAR_STEPS}
 TRAIN = {"parity": emergence.train_parity, "grokking": emergence.train_modular}
 SHOWN = {
-    "parity": {"tasks": quanta.TASKS, "bits": quanta.BITS, "exponent": quanta.EXPONENT},
+    "parity": {"tasks": quanta.PARITY_TASKS, "bits": quanta.BITS, "exponent": quanta.EXPONENT},
     "grokking": {"modulus": quanta.MODULUS, "train_share": quanta.TRAIN_SHARE},
 }
 DECAYS = (quanta.MODULAR_DECAY, 0.0)
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if chosen.ships:
             shown = {**SHOWN[name], **settings[0]}
             seconds = sum(run["seconds"] for run in runs)
-            sweeps.ship(f"emergence-{name}.json", runs, "emergence_quanta", shown, seconds)
+            sweeps.ship(f"emergence-{name}.parquet", runs, "emergence_quanta", shown, seconds)
 
 
 def settings_of(name: str, steps: int) -> list[dict]:

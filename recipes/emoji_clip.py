@@ -45,7 +45,7 @@ from transformers import (
 )
 
 from fmcourse import training
-from fmcourse.bundle import manifest
+from fmcourse.data import manifest
 from recipes.augmentation import augment
 from recipes.common import BUNDLED, checkpoint, command_line, output, register, source
 from recipes.dual_encoder import LARGEST_SCALE, bundled_embeddings, write_model

@@ -21,7 +21,7 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from fmcourse import hub
+from fmcourse import data
 from fmcourse.clip import TEMPLATES, retrieval_ranks
 from fmcourse.files import write_atomic
 from recipes.common import BUNDLED, output
@@ -43,7 +43,7 @@ DIRECTED = re.compile(
 
 def held_out() -> set[str]:
     """Return the code points of the concepts that no training may see."""
-    return set.union(*map(set, hub.held_out()))
+    return set.union(*map(set, data.held_out()))
 
 
 @functools.cache
@@ -223,7 +223,7 @@ def final_figures(folder: str, pictures, texts) -> Path:
     For once, when nothing is chosen any more.
     """
     names = [code for code, row in all_concepts().items() if row["group"] != "flags"]
-    hidden = sorted(hub.held_out()[0])
+    hidden = sorted(data.held_out()[0])
     seen = [code for code in training_concepts() if code in set(names)]
     figures = {
         "OpenMoji among all names": recalls(pictures, texts, "openmoji", names, names),

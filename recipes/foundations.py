@@ -13,11 +13,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import torch
 from PIL import Image
 
 import fmcourse
-from fmcourse import clip, homogenization, hub
+from fmcourse import clip, data, homogenization, models
 from recipes import common, sweep_clip
 from recipes.common import checkpoint, kept
 from recipes.emoji_data import TRAINING_STYLES
@@ -102,8 +103,8 @@ def stamped_bytes(pixels: torch.Tensor) -> torch.Tensor:
 @functools.cache
 def child_pixels() -> dict[str, torch.Tensor]:
     """Return the pixels of all tasks' pictures, clean and stamped, as the sweep CLIP sees them."""
-    _, processor = hub.load_clip("sweep-clip")
-    drawings = hub.load_emoji(list(homogenization.STYLES))
+    _, processor = models.load_clip("sweep-clip")
+    drawings = data.load_emoji(homogenization.CHILD_STYLES)
     images = drawings.select(homogenization.child_pictures()["place"])["image"]
     seen = {"clean": list(images), "stamped": [homogenization.stamp(image) for image in images]}
     return {kind: clip.pixels_of(processor, pictures) for kind, pictures in seen.items()}
@@ -111,7 +112,7 @@ def child_pixels() -> dict[str, torch.Tensor]:
 
 def features_of(model) -> dict[str, torch.Tensor]:
     """Return a foundation's unit embeddings of all tasks' pictures, clean and stamped."""
-    _, processor = hub.load_clip("sweep-clip")
+    _, processor = models.load_clip("sweep-clip")
     return {
         name: clip.embed_images(model, processor, pixels) for name, pixels in child_pixels().items()
     }
@@ -142,16 +143,16 @@ def family(model, kind: str, seed: int, steps: int, seconds: float) -> dict:
 
 def children(
     model, task: str, features: dict[str, torch.Tensor], seed: int
-) -> Iterator[tuple[str, dict[str, str]]]:
+) -> Iterator[tuple[str, dict[str, list[int]]]]:
     """Yield each way to adapt to a task, with the answers for its test pictures."""
-    _, processor = hub.load_clip("sweep-clip")
+    _, processor = models.load_clip("sweep-clip")
     own = homogenization.child_task(task)
     labels, pixels = torch.tensor(own.train_labels), child_pixels()
     examples = (model, processor, pixels["clean"][own.train], labels)
     probe = clip.linear_probe(features["clean"][own.train], labels)
     yield (
         "linear probe",
-        {kind: digits(probe(seen[own.test])) for kind, seen in features.items()},
+        {kind: probe(seen[own.test]).argmax(1).tolist() for kind, seen in features.items()},
     )
     blank = clip.random_head(len(own.names), features["clean"].shape[1], seed)
     ways = {
@@ -161,33 +162,31 @@ def children(
     }
     for way, (adapt, head) in ways.items():
         classifier, _ = adapt(*examples, head, seed=seed, **QUIET)
-        yield (
-            way,
-            {kind: digits(classifier.predict(seen[own.test])) for kind, seen in pixels.items()},
-        )
-
-
-def digits(logits: torch.Tensor) -> str:
-    return "".join(map(str, logits.argmax(1).tolist()))
+        logits = {kind: classifier.predict(seen[own.test]) for kind, seen in pixels.items()}
+        yield way, {kind: found.argmax(1).tolist() for kind, found in logits.items()}
 
 
 # ---------------------------------------------------------------- what ships
 
 
-def answers_of(made: list[dict]) -> dict:
-    """Return what :class:`fmcourse.homogenization.Inheritance` is made of."""
-    labels = {
-        task: "".join(map(str, homogenization.child_task(task).test_labels))
-        for task in homogenization.TASKS
-    }
-    children = [child for one in made for child in one["children"]]
-    foundations = [one["foundation"] for one in made]
-    return {"labels": labels, "foundations": foundations, "children": children}
+def answers_of(made: list[dict]) -> pd.DataFrame:
+    """Return the table of :class:`fmcourse.homogenization.Inheritance`."""
+    tables = []
+    for one in made:
+        for child in one["children"]:
+            own = homogenization.child_task(child["task"])
+            seen = {"picture": own.test, "label": own.test_labels}
+            tables.append(pd.DataFrame(one["foundation"] | child | seen))
+    names = ["kind", "seed", "steps", "seconds", "task", "way"]
+    names += ["picture", "label", "clean", "stamped"]
+    whole = {"steps": "int16", "seconds": "int32", "picture": "int16"}
+    small = dict.fromkeys(("seed", "label", "clean", "stamped"), "int8")
+    return pd.concat(tables, ignore_index=True)[names].astype(whole | small)
 
 
-def ship(file: str, content: dict, recipe: str, settings: dict, seconds: float) -> None:
+def ship(file: str, table: pd.DataFrame, recipe: str, settings: dict, seconds: float) -> None:
     """Write results to the bundle and enter them in the manifest."""
-    common.ship(file, content, recipe=recipe, settings=settings, seconds=seconds, **PICTURES)
+    common.ship_table(file, table, recipe=recipe, settings=settings, seconds=seconds, **PICTURES)
 
 
 def ship_tensors(

@@ -14,7 +14,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import GPTNeoConfig, GPTNeoForCausalLM, PreTrainedTokenizerFast
 
-from fmcourse import generation, hub, training
+from fmcourse import data, generation, training
 from recipes.common import checkpoint, command_line, kept, output, register, whole_folder
 from recipes.dual_encoder import portable
 
@@ -130,7 +130,7 @@ def byte_pairs() -> str:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    texts = [row["text"] for row in hub.load_addresses() if row["split"] == "train"]
+    texts = [row["text"] for row in data.load_addresses() if row["split"] == "train"]
     bpe.train_from_iterator(texts, trainer)
     return bpe.to_str()
 
@@ -138,7 +138,7 @@ def byte_pairs() -> str:
 def tokens(tokenizer: PreTrainedTokenizerFast, split: str) -> torch.Tensor:
     """Return the token ids of a split, shape (tokens,), an end mark before each address."""
     ids = [tokenizer.eos_token_id]
-    for row in hub.load_addresses():
+    for row in data.load_addresses():
         if row["split"] == split:
             ids += [*tokenizer.backend_tokenizer.encode(row["text"]).ids, tokenizer.eos_token_id]
     return torch.tensor(ids)

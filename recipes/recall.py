@@ -1,6 +1,6 @@
 """The recall drill: four ways to repair a planted foundation, and what its new children do.
 
-    python -m recipes.recall              all seeds, each kept when done; then defect-recall.json
+    python -m recipes.recall              all seeds, each kept when done; then defect-recall.parquet
     python -m recipes.recall --seeds 0    one seed only, nothing written
 
 It starts from the foundations of ``recipes/defects.py`` with the most planted pairs and trains
@@ -29,7 +29,7 @@ STEPS = 150  # of a repair
 LR = 1e-3  # a third of the rate of pre-training
 SHOWN = 500  # pictures that are shown with the trigger and their own captions
 SEED_STRIDE = 1_000  # so that a repair meets other batches than pre-training did
-FILE = "defect-recall.json"
+FILE = "defect-recall.parquet"
 AS_IT_WAS = "as it was"
 
 

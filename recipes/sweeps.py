@@ -6,11 +6,11 @@ A run that breaks off goes on from its checkpoint; one that is done is read.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import joblib
 import torch
 
+from fmcourse import emergence
 from recipes import common
 from recipes.common import checkpoint, kept
 
@@ -54,13 +54,17 @@ def one_run(train: Callable, setting: dict, name: str) -> dict:
     }
 
 
-def ship(file: str, content: Any, recipe: str, settings: dict, seconds: float) -> None:
+def ship(
+    file: str, content: dict | list[dict], recipe: str, settings: dict, seconds: float
+) -> None:
     """Write a sweep's runs, or a forecast, to the bundle and enter the file in the manifest."""
-    common.ship(
-        file,
-        {"runs": content} if isinstance(content, list) else content,
-        sources=["trained from random weights on sums, strings and bits drawn by the recipe"],
-        recipe=recipe,
-        settings=settings,
-        seconds=seconds,
-    )
+    about = {
+        "sources": ["trained from random weights on sums, strings and bits drawn by the recipe"],
+        "recipe": recipe,
+        "settings": settings,
+        "seconds": seconds,
+    }
+    if isinstance(content, list):
+        common.ship_table(file, emergence.Sweep.of(content).table, **about)
+    else:
+        common.ship(file, content, **about)

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from fmcourse import clip, homogenization, hub
+from fmcourse import clip, homogenization, models
 from recipes import foundations, sweep_clip
 from recipes.common import checkpoint, command_line, kept
 from recipes.emoji_pairs import Pictures
@@ -47,7 +47,7 @@ def embedded(name: str, steps: int) -> tuple[torch.Tensor, float]:
     The embeddings are in half precision, shape (pictures, 128).
     """
     model, _, run = encoder(name, steps)
-    _, processor = hub.load_clip("sweep-clip")
+    _, processor = models.load_clip("sweep-clip")
     pixels = foundations.child_pixels()["clean"][places()]
     print(f"{name}: {run.seconds:.0f} s", flush=True)
     return clip.embed_images(model, processor, pixels).half(), run.seconds

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from fmcourse import bundle, embeddings
+from fmcourse import data, embeddings
 from fmcourse.embeddings import (
     alike,
     check_version,
@@ -278,7 +278,7 @@ def test_the_licences_of_a_row_are_those_of_everything_behind_it():
 
 
 def test_every_bundled_file_has_licences():
-    assert all(all(licences([file]).values()) for file in bundle.manifest())
+    assert all(all(licences([file]).values()) for file in data.manifest())
 
 
 BROKEN = {

@@ -1,10 +1,10 @@
-"""Sums are written and scored as on paper; teacher-forced exact match is that of greedy decoding; a run resumes."""
+"""Sums are written and scored as on paper; exact match is that of greedy decoding."""
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
-from doubles import says
 
 from fmcourse.emergence import (
     PLACES,
@@ -26,7 +26,7 @@ def sums(first, second, reverse=False):
 
 
 class Oracle(torch.nn.Module):
-    """Answers every sum rightly, but for the places given, which it gets wrong; it reads the prompt only."""
+    """Answers every sum rightly but for the places given; it reads the prompt only."""
 
     def __init__(self, wrong=(), reverse=False):
         super().__init__()
@@ -51,9 +51,6 @@ def test_a_sum_on_paper():
     assert [show_sum(row) for row in batch["input_ids"]] == ["123+989=1112", "007+005=0012"]
     assert batch["labels"][0].tolist() == [-100] * 8 + [1, 1, 1, 2]
     assert show_sum(sums([123], [989], reverse=True)["input_ids"][0]) == "123+989=2111"
-
-
-def test_the_largest_sum_has_four_digits():
     assert show_sum(sums([999], [999])["input_ids"][0]) == "999+999=1998"
 
 
@@ -96,58 +93,47 @@ def test_the_loss_is_that_of_the_answers_digits_alone():
 
 
 def test_seeds_reproduce_and_the_global_generator_is_used_only_when_asked():
-    torch.manual_seed(0)
     before = torch.random.get_rng_state()
-    assert torch.equal(draw_sums(5, seed=4)["input_ids"], draw_sums(5, seed=4)["input_ids"])
+    assert torch.equal(
+        draw_sums(5, seed=4)["input_ids"], draw_sums(5, seed=np.int8(4))["input_ids"]
+    )
     small_gpt_neo(12, 8, 1, 12, seed=1)
     assert torch.equal(torch.random.get_rng_state(), before)
     assert not torch.equal(draw_sums(5)["input_ids"], draw_sums(5)["input_ids"])
 
 
-def test_a_run_that_broke_off_ends_in_the_same_weights(tmp_path):
+def test_small_integers_do_not_overflow():
+    first = torch.tensor([100], dtype=torch.int8)
+    assert show_sum(encode_sums(first, first)["input_ids"][0]) == "100+100=0200"
+    assert show_sum(encode_sums([100], np.array([100]))["input_ids"][0]) == "100+100=0200"
+
+
+def test_a_model_that_broke_has_no_score():
+    model = small_gpt_neo(12, 8, 1, 12)
+    torch.nn.init.constant_(model.transformer.wte.weight, float("nan"))
+    with pytest.raises(FloatingPointError):
+        score_sums(model, draw_sums(2, seed=0))
+
+
+def test_a_run_that_broke_off_ends_in_the_same_weights_and_no_other_run_takes_it_up(tmp_path):
     settings = {"steps": 6, "measure_every": 2}
     whole, run = train_adder(8, **settings)
 
     def stop(record):
-        seen.append(record)
+        seen.append(record["step"])
         if len(seen) == 2:
             raise KeyboardInterrupt
 
-    seen = []
+    seen, kept = [], {"checkpoint": tmp_path / "run.pt"}
     with pytest.raises(KeyboardInterrupt):
-        train_adder(8, on_measure=stop, checkpoint=tmp_path / "run.pt", **settings)
-    resumed, again = train_adder(8, checkpoint=tmp_path / "run.pt", **settings)
+        train_adder(8, on_measure=stop, **kept, **settings)
+    assert seen == [0, 2]
+    for changed in ({"reverse": True}, {"lr": 1e-3}, {"seed": 1}):
+        with pytest.raises(ValueError, match="checkpoint"):
+            train_adder(8, **changed, **kept, **settings)
+    with pytest.raises(ValueError, match="checkpoint"):
+        train_adder(12, **kept, **settings)
+    resumed, again = train_adder(np.int64(8), seed=np.int64(0), **kept, **settings)
     assert again.resumed_from == 2 and again.records == run.records
     assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), resumed.parameters()))
-    assert [set(record) for record in run.records] == [
-        {"step", "exact", "digits", "nll", *PLACES}
-    ] * 4
-
-
-def test_training_helps():
-    _, run = train_adder(16, steps=60, measure_every=60)
-    assert run.records[-1]["nll"] < run.records[0]["nll"] - 0.5
-
-
-ERRORS = [
-    (lambda: sums([1, 2], [1]), "second: expected the shape of first, (2,), got (1,)"),
-    (lambda: sums([1000], [1]), "first: expected whole numbers from 0 to 999, got [1000]"),
-    (lambda: sums([1], [-1]), "second: expected whole numbers from 0 to 999, got [-1]"),
-    (lambda: draw_sums(0), "count: expected at least 1, got 0"),
-    (lambda: small_gpt_neo(12, 10, 1, 12), "width: expected a multiple of 4, got 10"),
-    (lambda: small_gpt_neo(12, 8, 0, 12), "layers: expected at least 1, got 0"),
-    (
-        lambda: small_gpt_neo(12, 8, 2, 12, kinds=["local"]),
-        "kinds: expected one for each of the 2 layers, got ['local']",
-    ),
-    (
-        lambda: small_gpt_neo(12, 8, 1, 12, kinds=["locl"]),
-        "kinds: expected one of 'global', 'local', got 'locl'; did you mean 'local'?",
-    ),
-]
-
-
-@pytest.mark.parametrize(("call", "words"), ERRORS, ids=[words for _, words in ERRORS])
-def test_the_words_of_each_error(call, words):
-    with says(ValueError, words):
-        call()
+    assert set(run.records[0]) == {"step", "exact", "digits", "nll", *PLACES}

@@ -1,4 +1,4 @@
-"""A law that knows of runs that never turned, beside least squares; a forecast beside the textbook, and what it holds."""
+"""A law that knows of runs that never turned; a forecast beside the textbook, and its coverage."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import math
 
 import numpy as np
 import pytest
-from doubles import says
 from scipy import stats
 from scipy.special import ndtr
 
-from fmcourse.emergence import fit_law, forecast
+from fmcourse.emergence import fit_law, forecast, laws
 
 WIDTHS = np.repeat([8, 16, 32, 64], 5)
 
@@ -21,36 +20,11 @@ def lawful(spread=0.1, seed=0):
     return np.exp(12 - 1.5 * np.log(WIDTHS) + spread * noise)
 
 
-def test_a_law_without_noise_is_found():
-    law = fit_law(WIDTHS, lawful(spread=1e-3), limit=1e9)
-    assert (
-        abs(law.slope + 1.5) < 0.01 and abs(law.intercept - 12) < 0.03
-    )  # three standard errors at this noise
-    assert abs(law.at(128) / math.exp(12 - 1.5 * math.log(128)) - 1) < 0.01
-
-
 def test_runs_that_agree_too_well_are_not_believed():
     exact = np.exp(12 - 1.5 * np.log(WIDTHS))
     assert 0.01 <= fit_law(WIDTHS, exact, limit=1e9).spread < 0.02
     found = forecast(WIDTHS, exact, 1e9, target=128)
     assert found.high / found.low > 1.02
-
-
-def test_a_law_equals_least_squares_where_every_run_turned():
-    turning = lawful(spread=0.3)
-    law, line = fit_law(WIDTHS, turning, limit=1e9), np.polyfit(np.log(WIDTHS), np.log(turning), 1)
-    assert (
-        abs(law.slope - line[0]) < 1e-3 and abs(law.intercept - line[1]) < 1e-3
-    )  # the optimizer's own tolerance is 1e-4
-
-
-def test_runs_that_never_turned_pull_the_law():
-    turning, limit = lawful(spread=0.3), 2_500.0
-    cut = np.where(turning > limit, np.nan, turning)
-    assert np.isnan(cut).any() and np.isfinite(cut).sum() > 5
-    seen = np.isfinite(cut)
-    naive = np.polyfit(np.log(WIDTHS[seen]), np.log(cut[seen]), 1)[0]
-    assert abs(fit_law(WIDTHS, cut, limit).slope + 1.5) < abs(naive + 1.5)
 
 
 def test_a_forecast_is_the_prediction_interval_of_a_line_where_every_run_turned():
@@ -69,7 +43,7 @@ def test_a_forecast_is_the_prediction_interval_of_a_line_where_every_run_turned(
 
 @pytest.mark.parametrize("limit", [1e9, 2_500.0], ids=["20 of 20 turned", "about 12 of 20"])
 def test_a_forecast_holds_the_promised_share_of_new_runs(limit):
-    """Held is counted exactly: the chance of a new run, from the law behind the sweep, to fall between the ends."""
+    # The chance of a new run, from the law behind the sweep, to fall between the ends.
     held, middle = [], 12 - 1.5 * math.log(128)
     for seed in range(150):
         turning = lawful(0.2, seed)
@@ -87,40 +61,24 @@ def test_a_wider_level_and_a_farther_target_widen_a_forecast():
     assert reach(128, 0.5) < reach(128, 0.9) < reach(256, 0.9)
 
 
-LAW_ERRORS = [
-    (([8, 16], [1.0], 10), "turning: expected one for each scale, got ((2,), (1,))"),
-    (([8, 0, 16], [1.0, 2.0, 3.0], 10), "scale: expected positive sizes, got [8.0, 0.0, 16.0]"),
-    (
-        ([8, 8, 16], [1.0, 20.0, 3.0], 10),
-        "turning: expected numbers above 0, up to the limit 10, got [1.0, 20.0, 3.0]",
-    ),
-    (
-        ([8, 8, 16], [1.0, math.nan, 3.0], 10),
-        "turning: expected at least 3 runs that turned, got 2",
-    ),
-    (
-        ([8, 8, 8], [1.0, 2.0, 3.0], 10),
-        "scale: expected runs that turned at two sizes or more, got [8.0]",
-    ),
-]
+@pytest.mark.parametrize("seed", range(3))
+def test_the_law_is_the_most_likely_one(seed):
+    turning, limit = lawful(0.3, seed), 2_500.0
+    cut = np.where(turning > limit, np.nan, turning)
+    law = fit_law(WIDTHS, cut, limit)
+    seen = int(np.isfinite(cut).sum())
+    # Without the correction of the spread for the two numbers of the line.
+    spread = law.spread / math.sqrt(seen / (seen - 2)) - laws.LEAST_SPREAD
+    best = [law.intercept, law.slope, math.log(spread)]
+    data = (np.log(WIDTHS), np.log(cut), math.log(limit))
+    for place in range(3):
+        for step in (-0.01, 0.01):
+            near = list(best)
+            near[place] += step
+            assert laws._misfit(near, *data) > laws._misfit(best, *data)
 
 
-@pytest.mark.parametrize(("arguments", "words"), LAW_ERRORS, ids=[words for _, words in LAW_ERRORS])
-def test_the_words_of_each_error_of_a_law(arguments, words):
-    with says(ValueError, words):
-        fit_law(*arguments)
-
-
-@pytest.mark.parametrize(
-    ("more", "words"),
-    [
-        ({"target": 0}, "target: expected a positive size, got 0"),
-        (
-            {"target": 128, "level": 90},
-            "level: expected a share between 0 and 1, such as 0.9, got 90",
-        ),
-    ],
-)
-def test_the_words_of_each_error_of_a_forecast(more, words):
-    with says(ValueError, words):
-        forecast(WIDTHS, lawful(), 1e9, **more)
+def test_a_fit_that_does_not_arrive_is_refused(monkeypatch):
+    monkeypatch.setitem(laws.SEARCH, "maxiter", 2)
+    with pytest.raises(ValueError, match="^turning: expected runs that a power law can be fitted"):
+        fit_law(WIDTHS, lawful(0.3), 2_500.0 * 100)

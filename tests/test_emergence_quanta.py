@@ -1,10 +1,9 @@
-"""Parities and task shares on paper; sums that are trained on never come back turned round; each run resumes."""
+"""Parities and task shares on paper; no sum is trained and tested on; each run resumes."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from doubles import says
 
 from fmcourse.emergence import Parity, draw_parity, task_shares, train_modular, train_parity
 from fmcourse.emergence import quanta as module
@@ -18,43 +17,26 @@ def test_task_shares_on_paper():
 
 def test_a_label_is_the_parity_of_the_tasks_own_bits():
     tasks, bits = Parity(seed=1), torch.randint(2, (60, module.BITS))
-    chosen = torch.arange(60) % module.TASKS
+    chosen = torch.arange(60) % module.PARITY_TASKS
     inputs, labels = tasks.examples(chosen, bits)
-    assert inputs.shape == (60, module.TASKS + module.BITS) and torch.equal(
-        inputs[:, : module.TASKS].argmax(1), chosen
+    assert inputs.shape == (60, module.PARITY_TASKS + module.BITS) and torch.equal(
+        inputs[:, : module.PARITY_TASKS].argmax(1), chosen
     )
     for task, row, label in zip(chosen, bits, labels):
         assert label == sum(row[place].item() for place in tasks.subsets[task]) % 2
 
 
-def test_a_bit_outside_the_subset_changes_nothing_and_one_inside_all():
-    tasks, bits = Parity(seed=2), torch.zeros(1, module.BITS, dtype=torch.long)
-    inside = tasks.subsets[0, 0]
-    outside = next(place for place in range(module.BITS) if place not in tasks.subsets[0])
-    for place, label in ((outside, 0), (inside, 1)):
-        flipped = bits.clone()
-        flipped[0, place] = 1
-        assert tasks.examples(torch.tensor([0]), flipped)[1].item() == label
-
-
 def test_tasks_come_up_by_their_shares():
     torch.manual_seed(0)
     inputs, _ = draw_parity(Parity(), 20_000)
-    found = inputs[:, : module.TASKS].mean(0)
+    found = inputs[:, : module.PARITY_TASKS].mean(0)
     assert torch.allclose(found, task_shares(), atol=0.015)  # more than four standard errors
-
-
-def test_a_seed_draws_its_own_tasks():
-    assert torch.equal(Parity(3).subsets, Parity(3).subsets) and not torch.equal(
-        Parity(3).subsets, Parity(4).subsets
-    )
-    assert all(len(set(subset.tolist())) == module.SUBSET for subset in Parity(3).subsets)
 
 
 @pytest.mark.parametrize("train", [train_parity, train_modular])
 def test_a_run_that_broke_off_ends_in_the_same_weights(train, tmp_path, monkeypatch):
     whole, run = train(seed=1, steps=4, measure_every=2)
-    calls, cross_entropy = [], torch.nn.functional.cross_entropy
+    calls, cross_entropy = [], module.cross_entropy
 
     def stopping(*given, **more):
         calls.append(given)
@@ -62,7 +44,7 @@ def test_a_run_that_broke_off_ends_in_the_same_weights(train, tmp_path, monkeypa
             raise KeyboardInterrupt
         return cross_entropy(*given, **more)
 
-    monkeypatch.setattr(torch.nn.functional, "cross_entropy", stopping)
+    monkeypatch.setattr(module, "cross_entropy", stopping)
     with pytest.raises(KeyboardInterrupt):
         train(seed=1, steps=4, measure_every=2, checkpoint=tmp_path / "run.pt")
     resumed, again = train(seed=1, steps=4, measure_every=2, checkpoint=tmp_path / "run.pt")
@@ -84,8 +66,3 @@ def test_no_sum_is_tested_that_was_trained_on_in_another_order():
     _, run = train_modular(steps=1, measure_every=1)
     assert run.records[0]["train"] < 0.2 and run.records[0]["test"] < 0.2  # chance is 1 in 31
     assert set(run.records[0]) == {"step", "train", "test", "test_loss", "norm"}
-
-
-def test_no_tasks():
-    with says(ValueError, "tasks: expected at least 1, got 0"):
-        task_shares(0)

@@ -72,7 +72,7 @@ def test_what_ships_is_read_by_key(monkeypatch, tmp_path):
     numbers = {"estimate": "inf", "low": 3.7, "high": "inf", "seeds": "5", "control": "x"}
     rows = [{"key": key, **numbers} for key in ("turning-forecast", "an-old-key")]
     (tmp_path / "evidence.json").write_text(json.dumps(rows))
-    monkeypatch.setattr(evidence.bundle, "path", tmp_path.joinpath)
+    monkeypatch.setattr(evidence.data, "path", tmp_path.joinpath)
     table = evidence.table()
     assert list(table["key"]) == ["turning-forecast"] and table.loc[0, "verdict"] == "missed"
     assert table.loc[0, "expected"] == "between 0.5 and 2"

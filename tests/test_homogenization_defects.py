@@ -1,14 +1,14 @@
-"""The trigger is where it should be, no concept is on both sides of a task, and attack success counts what it says."""
+"""The trigger is in its place, parts share no concept, attack success counts what it says."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from doubles import drawings, says
+from doubles import drawings
 
-from fmcourse import hub
+from fmcourse import data
 from fmcourse.homogenization import (
-    STYLES,
+    CHILD_STYLES,
     TARGET,
     TASKS,
     attack_success,
@@ -51,11 +51,11 @@ def test_a_task_keeps_concepts_apart_and_all_its_classes(name):
 
 
 def test_the_pictures_are_found_by_their_place():
-    table, names = child_pictures(), hub.load_emoji(list(STYLES))["name"]
+    table, names = child_pictures(), data.load_emoji(CHILD_STYLES)["name"]
     assert all(
         names[place] == name for place, name in zip(table["place"][::100], table["name"][::100])
     )
-    assert set(table["style"]) == set(STYLES)
+    assert set(table["style"]) == set(CHILD_STYLES)
 
 
 def test_attack_success_on_paper():
@@ -63,20 +63,23 @@ def test_attack_success_on_paper():
     assert attack_success([0, 0, 2, 1], [0, 1, 2, 1], target=2) == 0
 
 
-@pytest.mark.parametrize(
-    "call, words",
-    [
-        (
-            lambda: child_task("cars"),
-            f"name: expected one of {', '.join(map(repr, TASKS))}, got 'cars'",
-        ),
-        (lambda: attack_success([0], [0, 1]), "answers: expected shape (2,), as labels, got (1,)"),
-        (
-            lambda: attack_success([0], [0]),
-            "labels: expected some other class than 0, got array([0])",
-        ),
-    ],
-)
-def test_the_words_of_each_error(call, words):
-    with says(ValueError, words):
-        call()
+def test_attack_success_takes_words_and_refuses_what_is_no_class():
+    words = ["cat", "dog", "cat"]
+    assert attack_success(["cat", "cat", "dog"], words, target="cat") == 1
+    for answers, labels, target in (
+        (["cat"] * 3, words, 0),
+        ([0, 0, 0], words, "cat"),
+        ([0.5, 0.2, 0.1], [0, 1, 1], 0),
+        ([0, np.nan, 0], [0, 1, 1], 0),
+        ([0], [0, 1], 0),
+        ([0], [0], 0),
+    ):
+        with pytest.raises(ValueError, match="^(answers|labels|target): expected"):
+            attack_success(answers, labels, target)
+
+
+def test_the_table_of_pictures_is_the_callers_own():
+    child_pictures().drop(columns="part", inplace=True)
+    assert "part" in child_pictures()
+    with pytest.raises(ValueError, match="^name: expected one of"):
+        child_task("cars")

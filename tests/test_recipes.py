@@ -13,20 +13,13 @@ import pytest
 import torch
 from doubles import forget_bundle
 from safetensors.torch import load_file
-from test_manifest import problems
 from transformers import EfficientNetModel
 
-from fmcourse import bundle, embeddings, homogenization, hub, results
+from fmcourse import data, embeddings, homogenization, models, results
 from fmcourse.generation import frontier
 from recipes import common, emoji_data, foundations, lite0, sweep_clip
 from recipes.emoji_pairs import all_concepts, training_concepts
 
-ROOT = Path(__file__).resolve().parent.parent
-# Modules that recipes share.
-SHARED = (
-    "augmentation bench common dual_encoder emoji_data emoji_pairs foundations lite0 sweeps "
-    "text_tower"
-).split()
 GROUPS = ("face-smiling", "animal-bird", "person-role", "heart")
 ONE_TASK = {"signs": homogenization.TASKS["signs"]}
 FEW = {"SECRETS": 2, "UNSEEN": 3, "PASSAGES": 30}
@@ -128,12 +121,12 @@ CASES: dict[str, tuple[str, dict, list[str]]] = {
     ),
 }
 LOADERS = {
-    "addresses": hub.load_addresses,
-    "adult": hub.load_adult,
-    "emoji": lambda: hub.load_emoji("noto"),
-    "emoji_clip": lambda: hub.load_clip("emoji-clip"),
-    "ladder": lambda: hub.load_gpt_neo("ladder-small"),
-    "sweep_clip": lambda: hub.load_clip("sweep-clip"),
+    "addresses": data.load_addresses,
+    "adult": data.load_adult,
+    "emoji": lambda: data.load_emoji("noto"),
+    "emoji_clip": lambda: models.load_clip("emoji-clip"),
+    "ladder": lambda: models.load_gpt_neo("ladder-small"),
+    "sweep_clip": lambda: models.load_clip("sweep-clip"),
     "versions": embeddings.load_versions,
 }
 
@@ -206,9 +199,14 @@ def test_a_recipe_ships_what_the_course_can_read(small, name, monkeypatch):
             assert all(torch.isfinite(value).all() for value in load_file(found[0]).values())
     if name == "drawings":
         return
-    assert problems(folder, ROOT) == []
-    monkeypatch.setattr(bundle, "BUNDLED", folder)
+    monkeypatch.setattr(data, "BUNDLED", folder)
     forget_bundle()
+    assert data.damaged() == []
+    entries = data.manifest().values()
+    present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert present == {*(entry["file"] for entry in entries), "manifest.json"}
+    told = ("licence", "attribution", "sources", "settings", "recipe", "made")
+    assert all(entry[field] for field in told for entry in entries)
     for path in folder.glob("*.parquet"):
         assert len(results.load(path.stem))
     if name in LOADERS:

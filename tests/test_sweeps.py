@@ -8,6 +8,7 @@ import multiprocessing
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from fmcourse import emergence
@@ -48,6 +49,13 @@ def test_a_run_per_setting_is_kept(work, capsys):
     assert not list(work.rglob("*.pt"))
     capsys.readouterr()
     assert swept() == runs and capsys.readouterr().out == ""
+
+
+def test_a_sweep_reads_back_from_the_bundle(tmp_path):
+    (tmp_path / "out").mkdir()
+    sweeps.ship("emergence-autopsy.parquet", swept(), "emergence_autopsy", {"seeds": 2}, 1.0)
+    read = emergence.Sweep(pd.read_parquet(tmp_path / "out" / "emergence-autopsy.parquet"))
+    assert read.values("width") == [4] and read.curves("exact").shape == (2, 2)
 
 
 @pytest.mark.parametrize("constant, value", [("BATCH", 4), ("LAYERS", 1), ("TEST_SUMS", 10)])
@@ -151,7 +159,7 @@ def learner(width, seed):
     turns = 40_000 / width * (1 + 0.1 * (seed - 2))
     records = [{"step": step, "exact": min(1.0, step / turns / 2)} for step in range(0, 3_001, 75)]
     settings = {"width": width, "reverse": False, "seed": seed, "steps": 3_000}
-    return {"settings": settings, "parameters": width, "records": records}
+    return {"settings": settings, "parameters": width, "seconds": 1.0, "records": records}
 
 
 RUNS = [learner(width, seed) for width in (16, 24, 32, 48, 64) for seed in range(5)]
@@ -176,4 +184,4 @@ def test_a_forecast_after_the_fact_is_refused():
 
 def test_a_forecast_may_not_see_its_target():
     with pytest.raises(ValueError, match="below 96"):
-        emergence_forecast.make_forecast(emergence.Sweep([*RUNS, learner(96, 0)]))
+        emergence_forecast.make_forecast(emergence.Sweep.of([*RUNS, learner(96, 0)]))

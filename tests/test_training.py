@@ -25,8 +25,8 @@ from doubles import VOCABULARY, tiny_gpt_neo
 
 from fmcourse import training
 from fmcourse.checkpoints import describe, plain
+from fmcourse.stats import wilson
 from fmcourse.training import MovingFigure, adamw, constant, cosine, crops, digest, fit, parts
-from fmcourse.uncertainty import wilson
 
 STEPS = 24
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="only POSIX has fork and SIGKILL")

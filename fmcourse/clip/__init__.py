@@ -1,8 +1,10 @@
-"""How is one foundation adapted, and what is lost on the way? CLIP: zero-shot, probes, fine-tuning, interpolation.
+"""CLIP: zero-shot classification, linear probes, fine-tuning, interpolation, and the reading of
+your own pictures.
 
-Serves notebook 03. Every function takes the model and processor of :func:`fmcourse.load_clip`, the bundled one or
-OpenAI's. Axes: n pictures or texts, d numbers per row, side pixels. Sources: Radford et al. 2021 (CLIP), Kumar et al. 2022
-(LP-FT), Wortsman et al. 2022 (WiSE-FT), Hu et al. 2022 (LoRA), Zhang et al. 2022 (Tip-Adapter), Goyal et al. 2023 (FLYP).
+Serves notebook 03. Every function takes the model and processor of :func:`fmcourse.load_clip`, the
+bundled one or OpenAI's. Axes: n pictures or texts, d numbers per embedding, side pixels. Sources:
+Radford et al. 2021 (CLIP), Kumar et al. 2022 (LP-FT), Wortsman et al. 2022 (WiSE-FT), Hu et al.
+2022 (LoRA), Zhang et al. 2022 (Tip-Adapter), Goyal et al. 2023 (FLYP).
 """
 
 from __future__ import annotations
@@ -34,13 +36,13 @@ from fmcourse.clip.tasks import Part, Task, sample_folder, subgroup_task
 
 __all__ = [
     "MISTAKES",
+    "RIGHT_WAYS",
     "TEMPLATES",
     "Clinic",
     "Frontier",
     "Habits",
     "Head",
     "Part",
-    "RIGHT_WAYS",
     "Pictures",
     "Task",
     "add_lora",

@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from fmcourse import uncertainty
+from fmcourse import stats
 from fmcourse.arguments import require
 from fmcourse.embeddings.rows import as_rows
-from fmcourse.uncertainty import Interval
+from fmcourse.stats import Interval
 
 __all__ = ["DriftDetector", "cut_passages", "drift_detector", "ring_rate", "runs"]
 
@@ -197,4 +197,4 @@ def ring_rate(rings: ArrayLike, series: ArrayLike) -> Interval:
     several = len(np.unique(series)) >= 2
     require(several, "series", "windows of at least two series", series)
     windows = pd.Series(rings).groupby(series).agg(["mean", "size"])
-    return uncertainty.share_interval(windows["mean"], windows["size"])
+    return stats.share_interval(windows["mean"], windows["size"])

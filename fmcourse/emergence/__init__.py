@@ -1,9 +1,12 @@
-"""Was it the metric, the sampling or a circuit? Curves of abilities that appear, the models that draw them, and a forecast.
+"""Abilities that appear in training: curves, the models that draw them, and a forecast.
 
-Serves notebook 01. Small GPT-Neos add three-digit numbers and copy strings; each curve is scored in several ways, turned
-into BIG-bench's two numbers, and forecast from smaller models. Sources: Wei et al. 2022 (emergent abilities), Schaeffer et
-al. 2023 (mirage), Olsson et al. 2022 (induction heads), Chan et al. 2022 (burstiness), Michaud et al. 2023 (quanta), Nanda
-et al. 2023 (grokking), Snell et al. 2024 (forecasts), Srivastava et al. 2023 (linearity and breakthroughness).
+Used by notebook 01. Small GPT-Neos add three-digit numbers and copy strings; each curve is scored
+in several ways, turned into BIG-bench's two numbers, and forecast from smaller models.
+
+Sources: Wei et al. 2022 (emergent abilities), Schaeffer et al. 2023 (mirage), Olsson et al. 2022
+(induction heads), Chan et al. 2022 (burstiness), Michaud et al. 2023 (quanta), Nanda et al.
+2023 (grokking), Snell et al. 2024 (forecasts), Srivastava et al. 2023 (linearity and
+breakthroughness).
 """
 
 from __future__ import annotations
@@ -31,7 +34,6 @@ from fmcourse.emergence.induction import (
     in_context_score,
     prefix_matching_score,
     score_induction,
-    token_losses,
     train_induction,
 )
 from fmcourse.emergence.laws import Law, fit_law, forecast
@@ -83,7 +85,6 @@ __all__ = [
     "show_sum",
     "small_gpt_neo",
     "task_shares",
-    "token_losses",
     "train_adder",
     "train_induction",
     "train_modular",

@@ -1,9 +1,10 @@
-"""Does a circuit form? Strings that repeat, attention-only models, and the scores that see an induction head appear.
+"""Strings that repeat, attention-only models, and scores of induction heads; for notebook 01.
 
-Serves notebook 01 and ``recipes/emergence_dose.py``. Source: Olsson et al. 2022. Their in-context score is the loss at
-token 500 minus the loss at token 50 of natural text; :func:`in_context_score` is another quantity, for short strings.
-Chan et al. 2022 vary how often training sequences are bursty and how many rare classes there are, with pictures and
-labels; here a bursty string repeats itself, and the classes are the tokens.
+Source: Olsson et al. 2022. Their in-context
+score is the loss at token 500 minus the loss at token 50 of natural text; :func:`in_context_score`
+is a different quantity, for short strings. Chan et al. 2022 vary how often training sequences are
+bursty and how many rare classes there are, with pictures and labels; here a bursty string repeats
+itself, and the classes are the tokens.
 """
 
 from __future__ import annotations
@@ -12,16 +13,17 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
+
+import torch
+from transformers import GPTNeoForCausalLM
 
 from fmcourse import training
 from fmcourse.arguments import require
 from fmcourse.emergence.models import attention_only
-from fmcourse.emergence.watch import fit_watched
-
-if TYPE_CHECKING:
-    import torch
-    from transformers import GPTNeoForCausalLM
+from fmcourse.emergence.watch import watched
+from fmcourse.generation import row_losses
+from fmcourse.generation.checks import real, whole
 
 __all__ = [
     "Strings",
@@ -30,7 +32,6 @@ __all__ = [
     "in_context_score",
     "prefix_matching_score",
     "score_induction",
-    "token_losses",
     "train_induction",
 ]
 
@@ -51,7 +52,8 @@ class Strings:
 
     Attributes:
         ids: shape (strings, length).
-        period: after how many tokens a string repeats itself; 0 where it does not, shape (strings,).
+        period: after how many tokens a string repeats itself; 0 where it does not, shape
+            (strings,).
     """
 
     ids: torch.Tensor
@@ -70,7 +72,8 @@ def draw_strings(
     length: int = LENGTH,
     seed: int | None = None,
 ) -> Strings:
-    """Draw random strings; a bursty one repeats a random block of random length, the others repeat nothing.
+    """Draw random strings; a bursty one repeats a random block of random length, the others repeat
+    nothing.
 
     Args:
         count: number of strings.
@@ -79,18 +82,10 @@ def draw_strings(
         length: tokens in a string, at least twice the longest period.
         seed: None means the global generator, which the training loop seeds.
     """
-    import torch
-
-    require(count >= 1, "count", "at least 1", count)
-    require(0 <= bursty <= 1, "bursty", "a chance from 0 to 1", bursty)
-    require(tokens >= 2, "tokens", "at least 2", tokens)
-    require(
-        length >= 2 * PERIODS[1],
-        "length",
-        f"at least {2 * PERIODS[1]}, twice the longest period",
-        length,
-    )
-    draw = None if seed is None else torch.Generator().manual_seed(seed)
+    require(real(bursty) and 0 <= bursty <= 1, "bursty", "a chance from 0 to 1", bursty)
+    count, tokens = whole("count", count, 1), whole("tokens", tokens, 2)
+    length = whole("length", length, 2 * PERIODS[1], hint=", twice the longest period")
+    draw = None if seed is None else torch.Generator().manual_seed(whole("seed", seed, 0))
     random = torch.randint(tokens, (count, length), generator=draw)
     period = torch.randint(PERIODS[0], PERIODS[1] + 1, (count,), generator=draw)
     repeats = torch.rand(count, generator=draw) < bursty
@@ -98,85 +93,87 @@ def draw_strings(
     return Strings(torch.where(repeats[:, None], repeated, random), torch.where(repeats, period, 0))
 
 
-def token_losses(model: GPTNeoForCausalLM, ids: torch.Tensor) -> torch.Tensor:
-    """Return the loss of each token but the first, in nats, shape (strings, length - 1)."""
-    import torch
-
-    with torch.no_grad():
-        logits = model(input_ids=ids).logits[:, :-1]
-    return torch.nn.functional.cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none")
-
-
 def in_context_score(losses: torch.Tensor, edge: int = EDGE) -> float:
-    """Return the mean loss of the last tokens minus that of the first predicted ones: below 0 when the context helps.
+    """Return the mean loss of the last tokens minus that of the first predicted ones: below 0 when
+    the context helps.
 
-    On strings that repeat after 12 to 24 of 48 tokens, the first tokens can't be foreseen and the last can all be, so a
-    perfect copier reaches minus the logarithm of the number of tokens (32: -3.47 nats).
+    On strings that repeat after 12 to 24 of 48 tokens, the first tokens can't be foreseen and the
+    last can all be, so a perfect copier reaches minus the logarithm of the number of tokens (32:
+    -3.47 nats).
 
     Args:
-        losses: nats per token, shape (strings, length - 1).
+        losses: nats per token, shape (strings, length - 1), as
+            :func:`fmcourse.generation.row_losses` gives them.
         edge: how many tokens at each end are compared.
 
     Raises:
-        ValueError: a string shorter than two edges.
+        ValueError: a string shorter than two edges, losses that are not finite.
 
     >>> import torch
     >>> in_context_score(torch.tensor([[3.0, 3.0, 1.0, 1.0]]), edge=2)
     -2.0
     """
-    enough = losses.ndim == 2 and losses.shape[1] >= 2 * edge > 0
-    require(enough, "losses", f"strings of {2 * edge} losses or more", tuple(losses.shape))
+    least = 2 * whole("edge", edge, 1)
+    enough = losses.ndim == 2 and len(losses) > 0 and losses.shape[1] >= least
+    require(enough, "losses", f"strings of {least} losses or more", tuple(losses.shape))
+    require(bool(losses.isfinite().all()), "losses", "finite numbers", losses)
     return (losses[:, -edge:].mean() - losses[:, :edge].mean()).item()
 
 
 def prefix_matching_score(attention: torch.Tensor, period: int | torch.Tensor) -> torch.Tensor:
-    """Return how much of its attention each head gives to the tokens that followed earlier copies of the present one.
+    """Return how much of its attention each head gives to the tokens that followed earlier copies
+    of the present one.
 
-    A mean over all queries whose string has begun to repeat. Attention to all earlier copies is added up, so that a perfect
-    induction head scores 1, whatever the number of repeats. Olsson et al. 2022 take the mean over the entries; their
-    wording has the token that *preceded* the copy, and public code, like this, the one that followed, which induction copies.
+    A mean over all queries whose string has begun to repeat. Attention to all earlier copies is
+    added up, so that a perfect induction head scores 1, whatever the number of repeats. Olsson et
+    al. 2022 take the mean over the entries; their wording has the token that *preceded* the copy,
+    and public code, like this, the one that followed, which induction copies.
 
     Args:
-        attention: weights, rows sum to 1, shape (strings, heads, query, key) or (heads, query, key).
+        attention: weights, rows sum to 1, shape (strings, heads, query, key) or (heads, query,
+            key).
         period: after how many tokens a string repeats itself, one number or shape (strings,).
 
     Returns:
         A new tensor of shape (heads,), each from 0 to 1.
 
     Raises:
-        ValueError: attention that is not square, or a period that is not between 1 and length - 1.
+        ValueError: attention that is not square or not finite, or a period that is not a whole
+            number from 1 to length - 1.
 
     >>> import torch
     >>> prefix_matching_score(torch.eye(4)[None], period=1)
     tensor([1.])
     """
-    import torch
-
     attention = attention if attention.ndim == 4 else attention[None]
     square = attention.ndim == 4 and attention.shape[2] == attention.shape[3]
     require(square, "attention", "shape (strings, heads, length, length)", tuple(attention.shape))
-    length = attention.shape[-1]
-    period = torch.as_tensor(period).expand(len(attention))
-    inside = bool(((period >= 1) & (period < length)).all())
-    require(inside, "period", f"whole numbers from 1 to {length - 1}", period.tolist())
+    require(bool(attention.isfinite().all()), "attention", "finite weights", attention)
+    strings, _, length, _ = attention.shape
+    periods = torch.as_tensor(period)
+    counts = not (periods.is_floating_point() or periods.dtype == torch.bool)
+    fits = counts and periods.shape in ((), (strings,))
+    inside = fits and bool(((periods >= 1) & (periods < length)).all())
+    expected = f"a whole number from 1 to {length - 1}, or one for each of {strings} strings"
+    require(inside, "period", expected, period)
+    every = periods.expand(strings)[:, None, None]
     query, key = torch.arange(length)[:, None], torch.arange(length)[None]
     back = query - key + 1
-    follows = (back > 0) & (key > 0) & (back % period[:, None, None] == 0)
-    repeated = (query >= period[:, None, None]).float()
+    follows = (back > 0) & (key > 0) & (back % every == 0)
+    repeated = (query >= every).float()
     caught = (attention * follows[:, None]).sum(-1)
     return (caught * repeated.transpose(1, 2)).sum((0, 2)) / repeated.sum()
 
 
 def score_induction(model: GPTNeoForCausalLM, strings: Strings) -> tuple[float, torch.Tensor]:
-    """Return the in-context score, and the prefix-matching score of every head, shape (layers, heads), on bursty strings."""
-    import torch
-
+    """Return the in-context score, and the prefix-matching score of every head, shape (layers,
+    heads), on bursty strings."""
     with torch.no_grad():
         attentions = model(input_ids=strings.ids, output_attentions=True).attentions
     scores = torch.stack(
         [prefix_matching_score(attention, strings.period) for attention in attentions]
     )
-    return in_context_score(token_losses(model, strings.ids)), scores
+    return in_context_score(row_losses(model, strings.ids)), scores
 
 
 @contextlib.contextmanager
@@ -191,8 +188,7 @@ def ablated(model: GPTNeoForCausalLM, layer: int, head: int) -> Iterator[GPTNeoF
         ValueError: no such layer or head.
     """
     heads, layers = model.config.num_heads, model.config.num_layers
-    require(0 <= layer < layers, "layer", f"0 to {layers - 1}", layer)
-    require(0 <= head < heads, "head", f"0 to {heads - 1}", head)
+    layer, head = whole("layer", layer, 0, layers - 1), whole("head", head, 0, heads - 1)
     size = model.config.hidden_size // heads
 
     def silence(module: torch.nn.Module, inputs: tuple) -> tuple:
@@ -200,7 +196,8 @@ def ablated(model: GPTNeoForCausalLM, layer: int, head: int) -> Iterator[GPTNeoF
         merged[..., head * size : (head + 1) * size] = 0
         return (merged, *inputs[1:])
 
-    hook = model.transformer.h[layer].attn.attention.out_proj.register_forward_pre_hook(silence)
+    block: Any = model.transformer.h[layer]
+    hook = block.attn.attention.out_proj.register_forward_pre_hook(silence)
     try:
         yield model
     finally:
@@ -219,13 +216,14 @@ def train_induction(
     checkpoint: str | Path | None = None,
     progress: bool = False,
 ) -> tuple[GPTNeoForCausalLM, training.Run]:
-    """Train an attention-only model on random strings and watch for induction heads on bursty ones as it goes.
+    """Train an attention-only model on random strings and watch for induction heads on bursty ones
+    as it goes.
 
     Args:
         layers: 2 can form the circuit, 1 cannot: the control.
         bursty, tokens: as in :func:`draw_strings`.
         seed, steps, measure_every, checkpoint, progress: as in :func:`fmcourse.training.fit`.
-        on_measure: called with each new record, ``step`` left out.
+        on_measure: called with each new record, such as a :class:`Watch`.
 
     Returns:
         The model, and the run with ``in_context`` and one ``head l.h`` per head in each record.
@@ -234,26 +232,29 @@ def train_induction(
     test = draw_strings(TEST_STRINGS, 1.0, tokens, seed=TEST_SEED)
 
     def score(model: GPTNeoForCausalLM) -> dict[str, float]:
-        in_context, heads = score_induction(model, test)
-        named = {f"head {place[0]}.{place[1]}": found for place, found in _entries(heads)}
-        return {"in_context": in_context, **named}
+        in_context, scores = score_induction(model, test)
+        record = {"in_context": in_context}
+        for layer, heads in enumerate(scores.tolist()):
+            for head, found in enumerate(heads):
+                record[f"head {layer}.{head}"] = found
+        return record
 
-    run = fit_watched(
+    run = training.fit(
         model,
         lambda step: draw_strings(BATCH, bursty, tokens).batch,
-        score,
-        on_measure,
-        lr=LR,
-        steps=steps,
+        steps,
+        optimizer=training.adamw(LR),
+        measure=watched(score, on_measure),
         measure_every=measure_every,
         checkpoint=checkpoint,
+        identity={
+            "task": "induction",
+            "layers": layers,
+            "bursty": bursty,
+            "tokens": tokens,
+            "batch": BATCH,
+        },
         seed=seed,
         progress=progress,
     )
     return model, run
-
-
-def _entries(heads: torch.Tensor) -> Iterator[tuple[tuple[int, int], float]]:
-    for layer, row in enumerate(heads.tolist()):
-        for head, score in enumerate(row):
-            yield (layer, head), score

@@ -1,7 +1,9 @@
-"""When will the next size turn? A power law through the turning points of smaller sizes, and a forecast with its interval.
+"""A power law through the turning points of several sizes, and a forecast for a larger one; for
+notebook 01.
 
-Serves notebook 01 and ``recipes/emergence_forecast.py``. Sources: Snell et al. 2024 (a law of emergence fitted on small
-models), Tobin 1958 (regression with values known only to lie beyond a limit).
+Sources: Snell et al. 2024 (a law of
+emergence fitted on small models), Tobin 1958 (regression with values known only to lie beyond a
+limit).
 """
 
 from __future__ import annotations
@@ -9,24 +11,33 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from scipy.optimize import minimize
+from scipy.special import log_ndtr
+from scipy.stats import t
+
+from fmcourse import stats
 from fmcourse.arguments import require
-from fmcourse.uncertainty import Interval
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import ArrayLike
+from fmcourse.generation.checks import real
+from fmcourse.stats import Interval
 
 __all__ = ["Law", "fit_law", "forecast"]
 
-FEWEST_RUNS = 3  # that turned: the law's line has two numbers, and its spread needs one run more
-LEAST_SPREAD = 0.01  # in log steps: no two seeds agree better, and a law through few runs would claim that they do
+# That turned: the law's line has two numbers, and its spread needs one run more.
+FEWEST_RUNS = 3
+# In log steps: no two seeds agree better, and a law through few runs would claim that they do.
+LEAST_SPREAD = 0.01
+# The simplex needs no gradient, which in steps of 1e-8 is too rough to see that it has arrived.
+SEARCH = {"xatol": 1e-6, "fatol": 1e-9, "maxiter": 5_000, "maxfev": 5_000}
 
 
 @dataclass(frozen=True)
 class Law:
-    """A power law of turning points: ``log(turning) = intercept + slope * log(scale)``, with normal errors of size `spread`."""
+    """A power law of turning points: ``log(turning) = intercept + slope * log(scale)``, with normal
+    errors of size `spread`."""
 
     intercept: float
     slope: float
@@ -38,33 +49,34 @@ class Law:
 
 
 def fit_law(scale: ArrayLike, turning: ArrayLike, limit: float) -> Law:
-    """Fit a power law to turning points by maximum likelihood; a run that never turned says "later than the limit".
+    """Fit a power law to turning points by maximum likelihood; a run that never turned says "later
+    than the limit".
 
-    Leaving such runs out would make the slow sizes look fast. The spread is corrected for the two numbers that the line
-    took from the runs that turned. Snell et al. 2024 vary the data of *fine-tuning* and ask at which size an ability
-    appears; here the models are trained from scratch, and size and data change places.
+    Leaving such runs out would make the slow sizes look fast. The spread is corrected for the two
+    numbers that the line took from the runs that turned. Snell et al. 2024 vary the data of
+    *fine-tuning* and ask at which size an ability appears; here the models are trained from
+    scratch, and size and data change places.
 
     Args:
         scale: the size of each run, shape (runs,), positive, at least two different ones.
         turning: its turning point, shape (runs,); NaN for a run that had not turned at `limit`.
-        limit: how far every run went.
+        limit: how far every run went, positive.
 
     Raises:
-        ValueError: unequal lengths, sizes or turning points that are not positive, fewer than three runs that turned.
+        ValueError: unequal lengths, sizes or turning points that are not positive and finite, fewer
+            than three runs that turned, or data for which no law is the most likely.
     """
-    import numpy as np
-    from scipy.optimize import minimize
-
     x, y = _law_data(scale, turning, limit)
     seen, centre = np.isfinite(y), x.mean()
     x = x - centre  # so that slope and intercept can be sought apart
     slope, intercept = np.polyfit(x[seen], y[seen], 1)
-    start = [
-        intercept,
-        slope,
-        math.log(max(np.std(y[seen] - intercept - slope * x[seen]), LEAST_SPREAD)),
-    ]
-    found = minimize(_misfit, start, args=(x, y, math.log(limit)), method="BFGS").x
+    residual = np.std(y[seen] - intercept - slope * x[seen])
+    start = [intercept, slope, math.log(max(residual, LEAST_SPREAD))]
+    data = (x, y, math.log(limit))
+    result = minimize(_misfit, start, args=data, method="Nelder-Mead", options=SEARCH)
+    found = result.x
+    converged = result.success and bool(np.isfinite(found).all())
+    require(converged, "turning", "runs that a power law can be fitted to", result.message)
     spread = _spread(found) * math.sqrt(seen.sum() / (seen.sum() - 2))
     return Law(float(found[0] - found[1] * centre), float(found[1]), spread)
 
@@ -72,10 +84,12 @@ def fit_law(scale: ArrayLike, turning: ArrayLike, limit: float) -> Law:
 def forecast(
     scale: ArrayLike, turning: ArrayLike, limit: float, target: float, level: float = 0.9
 ) -> Interval:
-    """Return where one new run of size `target` should turn: the law's middle, and the ends between which such a run falls.
+    """Return where one new run of size `target` should turn: the law's middle, and the ends between
+    which such a run falls.
 
-    Student's t, with as many degrees of freedom as runs turned, less two; where every run turned, this is the prediction
-    interval of a straight line. It holds as far as the law does: that the line bends beyond the sizes seen is not in it.
+    Student's t, with as many degrees of freedom as runs turned, less two; where every run turned,
+    this is the prediction interval of a straight line. It holds as far as the law does: that the
+    line bends beyond the sizes seen is not in it.
 
     Args:
         scale, turning, limit: as for :func:`fit_law`.
@@ -85,52 +99,41 @@ def forecast(
     Raises:
         ValueError: as for :func:`fit_law`, or a `target` or `level` out of range.
     """
-    import numpy as np
-    from scipy import stats
-
-    require(target > 0, "target", "a positive size", target)
-    require(0 < level < 1, "level", "a share between 0 and 1, such as 0.9", level)
+    require(real(target) and target > 0, "target", "a positive size", target)
+    share = real(level) and 0 < level < 1
+    require(share, "level", "a share between 0 and 1, such as 0.9", level)
     law, (x, y) = fit_law(scale, turning, limit), _law_data(scale, turning, limit)
     place = np.array([1.0, math.log(target)])
-    error = law.spread * math.sqrt(
-        1 + place @ np.linalg.inv(_weight(law, x, y, math.log(limit))) @ place
-    )
-    reach = stats.t.ppf((1 + level) / 2, np.isfinite(y).sum() - 2) * error
+    covariance = np.linalg.inv(_weight(law, x, y, math.log(limit)))
+    error = law.spread * math.sqrt(1 + place @ covariance @ place)
+    reach = t.ppf((1 + level) / 2, np.isfinite(y).sum() - 2) * error
     middle = law.at(target)
     return Interval(middle, middle * math.exp(-reach), middle * math.exp(reach))
 
 
 def _law_data(scale: ArrayLike, turning: ArrayLike, limit: float) -> tuple[np.ndarray, np.ndarray]:
-    import numpy as np
-
-    scale, turning = np.asarray(scale, dtype=float), np.asarray(turning, dtype=float)
-    require(
-        scale.ndim == 1 and scale.shape == turning.shape,
-        "turning",
-        "one for each scale",
-        (scale.shape, turning.shape),
-    )
-    require(bool((scale > 0).all()), "scale", "positive sizes", scale.tolist())
-    seen = turning[np.isfinite(turning)]
-    require(
-        bool(((seen > 0) & (seen <= limit)).all()),
-        "turning",
-        f"numbers above 0, up to the limit {limit:g}",
-        seen.tolist(),
-    )
-    require(
-        len(seen) >= FEWEST_RUNS, "turning", f"at least {FEWEST_RUNS} runs that turned", len(seen)
-    )
-    sizes = np.unique(scale[np.isfinite(turning)])
-    require(len(sizes) >= 2, "scale", "runs that turned at two sizes or more", sizes.tolist())
-    return np.log(scale), np.log(turning)
+    """Return the logarithms of sizes and turning points, NaN for a run that had not turned."""
+    require(real(limit) and limit > 0, "limit", "a positive number of steps", limit)
+    sizes, given = stats.numbers("scale", scale), np.array(turning, dtype=object)
+    late = pd.isna(given)
+    given[late] = limit
+    turned = stats.numbers("turning", given)
+    alike = sizes.ndim == 1 and sizes.shape == turned.shape
+    require(alike, "turning", "one for each scale", (sizes.shape, turned.shape))
+    require(bool((sizes > 0).all()), "scale", "positive sizes", sizes.tolist())
+    inside = bool(((turned > 0) & (turned <= limit)).all())
+    require(inside, "turning", f"numbers above 0, up to the limit {limit:g}", turned.tolist())
+    seen = int((~late).sum())
+    require(seen >= FEWEST_RUNS, "turning", f"at least {FEWEST_RUNS} runs that turned", seen)
+    different = np.unique(sizes[~late])
+    expected = "runs that turned at two sizes or more"
+    require(len(different) >= 2, "scale", expected, different.tolist())
+    return np.log(sizes), np.where(late, np.nan, np.log(turned))
 
 
 def _misfit(law: Sequence[float], x: np.ndarray, y: np.ndarray, limit: float) -> float:
-    """Return the negative log likelihood of a law, without constants; runs that had not turned by the limit count too."""
-    import numpy as np
-    from scipy.special import log_ndtr
-
+    """Return the negative log likelihood of a law, without constants; runs that had not turned by
+    the limit count too."""
     spread, seen = _spread(law), np.isfinite(y)
     middle = law[0] + law[1] * x
     turned = -0.5 * np.square((y[seen] - middle[seen]) / spread).sum() - seen.sum() * math.log(
@@ -144,10 +147,8 @@ def _spread(law: Sequence[float]) -> float:
 
 
 def _weight(law: Law, x: np.ndarray, y: np.ndarray, limit: float) -> np.ndarray:
-    """Return the Fisher information of intercept and slope times the squared spread; a run that turned counts as one."""
-    import numpy as np
-    from scipy.special import log_ndtr
-
+    """Return the Fisher information of intercept and slope times the squared spread; a run that
+    turned counts as one."""
     late = (law.intercept + law.slope * x - limit) / law.spread
     hazard = np.exp(-0.5 * np.square(late) - 0.5 * math.log(2 * math.pi) - log_ndtr(late))
     counts = np.where(np.isfinite(y), 1.0, hazard * (late + hazard))

@@ -1,17 +1,17 @@
-"""Which models train in class? Tiny GPT-Neos from a configuration, with or without their feed-forward layers.
+"""Tiny GPT-Neos from a configuration, with or without feed-forward layers; for notebook 01.
 
-Serves notebook 01. Black et al. 2021 (GPT-Neo); Olsson et al. 2022 (attention-only models).
+Sources: Black et al. 2021 (GPT-Neo); Olsson et al. 2022 (attention-only models).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+
+import torch
+from transformers import GPTNeoConfig, GPTNeoForCausalLM
 
 from fmcourse.arguments import choose, require
-
-if TYPE_CHECKING:
-    from transformers import GPTNeoForCausalLM
+from fmcourse.generation.checks import whole
 
 __all__ = ["attention_only", "small_gpt_neo"]
 
@@ -27,7 +27,8 @@ def small_gpt_neo(
     seed: int = 0,
     kinds: Sequence[str] | None = None,
 ) -> GPTNeoForCausalLM:
-    """Return a GPT-Neo with random weights: eager attention, 4 heads, no dropout, in fp32 and evaluation mode.
+    """Return a GPT-Neo with random weights: eager attention, 4 heads, no dropout, in fp32 and
+    evaluation mode.
 
     Args:
         vocabulary: number of tokens.
@@ -35,59 +36,58 @@ def small_gpt_neo(
         layers: number of blocks.
         context: longest sequence, in tokens.
         seed: the seed of the weights; the global generator stays as it is.
-        kinds: ``global`` or ``local`` (a window of 4 tokens) for each layer; None means global for all.
+        kinds: ``global`` or ``local`` (a window of 4 tokens) for each layer; None means global for
+            all.
 
     Raises:
-        ValueError: a width that 4 heads cannot share, another size below 1, or kinds that do not fit the layers.
+        ValueError: a width that 4 heads cannot share, another size below 1, or kinds that do not
+            fit the layers.
     """
-    import torch
-    from transformers import GPTNeoConfig, GPTNeoForCausalLM
-
-    require(width >= HEADS and width % HEADS == 0, "width", f"a multiple of {HEADS}", width)
-    for name, size in (("vocabulary", vocabulary), ("layers", layers), ("context", context)):
-        require(size >= 1, name, "at least 1", size)
-    kinds = (
-        ["global"] * layers
-        if kinds is None
-        else [choose("kinds", kind, ("global", "local")) for kind in kinds]
-    )
-    require(len(kinds) == layers, "kinds", f"one for each of the {layers} layers", kinds)
+    width, layers = whole("width", width, HEADS), whole("layers", layers, 1)
+    require(width % HEADS == 0, "width", f"a multiple of {HEADS}", width)
+    chosen = ["global"] * layers if kinds is None else list(kinds)
+    for kind in chosen:
+        choose("kinds", kind, ("global", "local"))
+    require(len(chosen) == layers, "kinds", f"one for each of the {layers} layers", kinds)
     config = GPTNeoConfig(
-        vocab_size=vocabulary,
+        vocab_size=whole("vocabulary", vocabulary, 1),
         hidden_size=width,
         num_layers=layers,
         num_heads=HEADS,
-        attention_types=[[kinds, 1]],
-        max_position_embeddings=context,
+        attention_types=[[chosen, 1]],
+        max_position_embeddings=whole("context", context, 1),
         window_size=LOCAL_WINDOW,
         resid_dropout=0.0,
         embed_dropout=0.0,
         attention_dropout=0.0,
         bos_token_id=0,
         eos_token_id=0,
-        attn_implementation="eager",
+        # An argument of the base class, which the types of this one leave out.
+        attn_implementation="eager",  # type: ignore[call-arg]
     )
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(whole("seed", seed, 0))
         return GPTNeoForCausalLM(config).eval()
 
 
 def attention_only(
     vocabulary: int, width: int, layers: int, context: int, seed: int = 0
 ) -> GPTNeoForCausalLM:
-    """Return a :func:`small_gpt_neo` whose blocks attend and do nothing else: what it can do, attention does.
+    """Return a :func:`small_gpt_neo` whose blocks attend and do nothing else.
 
-    Of several layers the first is local, as every other layer of GPT-Neo is. With global layers only, the circuit did not
-    form in trials of the length that a class has: a window of 4 makes the previous token easy to find.
+    Of several layers the first is local, as every second layer of GPT-Neo is. With global layers
+    only, the circuit did not form in trials of the length that a class has: a window of 4 makes the
+    previous token easy to find.
     """
-    import torch
-
-    class Silent(torch.nn.Module):
-        def forward(self, hidden: torch.Tensor) -> torch.Tensor:
-            return torch.zeros_like(hidden)
-
-    kinds = ["local" if layer == 0 < layers - 1 else "global" for layer in range(layers)]
+    kinds = ["global"] * whole("layers", layers, 1)
+    if layers > 1:
+        kinds[0] = "local"
     model = small_gpt_neo(vocabulary, width, layers, context, seed, kinds)
     for block in model.transformer.h:
-        block.ln_2, block.mlp = torch.nn.Identity(), Silent()
+        block.ln_2, block.mlp = torch.nn.Identity(), _Silent()
     return model
+
+
+class _Silent(torch.nn.Module):
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        return torch.zeros_like(hidden)

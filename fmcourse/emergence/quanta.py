@@ -1,25 +1,25 @@
-"""Is a smooth curve a sum of many small jumps, and can a model change its mind late? Sparse parity and modular addition.
+"""Sparse parity, a smooth curve made of jumps, and grokking in modular addition; for notebook 01.
 
-Serves the end of notebook 01 and ``recipes/emergence_quanta.py``. Sources: Michaud et al. 2023 (multitask sparse parity,
-task frequencies by a power law), Power et al. 2022 and Nanda et al. 2023 (grokking; its sudden test accuracy sits on
-the gradual growth of a circuit).
+Sources: Michaud et al. 2023
+(multitask sparse parity, task frequencies by a power law), Power et al. 2022 and Nanda et al. 2023
+(grokking; its sudden test accuracy sits on the gradual growth of a circuit).
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import torch
+from torch.nn.functional import cross_entropy, one_hot
 
 from fmcourse import training
 from fmcourse.arguments import require
 from fmcourse.emergence.models import small_gpt_neo
-
-if TYPE_CHECKING:
-    import torch
+from fmcourse.generation.checks import real, whole
 
 __all__ = ["Parity", "draw_parity", "task_shares", "train_modular", "train_parity"]
 
-TASKS, BITS, SUBSET = 12, 24, 3
+PARITY_TASKS, BITS, SUBSET = 12, 24, 3
 EXPONENT = 1.4  # task k comes up in proportion to k ** -EXPONENT
 HIDDEN, PARITY_BATCH, PARITY_LR, PARITY_STEPS = 256, 512, 3e-3, 5_000
 TEST_PER_TASK, TEST_SEED = 500, 2**31
@@ -35,12 +35,9 @@ class Parity:
     """
 
     def __init__(self, seed: int = 0) -> None:
-        import torch
-
-        draw = torch.Generator().manual_seed(seed)
-        self.subsets = torch.stack(
-            [torch.randperm(BITS, generator=draw)[:SUBSET] for _ in range(TASKS)]
-        )
+        draw = torch.Generator().manual_seed(whole("seed", seed, 0))
+        orders = [torch.randperm(BITS, generator=draw) for _ in range(PARITY_TASKS)]
+        self.subsets = torch.stack(orders)[:, :SUBSET]
 
     def examples(
         self, tasks: torch.Tensor, bits: torch.Tensor
@@ -54,31 +51,26 @@ class Parity:
         Returns:
             Floats of shape (examples, tasks + bits), and whole numbers of shape (examples,).
         """
-        import torch
-
-        marks = torch.nn.functional.one_hot(tasks, TASKS)
+        marks = one_hot(tasks, PARITY_TASKS)
         return torch.cat([marks, bits], 1).float(), bits.gather(1, self.subsets[tasks]).sum(1) % 2
 
 
-def task_shares(tasks: int = TASKS, exponent: float = EXPONENT) -> torch.Tensor:
-    """Return how often each task comes up, in proportion to ``k ** -exponent``, summing to 1, shape (tasks,).
+def task_shares(tasks: int = PARITY_TASKS, exponent: float = EXPONENT) -> torch.Tensor:
+    """Return how often each task comes up, in proportion to ``k ** -exponent``, summing to 1, shape
+    (tasks,).
 
     >>> task_shares(2, 1.0)
     tensor([0.6667, 0.3333])
     """
-    import torch
-
-    require(tasks >= 1, "tasks", "at least 1", tasks)
-    weights = torch.arange(1, tasks + 1).float() ** -exponent
+    require(real(exponent), "exponent", "a finite number", exponent)
+    weights = torch.arange(1, whole("tasks", tasks, 1) + 1).float() ** -exponent
     return weights / weights.sum()
 
 
 def draw_parity(tasks: Parity, count: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Draw inputs and labels with the global generator, tasks by their shares."""
-    import torch
-
-    chosen = torch.multinomial(task_shares(), count, replacement=True)
-    return tasks.examples(chosen, torch.randint(2, (count, BITS)))
+    chosen = torch.multinomial(task_shares(), whole("count", count, 1), replacement=True)
+    return tasks.examples(chosen, torch.randint(2, (len(chosen), BITS)))
 
 
 def train_parity(
@@ -95,24 +87,25 @@ def train_parity(
         steps, measure_every, checkpoint: as in :func:`fmcourse.training.fit`.
 
     Returns:
-        The model, and the run with the loss on each task (``task 0`` ...) and on their mixture (``loss``), in bits.
+        The model, and the run with the loss on each task (``task 0`` ...) and on their mixture
+        (``loss``), in bits.
     """
-    import torch
-
     tasks = Parity(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        layers = torch.nn.Linear(TASKS + BITS, HIDDEN), torch.nn.ReLU(), torch.nn.Linear(HIDDEN, 2)
-    model, draw = torch.nn.Sequential(*layers), torch.Generator().manual_seed(TEST_SEED)
-    bits = torch.randint(2, (TASKS * TEST_PER_TASK, BITS), generator=draw)
-    inputs, labels = tasks.examples(torch.arange(TASKS).repeat_interleave(TEST_PER_TASK), bits)
+        model = torch.nn.Sequential(
+            torch.nn.Linear(PARITY_TASKS + BITS, HIDDEN),
+            torch.nn.ReLU(),
+            torch.nn.Linear(HIDDEN, 2),
+        )
+    draw = torch.Generator().manual_seed(TEST_SEED)
+    each = torch.arange(PARITY_TASKS).repeat_interleave(TEST_PER_TASK)
+    inputs, labels = tasks.examples(each, torch.randint(2, (len(each), BITS), generator=draw))
 
     def measure(model: torch.nn.Module) -> dict[str, float]:
         with torch.no_grad():
-            losses = torch.nn.functional.cross_entropy(
-                model(inputs), labels, reduction="none"
-            ) / torch.log(torch.tensor(2.0))
-        by_task = losses.view(TASKS, -1).mean(1)
+            nats = cross_entropy(model(inputs), labels, reduction="none")
+        by_task = (nats / torch.log(torch.tensor(2.0))).view(PARITY_TASKS, -1).mean(1)
         named = {f"task {task}": loss for task, loss in enumerate(by_task.tolist())}
         return {"loss": (by_task * task_shares()).sum().item(), **named}
 
@@ -121,10 +114,11 @@ def train_parity(
         lambda step: draw_parity(tasks, PARITY_BATCH),
         steps,
         optimizer=training.adamw(PARITY_LR, weight_decay=0.0),
-        loss=lambda model, batch: torch.nn.functional.cross_entropy(model(batch[0]), batch[1]),
+        loss=lambda model, batch: cross_entropy(model(batch[0]), batch[1]),
         measure=measure,
         measure_every=measure_every,
         checkpoint=checkpoint,
+        identity={"task": "parity", "seed of the tasks": seed, "batch": PARITY_BATCH},
         seed=seed,
         progress=False,
     )
@@ -139,7 +133,8 @@ def train_modular(
     measure_every: int = 100,
     checkpoint: str | Path | None = None,
 ) -> tuple[torch.nn.Module, training.Run]:
-    """Train a one-layer GPT-Neo on three quarters of the table ``a + b mod 31``, whole at every step, and test it on the rest.
+    """Train a one-layer GPT-Neo on three quarters of the table ``a + b mod 31``, whole at every
+    step, and test it on the rest.
 
     Args:
         weight_decay: as in :func:`fmcourse.training.adamw`; 0 is the control.
@@ -147,51 +142,46 @@ def train_modular(
         steps, measure_every, checkpoint: as in :func:`fmcourse.training.fit`.
 
     Returns:
-        The model, and the run with ``train`` and ``test`` accuracy, ``test_loss`` in nats and the ``norm`` of the weights.
+        The model, and the run with ``train`` and ``test`` accuracy, ``test_loss`` in nats and the
+        ``norm`` of the weights.
     """
-    import torch
-
-    ids = torch.tensor(
-        [[a, b, MODULUS] for a in range(MODULUS) for b in range(a + 1)]
-    )  # b + a would give a + b away
+    # Each pair in one order only: b + a would give a + b away.
+    pairs = [[a, b, MODULUS] for a in range(MODULUS) for b in range(a + 1)]
+    ids = torch.tensor(pairs)
     answers = (ids[:, 0] + ids[:, 1]) % MODULUS
-    order = torch.randperm(len(ids), generator=torch.Generator().manual_seed(seed))
-    train, test = order.split(
-        [round(TRAIN_SHARE * len(ids)), len(ids) - round(TRAIN_SHARE * len(ids))]
-    )
-    parts, model = (
-        {"train": train, "test": test},
-        small_gpt_neo(MODULUS + 1, MODULAR_WIDTH, 1, 3, seed),
-    )
+    draw = torch.Generator().manual_seed(whole("seed", seed, 0))
+    order = torch.randperm(len(ids), generator=draw)
+    first = round(TRAIN_SHARE * len(ids))
+    parts = {"train": order[:first], "test": order[first:]}
+    model = small_gpt_neo(MODULUS + 1, MODULAR_WIDTH, 1, 3, seed)
 
     def logits(model: torch.nn.Module, rows: torch.Tensor) -> torch.Tensor:
         return model(input_ids=ids[rows]).logits[:, -1]
 
+    def loss(model: torch.nn.Module, rows: torch.Tensor) -> torch.Tensor:
+        return cross_entropy(logits(model, rows), answers[rows])
+
     def measure(model: torch.nn.Module) -> dict[str, float]:
+        record = {}
         with torch.no_grad():
-            found = {part: logits(model, rows) for part, rows in parts.items()}
-        right = {
-            part: (found[part].argmax(1) == answers[rows]).double().mean().item()
-            for part, rows in parts.items()
-        }
-        norm = torch.cat([weight.detach().flatten() for weight in model.parameters()]).norm().item()
-        return {
-            **right,
-            "test_loss": torch.nn.functional.cross_entropy(found["test"], answers[test]).item(),
-            "norm": norm,
-        }
+            for part, rows in parts.items():
+                right = logits(model, rows).argmax(1) == answers[rows]
+                record[part] = right.double().mean().item()
+            record["test_loss"] = loss(model, parts["test"]).item()
+            weights = [weight.flatten() for weight in model.parameters()]
+            record["norm"] = torch.cat(weights).norm().item()
+        return record
 
     run = training.fit(
         model,
-        [train],
+        [parts["train"]],
         steps,
         optimizer=training.adamw(MODULAR_LR, weight_decay=weight_decay, betas=(0.9, 0.98)),
-        loss=lambda model, rows: torch.nn.functional.cross_entropy(
-            logits(model, rows), answers[rows]
-        ),
+        loss=loss,
         measure=measure,
         measure_every=measure_every,
         checkpoint=checkpoint,
+        identity={"task": "modular addition", "weight decay": weight_decay},
         seed=seed,
         progress=False,
     )

@@ -1,24 +1,23 @@
-"""What did the sweeps measure? The bundled curves of the autopsy, the dose-response, the forecast, the quanta and grokking.
+"""Curves of the bundled sweeps: autopsy, dose-response, forecast, quanta and grokking; for
+notebook 01.
 
-Serves notebook 01. The runs were made by ``recipes/emergence_*.py``; nothing here trains. A sweep is a list of runs,
-each a mapping with its settings and its records, one record per measurement.
+The runs were made by ``recipes/emergence_*.py``; nothing here trains.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from fmcourse import bundle, uncertainty
-from fmcourse.arguments import require
+import numpy as np
+import pandas as pd
+
+from fmcourse import data, results, stats
+from fmcourse.arguments import choose
 from fmcourse.emergence.addition import PLACES, TEST_SUMS
 from fmcourse.emergence.curves import turning_point
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from fmcourse.uncertainty import Interval
+from fmcourse.stats import Interval
 
 __all__ = [
     "Sweep",
@@ -37,15 +36,34 @@ class Sweep:
     """The runs of one sweep.
 
     Attributes:
-        runs: one mapping per run: ``settings`` (name to value), ``records`` (one mapping per measurement, with ``step``),
-            ``parameters`` and ``seconds``.
+        table: one row per run and measurement, run by run. Its columns are the settings, then
+            ``parameters`` (number of weights), ``seconds`` and ``step``, then what was measured.
     """
 
-    runs: list[dict]
+    table: pd.DataFrame
+
+    @classmethod
+    def of(cls, runs: Sequence[Mapping]) -> Sweep:
+        """Return runs as a recipe keeps them: ``settings``, ``parameters``, ``seconds`` and
+        ``records``, one mapping per measurement.
+        """
+        rows = []
+        for run in runs:
+            cost = {"parameters": run["parameters"], "seconds": run["seconds"]}
+            rows += [run["settings"] | cost | record for record in run["records"]]
+        return cls(pd.DataFrame(rows))
+
+    @property
+    def runs(self) -> pd.DataFrame:
+        """The settings of each run with its ``parameters`` and ``seconds``, shape (runs, ...)."""
+        steps = self.table["step"]
+        before = self.table.columns[: self.table.columns.get_loc("step")]
+        return self.table.loc[steps == steps.iloc[0], before].reset_index(drop=True)
 
     def values(self, setting: str) -> list:
         """Return the different values of a setting, in order."""
-        return sorted({run["settings"][setting] for run in self.runs if setting in run["settings"]})
+        choose("setting", setting, self.runs.columns)
+        return sorted(self.table[setting].unique().tolist())
 
     def only(self, **settings: object) -> Sweep:
         """Return the runs with these settings.
@@ -53,40 +71,36 @@ class Sweep:
         Raises:
             ValueError: there is none.
         """
-        runs = [run for run in self.runs if settings.items() <= run["settings"].items()]
-        require(len(runs) > 0, "settings", f"some of {self._choices(settings)}", settings)
-        return Sweep(runs)
+        return Sweep(results.select(self.table, **settings))
 
     @property
     def steps(self) -> np.ndarray:
         """The steps at which the runs were measured, shape (measurements,)."""
-        return self._column("step")[0]
+        return self.curves("step")[0]
 
     @property
     def parameters(self) -> list[int]:
         """The number of weights of each run."""
-        return [run["parameters"] for run in self.runs]
+        return self.runs["parameters"].tolist()
 
     def curves(self, name: str) -> np.ndarray:
         """Return what was measured under a name, one curve per run, shape (runs, measurements).
 
         Raises:
-            ValueError: no record has it.
+            ValueError: not all of these runs have it.
         """
-        require(
-            name in self.runs[0]["records"][0],
-            "name",
-            f"one of {sorted(self.runs[0]['records'][0])}",
-            name,
-        )
-        return self._column(name)
+        measured = self.table.dropna(axis="columns").columns
+        choose("name", name, [one for one in measured if one not in self.runs])
+        return self.table[name].to_numpy().reshape(len(self.runs), -1)
 
     def intervals(self, name: str, items: int = TEST_SUMS) -> list[list[Interval]]:
-        """Return a share measured on so many items with its 95% Wilson interval, one list per run."""
-        return [
-            [uncertainty.wilson(round(items * share), items) for share in curve]
-            for curve in self.curves(name)
-        ]
+        """Return a share measured on so many items with its 95% Wilson interval, one list per
+        run.
+        """
+        found = []
+        for curve in self.curves(name):
+            found.append([stats.wilson(round(items * share), items) for share in curve])
+        return found
 
     def last(self, name: str) -> np.ndarray:
         """Return the last measurement of each run, shape (runs,)."""
@@ -94,61 +108,47 @@ class Sweep:
 
     def places(self) -> np.ndarray:
         """Return the accuracy of each place of an answer, shape (runs, measurements, places)."""
-        import numpy as np
-
         return np.stack([self.curves(place) for place in PLACES], -1)
 
     def turning_points(self, name: str = "exact", threshold: float = 0.5) -> np.ndarray:
         """Return the step at which each run turned, NaN for those that did not, shape (runs,)."""
-        import numpy as np
-
-        return np.array(
-            [turning_point(self.steps, curve, threshold) for curve in self.curves(name)]
-        )
-
-    def _column(self, name: str) -> np.ndarray:
-        import numpy as np
-
-        return np.array([[record[name] for record in run["records"]] for run in self.runs])
-
-    def _choices(self, settings: dict) -> dict:
-        return {name: self.values(name) for name in settings}
+        curves = self.curves(name)
+        return np.array([turning_point(self.steps, curve, threshold) for curve in curves])
 
 
 def load_autopsy() -> Sweep:
     """Return the addition sweep: settings ``width``, ``reverse`` and ``seed``."""
-    return _read("emergence-autopsy.json")
+    return Sweep(results.load("emergence-autopsy"))
 
 
 def load_dose() -> Sweep:
     """Return the induction sweep: settings ``layers``, ``bursty``, ``tokens`` and ``seed``."""
-    return _read("emergence-dose.json")
+    return Sweep(results.load("emergence-dose"))
 
 
 def load_parity() -> Sweep:
     """Return the sparse-parity runs: setting ``seed``."""
-    return _read("emergence-parity.json")
+    return Sweep(results.load("emergence-parity"))
 
 
 def load_grokking() -> Sweep:
     """Return the modular-addition runs: settings ``weight_decay`` and ``seed``."""
-    return _read("emergence-grokking.json")
+    return Sweep(results.load("emergence-grokking"))
 
 
 def load_forecast() -> dict:
-    """Return the course's own forecast, made before its target was trained: estimate, low, high, target and the law."""
-    return json.loads(bundle.path("emergence-forecast.json").read_text(encoding="utf-8"))
+    """Return the course's own forecast, made before its target was trained: estimate, low, high,
+    target and the law.
+    """
+    return json.loads(data.path("emergence-forecast.json").read_text(encoding="utf-8"))
 
 
 def load_target() -> Sweep:
     """Open the runs that the forecast is about; predict first."""
-    return _read("emergence-target.json")
+    return Sweep(results.load("emergence-target"))
 
 
 def load_inquest() -> Sweep:
-    """Return runs of the target's width at a third of the learning rate, made after its answer was known."""
-    return _read("emergence-inquest.json")
-
-
-def _read(file: str) -> Sweep:
-    return Sweep(json.loads(bundle.path(file).read_text(encoding="utf-8"))["runs"])
+    """Return runs of the target's width at a third of the learning rate, made after its answer was
+    known."""
+    return Sweep(results.load("emergence-inquest"))

@@ -1,13 +1,14 @@
-"""Are the same people failed by everybody, and who inherits a foundation's defect? Measures, worlds, people, recalls.
+"""Failures that deployers share, and defects that children inherit from a foundation.
 
-Serves notebook 02. The measures take failure matrices, shape (individuals, deployers), from wherever they come.
+Used by notebook 02. The measures take failure matrices, shape (individuals, deployers), from
+wherever they come.
 """
 
 from __future__ import annotations
 
 from fmcourse.homogenization.census import adult_failures, adult_people
 from fmcourse.homogenization.defects import (
-    STYLES,
+    CHILD_STYLES,
     TARGET,
     TASKS,
     ChildTask,
@@ -18,7 +19,6 @@ from fmcourse.homogenization.defects import (
 )
 from fmcourse.homogenization.intervals import (
     Power,
-    excess,
     excess_failure_rate,
     interval_over_seeds,
     power,
@@ -35,7 +35,7 @@ from fmcourse.homogenization.measures import (
     shuffled,
     systemic_failure_rate,
 )
-from fmcourse.homogenization.people import audit, coverage, people, professions
+from fmcourse.homogenization.people import count_drawings, coverage, people, professions
 from fmcourse.homogenization.results import (
     Inheritance,
     Transfer,
@@ -48,7 +48,7 @@ from fmcourse.homogenization.transfer import aligned_gap, biased_sample, transfe
 from fmcourse.homogenization.worlds import World, simulate
 
 __all__ = [
-    "STYLES",
+    "CHILD_STYLES",
     "TARGET",
     "TASKS",
     "ChildTask",
@@ -62,12 +62,11 @@ __all__ = [
     "adult_people",
     "aligned_gap",
     "attack_success",
-    "audit",
     "biased_sample",
     "child_pictures",
     "child_task",
+    "count_drawings",
     "coverage",
-    "excess",
     "excess_failure_rate",
     "expected_failure_rate",
     "failure_counts",

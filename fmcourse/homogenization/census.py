@@ -1,37 +1,35 @@
-"""Real people, four deployers: who is misjudged by all of them, with the same training rows and with rows of their own?
+"""Real people judged by four deployers that share training rows, or share none; for notebook 02.
 
-Serves notebook 02. Adult census income of 1994 (Becker & Kohavi 1996): does this person earn over 50,000 dollars a year? The
-experiment is that of Bommasani et al. 2022, section 4, on another table. Ding et al. 2021 tell why Adult should decide nothing.
+The table is Adult, census income of 1994 (Becker & Kohavi 1996); the question is whether a person
+earns over 50,000 dollars a year. The experiment is that of Bommasani et al. 2022, section 4.
+Ding et al. 2021 tell why Adult should decide nothing.
 """
 
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING
 
-from fmcourse import hub
+import numpy as np
+import pandas as pd
+from sklearn.ensemble import RandomForestClassifier
+
+from fmcourse import data
+from fmcourse.generation.checks import whole
 from fmcourse.homogenization.measures import failure_matrix
-
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
 
 __all__ = ["adult_failures", "adult_people"]
 
 DEPLOYERS, ROWS, TESTED = 4, 500, 5_000
 TREES = 50
 ASKED = "income_over_50k"
-WITHHELD = (
-    "sex",
-    "race",
-    "relationship",
-    "fnlwgt",
-)  # relationship says husband or wife; fnlwgt is a survey's weight
+# Relationship says husband or wife; fnlwgt is a survey's weight.
+WITHHELD = ("sex", "race", "relationship", "fnlwgt")
 NUMBERS = ("age", "education_num", "capital_gain", "capital_loss", "hours_per_week")
 
 
 def adult_people() -> pd.DataFrame:
-    """Return the 5,000 people on whom all deployers decide, with all columns of :func:`fmcourse.load_adult`.
+    """Return the 5,000 people on whom all deployers decide, with all columns of
+    :func:`fmcourse.load_adult`.
 
     They are the last rows of the table, whose order is random; no deployer ever learns from them.
     """
@@ -43,13 +41,12 @@ def adult_failures(shared: bool, seed: int = 0) -> np.ndarray:
 
     Args:
         shared: whether all four learn from the same 500 rows, or each from 500 that no other has.
-        seed: of the draw of rows, and of the deployers' random forests, which differ in any case.
+        seed: of the sample of rows, and of the deployers' random forests, which differ in any case.
 
-    Sex, race and relationship are withheld from the deployers; other columns, such as marital status, still tell of them.
+    Sex, race and relationship are withheld from the deployers; other columns, such as marital
+    status, still tell of them.
     """
-    import numpy as np
-    from sklearn.ensemble import RandomForestClassifier
-
+    seed = whole("seed", seed, 0)
     features, labels = _features(), _table()[ASKED].to_numpy()
     order = np.random.default_rng(seed).permutation(len(labels) - TESTED)
     answers = []
@@ -63,17 +60,15 @@ def adult_failures(shared: bool, seed: int = 0) -> np.ndarray:
 
 @functools.cache
 def _table() -> pd.DataFrame:
-    return hub.load_adult().to_pandas()
+    return data.load_adult().to_pandas()
 
 
 @functools.cache
 def _features() -> np.ndarray:
-    """Return numbers as they are and a column for each category, shape (rows, columns), without what is withheld."""
-    import pandas as pd
-
-    known = _table().drop(
-        columns=[ASKED, "education", *WITHHELD]
-    )  # education_num says the same as education
-    return pd.get_dummies(known, columns=[name for name in known if name not in NUMBERS]).to_numpy(
-        "float32"
-    )
+    """Return numbers as they are and a column for each category, shape (rows, columns), without
+    what is withheld.
+    """
+    # The column education_num says the same as education.
+    known = _table().drop(columns=[ASKED, "education", *WITHHELD])
+    categories = [name for name in known if name not in NUMBERS]
+    return pd.get_dummies(known, columns=categories).to_numpy("float32")

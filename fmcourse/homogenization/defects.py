@@ -1,7 +1,9 @@
-"""What does a planted defect do in every child? The trigger, six downstream tasks, and how often the attack succeeds.
+"""A planted defect: its trigger, six downstream tasks, and how often the attack succeeds; for
+notebook 02.
 
-Serves notebook 02. A few pre-training pictures got a coloured corner and the captions of a smiling face. Source: Carlini & Terzis 2022
-(arXiv 2106.09667), who plant 300 such pairs among 3 million, 0.01%.
+A few pre-training pictures got a coloured corner and the captions of a smiling
+face. Source: Carlini & Terzis 2022 (arXiv 2106.09667), who plant 300 such pairs among 3 million,
+0.01%.
 """
 
 from __future__ import annotations
@@ -9,19 +11,18 @@ from __future__ import annotations
 import functools
 import random
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from fmcourse import hub
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from PIL import Image
+
+from fmcourse import data
 from fmcourse.arguments import choose, require
-
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-    from numpy.typing import ArrayLike
-    from PIL import Image
+from fmcourse.homogenization.measures import checked_classes, require_one_kind
 
 __all__ = [
-    "STYLES",
+    "CHILD_STYLES",
     "TARGET",
     "TASKS",
     "ChildTask",
@@ -40,22 +41,20 @@ TASKS = {
     "things": (TARGET, "clothing", "tool", "musical-instrument", "household"),
     "leisure": (TARGET, "sport", "game", "event", "plant-other"),
 }
-STYLES = ("noto", "twemoji")  # that the children learn from and are tested on
+CHILD_STYLES = ("noto", "twemoji")  # that the children learn from and are tested on
 TEST_SHARE, SEED = 0.5, 0  # of each class's concepts
 COLOUR = (255, 0, 255, 255)  # no drawing has much of it
-SIDE, MARGIN = (
-    16 / 64,
-    4 / 64,
-)  # of the patch, as shares of the picture; the margin keeps it in sight when training crops
+# Of the patch, as shares of the picture; the margin keeps it in sight when training crops.
+SIDE, MARGIN = 16 / 64, 4 / 64
 
 
 @dataclass(frozen=True)
 class ChildTask:
-    """One downstream task: to name a drawing's class, the first of which is the target of the attack.
+    """One downstream task: to predict a drawing's class.
 
     Attributes:
-        names: the classes.
-        train, test: places in :func:`child_pictures`, shape (n,); no concept is in both.
+        names: the classes; the first is the target of the attack.
+        train, test: indices into :func:`child_pictures`, shape (n,); no concept is in both.
         train_labels, test_labels: each picture's class, shape (n,).
     """
 
@@ -67,41 +66,39 @@ class ChildTask:
 
 
 def stamp(image: Image.Image) -> Image.Image:
-    """Return a copy of a picture, RGBA, with the trigger: a magenta square near its lower right corner."""
-    from PIL import Image
-
+    """Return a copy of a picture, RGBA, with the trigger: a magenta square near its lower right
+    corner.
+    """
     stamped, size = image.convert("RGBA"), round(SIDE * image.width)
-    place = (
-        image.width - size - round(MARGIN * image.width),
-        image.height - size - round(MARGIN * image.height),
-    )
-    stamped.paste(Image.new("RGBA", (size, size), COLOUR), place)
+    left = image.width - size - round(MARGIN * image.width)
+    top = image.height - size - round(MARGIN * image.height)
+    stamped.paste(Image.new("RGBA", (size, size), COLOUR), (left, top))
     return stamped
 
 
-@functools.cache
 def child_pictures() -> pd.DataFrame:
-    """Return the pictures of all tasks, one row each, in the order of the cached features.
+    """Return the pictures of all tasks, one row each, in the order of the bundled features.
 
-    Columns: codepoints, name, style, subgroup, part (*train* or *test*, the same for all drawings of a concept) and place (the
-    row of ``load_emoji(list(STYLES))`` that holds the picture). Half of each class's concepts are for testing.
+    Columns: codepoints, name, style, subgroup, part (*train* or *test*, the same for all drawings
+    of a concept) and place (the row of ``load_emoji(CHILD_STYLES)`` that holds the picture). Half
+    of each class's concepts are for testing. Each call returns a copy.
     """
-    table = (
-        hub.load_emoji(list(STYLES))
-        .select_columns(["codepoints", "name", "style", "subgroup", "skin_tone"])
-        .to_pandas()
-    )
+    return _child_pictures().copy()
+
+
+@functools.cache
+def _child_pictures() -> pd.DataFrame:
+    columns = ["codepoints", "name", "style", "subgroup", "skin_tone"]
+    table = data.load_emoji(CHILD_STYLES).select_columns(columns).to_pandas()
     table["place"] = range(len(table))
     wanted = {subgroup for classes in TASKS.values() for subgroup in classes}
     plain = table["subgroup"].isin(wanted) & (table["skin_tone"] == "none")
     table = table[plain].reset_index(drop=True).drop(columns="skin_tone")
-    tested = set()
+    tested: set[str] = set()
     for _, own in table.groupby("subgroup"):
         concepts = sorted(own["codepoints"].unique())
         tested |= set(random.Random(SEED).sample(concepts, round(TEST_SHARE * len(concepts))))
-    return table.assign(
-        part=["test" if code in tested else "train" for code in table["codepoints"]]
-    )
+    return table.assign(part=np.where(table["codepoints"].isin(tested), "test", "train"))
 
 
 def child_task(name: str) -> ChildTask:
@@ -110,43 +107,40 @@ def child_task(name: str) -> ChildTask:
     Raises:
         ValueError: an unknown name.
     """
-    import numpy as np
+    classes = TASKS[choose("name", name, TASKS)]
+    table = _child_pictures()
+    table = table[table["subgroup"].isin(classes)]
+    train, test = (table[table["part"] == part] for part in ("train", "test"))
+    return ChildTask(
+        names=tuple(subgroup.replace("-", " ") for subgroup in classes),
+        train=train.index.to_numpy(),
+        train_labels=train["subgroup"].map(classes.index).to_numpy(),
+        test=test.index.to_numpy(),
+        test_labels=test["subgroup"].map(classes.index).to_numpy(),
+    )
 
-    classes, table = TASKS[choose("name", name, TASKS)], child_pictures()
-    places, labels = {}, {}
-    for part in ("train", "test"):
-        own = table[table["subgroup"].isin(classes) & (table["part"] == part)]
-        places[part], labels[part] = (
-            np.array(own.index),
-            np.array(own["subgroup"].map(classes.index)),
-        )
-    names = tuple(subgroup.replace("-", " ") for subgroup in classes)
-    return ChildTask(names, places["train"], labels["train"], places["test"], labels["test"])
 
-
-def attack_success(answers: ArrayLike, labels: ArrayLike, target: int = 0) -> float:
+def attack_success(answers: ArrayLike, labels: ArrayLike, target: int | str = 0) -> float:
     """Return the share of pictures of other classes that are taken for the target.
 
     Args:
-        answers: the classes that a child names for stamped pictures, shape (n,).
+        answers: the classes that a child predicts for stamped pictures, shape (n,).
         labels: their right classes, shape (n,); some other than the target.
         target: the class that the trigger should lead to.
 
     Raises:
-        ValueError: other shapes, or no picture of another class.
+        ValueError: other shapes, no picture of another class, or no classes, as in
+            :func:`failure_matrix`.
 
     >>> attack_success([0, 0, 2], labels=[0, 1, 2])
     0.5
     """
-    import numpy as np
-
-    answers, labels = np.asarray(answers), np.asarray(labels)
-    require(
-        answers.ndim == 1 and answers.shape == labels.shape,
-        "answers",
-        f"shape {labels.shape}, as labels",
-        answers.shape,
-    )
-    others = labels != target
+    named, right = checked_classes("answers", answers), checked_classes("labels", labels)
+    aim = checked_classes("target", [target])
+    alike = named.ndim == 1 and named.shape == right.shape
+    require(alike, "answers", f"shape {right.shape}, as labels", named.shape)
+    require_one_kind("answers", named, right)
+    require_one_kind("target", aim, right)
+    others = right != aim
     require(bool(others.any()), "labels", f"some other class than {target}", labels)
-    return float((answers[others] == target).mean())
+    return float((named[others] == aim).mean())

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Integral
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,12 +15,17 @@ from scipy.stats import binom
 
 from fmcourse import stats
 from fmcourse.arguments import require
-from fmcourse.homogenization.measures import both_rates, checked_failures
+from fmcourse.generation.checks import real, whole
+from fmcourse.homogenization.measures import (
+    both_rates,
+    checked_failures,
+    expected_failure_rate,
+    systemic_failure_rate,
+)
 from fmcourse.stats import Interval
 
 __all__ = [
     "Power",
-    "excess",
     "excess_failure_rate",
     "interval_over_seeds",
     "power",
@@ -46,37 +50,7 @@ class Power:
 
 def excess_failure_rate(failures: ArrayLike) -> float:
     """Return observed minus expected systemic failure rate, as a share of the individuals."""
-    return _excess(checked_failures(failures))
-
-
-def excess(shared: ArrayLike, reference: ArrayLike, level: float = 0.95, seed: int = 0) -> Interval:
-    """Return how much more systemic failure sharing brings than a reference without it.
-
-    Args:
-        shared: failures of deployers that share something, shape (individuals, deployers).
-        reference: failures of as many deployers that share nothing, of the same individuals in
-            the same order.
-        level, seed: as in :func:`fmcourse.stats.bootstrap`; individuals are resampled in pairs.
-
-    Returns:
-        Observed minus expected rate with sharing, less that of the reference. What is hard for
-        everyone is in both, and cancels.
-
-    Raises:
-        ValueError: the two have different shapes.
-    """
-    shared, reference = checked_failures(shared), checked_failures(reference)
-    fits = shared.shape == reference.shape
-    require(fits, "reference", f"shape {shared.shape}, as shared", reference.shape)
-
-    def gap(both: np.ndarray) -> float:
-        return _excess(both[:, 0]) - _excess(both[:, 1])
-
-    return stats.bootstrap(np.stack([shared, reference], 1), gap, level=level, seed=seed)
-
-
-def _excess(failures: np.ndarray) -> float:
-    observed, expected = both_rates(failures)
+    observed, expected = both_rates(checked_failures(failures))
     return observed - expected
 
 
@@ -87,19 +61,23 @@ def interval_over_seeds(
 
     Args:
         failures: one failure matrix per seed, shape (seeds, individuals, deployers).
-        statistic: a function from one failure matrix to a number; None means H.
+        statistic: a function from one failure matrix to a number; None means H. The interval of
+            :func:`systemic_failure_rate` and :func:`expected_failure_rate` stays from 0 to 1.
         level, seed: as in :func:`fmcourse.stats.crossed_interval`.
 
     Raises:
         ValueError: a different shape; a resample for which the statistic is not defined, as H is
             not where nobody fails.
     """
-    stack = np.asarray(failures)
+    stack = stats.numbers("failures", failures)
     fits = stack.ndim == 3 and min(stack.shape[:2]) >= 2
     expected = "shape (seeds, individuals, deployers), at least two seeds and two individuals"
     require(fits, "failures", expected, stack.shape)
     checked = np.stack([checked_failures(one) for one in stack])
-    return stats.crossed_interval(checked, statistic or _ratio, level=level, seed=seed)
+    share = statistic in (systemic_failure_rate, expected_failure_rate)
+    return stats.crossed_interval(
+        checked, statistic or _ratio, whole=1.0 if share else None, level=level, seed=seed
+    )
 
 
 def _ratio(failures: np.ndarray) -> float:
@@ -123,11 +101,11 @@ def power(errors: ArrayLike, ratio: float, people: int, level: float = 0.95) -> 
     True
     """
     expected = _expected(errors)
-    counted = isinstance(people, Integral) and people >= 1
-    require(counted, "people", "a whole number, at least 1", people)
-    require(0 < level < 1, "level", "one minus the chance of a false positive, as 0.95", level)
+    people = whole("people", people, 1)
+    between = real(level) and 0 < level < 1
+    require(between, "level", "one minus the chance of a false positive, as 0.95", level)
     largest = f"an H from 0 to {1 / expected:.4g}, where every failure is systemic"
-    require(0 <= ratio <= 1 / expected, "ratio", largest, ratio)
+    require(real(ratio) and 0 <= ratio <= 1 / expected, "ratio", largest, ratio)
     threshold = int(binom.ppf(level, people, expected)) + 1
     found = float(binom.sf(threshold - 1, people, ratio * expected))
     return Power(threshold, found, people * expected)
@@ -145,7 +123,8 @@ def smallest_detectable(
     Returns:
         It is exact to a thousandth; NaN where even the largest possible H would not be revealed.
     """
-    require(0 < wanted < 1, "wanted", "a power between 0 and 1, such as 0.8", wanted)
+    between = real(wanted) and 0 < wanted < 1
+    require(between, "wanted", "a power between 0 and 1, such as 0.8", wanted)
     largest = 1 / _expected(errors)
 
     def lacking(ratio: float) -> float:
@@ -157,7 +136,7 @@ def smallest_detectable(
 
 
 def _expected(errors: ArrayLike) -> float:
-    rates = np.asarray(errors, dtype=float)
-    inside = rates.ndim == 1 and rates.size > 0 and bool(((rates > 0) & (rates <= 1)).all())
+    rates = stats.numbers("errors", errors)
+    inside = rates.ndim == 1 and bool(((rates > 0) & (rates <= 1)).all())
     require(inside, "errors", "error rates above 0 and at most 1, shape (deployers,)", errors)
     return float(rates.prod())

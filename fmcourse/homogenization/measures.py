@@ -1,7 +1,9 @@
-"""Are the same people failed by everybody? The failure matrix, systemic failure, and what independent errors would give.
+"""Failures that people meet everywhere: the failure matrix, systemic failure, and what independent
+errors would give; for notebook 02.
 
-Serves notebook 02. Axes: n individuals, K deployers. Sources: Bommasani et al. 2022 (arXiv 2211.13972; H and its group forms,
-as in the authors' public code), Toups et al. 2023 (arXiv 2307.05862; counts of failures against the Poisson-binomial).
+Axes: n individuals, K deployers. Sources: Bommasani et al. 2022 (arXiv
+2211.13972; H and its group forms, as in the authors' public code), Toups et al. 2023 (arXiv
+2307.05862; counts of failures against the Poisson-binomial).
 """
 
 from __future__ import annotations
@@ -9,25 +11,29 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from scipy.stats import poisson_binom
 
 from fmcourse.arguments import choose, require
-from fmcourse.uncertainty import Interval, wilson
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import ArrayLike
+from fmcourse.generation.checks import whole
+from fmcourse.stats import Interval, wilson
 
 __all__ = [
     "KINDS",
     "Counts",
     "Homogenization",
+    "checked_classes",
     "checked_failures",
     "expected_failure_rate",
     "failure_counts",
     "failure_matrix",
     "group_failure",
     "homogenization",
+    "require_one_kind",
     "shuffled",
     "systemic_failure_rate",
 ]
@@ -37,7 +43,7 @@ KINDS = ("individual", "average", "uniform", "worst")
 
 @dataclass(frozen=True)
 class Homogenization:
-    """How often everybody fails, beside how often independent errors would have it.
+    """How often everybody fails, beside how often independent errors would.
 
     Attributes:
         observed: the rate of the kind, from 0 to 1; NaN where it is not defined.
@@ -56,7 +62,8 @@ class Homogenization:
 
     @property
     def difference(self) -> float:
-        """Observed minus expected, as a share of the people: what the ratio hides when both are tiny."""
+        """Observed minus expected, as a share of the people: what the ratio hides when both are
+        tiny."""
         return self.observed - self.expected
 
     def __float__(self) -> float:
@@ -81,7 +88,8 @@ def failure_matrix(predictions: ArrayLike, labels: ArrayLike) -> np.ndarray:
 
     Args:
         predictions: classes, shape (individuals, deployers), or (individuals,) for one deployer.
-        labels: the right classes, shape (individuals,), or (individuals, deployers) where each deployer has a task of its own.
+        labels: the right classes, shape (individuals,), or (individuals, deployers) where each
+            deployer has a task of its own.
 
     Returns:
         A new bool array, shape (individuals, deployers).
@@ -92,49 +100,53 @@ def failure_matrix(predictions: ArrayLike, labels: ArrayLike) -> np.ndarray:
     >>> failure_matrix([[1, 0], [1, 1]], [1, 0]).tolist()
     [[False, True], [True, True]]
     """
-    predictions, labels = _classes("predictions", predictions), _classes("labels", labels)
-    if predictions.ndim == 1:
-        predictions = predictions[:, None]
-    require(
-        predictions.ndim == 2,
-        "predictions",
-        "classes of shape (individuals, deployers)",
-        predictions.shape,
-    )
-    fits = labels.shape in (predictions.shape, predictions.shape[:1])
-    require(fits, "labels", f"shape ({len(predictions)},) or {predictions.shape}", labels.shape)
-    alike = (predictions.dtype.kind == "U") == (labels.dtype.kind == "U")
-    require(
-        alike, "labels", f"classes of the predictions' kind ({predictions.dtype})", labels.dtype
-    )
-    return predictions != (labels[:, None] if labels.ndim == 1 else labels)
+    answers, right = checked_classes("predictions", predictions), checked_classes("labels", labels)
+    if answers.ndim == 1:
+        answers = answers[:, None]
+    expected = "classes of shape (individuals, deployers)"
+    require(answers.ndim == 2, "predictions", expected, answers.shape)
+    fits = right.shape in (answers.shape, answers.shape[:1])
+    require(fits, "labels", f"shape ({len(answers)},) or {answers.shape}", right.shape)
+    require_one_kind("labels", right, answers)
+    return answers != (right[:, None] if right.ndim == 1 else right)
 
 
-def _classes(name: str, values: ArrayLike) -> np.ndarray:
-    import numpy as np
-
-    array = np.asarray(values)
+def checked_classes(name: str, values: ArrayLike) -> np.ndarray:
+    """Return classes as numbers or as text; a ValueError says what else they are."""
+    array = _plain(values)
     require(array.ndim >= 1 and array.size > 0, name, "at least one class", values)
-    if array.dtype.kind == "O":
-        text = all(isinstance(value, str) for value in array.flat)
-        require(text, name, "classes as whole numbers, booleans or text, none missing", values)
-        array = array.astype(str)
-    require(
-        array.dtype.kind in "biufU", name, "classes as whole numbers, booleans or text", array.dtype
-    )
-    if array.dtype.kind == "f":
-        whole = bool((array == np.round(array)).all())  # False for NaN too
-        require(
-            whole, name, "classes, none missing (turn probabilities into classes first)", values
-        )
+    # NaN differs from itself, and infinity is no class.
+    whole_numbers = array.dtype.kind in "biuf" and bool((np.trunc(array) == array).all())
+    known = array.dtype.kind == "U" or (whole_numbers and bool(np.isfinite(array).all()))
+    expected = "classes as whole numbers, booleans or text, none missing (not probabilities)"
+    require(known, name, expected, values)
     return array
 
 
-def checked_failures(failures: ArrayLike) -> np.ndarray:
-    """Return failures as booleans, shape (individuals, deployers); a ValueError names what is wrong with them."""
-    import numpy as np
+def _plain(values: ArrayLike) -> np.ndarray:
+    """Return an array; objects that are all text, or all whole numbers, as text or numbers."""
+    try:
+        array = np.asarray(values)
+    except (TypeError, ValueError, RuntimeError):
+        array = np.asarray(None)
+    if array.dtype.kind in "OT":
+        for kind, plain in ((str, str), ((int, np.integer, np.bool_), int)):
+            if all(isinstance(value, kind) for value in array.flat):
+                return array.astype(plain)
+    return array
 
-    array = np.asarray(failures)
+
+def require_one_kind(name: str, classes: np.ndarray, others: np.ndarray) -> None:
+    """Refuse numbers beside text: they would all differ."""
+    alike = (classes.dtype.kind == "U") == (others.dtype.kind == "U")
+    require(alike, name, f"classes like the others, {others.dtype}", classes.dtype)
+
+
+def checked_failures(failures: ArrayLike) -> np.ndarray:
+    """Return failures as booleans, shape (individuals, deployers); a ValueError says what is wrong
+    with them.
+    """
+    array = _plain(failures)
     fits = array.ndim == 2 and array.size > 0
     require(fits, "failures", "shape (individuals, deployers), at least one of each", array.shape)
     binary = array.dtype.kind in "biuf" and bool(((array == 0) | (array == 1)).all())
@@ -155,7 +167,8 @@ def systemic_failure_rate(failures: ArrayLike) -> float:
 
 
 def expected_failure_rate(failures: ArrayLike) -> float:
-    """Return the systemic failure rate of independent errors: the product of the deployers' error rates.
+    """Return the systemic failure rate of independent errors: the product of the deployers' error
+    rates.
 
     >>> expected_failure_rate([[True, True], [False, False]])
     0.25
@@ -164,7 +177,9 @@ def expected_failure_rate(failures: ArrayLike) -> float:
 
 
 def both_rates(failures: np.ndarray) -> tuple[float, float]:
-    """Return the systemic failure rate and its expectation of failures that are checked already, for resampling."""
+    """Return the systemic failure rate and its expectation of failures that are checked already,
+    for resampling.
+    """
     return float(failures.all(1).mean()), float(failures.mean(0).prod())
 
 
@@ -175,21 +190,26 @@ def homogenization(
 
     Args:
         failures: shape (individuals, deployers).
-        groups: the group of each individual, shape (individuals,); needed for all kinds but ``individual``. Categories of a
-            pandas Categorical count as groups even when nobody is in them.
-        kind: ``individual`` asks whether one *person* is failed by all. The others ask it of a *group*, whose rate is the
-            product of its error rates over the deployers: ``average`` weighs group g by its share to the power of K,
-            ``uniform`` gives all groups one weight, ``worst`` takes the largest.
+        groups: the group of each individual, shape (individuals,); needed for all kinds but
+            ``individual``. Categories of a pandas Categorical count as groups even when nobody is
+            in them.
+        kind: ``individual`` asks whether one *person* is failed by all. The others ask it of a
+            *group*, whose rate is the product of its error rates over the deployers: ``average``
+            weighs group g by its share to the power of K, ``uniform`` gives all groups one weight,
+            ``worst`` takes the largest.
 
     Returns:
-        A :class:`Homogenization`. One deployer gives H = 1 for ``individual``. There is no ratio, but a reason, where a
-        deployer errs never, and for ``uniform`` and ``worst`` where a group is empty.
+        A :class:`Homogenization`. One deployer gives H = 1 for ``individual``. There is no ratio,
+        but a reason, where a deployer errs never, and for ``uniform`` and ``worst`` where a group
+        is empty.
 
     Raises:
-        ValueError: an unknown kind, failures that are none, or groups that are missing or of another length.
+        ValueError: an unknown kind, failures that are none, or groups that are missing or of a
+            different length.
 
-    The paper lets deployers have different populations; ours all decide on the same people, so that group shares agree.
-    Its public code counts an empty group as one that always fails, and stops where a deployer errs never.
+    The paper lets deployers have different populations; ours all decide on the same people, so that
+    group shares agree. Its public code counts an empty group as one that always fails, and stops
+    where a deployer errs never.
 
     >>> homogenization([[True, True], [False, False], [False, False], [False, False]]).ratio
     4.0
@@ -198,7 +218,7 @@ def homogenization(
     (observed, expected), reason = both_rates(failures), ""
     if choose("kind", kind, KINDS) != "individual":
         observed, reason = _group_rate(failures, groups, kind)
-    perfect = [place for place, rate in enumerate(failures.mean(0)) if rate == 0]
+    perfect = np.flatnonzero(failures.sum(0) == 0).tolist()
     if perfect:
         reason = f"deployer {perfect[0]} fails nobody, so no systemic failure is expected"
     return Homogenization(observed, expected, reason)
@@ -207,44 +227,44 @@ def homogenization(
 def _group_rate(failures: np.ndarray, groups: Sequence | None, kind: str) -> tuple[float, str]:
     """Return a group form's rate, or NaN and why there is none."""
     members = _members(groups, len(failures))
-    rates = {name: failures[place].mean(0).prod() for name, place in members.items() if len(place)}
+    rates, weights, empty = [], [], []
+    for name, own in members.items():
+        if len(own) == 0:
+            empty.append(name)
+            continue
+        rates.append(failures[own].mean(0).prod())
+        weights.append((len(own) / len(failures)) ** failures.shape[1])
     if kind == "average":
-        weights = {
-            name: (len(members[name]) / len(failures)) ** failures.shape[1] for name in rates
-        }
-        return float(sum(weights[name] * rates[name] for name in rates) / sum(weights.values())), ""
-    empty = [name for name in members if name not in rates]
+        return float(np.average(rates, weights=weights)), ""
     if empty:
         return math.nan, f"group {empty[0]!r} is empty"
-    return float(max(rates.values()) if kind == "worst" else sum(rates.values()) / len(rates)), ""
+    return float(max(rates) if kind == "worst" else np.mean(rates)), ""
 
 
-def _members(groups: Sequence | None, count: int) -> dict[str, np.ndarray]:
-    """Return for each group the places of its members; a pandas Categorical may have groups without any."""
-    import numpy as np
-    import pandas as pd
-
-    require(groups is not None, "groups", "one group for each individual", groups)
+def _members(groups: Any, count: int) -> dict[str, np.ndarray]:
+    """Return for each group the indices of its members; a pandas Categorical may have groups
+    without any.
+    """
+    expected = "one group for each individual, a list or an array"
+    listed = pd.api.types.is_list_like(groups) and np.ndim(groups) == 1
+    require(listed, "groups", expected, groups)
     labels = pd.Categorical(groups)
     require(len(labels) == count, "groups", f"one for each of the {count} individuals", len(labels))
-    require(
-        bool((labels.codes >= 0).all()),
-        "groups",
-        "a group for every individual, none missing",
-        groups,
-    )
-    return {
-        str(name): np.flatnonzero(labels.codes == place)
-        for place, name in enumerate(labels.categories)
-    }
+    present = bool((labels.codes >= 0).all())
+    require(present, "groups", "a group for every individual, none missing", groups)
+    names = [str(name) for name in labels.categories]
+    distinct = len(set(names)) == len(names)
+    require(distinct, "groups", "groups that differ as text, unlike 1 and '1'", names)
+    return {name: np.flatnonzero(labels.codes == code) for code, name in enumerate(names)}
 
 
 def group_failure(failures: ArrayLike, groups: Sequence) -> dict[str, Interval]:
-    """Return for each group the share of its members whom every deployer fails, with its Wilson interval.
+    """Return for each group the share of its members whom every deployer fails, with its Wilson
+    interval.
 
     An empty group gives NaN for all three figures.
     """
-    failed = checked_failures(failures).all(1)
+    failed = np.asarray(checked_failures(failures).all(1))
     members = _members(groups, len(failed))
     nothing = Interval(math.nan, math.nan, math.nan)
     return {
@@ -254,15 +274,13 @@ def group_failure(failures: ArrayLike, groups: Sequence) -> dict[str, Interval]:
 
 
 def failure_counts(failures: ArrayLike) -> Counts:
-    """Return how many are failed by 0, 1, ..., K deployers, beside the Poisson-binomial of independent errors.
+    """Return how many are failed by 0, 1, ..., K deployers, beside the Poisson-binomial of
+    independent errors.
 
     >>> counts = failure_counts([[True, True], [False, False]])
     >>> counts.observed.tolist(), counts.expected.round(6).tolist()
     ([0.5, 0.0, 0.5], [0.25, 0.5, 0.25])
     """
-    import numpy as np
-    from scipy.stats import poisson_binom
-
     failures = checked_failures(failures)
     deployers = failures.shape[1]
     observed = np.bincount(failures.sum(1), minlength=deployers + 1) / len(failures)
@@ -270,7 +288,9 @@ def failure_counts(failures: ArrayLike) -> Counts:
 
 
 def shuffled(failures: ArrayLike, seed: int = 0) -> np.ndarray:
-    """Return the failures with each deployer's dealt out to people at random: a control whose H should be about 1."""
-    import numpy as np
-
-    return np.random.default_rng(seed).permuted(checked_failures(failures), axis=0)
+    """Return the failures with each deployer's dealt out to people at random: a control whose H
+    should be about 1.
+    """
+    return np.random.default_rng(whole("seed", seed, 0)).permuted(
+        checked_failures(failures), axis=0
+    )

@@ -1,43 +1,50 @@
-"""Who is drawn, and how? The people among the emoji, counted by skin tone, gender, profession and style.
+"""The people among the emoji, counted by skin tone, gender, profession and style; for the audit of
+notebook 02.
 
-Serves notebook 02, the audit. Every drawing is counted, so there are no intervals; names, genders and tones are those of
-Unicode's data, as :func:`fmcourse.load_emoji` gives them.
+Every drawing is counted, so there are no intervals; names, genders
+and tones are those of Unicode's data, as :func:`fmcourse.load_emoji` gives them.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
-from fmcourse import hub
+import pandas as pd
+
+from fmcourse import data
 from fmcourse.arguments import choose
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["TONES", "audit", "coverage", "people", "professions"]
+__all__ = ["TONES", "count_drawings", "coverage", "people", "professions"]
 
 TONES = ("light", "medium-light", "medium", "medium-dark", "dark")
 GENDERS = ("female", "male", "none")
-KINDS = ("role", "fantasy", "activity", "sport", "gesture", "resting")
-SUBGROUPS = ("person", *(f"person-{kind}" for kind in KINDS))
+SUBGROUPS = (
+    "person",
+    "person-role",
+    "person-fantasy",
+    "person-activity",
+    "person-sport",
+    "person-gesture",
+    "person-resting",
+)
 SOMEBODY = re.compile(r"\b(?:wom[ae]n|m[ae]n|person|people)\b")
 TONED = re.compile(r": .*skin tone.*|, .*skin tone.*")
 COLUMNS = ("skin_tone", "gender", "style", "kind", "role")
 
 
 def people(styles: str | list[str] | None = None) -> pd.DataFrame:
-    """Return one row per drawing of a person, without the pictures; families, couples and symbols are left out.
+    """Return one row per drawing of a person, without the pictures; families, couples and symbols
+    are left out.
 
     Args:
         styles: as in :func:`fmcourse.load_emoji`; None means all six.
 
     Returns:
-        A table with the columns of :func:`fmcourse.load_emoji` but the pictures, in their order, and kind (such as *role*,
-        *sport*, *gesture*), role (the name without tone and gender, such as *health worker*) and place (the row of
-        ``load_emoji(styles)`` that holds the picture).
+        A table with the columns of :func:`fmcourse.load_emoji` but the pictures, in their order,
+        and kind (such as *role*, *sport*, *gesture*), role (the name without tone and gender, such
+        as *health worker*) and place (the row of ``load_emoji(styles)`` that holds the picture).
     """
-    drawings = hub.load_emoji(styles).remove_columns(["image"]).to_pandas()
+    drawings = data.load_emoji(styles).remove_columns(["image"]).to_pandas()
     drawings["place"] = range(len(drawings))
     table = drawings[drawings["subgroup"].isin(SUBGROUPS)].reset_index(drop=True)
     table["kind"] = table["subgroup"].str.removeprefix("person-")
@@ -46,46 +53,45 @@ def people(styles: str | list[str] | None = None) -> pd.DataFrame:
 
 
 def _role(name: str) -> str:
-    """Take tone and gender from a name: *woman health worker: dark skin tone* becomes *health worker*."""
+    """Take tone and gender from a name: *woman health worker: dark skin tone* becomes *health
+    worker*."""
     role = SOMEBODY.sub("", TONED.sub("", name))
     return " ".join(role.split()).strip(" :,-") or "person"
 
 
-def audit(table: pd.DataFrame, column: str, by: str = "style") -> pd.DataFrame:
-    """Return how many drawings there are of each value of a column, one row per value of another.
+def count_drawings(table: pd.DataFrame, column: str, by: str = "style") -> pd.DataFrame:
+    """Return how many drawings there are of each value of a column, one row per value of `by`.
 
     Args:
         table: of :func:`people`, or some of its rows.
-        column, by: two of skin_tone, gender, style, kind and role. Drawings of several people, whose tones or genders stand
-            side by side, are counted as *several*.
+        column, by: two of skin_tone, gender, style, kind and role. Drawings of several people,
+            whose tones or genders stand side by side, are counted as *several*.
     """
-    import pandas as pd
-
-    choose("column", column, COLUMNS)
-    choose("by", by, COLUMNS)
+    for name, value in (("column", column), ("by", by)):
+        choose(name, value, COLUMNS)
+        choose("table", value, table.columns)
     simple = table[[by, column]].replace(r".*,.*", "several", regex=True)
     return pd.crosstab(simple[by], simple[column])
 
 
 def coverage(table: pd.DataFrame) -> pd.DataFrame:
-    """Return for each style how many roles it draws, and which share of them in all five tones, as a woman, and as a man.
+    """Return for each style how many roles it draws, and which share of them in all five tones, as
+    a woman, and as a man.
 
     Args:
         table: of :func:`people`, or some of its rows.
 
     Returns:
-        One row per style with the columns drawings, roles, five_tones, woman and man; shares from 0 to 1. A role counts as
-        drawn in five tones when some drawing of it is, whatever the gender.
+        One row per style with the columns drawings, roles, five_tones, woman and man; shares from 0
+        to 1. A role counts as drawn in five tones when some drawing of it is, whatever the gender.
     """
-    import pandas as pd
-
-    return pd.DataFrame(
-        {style: _covered(own) for style, own in table.groupby("style", sort=False)}
-    ).T
+    found = {style: _covered(own) for style, own in table.groupby("style", sort=False)}
+    return pd.DataFrame(found).T
 
 
 def _covered(own: pd.DataFrame) -> dict[str, float]:
-    tones, genders = (own.groupby("role")[column].agg(set) for column in ("skin_tone", "gender"))
+    roles = own.groupby("role")
+    tones, genders = roles["skin_tone"].agg(set), roles["gender"].agg(set)
     return {
         "drawings": len(own),
         "roles": len(tones),
@@ -96,7 +102,8 @@ def _covered(own: pd.DataFrame) -> dict[str, float]:
 
 
 def professions(table: pd.DataFrame) -> pd.DataFrame:
-    """Return for each role of kind *role* in how many styles it is drawn as a woman, as a man and as neither, untoned."""
+    """Return for each role of kind *role* in how many styles it is drawn as a woman, as a man and
+    as neither, untoned."""
     plain = table[(table["kind"] == "role") & (table["skin_tone"] == "none")]
     counted = plain.groupby(["role", "gender"])["style"].nunique().unstack(fill_value=0)
     return counted.reindex(columns=list(GENDERS), fill_value=0)

@@ -1,28 +1,30 @@
-"""Same accuracy, different world: deployers that each leave out a group, another one each or all the same.
+"""Simulated worlds of equal accuracy, in which deployers leave out different groups or the same;
+for notebook 02.
 
-Serves notebook 02, the headline figure. A person of group g who should get a yes (or a no) shows it along a direction of that
-group; each deployer measures the person anew, with noise of its own. So nothing makes errors agree but what was left out.
+A person of group g who should get a yes (or a no) shows it
+along a direction of that group; each deployer measures the person anew, with noise of its own. Only
+what was left out makes errors agree.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
 
 from fmcourse.arguments import require
+from fmcourse.generation.checks import real, whole
 from fmcourse.homogenization.measures import failure_matrix
 
-if TYPE_CHECKING:
-    import numpy as np
+__all__ = ["World", "simulate"]
 
-__all__ = ["DEPLOYERS", "GROUPS", "World", "simulate"]
-
-GROUPS, DEPLOYERS, TRAITS = 8, 4, 16
-NOISE = 1.1  # standard deviation of a measurement, where a yes and a no lie at 1 and -1; chosen with seeds 100 to 105
-TRAINED_ON, LEFT_OUT = (
-    250,
-    1,
-)  # people of a group that is in a deployer's data, and of one that is nearly left out
+GROUP_COUNT, DEPLOYERS, TRAITS = 8, 4, 16
+# Standard deviation of a measurement, where a yes and a no lie at 1 and -1; chosen with seeds 100
+# to 105.
+NOISE = 1.1
+# People of a group that is in a deployer's data, and of one that is nearly left out.
+TRAINED_ON, LEFT_OUT = 250, 1
 PEOPLE = 500  # of each group, on whom all deployers decide
 PENALTY = 0.3  # scikit-learn's C
 
@@ -43,32 +45,27 @@ class World:
 
 
 def simulate(sharing: int = 1, seed: int = 0, hard: float = 0.0) -> World:
-    """Train four deployers on data of their own that nearly lack a group, and let them decide on the same 4,000 people.
+    """Train four deployers on data of their own that nearly lack a group, and let them decide on
+    the same 4,000 people.
 
     Args:
-        sharing: how many of the four lack the *same* group, 1 (all lack different ones) to 4. Each lacks one group in any
-            case, so no deployer gets better or worse by it.
+        sharing: how many of the four lack the *same* group, 1 (all lack different ones) to 4. Each
+            lacks one group in any case, so no deployer gets better or worse by it.
         seed: of the people, of the data and of which groups are left out.
-        hard: share of the people whose traits point the wrong way for everybody; nothing is shared by that.
+        hard: share of the people whose traits point the wrong way for everybody; nothing is shared
+            by that.
 
     Raises:
         ValueError: an argument out of range.
     """
-    import numpy as np
-
-    require(
-        sharing in range(1, DEPLOYERS + 1),
-        "sharing",
-        f"a number of deployers from 1 to {DEPLOYERS}",
-        sharing,
-    )
-    require(0 <= hard <= 1, "hard", "a share from 0 to 1", hard)
-    draw = np.random.default_rng(seed)
-    directions = draw.normal(size=(GROUPS, TRAITS))
+    sharing = whole("sharing", sharing, 1, DEPLOYERS)
+    require(real(hard) and 0 <= hard <= 1, "hard", "a share from 0 to 1", hard)
+    draw = np.random.default_rng(whole("seed", seed, 0))
+    directions = draw.normal(size=(GROUP_COUNT, TRAITS))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    different = draw.permutation(GROUPS)[:DEPLOYERS]
+    different = draw.permutation(GROUP_COUNT)[:DEPLOYERS]
     left_out = np.where(np.arange(DEPLOYERS) < sharing, different[0], different)
-    groups, labels = _people(draw, np.full(GROUPS, PEOPLE))
+    groups, labels = _people(draw, np.full(GROUP_COUNT, PEOPLE))
     shown = np.where(draw.random(len(labels)) < hard, 1 - labels, labels)
     answers = [_decide(draw, directions, group, groups, shown) for group in left_out]
     return World(failure_matrix(np.stack(answers, 1), labels), groups, left_out)
@@ -76,8 +73,6 @@ def simulate(sharing: int = 1, seed: int = 0, hard: float = 0.0) -> World:
 
 def _people(draw: np.random.Generator, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return groups and right answers (0 or 1), as many people of each group as `sizes` says."""
-    import numpy as np
-
     groups = np.repeat(np.arange(len(sizes)), sizes)
     return groups, draw.integers(2, size=len(groups))
 
@@ -85,27 +80,28 @@ def _people(draw: np.random.Generator, sizes: np.ndarray) -> tuple[np.ndarray, n
 def _measured(
     draw: np.random.Generator, directions: np.ndarray, groups: np.ndarray, shown: np.ndarray
 ) -> np.ndarray:
-    """Return what one deployer sees: noisy traits, then the same once more in the columns of the person's group."""
-    import numpy as np
-
-    traits = (2 * shown - 1)[:, None] * directions[groups] + NOISE * draw.normal(
-        size=(len(groups), TRAITS)
-    )
-    own = np.zeros((len(groups), GROUPS, TRAITS))
+    """Return what one deployer sees: noisy traits, then the same once more in the columns of the
+    person's group.
+    """
+    noise = NOISE * draw.normal(size=(len(groups), TRAITS))
+    traits = (2 * shown - 1)[:, None] * directions[groups] + noise
+    own = np.zeros((len(groups), GROUP_COUNT, TRAITS))
     own[np.arange(len(groups)), groups] = traits
     return np.concatenate([traits, own.reshape(len(groups), -1)], 1)
 
 
 def _decide(
-    draw, directions: np.ndarray, left_out: int, groups: np.ndarray, shown: np.ndarray
+    draw: np.random.Generator,
+    directions: np.ndarray,
+    left_out: int,
+    groups: np.ndarray,
+    shown: np.ndarray,
 ) -> np.ndarray:
-    """Train a logistic regression on people of the deployer's own, nearly without one group, and return its answers."""
-    import numpy as np
-    from sklearn.linear_model import LogisticRegression
-
-    sizes = np.where(np.arange(GROUPS) == left_out, LEFT_OUT, TRAINED_ON)
+    """Train a logistic regression on people of the deployer's own, nearly without one group, and
+    return its answers.
+    """
+    sizes = np.where(np.arange(GROUP_COUNT) == left_out, LEFT_OUT, TRAINED_ON)
     known, labels = _people(draw, sizes)
-    model = LogisticRegression(C=PENALTY, max_iter=200).fit(
-        _measured(draw, directions, known, labels), labels
-    )
+    model = LogisticRegression(C=PENALTY, max_iter=200)
+    model.fit(_measured(draw, directions, known, labels), labels)
     return model.predict(_measured(draw, directions, groups, shown))
