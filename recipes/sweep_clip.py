@@ -20,7 +20,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from fmcourse.clip.contrast import contrastive_loss
 from PIL.Image import Resampling
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from torch import nn
@@ -33,7 +32,7 @@ from transformers import (
 )
 
 from fmcourse import training
-from fmcourse.clip.embedding import encode_pixels, encode_tokens
+from fmcourse.clip.embedding import contrastive_loss, encode_pixels, encode_tokens
 from recipes.augmentation import move, outlined, painted, times_alpha
 from recipes.common import checkpoint, command_line, output, register
 from recipes.dual_encoder import (
