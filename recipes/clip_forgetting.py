@@ -132,13 +132,12 @@ class Bench:
 def known_drawings(style: str) -> dict[str, tuple[str, Image.Image]]:
     """Return code points to name and drawing, without skin tones, flags and what was held out."""
     table = data.load_emoji(style)
+    about = table.remove_columns("image").to_pandas()
     test, hidden = data.held_out()
-    found = {}
-    for row in table:
-        plain = row["skin_tone"] == "none" and row["group"] != "flags"
-        if plain and row["codepoints"] not in test | hidden:
-            found[row["codepoints"]] = (row["name"], row["image"])
-    return found
+    plain = (about["skin_tone"] == "none") & (about["group"] != "flags")
+    shown = plain & ~about["codepoints"].isin(test | hidden)
+    rows = table.select(np.flatnonzero(shown))
+    return {row["codepoints"]: (row["name"], row["image"]) for row in rows}
 
 
 @torch.inference_mode()
@@ -204,6 +203,7 @@ def _train(bench, classifier, lr, steps, every, keep, replay: bool = False) -> N
         shown = encode_pixels(module, bench.drawings["replay"][old])
         return value + functional.cross_entropy(scale * shown @ bench.heads["replay"].T, old)
 
+    head = {"head": {"lr": adaptation.HEAD_LR, "weight_decay": 0.0}}
     done = 0
 
     def look(module: torch.nn.Module) -> dict[str, float]:
@@ -217,7 +217,7 @@ def _train(bench, classifier, lr, steps, every, keep, replay: bool = False) -> N
         classifier,
         batch,
         steps,
-        optimizer=adaptation._adamw(lr, adaptation.HEAD_LR),
+        optimizer=training.adamw(lr, adaptation.WEIGHT_DECAY, betas=(0.9, 0.98), parts=head),
         loss=loss,
         schedule=training.cosine(warmup=0.1, floor=0.0),
         seed=bench.seed,

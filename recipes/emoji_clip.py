@@ -305,7 +305,7 @@ def distil(pairs: Pairs, corpus: Corpus, steps: int, checkpoint) -> Student:
         loss=distil_loss,
         schedule=training.cosine(warmup=0.05, floor=0.01),
         checkpoint=checkpoint,
-        data=training.digest(targets),
+        identity={"targets": training.digest(targets)},
     )
     return student.eval()
 

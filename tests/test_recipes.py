@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import json
 import random
+import shlex
 import sys
 import types
 from collections import Counter
 from pathlib import Path
 
+import datasets
 import packages
+import pandas as pd
 import pytest
 import torch
 from doubles import forget_bundle
 from safetensors.torch import load_file
 from transformers import EfficientNetModel
 
-from fmcourse import data, embeddings, homogenization, models, results
+from fmcourse import clip, data, embeddings, homogenization, models, results
 from fmcourse.breadth import GROUPS, shared_concepts
+from fmcourse.data import load_addresses
 from fmcourse.generation import Sample, frontier
 from fmcourse.homogenization.defects import COLOUR
 from fmcourse.safeguards import Trace, prices
 from recipes import (
+    bench,
     bias_transfer,
     breadth,
     common,
@@ -56,11 +62,11 @@ CASES: dict[str, tuple[str, dict, list[str]]] = {
     ),
     "breadth": (
         "--steps 2 --seeds 0",
-        {"BREADTHS": {"styles": (1,), "groups": (8,), "untrained": (0,)}, "CACHED": (1,)},
+        {"BREADTHS": {"styles": (1,), "untrained": (0,)}, "CACHED": (1,)},
         ["breadth", "breadth-features.safetensors"],
     ),
     "cards": ("--only addresses ladder-small", {}, ["cards/addresses.md"]),
-    "clip_clinic": ("--steps 1 --seeds 0 --only", {}, ["clip-clinic"]),
+    "clip_clinic": ("--steps 1 --seeds 0 --only 'done right'", {}, ["clip-clinic"]),
     "clip_forgetting": (
         "--seeds 0",
         {
@@ -174,10 +180,18 @@ def work(tmp_path_factory):
         tower = EfficientNetModel(lite0.vision_config()).state_dict()
         plain = {name: value for name, value in tower.items() if "squeeze_excite" not in name}
         patch.setattr(lite0, "imagenet_weights", lambda: plain)
-        for name, size in {"BATCH": 8, "COMBINATIONS": 9, "PHRASES": 9, "SPEECHES": 9}.items():
+        sizes = {"BATCH": 8, "COMBINATIONS": 9, "PHRASES": 9, "SPEECHES": 9, "WIDTH": 64}
+        for name, size in sizes.items():
             patch.setattr(text_tower, name, size)
         yield common.WORK
         foundations.clean_pairs.cache_clear()
+
+
+def few_addresses() -> datasets.Dataset:
+    """Return four addresses of each split."""
+    table = load_addresses()
+    splits = pd.Series(table["split"])
+    return table.select(splits.groupby(splits).head(4).index)
 
 
 @pytest.fixture
@@ -185,6 +199,10 @@ def small(work, monkeypatch, tmp_path):
     """A function that runs a recipe in small and returns the folder with what it shipped."""
     for module in (homogenization, homogenization.defects):
         monkeypatch.setattr(module, "TASKS", ONE_TASK)
+    for way in ("fine_tune", "lora"):
+        monkeypatch.setattr(clip, way, functools.partial(getattr(clip, way), steps=1))
+    few_shot = functools.partial(breadth.breadth.few_shot, draws=1)
+    monkeypatch.setattr(breadth.breadth, "few_shot", few_shot)
     cut = frontier.cut_excerpts
     monkeypatch.setattr(frontier, "cut_excerpts", lambda *args: cut(*args)[: frontier.EXCERPTS])
     caches = (
@@ -195,14 +213,19 @@ def small(work, monkeypatch, tmp_path):
     for cache in caches:
         cache.cache_clear()
 
-    def run(name: str, *more: str) -> Path:
+    load_clip = models.load_clip
+
+    def run(name: str) -> Path:
         recipe = importlib.import_module(f"recipes.{name}")
         arguments, constants, _ = CASES[name]
         for constant, value in constants.items():
             monkeypatch.setattr(recipe, constant, value)
-        if name == "clip_clinic":
-            more = ("done right", *more)
-        recipe.main([*arguments.split(), *more, "--into", str(tmp_path)])
+        if name.startswith("clip_"):
+            monkeypatch.setattr(models, "load_clip", lambda name: load_clip("sweep-clip"))
+            bench.bench.cache_clear()
+        if name == "ladder":
+            monkeypatch.setattr(data, "load_addresses", few_addresses)
+        recipe.main([*shlex.split(arguments), "--into", str(tmp_path)])
         return tmp_path
 
     monkeypatch.setitem(common._chosen, "output", common.BUNDLED)
