@@ -143,7 +143,7 @@ CASES: dict[str, tuple[str, dict, list[str]]] = {
     "sweep_clip": ("--steps 2", {"BATCH": 16}, ["sweep-clip/model.safetensors"]),
     "versions": (
         "--steps 2",
-        {"NAMES": ["seed 0", "one pair less"]},
+        {"NAMES": ["seed 0", "one pair less"], "TASKS": ("signs",)},
         ["encoder-versions.safetensors"],
     ),
 }
