@@ -6,10 +6,13 @@ Serves every module.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import math
+import numbers
+import operator
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-__all__ = ["choose", "require"]
+__all__ = ["choose", "real", "require", "texts", "whole"]
 
 
 def require(condition: bool, name: str, expected: str, got: Any) -> None:
@@ -48,6 +51,65 @@ def choose(name: str, got: Any, choices: Iterable[str]) -> str:
             f"{name}: expected one of {', '.join(map(repr, choices))}, got {_shown(got)}{hint}"
         )
     return got
+
+
+def whole(
+    name: str, value: Any, least: int | None = None, most: int | None = None, hint: str = ""
+) -> int:
+    """Return a whole number of Python, NumPy or torch as an int.
+
+    Args:
+        name: the parameter.
+        value: what came; fractions, truth values and text are refused.
+        least, most: the range; None means no bound.
+        hint: what the message says behind the range.
+
+    Raises:
+        ValueError: no whole number, or one out of range.
+
+    >>> whole("width", 3, 2)
+    3
+    """
+    expected = "a whole number"
+    if least is not None:
+        expected += f" of at least {least}" if most is None else f" from {least} to {most}"
+    truth = isinstance(value, bool) or "bool" in str(getattr(value, "dtype", ""))
+    try:
+        number = operator.index(value)
+    except (TypeError, ValueError, RuntimeError):
+        require(False, name, expected + hint, value)
+    above = least is None or number >= least
+    below = most is None or number <= most
+    require(above and below and not truth, name, expected + hint, value)
+    return number
+
+
+def real(value: Any) -> bool:
+    """Say whether a value is a finite number of Python or NumPy; truth values are none.
+
+    >>> real(0.5), real("0.5"), real(math.nan)
+    (True, False, False)
+    """
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    return is_number and -math.inf < value < math.inf
+
+
+def texts(name: str, values: Any, least: int = 1) -> list[str]:
+    """Return a list, an array or a column of texts as a list.
+
+    Raises:
+        ValueError: one text, a set or dictionary, something that is no text, or fewer than `least`.
+
+    >>> texts("names", ("cat", "dog"))
+    ['cat', 'dog']
+    """
+    # A set has no order.
+    unfit = isinstance(values, (str, bytes, Mapping, set, frozenset))
+    several = hasattr(values, "__iter__") and not unfit
+    found = list(values) if several else []
+    known = len(found) >= least and all(isinstance(text, str) for text in found)
+    require(known, name, f"a list of strings, at least {least}", values)
+    return [str(text) for text in found]
 
 
 def _shown(value: Any, longest: int = 80) -> str:

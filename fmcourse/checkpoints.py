@@ -39,6 +39,8 @@ FORMAT = 2  # of the file; 1, of the first edition, did not note all that decide
 LONGEST = 60  # characters that a message shows of a value
 REMEDY = "name a different file, or rename this one to keep it"
 # Where a model came from, its hash in this process and its warnings do not decide what it computes.
+# The first kind that fits counts: a truth value is a whole number to Python.
+KINDS = {str: str, bool: bool, np.bool_: bool, numbers.Integral: int, numbers.Real: float}
 PASSING = ("name_or_path", "_name_or_path", "_original_object_hash", "warnings_issued")
 
 
@@ -206,11 +208,9 @@ def plain(name: str, value: Any) -> Any:
     """
     if value is None:
         return None
-    for kind, made in ((str, str), (bool, bool), (np.bool_, bool), (numbers.Integral, int)):
+    for kind, made in KINDS.items():
         if isinstance(value, kind):
             return made(value)
-    if isinstance(value, numbers.Real):
-        return float(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         value = vars(value)
     if isinstance(value, Mapping):

@@ -10,7 +10,7 @@ from fmcourse import data, stats
 from fmcourse.arguments import choose, require
 from fmcourse.stats import Interval
 
-__all__ = ["by_seed", "curve", "load", "over_seeds", "paired", "select"]
+__all__ = ["by_seed", "load", "over_seeds", "paired", "select"]
 
 
 def load(name: str) -> pd.DataFrame:
@@ -73,10 +73,3 @@ def paired(
         other.index.tolist(),
     )
     return stats.mean_interval(one - other)
-
-
-def curve(table: pd.DataFrame, x: str, value: str, **wanted: object) -> tuple[list, list[Interval]]:
-    """Return a line as figures draw it: the values of `x`, and an interval over seeds at each."""
-    chosen = select(table, **wanted)
-    places = sorted(chosen[choose("x", x, table.columns)].unique().tolist())
-    return places, [over_seeds(chosen, value, **{x: place}) for place in places]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
-import numbers
 import os
 import platform
 import random
@@ -28,7 +27,7 @@ import threadpoolctl
 import torch
 import transformers
 
-from fmcourse.arguments import choose, require
+from fmcourse.arguments import choose, whole
 from fmcourse.files import user_path
 
 __all__ = [
@@ -168,12 +167,10 @@ def setup(seed: int = 0, profile: str | None = None) -> Environment:
     Raises:
         ValueError: a seed out of range, or an unknown profile.
     """
-    whole = isinstance(seed, numbers.Integral) and not isinstance(seed, bool)
-    require(whole and 0 <= seed < 2**32, "seed", "a whole number from 0 to 2**32 - 1", seed)
+    seed = whole("seed", seed, 0, 2**32 - 1)
     if profile is not None:
         os.environ["FMCOURSE_PROFILE"] = choose("profile", profile, PROFILES)
     chosen = _profile()
-    seed = int(seed)
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)

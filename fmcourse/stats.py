@@ -9,7 +9,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Real
 
 import numpy as np
 import scipy.stats
@@ -20,7 +19,7 @@ from sklearn.metrics import roc_auc_score
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
-from fmcourse.arguments import require
+from fmcourse.arguments import real, require
 
 __all__ = [
     "Interval",
@@ -413,19 +412,17 @@ def _row(name: str, values: ArrayLike, least: int = 2) -> np.ndarray:
 
 
 def _check_trials(successes_name: str, successes: float, trials_name: str, trials: float) -> None:
-    require(
-        _whole(trials) and trials >= 1, trials_name, "a whole number of trials, at least 1", trials
-    )
-    fits = _whole(successes) and 0 <= successes <= trials
+    enough = _countable(trials) and trials >= 1
+    require(enough, trials_name, "a whole number of trials, at least 1", trials)
+    fits = _countable(successes) and 0 <= successes <= trials
     require(fits, successes_name, f"a count from 0 to {trials}", successes)
 
 
-def _whole(number: float) -> bool:
-    countable = isinstance(number, Real) and not isinstance(number, bool)
-    return countable and float(number).is_integer()
+def _countable(number: float) -> bool:
+    return real(number) and float(number).is_integer()
 
 
 def _checked(level: float) -> float:
-    inside = isinstance(level, Real) and 0 < level < 1
+    inside = real(level) and 0 < level < 1
     require(inside, "level", "a coverage between 0 and 1, such as 0.95", level)
     return float(level)

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import itertools
 import math
 import numbers
 import platform
@@ -30,7 +29,7 @@ from IPython import get_ipython
 from IPython.display import display
 from tqdm import tqdm
 
-from fmcourse.arguments import choose, require
+from fmcourse.arguments import choose, real, require, whole
 from fmcourse.checkpoints import (
     State,
     checkpoint_file,
@@ -48,6 +47,7 @@ __all__ = ["MovingFigure", "Run", "adamw", "constant", "cosine", "crops", "diges
 SEED_STRIDE = 1_000_003
 RANK_STRIDE = 7_368_787
 LARGEST_SEED = 2**42  # times the stride it still fits into torch's 64 bits
+Modes = dict[torch.nn.Module, bool]  # what `training` says in each module
 PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}  # of a step's products
 SMALLEST_SCALE = 2.0**-10  # below it, fp16 gradients overflow for another reason than the scale
 
@@ -76,18 +76,10 @@ class Run:
     saved: bool = False
 
 
-def _whole(name: str, value: Any, least: int = 1) -> int:
-    """Return a whole number, such as one of NumPy, as Python's own."""
-    fits = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    require(fits, name, "a whole number", value)
-    require(int(value) >= least, name, f"at least {least}", value)
-    return int(value)
-
-
 def _number(name: str, value: Any, least: float = 0.0) -> float:
     """Return a finite number as Python's own."""
-    fits = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    require(fits and least <= value < math.inf, name, f"a finite number, at least {least:g}", value)
+    fits = real(value) and value >= least
+    require(fits, name, f"a finite number, at least {least:g}", value)
     return float(value)
 
 
@@ -175,8 +167,7 @@ def crops(ids: torch.Tensor, rows: int, length: int) -> dict[str, torch.Tensor]:
     Returns:
         ``input_ids`` and ``labels``, the same tensor, shape (rows, length), on the device of `ids`.
     """
-    rows, length = _whole("rows", rows), _whole("length", length)
-    require(length <= len(ids), "length", f"from 1 to {len(ids)}", length)
+    rows, length = whole("rows", rows, 1), whole("length", length, 1, len(ids))
     starts = torch.randint(len(ids) - length + 1, (rows, 1)).to(ids.device)
     window = ids[starts + torch.arange(length, device=ids.device)]
     return {"input_ids": window, "labels": window}
@@ -199,12 +190,12 @@ def parts(batch: Any, count: int) -> list[tuple[Any, float]]:
         TypeError: a batch of another kind.
 
     >>> [(part.tolist(), round(share, 2)) for part, share in parts(torch.arange(3), 2)]
-    [([0], 0.33), ([1, 2], 0.67)]
+    [([0, 1], 0.67), ([2], 0.33)]
     """
     if count == 1:
         return [(batch, 1.0)]
-    names = list(batch) if isinstance(batch, Mapping) else None
-    tensors = [batch[name] for name in names] if names else batch
+    named = isinstance(batch, Mapping)
+    tensors = list(batch.values()) if named else batch
     if not isinstance(tensors, (list, tuple)):
         tensors = [tensors]
     for tensor in tensors:
@@ -219,12 +210,11 @@ def parts(batch: Any, count: int) -> list[tuple[Any, float]]:
     rows = sizes.pop()
     require(rows >= count, "batches", f"at least {count} rows in each, one for each part", rows)
     found = []
-    for start, end in itertools.pairwise(rows * part // count for part in range(count + 1)):
-        cut = [tensor[start:end] for tensor in tensors]
-        part: Any = tuple(cut) if isinstance(batch, (list, tuple)) else cut[0]
-        if names:
-            part = dict(zip(names, cut))
-        found.append((part, (end - start) / rows))
+    for cut in zip(*(tensor.tensor_split(count) for tensor in tensors)):
+        part: Any = cut if isinstance(batch, (list, tuple)) else cut[0]
+        if named:
+            part = dict(zip(batch, cut))
+        found.append((part, len(cut[0]) / rows))
     return found
 
 
@@ -314,18 +304,17 @@ def fit(
     """
     plan = _Plan(
         batch_at=_batch_function(batches),
-        steps=_whole("steps", steps),
+        steps=whole("steps", steps, 1),
         loss=loss or _language_model_loss,
         schedule=schedule,
         clip=math.inf if clip is None else _number("clip", clip, least=1e-30),
         measure=measure,
-        measure_every=_whole("measure_every", measure_every),
-        seed=_whole("seed", seed, least=-LARGEST_SEED),
-        accumulate=_whole("accumulate", accumulate),
+        measure_every=whole("measure_every", measure_every, 1),
+        seed=whole("seed", seed, -LARGEST_SEED, LARGEST_SEED),
+        accumulate=whole("accumulate", accumulate, 1),
         precision=precision,
         accelerator=accelerator,
     )
-    require(plan.seed <= LARGEST_SEED, "seed", "at most 2**42", seed)
     path = checkpoint_file(checkpoint)
     trained = any(weight.requires_grad for weight in model.parameters())
     require(trained, "model", "at least one weight with requires_grad", "none")
@@ -333,9 +322,12 @@ def fit(
     _check_weights(model, moved, precision)
     device = next(model.parameters()).device.type
     scaler = torch.amp.GradScaler(device, enabled=precision == "fp16")
-    modes = _Modes(model)
+    before = {module: module.training for module in model.modules()}
+    thawed = not model.training  # a module in eval() stays so in a model that came in train()
+    model.train()
+    modes = {module: module.training and (mode or thawed) for module, mode in before.items()}
     try:
-        modes.train()
+        _set_modes(modes)
         own: dict[str, str] = {}
         if path is not None:
             own = _identity(plan, model, moved) | _functions(plan, model) | {"data": describe(data)}
@@ -352,7 +344,7 @@ def fit(
         with torch.random.fork_rng(devices=_gpus(model)), _Line(state.step, steps, shown) as line:
             _loop(plan, state, modes, checkpoint_seconds, line)
     finally:
-        modes.restore()
+        _set_modes(before)
     return Run(
         steps=state.step,
         resumed_from=resumed_from,
@@ -391,27 +383,10 @@ class _Plan:
     def seed_at(self, step: int) -> int:
         return self.seed * SEED_STRIDE + step
 
-    def own_parts(self, batch: Any) -> list[tuple[Any, float]]:
-        """Return this process's parts of a batch, each with its share of all rows."""
-        return parts(batch, self.accumulate * self.processes)[self.rank :: self.processes]
 
-
-class _Modes:
-    """The modes of a model's modules: those they came in, and those of the training."""
-
-    def __init__(self, model: torch.nn.Module) -> None:
-        self.model = model
-        self.before = [(module, module.training) for module in model.modules()]
-        self.frozen = [module for module, mode in self.before if model.training and not mode]
-
-    def train(self) -> None:
-        self.model.train()
-        for module in self.frozen:
-            module.training = False
-
-    def restore(self) -> None:
-        for module, mode in self.before:
-            module.training = mode
+def _set_modes(modes: Modes) -> None:
+    for module, mode in modes.items():
+        module.training = mode
 
 
 class _Line(tqdm):
@@ -492,15 +467,12 @@ def _batch_function(batches: Callable[[int], Any] | Sequence[Any]) -> Callable[[
 
 def _with_step(measure: Callable) -> Callable[[torch.nn.Module, int], Mapping[str, Any]]:
     """Return a function from (model, step) that calls `measure` with what it takes."""
-    try:
-        parameters = dict(inspect.signature(measure).parameters)
-    except (TypeError, ValueError):  # a function of C
-        parameters = {}
-    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    # A second parameter with a default is one that the caller has bound, not the step.
-    needed = [p for p in parameters.values() if p.kind in positional and p.default is p.empty]
+    parameters = inspect.signature(measure).parameters
     if "step" in parameters:
         return lambda model, step: measure(model, step=step)
+    positional = [p for p in parameters.values() if p.kind <= p.POSITIONAL_OR_KEYWORD]
+    # A second parameter with a default is one that the caller has bound, not the step.
+    needed = [p for p in positional if p.default is p.empty]
     if len(needed) == 2:
         return measure
     return lambda model, step: measure(model)
@@ -578,10 +550,9 @@ def _functions(plan: _Plan, model: torch.nn.Module) -> dict[str, str]:
     }
 
 
-def _loop(plan: _Plan, state: State, modes: _Modes, checkpoint_seconds: float, line: _Line) -> None:
+def _loop(plan: _Plan, state: State, modes: Modes, checkpoint_seconds: float, line: _Line) -> None:
     saved = time.monotonic()
     measure = _with_step(plan.measure) if plan.measure else None
-    modes.train()
     try:
         while state.step < plan.steps:
             if measure and state.step % plan.measure_every == 0:
@@ -644,7 +615,8 @@ def _backward(plan: _Plan, state: State) -> float:
         torch.manual_seed(plan.seed_at(state.step) + plan.rank * RANK_STRIDE)
     device = next(state.model.parameters()).device.type
     total = 0.0
-    for part, share in plan.own_parts(batch):
+    cut = parts(batch, plan.accumulate * plan.processes)
+    for part, share in cut[plan.rank :: plan.processes]:
         autocast: Any = contextlib.nullcontext()
         if plan.precision is not None:
             autocast = torch.autocast(device, PRECISIONS[plan.precision])
@@ -667,7 +639,7 @@ def _summed(plan: _Plan, model: torch.nn.Module, loss: float) -> float:
     return pieces[-1].item()
 
 
-def _record(plan: _Plan, state: State, modes: _Modes, measure: Callable) -> None:
+def _record(plan: _Plan, state: State, modes: Modes, measure: Callable) -> None:
     """Measure the model, once a step: a resumed run stands where it has already measured."""
     if state.records and state.records[-1]["step"] == state.step:
         return
@@ -676,7 +648,7 @@ def _record(plan: _Plan, state: State, modes: _Modes, measure: Callable) -> None
     figures = measure(state.model, state.step)
     require(isinstance(figures, Mapping), "measure", "a mapping from names to figures", figures)
     state.record({"step": state.step} | plain("measure", figures) | {"step": state.step})
-    modes.train()
+    _set_modes(modes)
 
 
 def _language_model_loss(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:

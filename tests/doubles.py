@@ -63,13 +63,14 @@ def tiny_gpt_neo(seed: int = 0, dropout: float = 0.0, end: int | None = END) -> 
 
 
 class Letters:
-    """A tokenizer with one token a letter: a-p are 1-16, and 0 is the end."""
+    """A tokenizer with one token a letter: a-p are 1-16, 0 is the end, and blanks are none."""
 
     eos_token_id = END
     letters = "abcdefghijklmnop"
 
     def __call__(self, text: str, **options: object) -> dict[str, list[int]]:
-        return {"input_ids": [self.letters.index(letter) + 1 for letter in text]}
+        letters = text.replace(" ", "")
+        return {"input_ids": [self.letters.index(letter) + 1 for letter in letters]}
 
     def decode(self, ids: list[int]) -> str:
         return "".join("<end>" if token == END else self.letters[token - 1] for token in ids)

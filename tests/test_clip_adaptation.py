@@ -36,8 +36,8 @@ NAMES = ["red", "green", "blue"]
 LABELS = [0, 1, 2, 0, 1, 2]
 PIXELS = clip.pixels_of(tiny_clip()[1], drawings(6))
 HEAD = random_head(3, WIDTH)
-STEPS = 6
 METHODS = pytest.mark.parametrize("method", [fine_tune, lora])
+MAKERS = pytest.mark.parametrize("make", CLIPS.values(), ids=CLIPS)
 
 
 @pytest.fixture(scope="module", params=CLIPS.values(), ids=CLIPS)
@@ -52,7 +52,7 @@ def unit_rows(count, width=WIDTH, seed=0):
 
 
 def tune(double, method=fine_tune, pixels=PIXELS, labels=LABELS, head=HEAD, **changes):
-    settings = {"steps": STEPS, "batch_size": 4, "lr": 1e-2, "progress": False} | changes
+    settings = {"steps": 6, "batch_size": 4, "lr": 1e-2, "progress": False} | changes
     return method(*double, pixels, labels, head, **settings)
 
 
@@ -61,28 +61,21 @@ def tune(double, method=fine_tune, pixels=PIXELS, labels=LABELS, head=HEAD, **ch
 
 def test_a_random_head():
     head = random_head(400, np.int64(100))
-    assert torch.equal(head.bias, torch.zeros(400))
     # 40,000 numbers: a standard error of 0.35 per cent.
-    assert head.weight.std().item() == pytest.approx(0.1, rel=0.02)
-    assert torch.equal(head.weight, random_head(400, 100, seed=np.int64(0)).weight)
-    assert not torch.equal(head.weight, random_head(400, 100, seed=1).weight)
+    assert head.weight.std().item() == pytest.approx(0.1, rel=0.02) and head.bias.sum() == 0
+    again, other = (random_head(400, 100, seed=seed) for seed in (np.int64(0), 1))
+    assert torch.equal(head.weight, again.weight) and not torch.equal(head.weight, other.weight)
 
 
-@pytest.mark.parametrize("classes", [2, 3, 5])
-@pytest.mark.parametrize("strength", [0.1, 10.0])
-def test_a_probe_equals_scikit_learn(classes, strength):
-    rows, labels = unit_rows(40, 6).double().numpy(), np.arange(40) % classes
-    reference = LogisticRegression(C=strength, max_iter=2_000, tol=1e-5).fit(rows, labels)
-    others = unit_rows(30, 6, seed=1)
-    found = linear_probe(unit_rows(40, 6), labels, strength)(others).softmax(1)
-    wanted = reference.predict_proba(others.double().numpy())
+@pytest.mark.parametrize("classes", [2, 3, 40])
+def test_a_probe_equals_scikit_learn(classes, recwarn):
+    rows, labels = unit_rows(40, 6), np.arange(40) % classes
+    found = linear_probe(rows, labels, 0.1)(unit_rows(30, 6, seed=1)).softmax(1)
+    assert not recwarn.list  # one picture of each class is a fair question
+    reference = LogisticRegression(C=0.1, max_iter=2_000, tol=1e-5)
+    reference.fit(rows.double().numpy(), labels)
+    wanted = reference.predict_proba(unit_rows(30, 6, seed=1).double().numpy())
     assert found.dtype == torch.float32 and np.allclose(found, wanted, atol=ROUNDING)
-
-
-def test_one_picture_for_each_class_is_enough_for_a_probe(recwarn):
-    probe = linear_probe(torch.eye(30), range(30))
-    assert probe(torch.eye(30)).argmax(1).tolist() == list(range(30))
-    assert not recwarn.list
 
 
 GOOD_LABELS = [
@@ -94,73 +87,53 @@ GOOD_LABELS = [
 ]
 
 
-@pytest.mark.parametrize("labels", GOOD_LABELS, ids=repr)
-def test_labels_of_every_library(labels):
-    assert torch.equal(checked_labels(labels, 6), torch.tensor(LABELS))
+def test_labels_of_every_library():
+    for labels in GOOD_LABELS:
+        assert torch.equal(checked_labels(labels, 6), torch.tensor(LABELS))
 
 
 BAD_LABELS = [
     NAMES * 2,
     pd.Series(NAMES * 2, dtype="category"),
-    None,
     "012012",
-    [0, 1, None, 0, 1, 2],
+    None,
     pd.Series([0, 1, None, 0, 1, 2], dtype="Int64"),
     [0.0, 1.0, 2.0, 0.0, 1.0, 2.0],
     [0, 1, 2],
-    [LABELS],
     [[0, 1], [2]],
     [-1, 1, 2, 0, 1, 2],
     [0, 1, 3, 0, 1, 3],
 ]
 
 
-@pytest.mark.parametrize("labels", BAD_LABELS, ids=repr)
-def test_labels_that_are_none(labels):
-    double, rows = tiny_vit_clip(), unit_rows(6)
+@pytest.mark.parametrize("index", range(len(BAD_LABELS)))
+def test_labels_that_are_none(index):
+    double, rows, labels = tiny_vit_clip(), unit_rows(6), BAD_LABELS[index]
     for call in (
         lambda: tune(double, labels=labels),
         lambda: lp_ft(*double, PIXELS, labels),
         lambda: clip.tip_adapter(rows, labels, rows[:3], rows),
     ):
-        with pytest.raises(ValueError, match="labels"):
+        with pytest.raises(ValueError, match="^labels"):
             call()
+    with pytest.raises(ValueError, match="^labels: expected at least two classes"):
+        linear_probe(rows, [0] * 6)
 
 
 # Classifiers.
 
 
 def test_a_classifier_is_the_encoder_and_a_head(double):
-    wanted = HEAD(clip.embed_images(*double, PIXELS))
-    classifier = build_classifier(double[0], HEAD)
-    assert not classifier.training
-    assert torch.allclose(classifier(PIXELS), wanted, atol=ROUNDING)
-    assert torch.allclose(classifier.predict(PIXELS, np.int64(4)), wanted, atol=ROUNDING)
-
-
-def test_words_become_a_head_with_the_models_scale(double):
     model, processor = double
+    rows = clip.embed_images(model, processor, PIXELS)
+    classifier = build_classifier(model, HEAD)
+    assert not classifier.training
+    assert torch.allclose(classifier(PIXELS), HEAD(rows), atol=ROUNDING)
+    # In training the statistics stay; the doubles have no dropout.
+    assert torch.allclose(classifier.train()(PIXELS), HEAD(rows), atol=ROUNDING)
     words, scale = clip.zero_shot_head(model, processor, NAMES), model.logit_scale.exp().item()
-    wanted = scale * clip.embed_images(model, processor, PIXELS) @ words.T
-    found = build_classifier(model, words).predict(PIXELS)
-    assert torch.allclose(found, wanted, atol=scale * ROUNDING)
-
-
-def test_a_classifier_shares_nothing_with_the_model_and_learns(double):
-    model = copy.deepcopy(double[0]).requires_grad_(False)
-    head = copy.deepcopy(HEAD)
-    classifier = build_classifier(model, head)
-    for value in classifier.parameters():
-        assert value.requires_grad
-        value.data.fill_(7)
-    assert same(model, double[0]) and torch.equal(head.weight, HEAD.weight)
-
-
-def test_in_training_the_statistics_stay():
-    classifier = build_classifier(tiny_clip()[0], HEAD)
-    wanted = classifier(PIXELS)
-    assert torch.equal(classifier.train()(PIXELS), wanted)  # the double has no dropout
-    assert classifier.vision_model.training
+    found = build_classifier(model, words).predict(PIXELS, np.int64(4))
+    assert torch.allclose(found, scale * rows @ words.T, atol=scale * ROUNDING)
 
 
 def test_what_is_predicted_can_be_used_for_training(double):
@@ -180,16 +153,6 @@ def test_a_model_in_half_precision_is_trained_in_single(double, dtype):
     words = clip.zero_shot_head(*half, NAMES)
     for found, _ in (tune(half), tune(half, lora), tune(half, head=words)):
         assert {value.dtype for value in found.parameters()} == {torch.float32}
-    near = build_classifier(double[0], HEAD).predict(PIXELS)
-    classifier = build_classifier(half[0], HEAD)
-    assert torch.allclose(classifier.predict(PIXELS), near, atol=0.1)
-    assert torch.allclose(classifier.to(dtype).predict(PIXELS).float(), near, atol=0.1)
-
-
-@pytest.mark.parametrize("head", [NAMES, None, torch.ones(WIDTH), torch.ones(3, 5)], ids=repr)
-def test_a_head_that_does_not_fit(double, head):
-    with pytest.raises(ValueError, match="head"):
-        tune(double, head=head)
 
 
 # Fine-tuning.
@@ -230,6 +193,14 @@ def by_hand(double, head, steps, lr):
     return losses, weight
 
 
+def changed(classifier, double):
+    """Return the names of what is different from the classifier that training begins with."""
+    before = build_classifier(double[0], HEAD).state_dict()
+    state = classifier.state_dict()
+    assert before.keys() == state.keys()
+    return {name for name in before if not torch.equal(before[name], state[name])}
+
+
 def test_fine_tuning_equals_a_loop_written_by_hand(double):
     classifier, run = tune(double, steps=20, lr=1e-3, batch_size=6)
     losses, weight = by_hand(double, HEAD, 20, 1e-3)
@@ -237,65 +208,33 @@ def test_fine_tuning_equals_a_loop_written_by_hand(double):
     # Adam divides by the gradient's size: where that is nearly nothing, rounding decides the step.
     assert run.losses == pytest.approx(losses, abs=1e-3)
     assert torch.allclose(classifier.head.weight, weight, atol=1e-3)
+    # Every weight moves, and no statistic.
+    assert changed(classifier, double) == {name for name, _ in classifier.named_parameters()}
 
 
 @METHODS
 def test_the_model_and_the_data_stay_as_they_are(double, method):
     torch.manual_seed(1234)  # no state that a different run has left
+    double[0].requires_grad_(False)
     before = copy.deepcopy((double[0], PIXELS, HEAD, torch.get_rng_state()))
     classifier, _ = tune(double, method)
+    double[0].requires_grad_(True)
+    assert all(value.requires_grad for value in classifier.parameters())
     assert same(double[0], before[0]) and not double[0].training and not classifier.training
     assert torch.equal(PIXELS, before[1]) and torch.equal(HEAD.weight, before[2].weight)
     assert torch.equal(torch.get_rng_state(), before[3])
     assert all(value.grad is None for value in double[0].parameters())
 
 
-def test_every_weight_moves_and_no_statistic():
-    double = tiny_clip()
-    classifier, _ = tune(double, steps=20)
-    before = build_classifier(double[0], HEAD).state_dict()
-    weights = {name for name, _ in classifier.named_parameters()}
-    moved = {n for n, value in classifier.state_dict().items() if not torch.equal(value, before[n])}
-    assert moved == weights and weights < before.keys()
-
-
 @METHODS
-@pytest.mark.parametrize("make", CLIPS.values(), ids=CLIPS)
-def test_seeds_reproduce_and_differ(make, method):
-    double, found = make(dropout=0.2), []
-    for seed, noise in ((1, 0), (np.int64(1), 1), (2, 1)):
-        torch.manual_seed(noise)  # whatever the global generator has been through
-        found.append(tune(double, method, seed=seed))
-    (one, run), (again, other_run), (other, _) = found
-    assert same(one, again) and run.losses == other_run.losses and not same(one, other)
-
-
-@METHODS
-def test_a_seed_decides_dropout_too(method, monkeypatch):
-    monkeypatch.setattr(adaptation, "batches_of", lambda *given: lambda step: torch.arange(6))
-    double = tiny_vit_clip(dropout=0.5)
-    first, second = (tune(double, method, seed=seed, steps=1)[1].losses[0] for seed in (1, 2))
-    assert abs(first - second) > 1e-3
-
-
-@METHODS
-def test_a_batch_in_parts_and_half_precision_are_close(double, method):
-    _, run = tune(double, method)
-    _, parted = tune(double, method, accumulate=3)  # parts of one picture and of two
-    # One step of 1e-2 after another: Adam makes of rounding more than it was.
-    assert parted.losses == pytest.approx(run.losses, rel=1e-2)
-    classifier, mixed = tune(double, method, precision="bf16")
-    assert {value.dtype for value in classifier.parameters()} == {torch.float32}
-    assert mixed.losses != run.losses
-    # bf16 keeps 8 bits; a dozen layers.
-    assert mixed.losses[0] == pytest.approx(run.losses[0], rel=0.05)
-
-
-@METHODS
-@pytest.mark.parametrize("make", CLIPS.values(), ids=CLIPS)
-def test_an_interrupted_run_ends_in_the_same_bits(tmp_path, monkeypatch, make, method):
-    double, how = make(dropout=0.2), {"checkpoint": tmp_path / "run.pt"}
-    whole, run = tune(double, method)
+@MAKERS
+def test_seeds_reproduce_and_a_resumed_run_ends_in_the_same_bits(
+    tmp_path, monkeypatch, make, method
+):
+    double, how = make(dropout=0.2), {"checkpoint": tmp_path / "run.pt", "seed": np.int64(1)}
+    whole, run = tune(double, method, seed=1)
+    assert not same(whole, tune(double, method, seed=2)[0])
+    torch.manual_seed(1)  # whatever the global generator has been through
     with monkeypatch.context() as patch:
         stop_at(patch, 4)
         with pytest.raises(KeyboardInterrupt):
@@ -312,42 +251,28 @@ CHANGES = [
     {"labels": LABELS[::-1]},
     {"pixels": PIXELS.flip(0)},
     {"rank": 2},
-    # These three wait for the identity of training.fit itself, which looks at the first weights.
     {"head": random_head(3, WIDTH, seed=1)},
     {"head": Head(HEAD.weight, torch.ones(3))},
     {"double": tiny_vit_clip(seed=1)},
 ]
 
 
-@pytest.mark.parametrize("change", CHANGES, ids=repr)
-def test_a_different_setting_never_shares_a_result(tmp_path, change):
+@pytest.mark.parametrize("index", range(len(CHANGES)))
+def test_a_different_setting_never_shares_a_result(tmp_path, index):
     how = {"double": tiny_vit_clip(), "checkpoint": tmp_path / "run.pt", "steps": 2, "rank": 1}
     classifier, _ = tune(method=lora, **how)
     again, run = tune(method=lora, **how)
     assert run.resumed_from == 2 and same(again, classifier)
     with pytest.raises(ValueError, match="run"):
-        tune(method=lora, **(how | change))
+        tune(method=lora, **(how | CHANGES[index]))
 
 
-def test_figures_are_measured_on_the_way(double):
-    def measure(classifier):
-        return {"sum": classifier.predict(PIXELS).sum().item()}
-
-    classifier, run = tune(double, measure=measure, measure_every=3)
-    assert [record["step"] for record in run.records] == [0, 3, 6]
-    assert run.records[-1]["sum"] == measure(classifier)["sum"]
-    assert same(classifier, tune(double)[0])  # looking changes nothing
-
-
-@pytest.mark.parametrize(("count", "size"), [(6, 4), (5, 5), (3, 8), (1, 2)])
+@pytest.mark.parametrize(("count", "size"), [(6, 4), (3, 8)])
 def test_each_epoch_goes_through_all(count, size):
     batch = adaptation.batches_of(count, np.int64(size), seed=np.int64(3))
     epochs = torch.cat([batch(step) for step in range(2 * count)]).view(-1, count)
     assert torch.equal(epochs.sort(dim=1).values, torch.arange(count).expand(2 * size, -1))
-    assert torch.equal(batch(1), adaptation.batches_of(count, size, seed=3)(1))
-    if count > 4:
-        assert len(epochs.unique(dim=0)) > 1  # in an order of its own
-        assert not torch.equal(batch(0), adaptation.batches_of(count, size, seed=4)(0))
+    assert len(epochs.unique(dim=0)) > 1  # each in an order of its own
 
 
 def test_lp_ft_fine_tunes_from_a_probe(double):
@@ -358,13 +283,21 @@ def test_lp_ft_fine_tunes_from_a_probe(double):
     assert same(found, wanted) and run.losses == other.losses
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [("batch_size", 0), ("steps", 0), ("seed", 1.5), ("rank", 0), ("pixels", PIXELS * torch.inf)],
-)
-def test_settings_that_are_none(name, value):
-    with pytest.raises(ValueError, match=name):
-        tune(tiny_vit_clip(), lora, **{name: value})
+WRONG = {
+    "batch_size": [0],
+    "steps": [0, 2.5],
+    "seed": [1.5],
+    "rank": [0],
+    "pixels": [PIXELS * torch.inf],
+    "head": [NAMES, None, torch.ones(WIDTH), torch.ones(3, 5)],
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_arguments_that_do_not_fit(name):
+    for value in WRONG[name]:
+        with pytest.raises(ValueError, match=f"^{name}"):
+            tune(tiny_vit_clip(), lora, **{name: value})
 
 
 # LoRA.
@@ -381,8 +314,12 @@ def adapted_names(classifier):
     return found
 
 
-def shaken(wrapped):
-    """Give the low-rank updates values that change the logits."""
+@pytest.fixture
+def wrapped(double):
+    """Return a wrapped classifier, its updates with values that change the logits."""
+    wrapped = clip.add_lora(build_classifier(double[0], HEAD), rank=2)
+    # An update begins as nothing.
+    assert torch.equal(wrapped(PIXELS), build_classifier(double[0], HEAD)(PIXELS))
     generator = torch.Generator().manual_seed(0)
     for name, value in wrapped.named_parameters():
         if "lora_" in name:
@@ -390,12 +327,9 @@ def shaken(wrapped):
     return wrapped
 
 
-def test_merged_updates_give_the_same_logits(double):
-    plain = build_classifier(double[0], HEAD)(PIXELS)
-    wrapped = clip.add_lora(build_classifier(double[0], HEAD), rank=2)
-    assert torch.equal(wrapped(PIXELS), plain)  # an update begins as nothing
-    updated = shaken(wrapped)(PIXELS)
-    assert not torch.allclose(updated, plain, atol=0.01)
+def test_merged_updates_give_the_same_logits(double, wrapped):
+    updated = wrapped(PIXELS)
+    assert not torch.allclose(updated, build_classifier(double[0], HEAD)(PIXELS), atol=0.01)
     layer = wrapped.base_model.model.visual_projection
     # Scaled by 2, whatever the rank.
     update = 2 * layer.lora_B["default"].weight @ layer.lora_A["default"].weight
@@ -409,15 +343,8 @@ def test_merged_updates_give_the_same_logits(double):
 def test_lora_changes_what_it_adapts_and_the_head_only(double):
     classifier, _ = tune(double, lora, rank=1)
     plain = build_classifier(double[0], HEAD)
-    before, after = plain.state_dict(), classifier.state_dict()
-    assert type(classifier) is type(plain) and before.keys() == after.keys()
-    assert all(value.requires_grad for value in classifier.parameters())
-    changed = {name for name in before if not torch.equal(before[name], after[name])}
-    assert changed == adapted_names(plain) | {"head.weight", "head.bias"} and len(changed) > 7
-    update = after["visual_projection.weight"] - before["visual_projection.weight"]
-    sizes = torch.linalg.svdvals(update.double())
-    # Of rank 1; the weights are rounded after the update was added.
-    assert sizes[0] > 1e-3 and sizes[1] < 1e-3 * sizes[0]
+    moved = changed(classifier, double)
+    assert moved == adapted_names(plain) | {"head.weight", "head.bias"} and len(moved) > 7
 
 
 # Interpolation.
@@ -428,15 +355,11 @@ def test_interpolation_on_paper():
     assert interpolate(a, b, 0.25)["w"].tolist() == [2.0, 3.0]
     interpolate(a, b, 0)["w"].fill_(9)
     assert a["w"].tolist() == [0.0, 4.0] and interpolate(a, b, 1)["w"].tolist() == [8.0, 0.0]
-
-
-@pytest.mark.parametrize(("alpha", "count"), [(0, 3), (0.49, 3), (0.5, 8), (1, 8)])
-def test_a_counter_is_that_of_the_nearer_end(alpha, count):
     a, b = {"batches": torch.tensor(3)}, {"batches": torch.tensor(8)}
-    found = interpolate(a, b, alpha)["batches"]
-    assert found.item() == count and found.dtype == torch.int64
-    found.fill_(0)
-    assert (a["batches"].item(), b["batches"].item()) == (3, 8)
+    for alpha, count in ((0, 3), (0.49, 3), (0.5, 8), (1, 8)):
+        found = interpolate(a, b, alpha)["batches"]
+        assert found.item() == count and found.dtype == torch.int64
+        found.fill_(0)
 
 
 ONE, TWO = {"w": torch.ones(2)}, {"w": torch.ones(2), "v": torch.ones(1)}
@@ -453,7 +376,7 @@ ONE, TWO = {"w": torch.ones(2)}, {"w": torch.ones(2), "v": torch.ones(1)}
     ],
 )
 def test_ends_that_cannot_be_mixed(a, b, alpha, name):
-    with pytest.raises(ValueError, match=name):
+    with pytest.raises(ValueError, match=f"^{name}"):
         interpolate(a, b, alpha)
 
 
@@ -484,48 +407,33 @@ def kept(tmp_path):
     return classifier, tmp_path / "kept"
 
 
-def read(folder, seed=0):
-    return load_classifier(tiny_vit_clip(seed)[0], folder)
+def read(folder):
+    return load_classifier(tiny_vit_clip()[0], folder)
 
 
-GOOD_NAMES = [
-    ["K\u00e4se", "\u56f3", "a\udcff"],
-    np.array(NAMES),
-    np.unique([3, 8, 9]),
-    pd.Series(NAMES, index=[4, 5, 6]),
-]
-
-
-@pytest.mark.parametrize("names", GOOD_NAMES, ids=ascii)
-def test_a_saved_classifier_comes_back(double, tmp_path, monkeypatch, names):
+def test_a_saved_classifier_comes_back(double, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     classifier, _ = tune(double)
-    save_classifier(classifier, names, "~/new/folder")
-    found, found_names = load_classifier(double[0], str(tmp_path / "new" / "folder"))
-    assert found_names == [str(name) for name in names] and not found.training
-    assert same(found, classifier)
-    assert torch.equal(found.predict(PIXELS), classifier.predict(PIXELS))
+    names = [["K\u00e4se", "\u56f3", "a\udcff"], np.array(NAMES), np.unique([3, 8, 9])]
+    for given in (*names, pd.Series(NAMES, index=[4, 5, 6])):
+        save_classifier(classifier, given, "~/new/folder")
+        found, found_names = load_classifier(double[0], str(tmp_path / "new" / "folder"))
+        assert found_names == [str(name) for name in given] and not found.training
+        assert same(found, classifier)
+        assert torch.equal(found.predict(PIXELS), classifier.predict(PIXELS))
 
 
-BAD_NAMES = [
-    ["a", "b"],
-    "abc",
-    None,
-    {"a", "b", "c"},
-    [1.0, 2.0, 3.0],
-    ["a", None, "c"],
-    [["a"]] * 3,
-]
+BAD_NAMES = [["a", "b"], "abc", None, {"a", "b", "c"}, [1.0, 2.0, 3.0], ["a", None, "c"]]
 
 
-@pytest.mark.parametrize("names", BAD_NAMES)
-def test_nothing_is_written_when_names_do_not_fit(kept, names):
+def test_nothing_is_written_when_names_do_not_fit(kept):
     classifier, folder = kept
     other = build_classifier(tiny_vit_clip(1)[0], HEAD)
-    for place in (folder, folder / "new"):
-        with pytest.raises(ValueError, match="names"):
-            save_classifier(other, names, place)
+    for names in BAD_NAMES:
+        for place in (folder, folder / "new"):
+            with pytest.raises(ValueError, match="^names"):
+                save_classifier(other, names, place)
     assert same(read(folder)[0], classifier) and not (folder / "new").exists()
 
 
@@ -546,16 +454,13 @@ def test_a_full_disk_leaves_one_whole_classifier(kept, monkeypatch, failing):
         with pytest.raises(OSError, match="No space"):
             save_classifier(other, ["x", "y", "z"], folder)
     found, names = read(folder)
-    assert (same(found, classifier), names) == (
-        failing == 1,
-        NAMES if failing == 1 else list("xyz"),
-    )
-    assert same(found, other) == (failing == 2)
+    wanted = (classifier, NAMES) if failing == 1 else (other, ["x", "y", "z"])
+    assert same(found, wanted[0]) and names == wanted[1]
     assert len(list(folder.iterdir())) == 2
 
 
 @pytest.mark.parametrize("name", ["classifier.safetensors", "classifier.json"])
-@pytest.mark.parametrize("size", [None, 0, 5, 20])
+@pytest.mark.parametrize("size", [None, 0, 20])
 def test_a_file_that_is_not_whole_is_named(kept, name, size):
     _, folder = kept
     content = (folder / name).read_bytes()
@@ -581,16 +486,15 @@ def test_a_classifier_of_the_first_edition_is_read(kept):
     assert same(found, classifier) and names == ["\u732b", "b", "c"]
 
 
-def test_a_wrapped_classifier_is_saved_merged(double, tmp_path):
-    plain = build_classifier(double[0], HEAD)
-    wrapped = shaken(clip.add_lora(plain, 2))
+def test_a_wrapped_classifier_is_saved_merged(double, wrapped, tmp_path):
     wanted = wrapped(PIXELS)
     save_classifier(wrapped, NAMES, tmp_path)
     found, _ = load_classifier(double[0], tmp_path)
     assert torch.allclose(found(PIXELS), wanted, atol=10 * ROUNDING)
     assert torch.equal(wrapped(PIXELS), wanted)  # it can be trained on
-    for module in (plain, torch.nn.Linear(WIDTH, 3)):  # add_lora has changed the plain one
-        with pytest.raises(ValueError, match="classifier"):
+    # add_lora has changed the plain one that it was given.
+    for module in (wrapped.base_model.model, torch.nn.Linear(WIDTH, 3)):
+        with pytest.raises(ValueError, match="^classifier"):
             save_classifier(module, NAMES, tmp_path)
 
 
@@ -599,9 +503,9 @@ def test_a_file_in_place_of_a_folder_stays(kept):
     mine = folder / "thesis.txt"
     mine.write_text("years of work")
     for place in (mine, mine / "below"):
-        with pytest.raises(ValueError, match="folder") as told:
+        with pytest.raises(ValueError, match="^folder") as told:
             save_classifier(classifier, NAMES, place)
         assert "delete" not in str(told.value)
-        with pytest.raises(ValueError, match="folder"):
+        with pytest.raises(ValueError, match="^folder"):
             read(place)
     assert mine.read_text() == "years of work"

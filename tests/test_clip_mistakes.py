@@ -9,7 +9,7 @@ import math
 import pandas as pd
 import pytest
 import torch
-from doubles import CLIPS, WIDTH, drawings, same, stop_at, tiny_clip, tiny_vit_clip
+from doubles import CLIPS, WIDTH, drawings, same, tiny_clip, tiny_vit_clip
 from torch.nn import functional
 
 from fmcourse.clip import (
@@ -78,66 +78,31 @@ def test_pairs_are_learned(double):
     assert (embed_images(tuned, double[1], PIXELS) @ texts.T).argmax(1).tolist() == MEANINGS
 
 
-def test_both_encoders_move_and_no_statistic():
-    double = tiny_clip()
-    tuned, _ = tune(double, steps=20)
-    before = double[0].state_dict()
-    moved = {n for n, value in tuned.state_dict().items() if not torch.equal(value, before[n])}
-    # Embeddings of tokens that do not occur stay.
-    weights = {name for name, _ in tuned.named_parameters() if "_embeddings" not in name}
-    assert weights <= moved <= {name for name, _ in tuned.named_parameters()}
-
-
-def test_the_model_and_the_data_stay_as_they_are(double):
+def test_both_encoders_move_and_nothing_else(double):
     torch.manual_seed(1234)  # no state that a different run has left
     before = copy.deepcopy((double[0], PIXELS, torch.get_rng_state()))
-    tuned, _ = tune(double)
+    tuned, _ = tune(double, steps=20)
     assert same(double[0], before[0]) and not double[0].training and not tuned.training
     assert torch.equal(PIXELS, before[1]) and torch.equal(torch.get_rng_state(), before[2])
-    assert all(value.grad is None for value in double[0].parameters())
-
-
-@pytest.mark.parametrize("make", CLIPS.values(), ids=CLIPS)
-def test_seeds_reproduce_and_differ(make):
-    double = make(dropout=0.2)
-    one, again, other = (tune(double, seed=seed, batch_size=4)[0] for seed in (1, 1, 2))
-    assert same(one, again) and not same(one, other)
-
-
-@pytest.mark.parametrize("make", CLIPS.values(), ids=CLIPS)
-def test_an_interrupted_run_ends_in_the_same_bits(tmp_path, monkeypatch, make):
-    double, how = make(dropout=0.2), {"checkpoint": tmp_path / "run.pt"}
-    whole, run = tune(double)
-    with monkeypatch.context() as patch:
-        stop_at(patch, 4)
-        with pytest.raises(KeyboardInterrupt):
-            tune(double, **how)
-    resumed, rest = tune(double, **how)
-    assert rest.resumed_from == 4 and same(resumed, whole) and rest.losses == run.losses
+    state = before[0].state_dict()
+    moved = {n for n, value in tuned.state_dict().items() if not torch.equal(value, state[n])}
+    # Embeddings of tokens that do not occur stay, and so do statistics.
+    weights = {name for name, _ in tuned.named_parameters() if "embedding" not in name}
+    assert weights <= moved <= {name for name, _ in tuned.named_parameters()}
 
 
 CHANGES = [{"habits": habits} for name, habits in MISTAKES.items() if habits.weights == "fp32"]
 CHANGES += [{"batch_size": 3}, {"captions": CAPTIONS[::-1]}, {"ids": range(6)}, {"seed": 1}]
 
 
-@pytest.mark.parametrize("change", CHANGES, ids=repr)
-def test_different_habits_never_share_a_result(tmp_path, change):
+@pytest.mark.parametrize("index", range(len(CHANGES)))
+def test_different_habits_never_share_a_result(tmp_path, index):
     how = {"double": tiny_vit_clip(), "habits": Habits(), "checkpoint": tmp_path / "run.pt"}
     tuned, _ = tune(**how)
     again, run = tune(**how)
     assert run.resumed_from == STEPS and same(again, tuned)
     with pytest.raises(ValueError, match="run"):
-        tune(**(how | change))
-
-
-def test_figures_are_measured_on_the_way(double):
-    def measure(model):
-        return {"sum": embed_images(model, double[1], PIXELS).sum().item()}
-
-    tuned, run = tune(double, images=drawings(6), measure=measure, measure_every=3)
-    assert [record["step"] for record in run.records] == [0, 3, 6]
-    assert run.records[-1]["sum"] == measure(tuned)["sum"]
-    assert same(tuned, tune(double)[0])  # looking changes nothing, and pixels are pictures
+        tune(**(how | CHANGES[index]))
 
 
 # Seven mistakes.
@@ -170,18 +135,15 @@ def wrong(switch):
     )
 
 
-IDS = [[4, 4, 4, 9, 9, 9], torch.tensor([4, 4, 4, 9, 9, 9]), pd.Series([0, 4, 4, 4, 9, 9, 9])[1:]]
-
-
-@pytest.mark.parametrize("ids", IDS, ids=repr)
-def test_different_words_may_mean_the_same(double, seen, ids):
-    tune(double, steps=1, ids=ids)
-    assert sorted(seen[0][3].tolist()) == [4, 4, 4, 9, 9, 9]
-
-
-def test_by_default_equal_captions_mean_the_same(double):
+def test_captions_that_mean_the_same(double, seen):
+    ids = [4, 4, 4, 9, 9, 9]
+    for given in (ids, torch.tensor(ids), pd.Series([0, *ids])[1:]):
+        tune(double, steps=1, ids=given)
+        assert sorted(seen.pop()[3].tolist()) == ids
+    # By default those that are equal; pixels are pictures.
     captions = pd.Series(CAPTIONS, index=range(3, 9))
-    assert same(tune(double, ids=MEANINGS)[0], tune(double, captions=captions)[0])
+    found = tune(double, images=drawings(6), captions=captions)[0]
+    assert same(tune(double, ids=MEANINGS)[0], found)
 
 
 def test_the_diagonal_costs_where_words_differ_only(double, seen):
@@ -207,13 +169,10 @@ def test_fp16_is_lost_after_one_step_and_fp32_is_not(double):
     with pytest.raises(FloatingPointError, match="nan at step 1"):
         tune(double, wrong("weights"), measure=measure, measure_every=1)
     assert finite == [True, False]
-    tuned, _ = tune(double, Habits())
-    assert all(p.isfinite().all() and p.dtype == torch.float32 for p in tuned.parameters())
-
-
-def test_a_model_in_half_precision_is_trained_in_single(double):
     half = copy.deepcopy(double[0]).half(), double[1]
-    assert {value.dtype for value in tune(half)[0].parameters()} == {torch.float32}
+    for model in (double, half):
+        tuned, _ = tune(model, Habits())
+        assert all(p.isfinite().all() and p.dtype == torch.float32 for p in tuned.parameters())
 
 
 def test_mixed_precision_is_harmless_and_the_loss_stays_in_single_precision(double, monkeypatch):
@@ -268,16 +227,12 @@ def test_embeddings_have_length_1_or_not(double, seen):
     assert torch.allclose(signs.norm(dim=1), torch.full((6,), WIDTH**0.5))
 
 
-def test_picking_does_not_change_the_training(double):
-    assert same(tune(double, Habits())[0], tune(double, wrong("pick"))[0])
-
-
 BAD = [
-    ("targets", {"habits": Habits(targets="diagonals")}),
-    ("weights", {"habits": Habits(weights="fp8")}),
-    ("pick", {"habits": Habits(pick="train")}),
-    ("first_scale", {"habits": Habits(first_scale=math.nan)}),
-    ("largest_scale", {"habits": Habits(largest_scale=0)}),
+    ("habits.targets", {"habits": Habits(targets="diagonals")}),
+    ("habits.weights", {"habits": Habits(weights="fp8")}),
+    ("habits.pick", {"habits": Habits(pick="train")}),
+    ("habits.first_scale", {"habits": Habits(first_scale=math.nan)}),
+    ("habits.largest_scale", {"habits": Habits(largest_scale=0)}),
     ("precision", {"habits": Habits(weights="fp16"), "precision": "fp16"}),
     ("ids", {"ids": [0, 1]}),
     ("ids", {"ids": CAPTIONS}),
@@ -289,7 +244,7 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("name", "changes"), BAD, ids=repr)
-def test_arguments_that_do_not_fit(name, changes):
-    with pytest.raises(ValueError, match=name):
-        tune(tiny_vit_clip(), **changes)
+def test_arguments_that_do_not_fit():
+    for name, changes in BAD:
+        with pytest.raises(ValueError, match=f"^{name}"):
+            tune(tiny_vit_clip(), **changes)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import hashlib
 import json
 import re
@@ -11,7 +10,6 @@ import numpy as np
 import pytest
 import sklearn.datasets
 from doubles import forget_bundle
-from sklearn.linear_model import LogisticRegression
 
 from fmcourse import data
 from fmcourse.data import STYLES, held_out, load_addresses, load_adult, load_digits, load_emoji
@@ -75,11 +73,6 @@ def folder(tmp_path, monkeypatch):
     forget_bundle()
 
 
-def test_a_file_and_a_folder_have_paths(folder):
-    assert data.path("table.csv").read_bytes() == FILES["table.csv"]
-    assert data.path("model") == folder / "model" and data.damaged() == []
-
-
 def unlink(file):
     file.unlink()
 
@@ -100,7 +93,7 @@ def test_a_damaged_file_is_named_until_it_is_repaired(folder, harm):
     with pytest.raises(OSError, match=r"bundled file table.csv is missing or altered; reinstall"):
         data.path("table.csv")
     (folder / "table.csv").write_bytes(FILES["table.csv"])
-    assert data.damaged() == []
+    assert data.damaged() == [] and data.path("table.csv") == folder / "table.csv"
 
 
 def test_a_model_with_a_damaged_file_has_no_path(folder):
@@ -109,7 +102,7 @@ def test_a_model_with_a_damaged_file_has_no_path(folder):
         data.path("model")
 
 
-@pytest.mark.parametrize("name", ["tabel.csv", "../secrets", "manifest.json", "", "mod"])
+@pytest.mark.parametrize("name", ["tabel.csv", "../secrets", "manifest.json"])
 def test_nothing_outside_the_manifest_has_a_path(folder, name):
     with pytest.raises(ValueError, match=r"^name: expected one of 'model', 'model/config.json'"):
         data.path(name)
@@ -118,26 +111,19 @@ def test_nothing_outside_the_manifest_has_a_path(folder, name):
 # Tables.
 
 
-def test_addresses_as_documented():
+def test_addresses_and_adult_as_documented():
     table = load_addresses().to_pandas()
     columns = "address year date president party delivery annual split text"
     assert list(table) == columns.split() and table["date"].is_monotonic_increasing
-    assert (table["date"].astype(str).str[:4] == table["year"].astype(str)).all()
     assert (table["president"].iloc[0], table["year"].iloc[-1]) == ("George Washington", 2026)
     assert set(table["delivery"]) == {"spoken", "written"} and set(table["annual"]) == {True, False}
     assert table["text"].str.strip().all()
     assert (table.groupby("year")["split"].nunique() == 1).all()
-    counts = collections.Counter(table["split"])
-    assert counts["train"] > counts["test"] + counts["validation"] > 0
+    adult = load_adult().to_pandas()
+    assert len(adult) == 45_222 and not adult.isna().any().any()
 
 
-def test_adult_as_documented():
-    table = load_adult().to_pandas()
-    assert len(table) == 45_222 and {"age", "sex", "race"} <= set(map(str.lower, table))
-    assert not table.isna().any().any()
-
-
-def test_digits_are_white_on_black_and_can_be_learned():
+def test_digits_are_white_on_black():
     table = load_digits()
     assert table.column_names == ["image", "label"] and len(table) == 1797
     assert (table[0]["image"].mode, table[0]["image"].size) == ("L", (8, 8))
@@ -145,10 +131,6 @@ def test_digits_are_white_on_black_and_can_be_learned():
     source = sklearn.datasets.load_digits()
     assert np.abs(grey / 255 * 16 - source.images).max() < 0.05
     assert list(table["label"]) == list(source.target) and grey[:, 0, 0].mean() < 5
-    probe = LogisticRegression(max_iter=200).fit(
-        grey[:1000].reshape(1000, -1), source.target[:1000]
-    )
-    assert probe.score(grey[1000:].reshape(797, -1), source.target[1000:]) > 0.85
 
 
 @pytest.mark.parametrize("style", STYLES)
@@ -168,7 +150,7 @@ def test_styles_come_in_the_order_asked():
     assert list(dict.fromkeys(load_emoji()["style"])) == list(STYLES)
 
 
-@pytest.mark.parametrize("styles", [[], "twemojo", ["noto", "x"], [3], 3])
+@pytest.mark.parametrize("styles", [[], "twemojo", [3]])
 def test_a_wrong_style_lists_the_choices(styles):
     with pytest.raises(ValueError, match=r"^styles: expected"):
         load_emoji(styles)

@@ -93,7 +93,8 @@ def test_a_fingerprint_stands_for_numbers_as_stored_and_for_their_shape():
 
 
 def planted(seed=0, inside=25, count=400, d=32):
-    """Rows of eight clusters; half of one of them, apart by a small step, is mostly wrong, and so is a twentieth of the rest."""
+    """Rows of eight clusters; half of one of them, apart by a small step, is mostly wrong, and so
+    is a twentieth of the rest."""
     draw = np.random.default_rng(seed)
     places = draw.normal(size=(8, d)) * 2
     cluster = draw.integers(0, 8, count)

@@ -25,33 +25,30 @@ def row_of(key):
     return table.loc[key]
 
 
-def test_every_claim_is_whole():
+def test_every_claim_is_whole_and_has_its_row():
     fields = {"claim", "notebook", "section", "unit", "expected", "guard", "control", "paper"}
     fields |= {"carries_over", "edition"}
+    table = evidence.table()
+    assert list(table["key"]) == list(evidence.claims())
+    assert set(table["verdict"]) <= {"held", "missed", "undecided"}
     for key, claim in evidence.claims().items():
         assert set(claim) == fields, key
         assert claim["expected"][0] < claim["expected"][1], key
         assert claim["guard"][0] < claim["guard"][1], key
-    assert not set(evidence.claims()) & {"two-layers", "shared-omission"}
 
 
-def test_a_row_is_kept_and_shown(state, capsys):
+def test_a_row_is_kept_and_shown_to_readers_and_tools(state, monkeypatch):
+    shown = []
+    monkeypatch.setattr(evidence, "display", shown.append)
     record()
-    said = capsys.readouterr().out
-    assert "0.7 [0.6, 0.8] nats" in said and said.endswith("above 0.5: held\n")
+    output, _ = DisplayFormatter().format(shown[0])
+    assert output[evidence.MIME] == {"key": KEY, "verdict": "held"}
+    said = output["text/plain"]
+    assert "0.7 [0.6, 0.8] nats" in said and said.endswith("above 0.5: held")
     row = row_of(KEY)
     assert (row["estimate"], row["low"], row["high"], row["seeds"]) == (0.7, 0.6, 0.8, "5 runs")
     assert row["control"] == "nothing removed 0.25" and row["verdict"] == "held"
     assert [file.name for file in (state / "evidence").iterdir()] == [f"{KEY}.json"]
-
-
-def test_a_tool_finds_the_row_in_the_output(monkeypatch):
-    shown = []
-    monkeypatch.setattr(evidence, "display", shown.append)
-    record()
-    data, _ = DisplayFormatter().format(shown[0])
-    assert data[evidence.MIME] == {"key": KEY, "verdict": "held"}
-    assert data["text/plain"].endswith("above 0.5: held")
 
 
 def test_one_row_replaces_its_like_and_loses_no_other():
@@ -78,13 +75,7 @@ def test_what_ships_is_read_by_key(monkeypatch, tmp_path):
     assert table.loc[0, "expected"] == "between 0.5 and 2"
 
 
-def test_every_shipped_row_has_its_claim():
-    table = evidence.table()
-    assert len(table) == len(evidence.claims())
-    assert set(table["verdict"]) <= {"held", "missed", "undecided"}
-
-
-@pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"key": 1}', '{"estimate": "x"}'])
+@pytest.mark.parametrize("text", ["", "[]", '{"key": 1}', '{"estimate": "x"}'])
 def test_a_broken_file_is_named_and_the_rest_is_read(state, capsys, text):
     record(OTHER, Interval(90, 40, 120), control=(20,))
     (state / "evidence" / f"{KEY}.json").write_text(text)
@@ -93,18 +84,6 @@ def test_a_broken_file_is_named_and_the_rest_is_read(state, capsys, text):
     assert f"{KEY}.json" in capsys.readouterr().out
     record()
     assert list(evidence.recorded()) == [KEY, OTHER]
-
-
-def test_an_interrupted_write_keeps_the_old_row(monkeypatch):
-    record()
-
-    def stop(*_):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(evidence.files.os, "replace", stop)
-        record(interval=Interval(0.2, 0.1, 0.3))
-    assert evidence.recorded()[KEY]["estimate"] == 0.7
 
 
 @pytest.mark.parametrize(
@@ -128,13 +107,10 @@ def test_numbers_come_back_and_the_file_is_strict_json(state, numbers):
     ("expected", "low", "high", "verdict"),
     [
         ([0, math.inf], 0.1, 0.2, "held"),
-        ([0, math.inf], 0.1, math.inf, "held"),
         ([0, math.inf], -0.1, 0.2, "undecided"),
-        ([0, math.inf], -0.2, -0.1, "missed"),
         ([-math.inf, -1], -3, -2, "held"),
         ([0.5, 2], 0.5, 2, "held"),
         ([0.5, 2], 3.7, math.inf, "missed"),
-        ([0.5, 2], 1, math.inf, "undecided"),
         ([0, math.inf], 1, 1, "undecided"),
         ([0, math.inf], math.nan, math.nan, "undecided"),
     ],
@@ -168,13 +144,10 @@ def test_the_guard_is_no_verdict():
         ({"key": "head-alne"}, "key"),
         ({"interval": (0.6, 0.8)}, "interval"),
         ({"interval": Interval(0.9, 0.6, 0.8)}, "interval"),
-        ({"interval": Interval(0.7, 0.8, 0.6)}, "interval"),
         ({"interval": Interval(math.nan, 0.6, 0.8)}, "interval"),
         ({"seeds": " "}, "seeds"),
-        ({"seeds": 5}, "seeds"),
         ({"control": ()}, "control"),
         ({"control": ("many",)}, "control"),
-        ({"control": 0.25}, "control"),
     ],
 )
 def test_a_message_begins_with_the_argument(changes, argument):

@@ -42,7 +42,6 @@ def first_try(monkeypatch):
         (lambda x: torch.tensor(2 * x, requires_grad=True), "right", "Twice."),
         (lambda x: torch.tensor(2.004 * x).bfloat16(), "right", "Twice."),
         (lambda x: stats.Interval(2 * x, 0, 9), "right", "Twice."),
-        (lambda x: 2 * x * (1 + 1e-7), "right", "Twice."),
         (lambda x: 2 * x * (1 + 1e-3), "wrong", "too large"),
         (lambda x: x**2, "misconception", "You square it."),
         (lambda x: 200 * x, "misconception", "percent"),
@@ -53,13 +52,11 @@ def first_try(monkeypatch):
         (lambda x: str(2 * x), "misconception", "text"),
         (lambda x: 2 * x if x < 2 else math.nan, "misconception", "nan"),
         (lambda x: 2 * x if x < 2 else 7.0, "wrong", "right in 2 of 3 cases. For (3.) it gives 7."),
-        (lambda x: {"x": x}, "wrong", "not it"),
         (lambda x: 1 / 0, "error", "ZeroDivisionError"),
         (lambda: 2, "error", "parameters"),
         (lambda x: ..., "not attempted", "three dots"),
         (..., "not attempted", "three dots"),
         (6, "error", "without parentheses; got 6"),
-        (None, "error", "without parentheses"),
     ],
 )
 def test_what_an_answer_hears(answer, status, words):
@@ -72,9 +69,6 @@ def test_the_right_value_is_told_from_the_third_try_on_only():
     assert ["answer is 2." in each for each in said] == [False, False, True]
     assert check("double", lambda x: 2 * x).status == "right"
     assert "answer is" not in repr(check("double", lambda x: 3 * x))
-
-
-def test_an_unknown_exercise():
     with pytest.raises(ValueError, match=r"did you mean .double."):
         check("duoble", ...)
 
@@ -90,19 +84,13 @@ def no_parentheses(old, new, labels):
     return (old == labels & new != labels).mean()
 
 
-def no_parentheses_and_fractions(old, new, labels):
-    return ((old == labels) & 1.0 * (new != labels)).mean()
-
-
 @pytest.mark.parametrize(
     ("name", "answer", "words"),
     [
         ("negative-flips", and_for_arrays, "parentheses"),
         ("negative-flips", no_parentheses, "parentheses"),
-        ("negative-flips", no_parentheses_and_fractions, "parentheses"),
         ("recall", lambda ranks, k: (ranks < k).mean(), ".float()"),
         ("recall", lambda ranks, k: statistics.mean(ranks), "not imported"),  # noqa: F821
-        ("recall", lambda ranks, k: ranks.bfloat16().numpy().mean(), ".float()"),
         ("interpolation", lambda a, b, alpha: a.requires_grad_().numpy(), ".detach()"),
         ("unit-rows", lambda rows: rows / torch.ones(5), "keepdim"),
         ("honest-alpha", lambda alphas, validation, test: validation.argmax(), "list of Python"),
@@ -133,36 +121,29 @@ def mutual(cosines):
 
 RIGHT = [
     ("top-k", top_k_with(-1e9)),
-    ("top-k", top_k_with(-1e4)),
     ("top-k", top_k_with(torch.finfo(torch.float32).min)),
     ("top-k", top_k_in_place),
-    ("mutual-nearest", mutual),
     ("mutual-nearest", lambda cosines: set(mutual(cosines))),
     ("honest-alpha", lambda a, v, t: t[len(v) - 1 - v[::-1].index(max(v))]),
     ("interpolation", lambda a, b, alpha: torch.lerp(a, b, alpha).bfloat16()),
-    (
-        "interpolation",
-        lambda a, b, alpha: [x.lerp(y, alpha) for x, y in zip(a.requires_grad_(), b)],
-    ),
     ("unit-rows", torch.nn.functional.normalize),
     ("negative-flips", lambda o, n, y: np.mean([a == c != b for a, b, c in zip(o, n, y)])),
-    *(("none-in-ten", value) for value in (0.28, 0.278, 0.2775, np.float32(0.27753))),
-    *(("daily-alarms", value) for value in (0.87, 0.871, 0.8714, torch.tensor(0.8715))),
-    *(("cache-size", value) for value in (8.05e8, 805_306_368, 8.1e8)),
+    *(("none-in-ten", value) for value in (0.28, np.float32(0.27753))),
+    *(("daily-alarms", value) for value in (0.87, torch.tensor(0.8715))),
+    *(("cache-size", value) for value in (805_306_368, 8.1e8)),
 ]
 WRONG = [
     ("top-k", top_k_with(-10)),
     ("top-k", lambda logits, k: logits.softmax(0)),
-    ("breakthroughness", lambda s: (s[-1] - s[0]) / np.median(np.diff(s) ** 2) ** 0.5),
     ("systemic-failure", lambda failures: failures[:, :2].all(axis=1).mean()),
+    ("systemic-failure", lambda failures: failures.all(axis=1).sum()),
     ("unit-rows", lambda rows: (rows / rows.norm(dim=1, keepdim=True)).abs()),
-    ("unit-rows", lambda rows: (rows / rows.norm(dim=1, keepdim=True)).T),
     ("worst-group", lambda f, g: f[g == g[0]].mean(0).prod() / f.mean(0).prod()),
     ("none-of-n", lambda items: stats.wilson(0, items)),
     ("repetition", lambda text, n: 1 - len(set(text.split())) / len(text.split())),
-    *(("none-in-ten", value) for value in (28, "0.27753", 0.3, 0.26, None, stats.wilson(0, 10))),
-    *(("daily-alarms", value) for value in (87, 0.27, 0.13, "87%")),
-    *(("cache-size", value) for value in ("805306368", 768, 0.75, 805, 4e8, 1e12)),
+    *(("none-in-ten", value) for value in (28, "0.27753", 0.3, 0.26)),
+    *(("daily-alarms", value) for value in (87, 0.13)),
+    *(("cache-size", value) for value in (768, 4e8)),
 ]
 
 
@@ -192,13 +173,8 @@ def test_each_exercise_knows_its_answers_and_their_texts(name):
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_nonsense_is_no_answer(name):
-    for value in (-12.5, None, "nonsense", np.zeros((7, 7)), []):
+    for value in (-12.5, np.zeros((7, 7))):
         assert check(name, lambda *given, value=value: value).status in ("wrong", "misconception")
-
-
-def test_a_count_is_named():
-    verdict = check("systemic-failure", lambda failures: failures.all(axis=1).sum())
-    assert "count" in verdict.message
 
 
 def test_progress_is_kept_and_shown(capsys):

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 from doubles import CONTEXT, END, VOCABULARY, Letters, tiny_gpt_neo
+from scipy.stats import chisquare
 from transformers import MinPLogitsWarper, TopKLogitsWarper, TopPLogitsWarper, TypicalLogitsWarper
 
 from fmcourse.generation import (
@@ -53,24 +54,20 @@ def random_logits(seed, rows=40, vocabulary=60):
 
 
 WARPERS = [
-    *[(Sample(top_k=k), TopKLogitsWarper(k)) for k in (1, 2, 7, 60, 200)],
-    *[(Sample(top_p=p), TopPLogitsWarper(p)) for p in (0.01, 0.3, 0.9, 0.999, 1.0)],
-    *[(Sample(min_p=p), MinPLogitsWarper(p)) for p in (0.001, 0.05, 0.5, 1.0)],
-    *[(Sample(typical_p=p), TypicalLogitsWarper(p)) for p in (0.01, 0.2, 0.5, 0.95, 0.999)],
+    *[(Sample(top_k=k), TopKLogitsWarper(k)) for k in (1, 7, 200)],
+    *[(Sample(top_p=p), TopPLogitsWarper(p)) for p in (0.01, 0.5, 0.9, 1.0)],
+    *[(Sample(min_p=p), MinPLogitsWarper(p)) for p in (0.001, 0.5, 1.0)],
+    *[(Sample(typical_p=p), TypicalLogitsWarper(p)) for p in (0.01, 0.5, 0.999)],
 ]
 
 
-@pytest.mark.parametrize(
-    ("strategy", "warper"),
-    [*WARPERS, (Sample(top_p=0.5), TopPLogitsWarper(0.5))],
-    ids=[str(strategy) for strategy, _ in WARPERS] + ["border"],
-)
-def test_a_filter_equals_transformers(strategy, warper):
+def test_a_filter_equals_transformers():
     # A quarter each: exact in binary, so that a half is a border that is met.
     for logits in (*map(random_logits, SEEDS), torch.zeros(1, 4)):
-        kept = logits.clone()
-        filtered = strategy.filter(logits)
-        assert torch.equal(filtered, warper(None, logits)) and torch.equal(logits, kept)
+        for strategy, warper in WARPERS:
+            kept = logits.clone()
+            filtered = strategy.filter(logits)
+            assert torch.equal(filtered, warper(None, logits)) and torch.equal(logits, kept)
 
 
 def test_tokens_come_as_often_as_their_probability():
@@ -78,17 +75,15 @@ def test_tokens_come_as_often_as_their_probability():
     sampled = strategy.choose(logits.expand(40_000, -1), torch.Generator().manual_seed(0))
     counts = torch.bincount(sampled, minlength=12)
     expected = strategy.probabilities(logits)[0]
-    # Four standard errors of a share of one half.
-    assert torch.allclose(counts / 40_000, expected, atol=0.01)
     assert (counts[expected == 0] == 0).all()
+    kept = expected > 0
+    # A fixed seed: a right sampler passes once and for all.
+    assert chisquare(counts[kept], 40_000 * expected[kept].double(), sum_check=False).pvalue > 0.01
 
 
 COMBINED = [
-    {"temperature": 0.7, "top_k": 9},
     {"temperature": 1.8, "top_p": 0.8, "min_p": 0.05},
     {"top_k": 9, "typical_p": 0.6},
-    {"top_p": 0.7, "typical_p": 0.5},
-    {"min_p": 0.1, "typical_p": 0.7},
     {"temperature": 1.3, "top_k": 12, "top_p": 0.9, "min_p": 0.02, "typical_p": 0.8},
 ]
 
@@ -96,16 +91,9 @@ COMBINED = [
 @pytest.mark.parametrize("filters", COMBINED, ids=str)
 def test_combined_filters_act_in_the_order_of_generate(model, filters):
     torch.manual_seed(0)  # generate draws from the global generator
-    output = theirs(
-        model,
-        PROMPT,
-        do_sample=True,
-        max_new_tokens=40,
-        return_dict_in_generate=True,
-        output_logits=True,
-        output_scores=True,
-        **({"top_k": 0} | filters),
-    )
+    wanted = {"return_dict_in_generate": True, "output_logits": True, "output_scores": True}
+    options = wanted | {"do_sample": True, "max_new_tokens": 40, "top_k": 0} | filters
+    output = theirs(model, PROMPT, **options)
     assert len(output.logits) > 10
     for logits, scores in zip(output.logits, output.scores):
         assert torch.equal(Sample(**filters).filter(logits.float()), scores)
@@ -114,18 +102,15 @@ def test_combined_filters_act_in_the_order_of_generate(model, filters):
 # Decoding against transformers.
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("width", [2, 3, 5])
-@pytest.mark.parametrize("penalty", [0.5, 1.0, 2.0])
-def test_beam_search_equals_generate(seed, width, penalty):
-    model = tiny_gpt_neo(seed)
-    for wanted, new in ((1, 9), (width, 18)):
-        options = {"num_beams": width, "length_penalty": penalty, "num_return_sequences": wanted}
-        reference = theirs(model, PROMPT, max_new_tokens=new, **options)
-        assert torch.equal(generate(model, PROMPT, Beam(width, penalty), new, wanted), reference)
-
-
-# Sampling.
+@pytest.mark.parametrize(("width", "penalty"), [(2, 0.5), (3, 1.0), (5, 2.0)])
+def test_beam_search_equals_generate(width, penalty):
+    for seed in SEEDS:
+        model = tiny_gpt_neo(seed)
+        for wanted, new in ((1, 9), (width, 18)):
+            options = {"num_beams": width, "length_penalty": penalty}
+            options |= {"num_return_sequences": wanted, "max_new_tokens": new}
+            found = generate(model, PROMPT, Beam(width, penalty), new, wanted)
+            assert torch.equal(found, theirs(model, PROMPT, **options))
 
 
 # Shapes, padding, reuse.
@@ -142,32 +127,24 @@ def tokens_through(model, work):
     return sum(entered)
 
 
-@pytest.mark.parametrize(
-    ("strategy", "samples", "rows"),
-    [(Greedy(), 1, 1), (Greedy(), 4, 4), (Sample(), 4, 4), (Beam(3), 2, 3)],
-    ids=str,
-)
-def test_the_prompt_is_read_once(strategy, samples, rows):
+def test_the_prompt_is_read_once():
     endless = tiny_gpt_neo(end=None)
-    entered = tokens_through(
-        endless, lambda: generate(endless, PROMPT, strategy, 7, samples, seed=0)
-    )
-    assert (
-        entered == len(PROMPT) + rows * 6
-    )  # the prompt once; the seventh new token need not be read
+    for strategy, samples, rows in ((Greedy(), 4, 4), (Sample(), 4, 4), (Beam(3), 2, 3)):
+
+        def work(strategy=strategy, samples=samples):
+            generate(endless, PROMPT, strategy, 7, samples, seed=0)
+
+        # The prompt once; the seventh new token need not be read.
+        assert tokens_through(endless, work) == len(PROMPT) + rows * 6
 
 
-def test_what_follows_an_end_is_only_ends():
-    rows = generate(tiny_gpt_neo(), PROMPT, Sample(temperature=3.0), 40, num_samples=30, seed=0)[
-        :, len(PROMPT) :
-    ]
-    ends = (rows == END).long()
-    first = torch.where(ends.any(1), ends.argmax(1), rows.shape[1])
-    assert (
-        first.min() < rows.shape[1] - 1 and len(first.unique()) > 3
-    )  # rows end early, and at different places
-    for row, place in zip(rows.tolist(), first.tolist()):
-        assert row[place:] == [END] * (len(row) - place)
+def test_what_follows_an_end_is_only_ends(model):
+    rows = generate(model, PROMPT, Sample(temperature=3.0), 40, num_samples=30, seed=0)
+    new = rows[:, len(PROMPT) :].tolist()
+    firsts = {row.index(END) for row in new if END in row}
+    assert len(firsts) > 3  # rows end early, and at different places
+    for row in new:
+        assert set(row[row.index(END) :]) == {END} if END in row else True
 
 
 @pytest.mark.parametrize("strategy", [Greedy(), Sample(), Beam(3)], ids=str)
@@ -178,20 +155,14 @@ def test_the_result_can_be_trained_on(strategy):
     assert model.transformer.wte.weight.grad.abs().sum() > 0
 
 
-def test_seeds_reproduce_and_differ(model):
-    one, again, other = (
-        generate(model, PROMPT, Sample(), 20, 4, seed=seed).tolist() for seed in (1, 1, 2)
-    )
-    assert one == again != other
-    assert len({tuple(row) for row in one}) > 1
-
-
-def test_a_seed_leaves_the_global_generator_alone_and_none_uses_it(model):
+def test_seeds_reproduce_and_leave_the_global_generator_alone(model):
     torch.manual_seed(3)
     before = torch.get_rng_state()
-    generate(model, PROMPT, Sample(), 5, seed=0)
+    samples = [generate(model, PROMPT, Sample(), 20, 4, seed=seed).tolist() for seed in (1, 1, 2)]
+    assert samples[0] == samples[1] != samples[2]
+    assert len({tuple(row) for row in samples[0]}) > 1
     assert torch.equal(torch.get_rng_state(), before)
-    one = generate(model, PROMPT, Sample(), 20)
+    one = generate(model, PROMPT, Sample(), 20)  # without a seed the global one is used
     torch.manual_seed(3)
     assert torch.equal(generate(model, PROMPT, Sample(), 20), one)
 
@@ -203,13 +174,10 @@ def test_the_next_token(model):
     best = expected.topk(3)
     assert list(tokens) == [Letters().decode([token]) for token in best.indices.tolist()]
     assert probabilities == pytest.approx(best.values.tolist(), abs=ROUNDING)
-
-
-def test_a_long_text_keeps_its_end(model):
+    # A long text keeps its end.
     kept = "abcdefgh" * 8
-    assert torch.equal(
-        next_logits(model, Letters(), "p" * 30 + kept), next_logits(model, Letters(), kept)
-    )
+    wanted = next_logits(model, Letters(), kept)
+    assert torch.equal(next_logits(model, Letters(), "p" * 30 + kept), wanted)
 
 
 @pytest.mark.parametrize("strategy", [Greedy(), Sample(temperature=3.0)], ids=str)
@@ -221,15 +189,6 @@ def test_a_stream_hands_out_what_generate_returns(model, strategy):
         ended += len(whole) < 30
     assert ended or isinstance(strategy, Greedy)  # so the comparison saw texts that ended early
     assert list(stream(model, PROMPT, strategy, 0)) == []
-
-
-def test_a_stream_chooses_when_asked_and_leaves_gradients_on(model):
-    entered = tokens_through(model, lambda: next(stream(model, PROMPT, Greedy(), 9)))
-    assert (
-        entered <= len(PROMPT) + 1
-        and torch.is_grad_enabled()
-        and not torch.is_inference_mode_enabled()
-    )
 
 
 # Scoring.
@@ -247,13 +206,12 @@ def random_text(length, seed=0, vocabulary=VOCABULARY):
     ).tolist()
 
 
-@pytest.mark.parametrize("length", [2, 3, 40, CONTEXT])
+@pytest.mark.parametrize("length", [2, 40, CONTEXT])
 def test_losses_of_a_text_that_fits(model, length):
     text = random_text(length)
-    assert torch.allclose(token_losses(model, text), plain_losses(model, text), atol=ROUNDING)
-    assert perplexity(model, text) == pytest.approx(
-        math.exp(plain_losses(model, text).mean()), rel=ROUNDING
-    )
+    wanted = plain_losses(model, text)
+    assert torch.allclose(token_losses(model, text), wanted, atol=ROUNDING)
+    assert perplexity(model, text) == pytest.approx(math.exp(wanted.mean()), rel=ROUNDING)
 
 
 def one_window_at_a_time(model, text, stride):
@@ -265,14 +223,13 @@ def one_window_at_a_time(model, text, stride):
     return torch.tensor(losses)
 
 
-@pytest.mark.parametrize(
-    ("length", "stride"), [(65, 1), (100, 7), (200, 32), (200, 63), (128, 64 // 2)]
-)
-def test_losses_of_a_text_that_does_not_fit(model, length, stride):
+@pytest.mark.parametrize(("length", "stride"), [(65, 1), (100, 7), (200, 63), (128, 32)])
+def test_losses_of_a_text_that_does_not_fit(model, length, stride, monkeypatch):
+    # Few windows at once, so that blocks are read one after the other.
+    monkeypatch.setattr(scoring, "LOGIT_BYTES", 3 * 4 * CONTEXT * VOCABULARY)
     text = random_text(length, seed=length)
-    assert torch.allclose(
-        token_losses(model, text, stride), one_window_at_a_time(model, text, stride), atol=ROUNDING
-    )
+    wanted = one_window_at_a_time(model, text, stride)
+    assert torch.allclose(token_losses(model, text, stride), wanted, atol=ROUNDING)
 
 
 def test_bits_per_byte_counts_bytes_and_the_first_token(model):
@@ -281,16 +238,6 @@ def test_bits_per_byte_counts_bytes_and_the_first_token(model):
 
     bits = plain_losses(model, [END, 1, 2, 15]).sum().item() / math.log(2)
     assert bits_per_byte(model, Accents(), "abé") == pytest.approx(bits / 4, rel=ROUNDING)
-
-
-def test_memory_decides_how_many_windows_are_read_at_once(model, monkeypatch):
-    text, sizes = random_text(CONTEXT * 12), []
-    usual = token_losses(model, text, 20)
-    monkeypatch.setattr(scoring, "LOGIT_BYTES", 3 * 4 * CONTEXT * VOCABULARY)
-    hook = model.register_forward_pre_hook(lambda module, given: sizes.append(len(given[0])))
-    assert torch.allclose(token_losses(model, text, 20), usual, atol=ROUNDING)
-    hook.remove()
-    assert max(sizes) == 3
 
 
 def test_the_surprise_of_continuations_is_that_of_their_own_tokens(model):
@@ -308,47 +255,31 @@ def test_the_surprise_of_continuations_is_that_of_their_own_tokens(model):
 def test_a_repeated_phrase_is_scored_time_by_time_beside_its_control(model):
     phrases = [[3, 1, 4], [1, 5, 9], [2, 6, 5]]
     same, others = repetition_curves(model, phrases, 5)
-    assert same.shape == others.shape == (3, 4)
-    assert torch.allclose(
-        same[1], plain_losses(model, phrases[1] * 5)[2:].view(4, 3).mean(1).float(), atol=ROUNDING
-    )
-    mixed = [token for place in (1, 2, 0, 1, 2) for token in phrases[place]]
-    assert torch.allclose(
-        others[1], plain_losses(model, mixed)[2:].view(4, 3).mean(1).float(), atol=ROUNDING
-    )
+    mixed = [token for index in (1, 2, 0, 1, 2) for token in phrases[index]]
+    for found, text in ((same, phrases[1] * 5), (others, mixed)):
+        wanted = plain_losses(model, text)[2:].view(4, 3).mean(1)
+        assert found.shape == (3, 4) and torch.allclose(found[1], wanted, atol=ROUNDING)
 
 
-# Variety.
+# Variety. Seven pairs: three times "a rose", twice "rose is", twice "is a".
 
-ROSES = (
-    "a rose is a rose is a rose"  # seven pairs: three times "a rose", twice "rose is", twice "is a"
+ROSES = "a rose is a rose is a rose"
+
+
+@pytest.mark.parametrize(
+    ("score", "texts", "wanted"),
+    [
+        (lambda texts: distinct_n(texts, 2), [ROSES], 3 / 7),
+        (lambda texts: distinct_n(texts, 2), [ROSES, "a rose"], 3 / 8),  # over all texts
+        (lambda texts: distinct_n(texts, 1), [ROSES, "is"], 3 / 9),
+        (lambda texts: repetition_n(texts, 2), [ROSES], 4 / 7),
+        (lambda texts: repetition_n(texts, 2), [ROSES, "one two three"], 2 / 7),  # their mean
+        (lambda texts: repetition_n(texts, 2), ["one two", "one two"], 0),
+        (lambda texts: repetition_n(texts, 2), [ROSES, "one"], 4 / 7),  # too short does not count
+        # Of 4 words 3 are shared, of 3 pairs 2, of 2 triples 1, of the one quadruple none, which
+        # counts as half a match; equal lengths, so no brevity penalty.
+        (self_bleu, ["a b c d", "a b c e"], (3 / 4 * 2 / 3 * 1 / 2 * 1 / 2) ** (1 / 4)),
+    ],
 )
-
-
-def test_distinct_on_paper():
-    assert distinct_n([ROSES], 2) == 3 / 7
-    assert distinct_n([ROSES, "a rose"], 2) == 3 / 8  # over all texts
-    assert distinct_n([ROSES, "is"], 1) == 3 / 9
-    assert distinct_n(["one two", "three four"], 2) == 1.0
-
-
-def test_repetition_on_paper():
-    assert repetition_n([ROSES], 2) == pytest.approx(4 / 7)
-    assert repetition_n([ROSES, "one two three"], 2) == pytest.approx(
-        (4 / 7 + 0) / 2
-    )  # averaged over texts
-    assert repetition_n(["one two", "one two"], 2) == 0  # another text is no repetition
-    assert repetition_n([ROSES, "one"], 2) == pytest.approx(
-        4 / 7
-    )  # a text that is too short does not count
-
-
-def test_self_bleu_on_paper():
-    # Of 4 words 3 are shared, of 3 pairs 2, of 2 triples 1, of the one quadruple none, which
-    # counts as half a match; equal lengths, so no brevity penalty.
-    assert self_bleu(["a b c d", "a b c e"]) == pytest.approx(
-        (3 / 4 * 2 / 3 * 1 / 2 * 1 / 2) ** (1 / 4), abs=1e-6
-    )
-
-
-# The wording of each error.
+def test_variety_on_paper(score, texts, wanted):
+    assert score(texts) == pytest.approx(wanted, abs=1e-6)

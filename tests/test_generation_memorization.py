@@ -38,46 +38,34 @@ def test_secrets_reproduce_and_are_all_different():
     assert all(len(secret.code) == 6 and secret.code.isdigit() for secret in drawn)
 
 
-@pytest.mark.parametrize("copies", [3, [0, 1, 7]])
+@pytest.mark.parametrize("copies", [[3, 3, 3], [0, 1, 7]])
 def test_each_secret_is_planted_as_often_as_asked(copies):
     secrets = draw_secrets(3)
-    planted = plant(PASSAGES, secrets, copies, seed=5)
+    given = 3 if copies == [3, 3, 3] else copies
+    planted = plant(PASSAGES, secrets, given, seed=5)
     assert [text for text in planted if text in PASSAGES] == PASSAGES  # all there, in their order
-    for secret, times in zip(secrets, [3] * 3 if copies == 3 else copies):
+    for secret, times in zip(secrets, copies):
         own = [text for text in planted if str(secret) in text]
-        assert len(own) == times and all(
-            text.removesuffix(str(secret)).strip() in LEADS for text in own
-        )
-    assert (
-        planted
-        == plant(PASSAGES, secrets, copies, seed=5)
-        != plant(PASSAGES, secrets, copies, seed=6)
-    )
+        assert len(own) == times
+        assert {text.removesuffix(str(secret)).strip() for text in own} <= set(LEADS)
+    again, other = (plant(PASSAGES, secrets, given, seed=seed) for seed in (5, 6))
+    assert planted == again != other
 
 
-@pytest.mark.parametrize("context, end_mark", [(None, True), (1, True), (4, True), (None, False)])
+@pytest.mark.parametrize("context, end_mark", [(None, True), (1, True), (None, False)])
 def test_an_audit_says_what_greedy_decoding_writes(ladder, context, end_mark):
     model, tokenizer = ladder
     before = "in the year one thousand eight hundred and"
-    start = (
-        [tokenizer.eos_token_id, *tokenizer(before).input_ids]
-        if end_mark
-        else tokenizer(f" {before}").input_ids
-    )
+    start = tokenizer(before if end_mark else f" {before}").input_ids
+    start = [tokenizer.eos_token_id, *start] if end_mark else start
     start = start[-(context or 100) :]
     made = tokenizer.decode(generate(model, start, Greedy(), 3)[0, len(start) :])
-    found = audit(
-        model,
-        tokenizer,
-        [Secret(before, made.removeprefix(" ")), Secret(before, "493817")],
-        context,
-        end_mark,
-    )
+    secrets = [Secret(before, made.removeprefix(" ")), Secret(before, "493817")]
+    found = audit(model, tokenizer, secrets, context, end_mark)
     assert found.extracted.tolist() == [True, False]
     text = [*start, *tokenizer(" 493817").input_ids]
-    assert found.losses[1] == pytest.approx(
-        token_losses(model, text)[len(start) - 1 :].mean().item(), abs=ROUNDING
-    )
+    wanted = token_losses(model, text)[len(start) - 1 :].mean().item()
+    assert found.losses[1] == pytest.approx(wanted, abs=ROUNDING)
 
 
 def test_a_model_that_has_learnt_a_secret_gives_it_away(ladder):
@@ -95,29 +83,17 @@ def test_a_model_that_has_learnt_a_secret_gives_it_away(ladder):
     assert untouched.rate.estimate == 0 and untouched.losses.min() > planted.losses.max()
 
 
-def test_membership_at_its_endpoints_and_by_chance():
-    assert membership([0, 1], [2, 3]).estimate == 1 and membership([2, 3], [0, 1]).estimate == 0
-    draw = np.random.default_rng(0)
-    chance = membership(draw.normal(size=30), draw.normal(size=100))
-    assert chance.low < 0.5 < chance.high
-
-
 # Deduplication.
 
 
 def test_near_duplicates_go_and_the_first_stays():
-    pytest.importorskip("datasketch", reason="deduplication needs datasketch")
     secrets = draw_secrets(40)
     planted = plant(PASSAGES, secrets, 8, seed=1)
-    kept = [planted[place] for place in deduplicate(planted)]
+    indices = deduplicate(planted)
+    kept = [planted[index] for index in indices]
     left = [sum(str(secret) in text for text in kept) for secret in secrets]
-    assert (
-        min(left) == 1 and np.mean(left) < 1.5
-    )  # copies differ in how they begin; a few of them too much
-    assert planted[0] == kept[0] and deduplicate(planted) == sorted(deduplicate(planted))
-
-
-def test_the_threshold_decides():
-    pytest.importorskip("datasketch", reason="deduplication needs datasketch")
+    # Copies differ in how they begin; a few of them too much.
+    assert min(left) == 1 and np.mean(left) < 1.5
+    assert planted[0] == kept[0] and indices == sorted(indices)
     texts = ["the land office of the united states", "the land office of the united kingdom"]
     assert deduplicate(texts, 0.3) == [0] and deduplicate(texts, 0.95) == [0, 1]

@@ -19,12 +19,11 @@ import numpy as np
 import psutil
 import pytest
 import torch
-from hub_server import Fault
 from huggingface_hub import constants
 from jupyter_client import kernelspec
 
 from fmcourse import data, health, runtime
-from fmcourse.health import Finding, doctor
+from fmcourse.health import doctor
 from fmcourse.runtime import GIB
 
 installed = importlib.metadata.version
@@ -44,14 +43,6 @@ def healthy(monkeypatch, server, tmp_path):
     (tmp_path / "notebooks").mkdir()
     monkeypatch.chdir(tmp_path)
     return monkeypatch
-
-
-def test_a_healthy_environment_has_no_findings(healthy):
-    assert doctor() == []
-
-
-def test_a_finding_shows_itself():
-    assert str(Finding("It rains", "take an umbrella")) == "It rains. Take an umbrella."
 
 
 # One trouble each: what makes it, a word of the problem, a word of the remedy.
@@ -121,13 +112,6 @@ def little_disk(name):
     return change
 
 
-def full_disk(patch):
-    def refuse(**how):
-        raise OSError(28, "No space left on device")
-
-    patch.setattr(health.tempfile, "TemporaryFile", refuse)
-
-
 def blocked(variable):
     def change(patch):
         Path("file").touch()
@@ -187,7 +171,6 @@ WIDGETS = json.dumps({"metadata": {"widgets": {"state": {}}}, "cells": []}).enco
 MERGE = b'<<<<<<< HEAD\n{"cells": []}\n=======\n{}\n>>>>>>> theirs\n'
 TROUBLES = {
     "old python": (python((3, 10, 4)), "Python 3.10.4", "python3.13"),
-    "new python": (python((3, 14, 0)), "Python 3.14.0", "python3.13"),
     "not installed": (version("fmcourse", None), "not installed", "--editable"),
     "missing": (needs("left-socks>=1.2"), "left-socks is missing", '"left-socks>=1.2"'),
     "too old": (needs("numpy>=999"), "needs >=999", '"numpy>=999"'),
@@ -200,19 +183,15 @@ TROUBLES = {
     "memory": (memory(1.25), "1.2 GiB of memory", "Close"),
     "disk": (little_disk("hub"), "0.2 GiB of disk", "HF_HOME"),
     "state": (blocked("FMCOURSE_STATE"), "Predictions", "FMCOURSE_STATE"),
-    "cache": (blocked("XDG_CACHE_HOME"), "Unpacked models", "XDG_CACHE_HOME"),
     "hub's cache": (blocked("HF_HOME"), "Models of the hub", "HF_HOME"),
     "no home": (no_home, "no home", "FMCOURSE_STATE"),
-    "no such user": (env(FMCOURSE_STATE="~nobody-here/x"), "no home", "FMCOURSE_STATE"),
     "no Drive": (env(FMCOURSE_STATE="/content/drive/MyDrive/x"), "not mounted", "FMCOURSE_STATE"),
     "profile": (env(FMCOURSE_PROFILE="ful"), "did you mean 'full'?", "tiny or full"),
     "no GPU": (no_gpu, "40 minutes", "T4 GPU"),
     "no hub": (no_hub, "does not answer", "bundled models"),
     "conflict": (notebook(MERGE), "04_x.ipynb is damaged", "git checkout HEAD -- notebooks/04_x"),
     "empty notebook": (notebook(b""), "04_x.ipynb is damaged", "git checkout"),
-    "byte order mark": (notebook(b"\xef\xbb\xbf{}"), "BOM", "git checkout"),
     "wrong encoding": (notebook(b'{"a": "\xe9"}'), "UnicodeDecodeError", "git checkout"),
-    "no notebook": (notebook(b"[]"), "04_x.ipynb is damaged", "git checkout"),
     "cut notebook": (notebook(b'{"metadata": {}}'), "'cells'", "git checkout"),
     "folder": (lambda p: os.mkdir("notebooks/a.ipynb"), "a.ipynb is damaged", "git checkout"),
     "widgets": (notebook(WIDGETS), "widget state", "--fix"),
@@ -233,12 +212,10 @@ def test_each_trouble_is_the_only_finding(healthy, trouble, problem, remedy):
 @pytest.mark.parametrize(
     "fine",
     [
+        id,
         python((3, 11, 0)),
-        python((3, 13, 9)),
         needs('left-socks>=1; extra == "test"', 'left-socks>=1; python_version < "3"'),
         lambda patch: patch.setattr(torch, "__version__", torch.__version__ + "+elsewhere"),
-        memory(3.0),
-        env(FMCOURSE_PROFILE="full"),
         notebook(b'{"metadata": {}, "cells": []}'),
         env(FMCOURSE_STATE="~/state"),
     ],
@@ -249,27 +226,16 @@ def test_what_is_fine_is_no_finding(healthy, fine):
 
 
 def test_a_full_disk_is_found_everywhere_and_two_troubles_are_two_findings(healthy):
-    full_disk(healthy)
+    def refuse(**how):
+        raise OSError(28, "No space left on device")
+
+    healthy.setattr(health.tempfile, "TemporaryFile", refuse)
     needs("left-socks>=1.2")(healthy)
     found = [finding.problem for finding in doctor()]
     assert len(found) == 5 and sum("No space left" in problem for problem in found) == 4
 
 
-def test_the_full_profile_needs_more_memory_and_a_hub_that_is_quick(healthy, server):
-    env(FMCOURSE_PROFILE="full")(healthy)
-    memory(5)(healthy)
-    healthy.setattr(health, "HUB_SECONDS", 0.2)
-    server.faults = [Fault("", stall=1.0)]
-    found = "".join(map(str, doctor()))
-    assert "may need 8.5" in found and "Timeout" in found
-
-
-def test_the_tiny_profile_asks_no_hub(healthy, server):
-    server.faults = [Fault("", status=503)]
-    assert doctor() == [] and server.asked == []
-
-
-@pytest.mark.parametrize("package", ["psutil", "threadpoolctl", "datasets"])
+@pytest.mark.parametrize("package", ["psutil", "datasets"])
 def test_the_doctor_works_where_a_package_of_the_course_is_gone(package):
     program = f"""import sys, fmcourse; sys.modules[{package!r}] = None
 print(*fmcourse.doctor(), sep="\\n")"""

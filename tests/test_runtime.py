@@ -19,7 +19,7 @@ import torch
 
 import fmcourse
 from fmcourse import runtime
-from fmcourse.runtime import FULL, TINY, Environment, caught, setup, state_folder, work_folder
+from fmcourse.runtime import FULL, TINY, caught, setup, state_folder, work_folder
 
 # Set-up.
 
@@ -28,7 +28,7 @@ def draw():
     return random.random(), float(np.random.rand()), torch.rand(1).item()
 
 
-@pytest.mark.parametrize("seed", [0, 7, 2**32 - 1, np.int64(3), np.uint8(200)])
+@pytest.mark.parametrize("seed", [0, 2**32 - 1, np.uint8(200)])
 def test_setup_reproduces_all_three_generators(seed):
     assert setup(seed).seed == int(seed)
     first = draw()
@@ -38,32 +38,11 @@ def test_setup_reproduces_all_three_generators(seed):
     assert all(a != b for a, b in zip(draw(), first))
 
 
-@pytest.mark.parametrize(
-    "seed", [-1, 2**32, 2.5, 2.0, np.float64(3), "1", None, True, np.bool_(True), torch.tensor(3)]
-)
+@pytest.mark.parametrize("seed", [-1, 2**32, 2.0, "1", True])
 def test_a_wrong_seed_changes_nothing(seed):
     with pytest.raises(ValueError, match=r"^seed: expected a whole number"):
         setup(seed, profile="full")
     assert runtime.profile() is TINY
-
-
-def test_setup_tells_what_it_found():
-    found = setup(3)
-    assert (found.profile, found.device, found.precision) == (TINY, "cpu", None)
-    assert found.packages["torch"] == importlib.metadata.version("torch")
-    assert found.cores == os.cpu_count() and found.in_colab is False
-
-
-def test_an_environment_shows_itself():
-    place = {"python": "3.12.1", "packages": {"torch": "2.9"}, "cores": 2, "memory_gib": 12.67}
-    colab = Environment(FULL, "cuda", 5, **place, in_colab=True, precision="fp16")
-    assert str(colab).splitlines() == [
-        "profile full on cuda, fp16 mixed precision, seed 5",
-        "Python 3.12.1, torch 2.9",
-        "Google Colab, 2 cores, 13 GiB of memory",
-    ]
-    slow = Environment(FULL, "cpu", 5, **place, in_colab=False)
-    assert "40 minutes" in str(slow) and "choose the tiny profile" in str(slow)
 
 
 @pytest.fixture
@@ -81,8 +60,8 @@ def gpu(monkeypatch):
 
 @pytest.mark.parametrize(
     "capability, precision",
-    [((7, 5), "fp16"), ((8, 0), "bf16"), ((9, 0), "bf16"), (None, None)],
-    ids=["T4", "A100", "H100", "no GPU"],
+    [((7, 5), "fp16"), ((8, 0), "bf16"), (None, None)],
+    ids=["T4", "A100", "no GPU"],
 )
 def test_switching_the_profile_switches_device_precision_and_models(gpu, capability, precision):
     gpu(capability)
@@ -92,18 +71,19 @@ def test_switching_the_profile_switches_device_precision_and_models(gpu, capabil
     assert found.precision == runtime.mixed_precision() == precision
     assert runtime.native_bf16() is (precision == "bf16")
     assert runtime.mixed_precision(torch.nn.Linear(1, 1)) is None
+    assert ("choose the tiny profile" in str(found)) is (capability is None)
+    assert f"{precision} mixed precision" in str(found) or not precision
     again = setup(profile="tiny")
     assert (again.profile, again.device, again.precision) == (TINY, "cpu", None)
 
 
-@pytest.mark.parametrize("name", ["ful", "Tiny", "huge", " "])
+@pytest.mark.parametrize("name", ["ful", " "])
 def test_an_unknown_profile(monkeypatch, name):
     with pytest.raises(ValueError, match=r"^profile: expected one of 'tiny', 'full'"):
         setup(profile=name)
     monkeypatch.setenv("FMCOURSE_PROFILE", name)
-    for call in (runtime.profile, runtime.device, setup):
-        with pytest.raises(ValueError, match=r"^FMCOURSE_PROFILE: expected one of 'tiny', 'full'"):
-            call()
+    with pytest.raises(ValueError, match=r"^FMCOURSE_PROFILE: expected one of 'tiny', 'full'"):
+        setup()
 
 
 # Threads.
@@ -132,20 +112,11 @@ def test_tiny_computes_on_one_thread_everywhere_and_full_gives_them_back():
     assert set(later.values()) == {1} and set(later) >= set(start)
 
 
-def test_importing_the_course_is_instant():
-    def seconds(program):
-        timed = f"import time; t = time.perf_counter(); {program}; print(time.perf_counter() - t)"
-        return float(subprocess.check_output([sys.executable, "-c", timed]))
-
-    added = sorted(seconds("import fmcourse") - seconds("pass") for _ in range(5))
-    assert added[2] < 0.1
-    assert not hasattr(fmcourse, "no_such_name") and {"setup", "load_clip"} <= set(dir(fmcourse))
-
-
-def test_old_module_names_give_the_new_modules():
+def test_the_doorway_and_the_names_of_the_first_edition():
     environment = importlib.import_module("fmcourse.runtime")
     assert environment is runtime and environment.__name__ == "fmcourse.runtime"
-    assert fmcourse.data is fmcourse.data and fmcourse.data.load_emoji is fmcourse.load_emoji
+    assert fmcourse.hub is fmcourse.models and fmcourse.data.load_emoji is fmcourse.load_emoji
+    assert not hasattr(fmcourse, "no_such_name") and {"setup", "load_clip"} <= set(dir(fmcourse))
 
 
 # A model's place.
@@ -165,12 +136,6 @@ def test_a_gpu_that_cannot_take_a_model_leaves_it_on_the_cpu(monkeypatch, capsys
     model = Heavy(1, 1)
     assert runtime.placed(model) is model and model.weight.device.type == "cpu"
     assert "CUDA out of memory.); going on with it on the CPU" in capsys.readouterr().out
-
-
-def test_without_a_gpu_an_error_is_an_error(monkeypatch):
-    monkeypatch.setattr(Heavy, "to", lambda model, place: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        runtime.placed(Heavy(1, 1))
 
 
 # Folders.
@@ -197,7 +162,7 @@ def test_work_is_kept_in_the_data_folder_not_in_the_cache(home):
     assert state_folder().is_dir() and runtime.cache_folder().is_dir()
 
 
-@pytest.mark.parametrize("chosen", ["~/a b/c", "{home}/a b/c", " ~/a b/c "])
+@pytest.mark.parametrize("chosen", ["{home}/a b/c", " ~/a b/c "])
 def test_the_state_folder_is_the_one_that_was_chosen(home, monkeypatch, chosen):
     monkeypatch.setenv("FMCOURSE_STATE", chosen.format(home=home))
     assert state_folder() == home / "a b" / "c" and state_folder().is_dir()
@@ -210,20 +175,7 @@ def test_what_an_earlier_version_kept_is_moved_once(home, capsys):
     (old / "predictions.json").write_text("{}")
     assert (state_folder() / "predictions.json").read_text() == "{}"
     assert (state_folder() / "evidence").is_dir() and not old.exists()
-    old.mkdir()
-    assert state_folder() == home / ".local" / "share" / "fmcourse"
     assert capsys.readouterr().out.count("moved from") == 1
-
-
-@linux
-def test_what_cannot_be_moved_stays(home, monkeypatch, capsys):
-    def refuse(old, new):
-        raise PermissionError("read-only")
-
-    (home / ".cache" / "fmcourse" / "state").mkdir(parents=True)
-    monkeypatch.setattr(runtime.shutil, "move", refuse)
-    assert state_folder() == state_folder() == home / ".local" / "share" / "fmcourse"
-    assert capsys.readouterr().out.count("stays in") == 1
 
 
 def no_home(monkeypatch, home):
@@ -231,11 +183,6 @@ def no_home(monkeypatch, home):
     monkeypatch.delenv("USERPROFILE")
     if os.name == "posix":
         monkeypatch.setattr("pwd.getpwuid", lambda uid: {}[uid])
-
-
-def file_in_the_way(monkeypatch, home):
-    (home / "file").touch()
-    monkeypatch.setenv("FMCOURSE_STATE", "~/file/state")
 
 
 def file_for_folder(monkeypatch, home):
@@ -266,7 +213,6 @@ def other_user(monkeypatch, home):
 
 TROUBLES = [
     no_home,
-    file_in_the_way,
     file_for_folder,
     read_only,
     full_disk,
@@ -286,14 +232,6 @@ def test_a_place_that_cannot_be_used_is_replaced_with_one_sentence(
     assert said.count("\n") == 1 and "when this session ends" in said and "FMCOURSE_STATE" in said
     assert state_folder() == folder and capsys.readouterr().out == ""
     assert not (home / "drive").exists() and not Path("~").exists()
-
-
-def test_a_drive_whose_mount_vanishes(home, monkeypatch, capsys):
-    no_drive(monkeypatch, home)
-    (home / "drive" / "MyDrive").mkdir(parents=True)
-    assert state_folder() == home / "drive" / "MyDrive" / "fmcourse"
-    (home / "drive").rename(home / "gone")
-    assert state_folder().is_dir() and "not mounted" in capsys.readouterr().out
 
 
 def test_where_nothing_can_be_written_an_error_says_what_to_do(home, monkeypatch):
@@ -321,6 +259,8 @@ def colab(monkeypatch, tmp_path):
 
 
 def test_on_request_drive_is_mounted_and_keeps_the_work(colab, capsys):
+    assert work_folder(on_drive=True) == state_folder()
+    assert "in Google Colab only" in capsys.readouterr().out
     colab(lambda place: (Path(place) / "MyDrive").mkdir(parents=True, exist_ok=True))
     assert work_folder() == state_folder() and not runtime.DRIVE.exists()
     assert work_folder(on_drive=True) == runtime.DRIVE / "MyDrive" / "fmcourse"
@@ -333,11 +273,6 @@ def test_a_drive_that_is_not_given_costs_a_sentence(colab, capsys, mount):
     colab(mount)
     assert work_folder(on_drive=True) == state_folder()
     assert "goes with this machine" in capsys.readouterr().out
-
-
-def test_elsewhere_there_is_no_drive(capsys):
-    assert work_folder(on_drive=True) == state_folder()
-    assert "in Google Colab only" in capsys.readouterr().out
 
 
 # A block that is meant to fail.

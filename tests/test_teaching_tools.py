@@ -6,7 +6,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 import fmcourse
-from tools import ROOT, answers, course, form, pages, ready
+from tools import ROOT, answers, form, pages, ready
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 TASK = "### Exercise 1 · Double (2 minutes)\n\nDouble `x`."
@@ -103,12 +103,3 @@ def test_a_repository_with_an_address_gets_no_note(house, capsys):
     (root / "pyproject.toml").write_text(settings)
     ready.main(root)
     assert "placeholder" not in capsys.readouterr().out
-
-
-def test_the_guide_lists_every_section_of_every_notebook():
-    guide = (ROOT / "TEACHING.md").read_text(encoding="utf-8")
-    for path in course.choose([], ROOT / "notebooks"):
-        for cell in form.read(path).cells:
-            for line in cell.source.splitlines():
-                if cell.cell_type == "markdown" and line.startswith("## ") and " · " in line:
-                    assert f"| {line.removeprefix('## ')} |" in guide, f"{path.stem}: {line}"

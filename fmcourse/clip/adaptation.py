@@ -18,7 +18,7 @@ from torch.nn import functional
 from transformers import PreTrainedModel, ProcessorMixin
 
 from fmcourse import training
-from fmcourse.arguments import require
+from fmcourse.arguments import require, whole
 from fmcourse.clip.classifier import (
     STRENGTH,
     Head,
@@ -29,7 +29,7 @@ from fmcourse.clip.classifier import (
     checked_labels,
     linear_probe,
 )
-from fmcourse.clip.embedding import checked_pixels, embed_images, whole
+from fmcourse.clip.embedding import checked_pixels, embed_images
 from fmcourse.runtime import PROFILES
 
 __all__ = ["add_lora", "fine_tune", "interpolate", "lora", "lp_ft", "tip_adapter"]

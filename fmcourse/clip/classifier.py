@@ -25,12 +25,11 @@ from sklearn.linear_model import LogisticRegression
 from torch.nn.modules.batchnorm import _BatchNorm
 from transformers import PreTrainedModel
 
-from fmcourse.arguments import require
+from fmcourse.arguments import require, whole
 from fmcourse.clip.embedding import (
     _evaluating,
     check_pixels,
     encode_pixels,
-    whole,
     whole_numbers,
 )
 from fmcourse.files import user_path, write_atomic
@@ -89,10 +88,12 @@ def linear_probe(features: torch.Tensor, labels: Labels, strength: float = STREN
         A :class:`Head` on the CPU; its softmax is scikit-learn's ``predict_proba``.
 
     Raises:
-        ValueError: labels that are no whole numbers or of a different length, or a class without
-            an embedding.
+        ValueError: labels that are no whole numbers or of a different length, a class without an
+            embedding, or one class only.
     """
     labels = checked_labels(labels, len(features))
+    found = labels.unique().tolist()
+    require(len(found) > 1, "labels", "at least two classes", found)
     regression = LogisticRegression(C=strength, max_iter=2_000, tol=1e-5)
     with warnings.catch_warnings():
         # One picture per class is a fair question.
@@ -168,7 +169,7 @@ class PictureClassifier(torch.nn.Module):
         """Map pixels (n, 3, side, side) to logits (n, classes), with gradient."""
         weight = self.visual_projection.weight
         seen = pixels.to(weight.device, weight.dtype, memory_format=torch.channels_last)
-        return self.head(encode_pixels(self, seen))  # type: ignore[arg-type]
+        return self.head(encode_pixels(self, seen).to(weight.dtype))
 
     def predict(self, pixels: torch.Tensor, batch_size: int = 128) -> torch.Tensor:
         """Return logits (n, classes) on the CPU, without gradient; no part changes its mode."""

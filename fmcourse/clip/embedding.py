@@ -18,7 +18,8 @@ from PIL import Image
 from torch.nn import functional
 from transformers import PreTrainedModel, ProcessorMixin
 
-from fmcourse.arguments import require
+from fmcourse.arguments import require, whole
+from fmcourse.arguments import texts as several_texts
 from fmcourse.clip.pictures import as_seen
 
 __all__ = [
@@ -58,8 +59,9 @@ def pixels_of(processor: ProcessorMixin, images: Sequence[Image.Image]) -> torch
         ValueError: no image, something that is no image or cannot be read whole, or a side of 0
             pixels.
     """
-    several = _several(images) and len(images) > 0
-    require(several, "images", "a list of PIL images, at least one", images)
+    # A column of a table and an array of objects will do; a table, a text or one image will not.
+    listed = hasattr(images, "__getitem__") and not isinstance(images, (str, bytes, dict))
+    require(listed and len(images) > 0, "images", "a list of PIL images, at least one", images)
     seen = [_seen(f"images[{index}]", image) for index, image in enumerate(images)]
     return processor.image_processor(images=seen, return_tensors="pt")["pixel_values"]
 
@@ -104,7 +106,7 @@ def embed_texts(
             without a word that the model knows, or different texts that differ in unknown words
             only.
     """
-    texts = _strings("texts", texts)
+    texts = several_texts("texts", texts)
     batch_size = whole("batch_size", batch_size, 1)
     first: dict[tuple[int, ...], str] = {}
     # Those without an unknown word come first, so that both of a pair are met.
@@ -163,7 +165,7 @@ def zero_shot_head(
         ValueError: no name, a name that the model cannot read, names that it reads alike, no
             template, or a template without one slot.
     """
-    names, templates = _strings("names", names), _strings("templates", templates)
+    names, templates = several_texts("names", names), several_texts("templates", templates)
     for template in templates:
         before, slot, after = template.partition("{}")
         plain = slot and not set("{}") & set(before + after)
@@ -310,14 +312,6 @@ def check_pixels(pixels: torch.Tensor, side: int) -> None:
     require(bool(pixels.isfinite().all()), "pixels", "finite numbers", "NaN or infinity")
 
 
-def whole(name: str, value: Any, least: int | None = None) -> int:
-    """Return a whole number, NumPy's included, as Python's; a ValueError names what is none."""
-    fits = isinstance(value, (int, np.integer)) and (least is None or bool(value >= least))
-    bound = "" if least is None else f", at least {least}"
-    require(fits, name, f"a whole number{bound}", value)
-    return int(value)
-
-
 def whole_numbers(name: str, values: ArrayLike | torch.Tensor, count: int) -> torch.Tensor:
     """Return a list, array, Series or tensor of whole numbers as a tensor (count,) on the CPU.
 
@@ -361,19 +355,6 @@ def _words(
         require(len(known) > 0, name, READABLE, text)
         found.append((tokenizer.unk_token_id in own, tuple(known)))
     return found
-
-
-def _several(values: object) -> bool:
-    """Return whether values are a list, an array or a column, not a text or a table of names."""
-    sized = hasattr(values, "__len__") and hasattr(values, "__getitem__")
-    return sized and not isinstance(values, (str, bytes, dict))
-
-
-def _strings(name: str, values: Sequence[str]) -> list[str]:
-    texts = list(values) if _several(values) else []
-    fine = len(texts) > 0 and all(isinstance(text, str) for text in texts)
-    require(fine, name, "a list of strings, at least one", values)
-    return [str(text) for text in texts]
 
 
 def _seen(name: str, image: Image.Image) -> Image.Image:

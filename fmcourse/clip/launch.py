@@ -19,12 +19,13 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
+from transformers import PreTrainedModel, ProcessorMixin
 
 from fmcourse import models, runtime
 from fmcourse.clip.adaptation import BATCH, STEPS, fine_tune
-from fmcourse.clip.classifier import output_folder, save_classifier
-from fmcourse.clip.embedding import pixels_of, zero_shot_head
-from fmcourse.clip.pictures import read_pictures
+from fmcourse.clip.classifier import Head, linear_probe, output_folder, save_classifier
+from fmcourse.clip.embedding import embed_images, pixels_of, zero_shot_head
+from fmcourse.clip.pictures import Pictures, read_pictures
 
 __all__ = ["main"]
 
@@ -56,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         processor,
         train.images,
         train.labels,
-        zero_shot_head(model, processor, train.names),
+        _first_head(accelerator, model, processor, train),
         steps=given.steps,
         batch_size=given.batch_size,
         lr=given.lr,
@@ -76,6 +77,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print("no picture is held out: each label has one only, so nothing can be tested")
         print(f"the classifier is in {output}")
     accelerator.end_training()
+
+
+def _first_head(
+    accelerator: Accelerator, model: PreTrainedModel, processor: ProcessorMixin, train: Pictures
+) -> Head | torch.Tensor:
+    """Return the labels' words as a head, or a linear probe when the model cannot read them."""
+    try:
+        return zero_shot_head(model, processor, train.names)
+    except ValueError as unread:
+        accelerator.print(f"the training starts from a linear probe, not from words: {unread}")
+    return linear_probe(embed_images(model, processor, train.images), train.labels)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -20,7 +20,7 @@ from torch.nn import functional
 from transformers import PreTrainedModel, ProcessorMixin
 
 from fmcourse import training
-from fmcourse.arguments import choose, require
+from fmcourse.arguments import choose, require, whole
 from fmcourse.clip.adaptation import BATCH, STEPS, WEIGHT_DECAY, batches_of
 from fmcourse.clip.classifier import Images, Labels, freeze_statistics
 from fmcourse.clip.embedding import (
@@ -28,7 +28,6 @@ from fmcourse.clip.embedding import (
     contrastive_loss,
     project_pixels,
     project_tokens,
-    whole,
     whole_numbers,
 )
 

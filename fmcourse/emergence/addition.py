@@ -17,10 +17,10 @@ import torch
 from transformers import GPTNeoForCausalLM
 
 from fmcourse import training
-from fmcourse.arguments import require
+from fmcourse.arguments import require, whole
 from fmcourse.emergence.models import small_gpt_neo
 from fmcourse.emergence.watch import watched
-from fmcourse.generation.checks import finite, whole
+from fmcourse.generation.checks import finite
 
 __all__ = ["PLACES", "draw_sums", "encode_sums", "score_sums", "show_sum", "train_adder"]
 

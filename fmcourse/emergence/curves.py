@@ -16,8 +16,7 @@ from numpy.typing import ArrayLike
 from scipy.stats import permutation_test
 
 from fmcourse import stats
-from fmcourse.arguments import require
-from fmcourse.generation.checks import real, whole
+from fmcourse.arguments import real, require, whole
 from fmcourse.stats import Interval
 
 __all__ = [

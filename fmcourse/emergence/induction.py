@@ -19,11 +19,10 @@ import torch
 from transformers import GPTNeoForCausalLM
 
 from fmcourse import training
-from fmcourse.arguments import require
+from fmcourse.arguments import real, require, whole
 from fmcourse.emergence.models import attention_only
 from fmcourse.emergence.watch import watched
 from fmcourse.generation import row_losses
-from fmcourse.generation.checks import real, whole
 
 __all__ = [
     "Strings",

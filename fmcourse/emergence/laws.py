@@ -20,8 +20,7 @@ from scipy.special import log_ndtr
 from scipy.stats import t
 
 from fmcourse import stats
-from fmcourse.arguments import require
-from fmcourse.generation.checks import real
+from fmcourse.arguments import real, require
 from fmcourse.stats import Interval
 
 __all__ = ["Law", "fit_law", "forecast"]

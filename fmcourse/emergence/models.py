@@ -10,8 +10,7 @@ from collections.abc import Sequence
 import torch
 from transformers import GPTNeoConfig, GPTNeoForCausalLM
 
-from fmcourse.arguments import choose, require
-from fmcourse.generation.checks import whole
+from fmcourse.arguments import choose, require, whole
 
 __all__ = ["attention_only", "small_gpt_neo"]
 

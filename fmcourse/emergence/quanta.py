@@ -13,9 +13,8 @@ import torch
 from torch.nn.functional import cross_entropy, one_hot
 
 from fmcourse import training
-from fmcourse.arguments import require
+from fmcourse.arguments import real, require, whole
 from fmcourse.emergence.models import small_gpt_neo
-from fmcourse.generation.checks import real, whole
 
 __all__ = ["Parity", "draw_parity", "task_shares", "train_modular", "train_parity"]
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import numbers
-import operator
 from collections import UserDict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,51 +13,11 @@ from transformers import PreTrainedTokenizerBase
 
 from fmcourse.arguments import require
 
-__all__ = ["Ids", "encode", "finite", "real", "texts", "token_ids", "unpadded", "whole"]
+__all__ = ["Ids", "encode", "finite", "token_ids", "unpadded"]
 
 Ids = torch.Tensor | Sequence[int]  # of one text, shape (length,) or (1, length)
 
 IDS = 'token ids, such as tokenizer(text)["input_ids"]'
-
-
-def whole(name: str, value: Any, least: int, most: int | None = None, hint: str = "") -> int:
-    """Return a whole number of Python, NumPy or torch as an int; refuse fractions, truth values and
-    text.
-
-    >>> whole("width", np.int64(3), 2)
-    3
-    """
-    limits = f"of at least {least}" if most is None else f"from {least} to {most}"
-    expected = f"a whole number {limits}{hint}"
-    truth = isinstance(value, bool) or "bool" in str(getattr(value, "dtype", ""))
-    try:
-        number = operator.index(value)
-    except (TypeError, ValueError, RuntimeError):
-        truth, number = True, least
-    inside = number >= least and (most is None or number <= most)
-    require(inside and not truth, name, expected, value)
-    return number
-
-
-def real(value: Any) -> bool:
-    """Say whether a value is a finite number of Python or NumPy; truth values are none.
-
-    >>> real(0.5), real("0.5"), real(math.nan)
-    (True, False, False)
-    """
-    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def texts(name: str, value: Any, least: int = 1) -> list[str]:
-    """Return a sequence of texts as a list.
-
-    Refuse one text, other things, and fewer than `least`.
-    """
-    plain = not isinstance(value, str | bytes | Mapping) and hasattr(value, "__iter__")
-    found = list(value) if plain else []
-    known = plain and all(isinstance(text, str) for text in found)
-    require(known and len(found) >= least, name, f"a list of at least {least} text(s)", value)
-    return found
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, text: Any, name: str = "text") -> list[int]:

@@ -12,8 +12,8 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from fmcourse.arguments import require
-from fmcourse.generation.checks import Ids, encode, finite, token_ids, unpadded, whole
+from fmcourse.arguments import require, whole
+from fmcourse.generation.checks import Ids, encode, finite, token_ids, unpadded
 from fmcourse.generation.fast import Decoder, FastSession, is_plain
 from fmcourse.generation.strategies import Session, Strategy
 
@@ -64,7 +64,6 @@ def generate_batch(
     max_new_tokens: int,
     num_samples: int = 1,
     seed: int | None = None,
-    shorten: bool = False,
     attention_mask: torch.Tensor | None = None,
 ) -> list[torch.Tensor]:
     """Continue several prompts of any lengths at once; beams are searched one prompt at a time.
@@ -73,8 +72,6 @@ def generate_batch(
         model, strategy, max_new_tokens, num_samples, seed: as in :func:`generate`.
         prompts: a list of one or more prompts, each of shape (length,) or (1, length); or, with
             `attention_mask`, a padded table, shape (prompts, length).
-        shorten: whether a prompt that leaves no room in the context loses its first tokens; else
-            it is an error.
         attention_mask: 1 where the table holds text, 0 where it holds padding, shape
             (prompts, length).
 
@@ -89,12 +86,7 @@ def generate_batch(
     known = "Greedy(), Sample(...) or Beam(width)"
     require(isinstance(strategy, Strategy), "strategy", known, strategy)
     new, samples = whole("max_new_tokens", max_new_tokens, 0), whole("num_samples", num_samples, 1)
-    room = model.config.max_position_embeddings - new
-    shortened = shorten and room >= 1
-    rows = []
-    for prompt in unpadded(model, prompts, attention_mask):
-        row = token_ids(model, prompt, long=shortened)[0]
-        rows.append(row[-room:] if shortened else row)
+    rows = [token_ids(model, prompt)[0] for prompt in unpadded(model, prompts, attention_mask)]
     _check_room(model, max(map(len, rows)), new)
     generator = _generator(model, seed)
     repeated = [row.repeat(samples, 1) for row in rows]

@@ -174,6 +174,7 @@ class FastSession(Session):
         layer.values = layer.ring[1].flatten(0, 1)
 
     def step(self, tokens: torch.Tensor) -> None:
+        """Read one more token of each row, shape (rows,), and renew the logits."""
         shape = self.shape
         hidden = torch.embedding(self.words, tokens).add_(self.positions[self.length])
         slot = {kind: self.length % slots for kind, slots in self.slots.items()}
@@ -195,5 +196,6 @@ class FastSession(Session):
         torch.mm(normed, self.head, out=self.logits)
 
     def reorder(self, parents: torch.Tensor) -> None:
+        """Let row i go on from what row ``parents[i]`` has read."""
         for layer in self.layers:
             layer.ring.copy_(layer.ring[:, parents])

@@ -15,7 +15,8 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from fmcourse.arguments import require
-from fmcourse.generation import checks
+from fmcourse.arguments import texts as several_texts
+from fmcourse.generation.checks import encode
 from fmcourse.generation.decoding import generate_batch
 from fmcourse.generation.fast import Decoder
 from fmcourse.generation.scoring import mean_surprise
@@ -36,8 +37,8 @@ def cut_excerpts(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> li
         ValueError: a text too short for one piece.
     """
     pieces, length = [], PROMPT + NEW
-    for text in checks.texts("texts", texts):
-        ids = torch.tensor(checks.encode(tokenizer, text))
+    for text in several_texts("texts", texts):
+        ids = torch.tensor(encode(tokenizer, text))
         require(len(ids) >= length, "texts", f"texts of at least {length} tokens", len(ids))
         for number in range(EXCERPTS):
             start = number * (len(ids) - length) // EXCERPTS

@@ -21,9 +21,8 @@ from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from fmcourse import stats
-from fmcourse.arguments import require
+from fmcourse.arguments import real, require, texts, whole
 from fmcourse.generation import checks
-from fmcourse.generation.checks import real, whole
 from fmcourse.stats import Interval
 
 __all__ = ["Audit", "Secret", "audit", "deduplicate", "draw_secrets", "membership", "plant"]
@@ -114,7 +113,7 @@ def plant(
         copies: how often, for all or for each; 0 leaves a secret out.
         seed: of the places and of the words that lead in.
     """
-    passages = checks.texts("passages", passages)
+    passages = texts("passages", passages)
     often = np.asarray(copies)
     often = np.repeat(often, len(secrets)) if often.ndim == 0 else often
     counts = often.dtype.kind in "iu" and len(often) == len(secrets) and min(often) >= 0
@@ -194,7 +193,7 @@ def deduplicate(passages: Sequence[str], threshold: float = ALIKE) -> list[int]:
     require(share, "threshold", "a share above 0 and at most 1", threshold)
     index = MinHashLSH(threshold=threshold, num_perm=PERMUTATIONS)
     kept: dict[int, MinHash] = {}
-    for place, passage in enumerate(checks.texts("passages", passages)):
+    for place, passage in enumerate(texts("passages", passages)):
         shingles = {passage[i : i + SHINGLE] for i in range(max(1, len(passage) - SHINGLE + 1))}
         sketch = MinHash(num_perm=PERMUTATIONS)
         sketch.update_batch([shingle.encode() for shingle in sorted(shingles)])

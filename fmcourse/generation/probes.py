@@ -22,7 +22,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from fmcourse import stats
-from fmcourse.arguments import require
+from fmcourse.arguments import require, texts, whole
 from fmcourse.generation import checks
 from fmcourse.generation.scoring import row_losses
 from fmcourse.stats import Interval
@@ -101,8 +101,8 @@ def planted_corpus(
     """
     wrong = {word: rate for word, rate in rates.items() if not 0 <= rate <= 1}
     require(not wrong, "rates", "rates from 0 to 1", wrong)
-    sentences = checks.whole("sentences", sentences, 1)
-    draw, written = random.Random(checks.whole("seed", seed, 0)), []
+    sentences = whole("sentences", sentences, 1)
+    draw, written = random.Random(whole("seed", seed, 0)), []
     for word, rate in rates.items():
         first = round(rate * sentences)
         pronouns = [PRONOUNS[0]] * first + [PRONOUNS[1]] * (sentences - first)
@@ -130,7 +130,7 @@ def log_odds(
         frames: sentences with one place for the word.
     """
     starts = []
-    for frame in checks.texts("frames", frames):
+    for frame in texts("frames", frames):
         words = checks.encode(tokenizer, f"{context}{frame.format(word)}")
         starts.append([tokenizer.eos_token_id, *words])
     scores = []
@@ -169,7 +169,7 @@ def paired_effects(
     Everything but the word is the same within a pair.
     """
     effects = []
-    for context in checks.texts("contexts", contexts):
+    for context in texts("contexts", contexts):
         asked = (context, probe.targets, probe.frames)
         first = log_odds(model, tokenizer, probe.first, *asked)
         effects.append(first - log_odds(model, tokenizer, probe.second, *asked))

@@ -14,8 +14,8 @@ import torch
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from fmcourse.arguments import require
-from fmcourse.generation.checks import Ids, encode, finite, token_ids, whole
+from fmcourse.arguments import require, whole
+from fmcourse.generation.checks import Ids, encode, finite, token_ids
 
 __all__ = [
     "bits_per_byte",

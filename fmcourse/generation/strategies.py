@@ -15,8 +15,8 @@ from typing import ClassVar, Protocol
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from fmcourse.arguments import require
-from fmcourse.generation.checks import finite, real, whole
+from fmcourse.arguments import real, require, whole
+from fmcourse.generation.checks import finite
 
 __all__ = ["IMPOSSIBLE", "Beam", "Greedy", "Sample", "Session", "Strategy"]
 
@@ -93,6 +93,7 @@ class Greedy(Strategy):
     def choose(
         self, logits: torch.Tensor, generator: torch.Generator | None = None
     ) -> torch.Tensor:
+        """Return the likeliest token of each row; a row that is not finite is refused."""
         best = logits.max(-1)
         finite(best.values)  # NaN is the largest of all
         return best.indices
@@ -132,6 +133,7 @@ class Sample(Strategy):
     def choose(
         self, logits: torch.Tensor, generator: torch.Generator | None = None
     ) -> torch.Tensor:
+        """Return one token of each row, sampled; a row that is not finite is refused."""
         finite(logits.amax(-1))
         return torch.multinomial(self.probabilities(logits), 1, generator=generator)[:, 0]
 
@@ -204,6 +206,7 @@ class Beam(Strategy):
         require(real(penalty), "length_penalty", "a finite number", penalty)
 
     def rows(self, num_samples: int) -> int:
+        """Return the width, for any number of samples up to it."""
         most = f"at most the beam's width, {self.width}"
         require(num_samples <= self.width, "num_samples", most, num_samples)
         return self.width

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 from sacrebleu.metrics import BLEU
 
-from fmcourse.arguments import require
-from fmcourse.generation import checks
+from fmcourse.arguments import require, whole
+from fmcourse.arguments import texts as several_texts
 
 __all__ = ["distinct_n", "repetition_n", "self_bleu", "self_bleu_scores"]
 
@@ -62,7 +62,7 @@ def self_bleu_scores(texts: Sequence[str]) -> list[float]:
 
     See :func:`self_bleu`.
     """
-    texts = checks.texts("texts", texts, 2)
+    texts = several_texts("texts", texts, 2)
     bleu = BLEU(effective_order=True)
     scores = []
     for index, text in enumerate(texts):
@@ -73,8 +73,8 @@ def self_bleu_scores(texts: Sequence[str]) -> list[float]:
 
 def _ngrams(texts: Sequence[str], n: int) -> list[list[tuple[str, ...]]]:
     """Return the n-word sequences of each text that has any."""
-    n, found = checks.whole("n", n, 1), []
-    for text in checks.texts("texts", texts):
+    n, found = whole("n", n, 1), []
+    for text in several_texts("texts", texts):
         words = text.split()
         if len(words) >= n:
             found.append([tuple(words[i : i + n]) for i in range(len(words) - n + 1)])

@@ -11,8 +11,8 @@ from __future__ import annotations
 import torch
 from transformers import GPTNeoForCausalLM
 
-from fmcourse.arguments import require
-from fmcourse.generation.checks import Ids, finite, token_ids, whole
+from fmcourse.arguments import require, whole
+from fmcourse.generation.checks import Ids, finite, token_ids
 
 __all__ = ["attention_maps", "influence", "kept_tokens", "receptive_field"]
 

@@ -14,7 +14,7 @@ import pandas as pd
 from sklearn.ensemble import RandomForestClassifier
 
 from fmcourse import data
-from fmcourse.generation.checks import whole
+from fmcourse.arguments import whole
 from fmcourse.homogenization.measures import failure_matrix
 
 __all__ = ["adult_failures", "adult_people"]

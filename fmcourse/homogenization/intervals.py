@@ -14,8 +14,7 @@ from scipy.optimize import brentq
 from scipy.stats import binom
 
 from fmcourse import stats
-from fmcourse.arguments import require
-from fmcourse.generation.checks import real, whole
+from fmcourse.arguments import real, require, whole
 from fmcourse.homogenization.measures import (
     both_rates,
     checked_failures,

@@ -18,8 +18,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.stats import poisson_binom
 
-from fmcourse.arguments import choose, require
-from fmcourse.generation.checks import whole
+from fmcourse.arguments import choose, require, whole
 from fmcourse.stats import Interval, wilson
 
 __all__ = [

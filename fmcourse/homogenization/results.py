@@ -17,8 +17,7 @@ import torch
 from safetensors.torch import load_file
 
 from fmcourse import data, results, stats
-from fmcourse.arguments import choose, require
-from fmcourse.generation.checks import real
+from fmcourse.arguments import choose, real, require
 from fmcourse.stats import Interval
 
 __all__ = [

@@ -15,8 +15,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from fmcourse import stats
-from fmcourse.arguments import choose, require
-from fmcourse.generation.checks import real, whole
+from fmcourse.arguments import choose, real, require, whole
 from fmcourse.homogenization.people import people
 
 __all__ = ["STYLE", "aligned_gap", "biased_sample", "transfer_people"]

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from fmcourse.arguments import require
-from fmcourse.generation.checks import real, whole
+from fmcourse.arguments import real, require, whole
 from fmcourse.homogenization.measures import failure_matrix
 
 __all__ = ["World", "simulate"]
