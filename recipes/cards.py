@@ -1,21 +1,24 @@
-"""The cards of what ships: a model card for each bundled model, a datasheet for each table, every figure computed."""
+"""The cards of what ships: a model card for each bundled model, a datasheet for each table, every
+figure computed."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
-from fmcourse import hub, safeguards
-from recipes.common import BUNDLED, register
+from fmcourse import models, safeguards
+from fmcourse.files import write_atomic
+from recipes.common import command_line, output, register
 
-FOLDER = BUNDLED / "cards"
+NAMES = (*models.CLIPS, *models.LADDER, *safeguards.DATASHEETS)
 
 
-def main() -> None:
-    FOLDER.mkdir(exist_ok=True)
-    for name in (*hub.CLIPS, *hub.LADDER, *safeguards.DATASHEETS):
+def main(arguments: Sequence[str] | None = None) -> None:
+    chosen = command_line(__doc__, arguments, names=NAMES)
+    for name in chosen.only if chosen.ships else ():
         started = time.time()
-        path = FOLDER / f"{name}.md"
-        path.write_text(card(name), encoding="utf-8")
+        path = output() / "cards" / f"{name}.md"
+        write_atomic(path, card(name))
         register(
             path,
             licence="CC-BY-4.0",

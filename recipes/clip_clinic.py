@@ -1,108 +1,103 @@
-"""The mistakes clinic of notebook 03: contrastive fine-tuning of the bundled CLIP, done right and with seven mistakes.
+"""The mistakes clinic of notebook 03: contrastive fine-tuning, done right and with seven mistakes.
 
-A seed draws the training concepts and the order of the batches. What ships is, for each mistake, seed and measured step,
-which test pictures were right; the notebook picks steps, on other pictures, and computes costs from it.
+A seed draws the training concepts and the order of the batches. What ships is, for each mistake,
+seed and measured step, which test pictures were right; the notebook picks steps, on different
+pictures, and computes costs from it.
 """
 
 from __future__ import annotations
 
-import argparse
 import copy
-import functools
 import time
+from collections.abc import Sequence
+
+import pandas as pd
+import torch
 
 import fmcourse
 from fmcourse import clip
-from recipes.clip_frontier import Bench, answers, ship
-from recipes.common import kept_json, work_folder
+from recipes.bench import SOURCES, Bench, answers, bench
+from recipes.common import command_line, kept, ship_table
 
 SEEDS = range(5)
 MEASURE_EVERY = 20
 FILE = "clip-clinic.parquet"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--seeds",
-        type=int,
-        nargs="*",
-        default=list(SEEDS),
-        help="run only these, and leave the writing out",
-    )
-    arguments = parser.parse_args()
+def main(arguments: Sequence[str] | None = None) -> None:
+    steps = clip.adaptation.STEPS
+    chosen = command_line(__doc__, arguments, seeds=SEEDS, names=trained(), steps=steps)
     fmcourse.setup()
-    runs = [run for seed in arguments.seeds for run in one_seed(seed)]
-    if arguments.seeds == list(SEEDS):
-        write(runs)
+    runs = [
+        kept("clip_clinic", one_run, seed, name, chosen.steps, sources=SOURCES)
+        for seed in chosen.seeds
+        for name in chosen.only
+    ]
+    if chosen.ships:
+        write(runs, chosen.seeds, chosen.steps)
 
 
-def one_seed(seed: int) -> list[dict]:
-    """Return the runs of one seed, the right one first; each is kept in the work folder when done."""
-    bench, runs = Bench(seed), []
-    for name, habits in {**clip.RIGHT_WAYS, **clip.MISTAKES}.items():
-        if habits.pick == "test":
-            continue  # trained as the right one is; only the choice of the step differs
-        kept = work_folder("clip_clinic") / f"{seed}-{name.replace(' ', '-')}.json"
-        runs.append(kept_json(kept, functools.partial(one_run, bench, name, habits)))
-    return runs
+def all_habits() -> dict[str, clip.Habits]:
+    return {**clip.RIGHT_WAYS, **clip.MISTAKES}
 
 
-def one_run(bench: Bench, name: str, habits: clip.Habits) -> dict:
-    """Train with these habits and return what was measured on the way, and the step at which the loss was lost."""
-    start, records, failed = time.time(), [], None
+def trained() -> list[str]:
+    """Return what is trained, the right ways first.
 
-    def measure(tuned) -> dict[str, float]:
-        records.append({"step": MEASURE_EVERY * len(records), "test": right_or_wrong(bench, tuned)})
-        return {"right": records[-1]["test"].count("1") / len(bench.labels["test"])}
+    Who picks the step on test pictures trains as the right one does.
+    """
+    return [name for name, habits in all_habits().items() if habits.pick != "test"]
 
+
+def one_run(seed: int, name: str, steps: int) -> dict:
+    """Train with some habits and return what was measured on the way, and why it failed if so."""
+    start = time.time()
+    own = bench(seed)
+    records: list[dict] = []
+    failed = None
+
+    def measure(tuned: torch.nn.Module) -> dict[str, float]:
+        records.append({"step": MEASURE_EVERY * len(records), "test": right_or_wrong(own, tuned)})
+        return {"right": records[-1]["test"].count("1") / len(own.labels["test"])}
+
+    watched = {"measure": measure, "measure_every": MEASURE_EVERY, "steps": steps}
     try:
-        settings = {
-            "seed": bench.seed,
-            "measure": measure,
-            "measure_every": MEASURE_EVERY,
-            "progress": False,
-        }
-        clip.fine_tune_pairs(
-            *bench.examples[:3], bench.captions, habits, ids=bench.labels["train"], **settings
-        )
+        own.fine_tuned_on_pairs(all_habits()[name], **watched)
     except FloatingPointError as error:
         failed = str(error)
-    print(
-        f"seed {bench.seed}: {name}, {len(records)} measurements, {time.time() - start:.0f} s",
-        flush=True,
-    )
-    return {
-        "mistake": name,
-        "seed": bench.seed,
-        "records": records,
-        "failed": failed,
-        "seconds": time.time() - start,
-    }
+    seconds = time.time() - start
+    print(f"seed {seed}: {name}, {len(records)} measurements, {seconds:.0f} s", flush=True)
+    about = {"mistake": name, "seed": seed, "failed": failed, "seconds": seconds}
+    return {**about, "records": records}
 
 
-def right_or_wrong(bench: Bench, tuned) -> str:
-    """Return for each test picture 1 if words sort it rightly, else 0; half-precision weights answer in single precision."""
+def right_or_wrong(own: Bench, tuned: torch.nn.Module) -> str:
+    """Return for each test picture 1 if words classify it rightly, else 0.
+
+    Half-precision weights answer in single precision.
+    """
     plain = copy.deepcopy(tuned).float()
-    head = clip.zero_shot_head(plain, bench.processor, bench.task.names)
-    return bench.bits(
-        "test", clip.embed_images(plain, bench.processor, bench.pixels["test"]) @ head.T
-    )
+    head = clip.zero_shot_head(plain, own.processor, own.task.names)
+    features = clip.embed_images(plain, own.processor, own.pixels["test"])
+    return own.bits("test", features @ head.T)
 
 
-def write(runs: list[dict]) -> None:
-    """Write all seeds into one table and register it."""
-    concepts, parts = clip.subgroup_task().test.concepts, []
+def write(runs: list[dict], seeds: Sequence[int], steps: int) -> None:
+    """Write all runs into one table and register it."""
+    concepts = clip.subgroup_task().test.concepts
+    parts = []
     for run in runs:
         columns = {"mistake": run["mistake"], "seed": run["seed"], "failed": run["failed"]}
-        parts += [
-            answers(concepts, at["test"], step=at["step"], **columns) for at in run["records"]
-        ]
-    seconds = sum(run["seconds"] for run in runs)
-    sources = ["emoji-clip/model.safetensors", "emoji-noto.parquet"]
-    ship(FILE, parts, "clip_clinic", sources, {"seeds": list(SEEDS)}, seconds)
+        for record in run["records"]:
+            parts.append(answers(concepts, record["test"], step=record["step"], **columns))
+    ship_table(
+        FILE,
+        pd.concat(parts, ignore_index=True),
+        sources=SOURCES[:2],
+        recipe="clip_clinic",
+        settings={"seeds": list(seeds), "steps": steps, "batch": clip.adaptation.BATCH},
+        seconds=sum(run["seconds"] for run in runs),
+    )
 
 
 if __name__ == "__main__":

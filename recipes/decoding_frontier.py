@@ -1,9 +1,9 @@
 """The decoding frontier of notebook 04: every strategy swept, quality under the larger model
 against variety.
 
-    python -m recipes.decoding_frontier                   all settings, each kept when done, and
-    decoding-frontier.parquet python -m recipes.decoding_frontier --split validation --first 3    a
-    trial on other addresses; nothing is shipped
+    python -m recipes.decoding_frontier                 all settings, each kept when done, and
+                                                        decoding-frontier.parquet
+    python -m recipes.decoding_frontier --only greedy   one family of settings, nothing is written
 
 The medium rung continues excerpts of addresses that no rung was trained on, the large one reads
 what it wrote. Every way of sampling has eight settings, fixed before the run: a strategy that is
@@ -12,7 +12,7 @@ tried more often would win by being tried more often.
 
 from __future__ import annotations
 
-import argparse
+import functools
 import time
 from collections.abc import Callable, Sequence
 
@@ -23,7 +23,7 @@ import torch
 import fmcourse
 from fmcourse.generation import Beam, Greedy, Sample, frontier
 from fmcourse.generation.results import MEASURES
-from recipes.common import kept_json, ship, work_folder
+from recipes.common import command_line, kept, ship_table
 
 SAMPLES = 4
 HOT = 2.0  # the temperature at which min-p is said to pay
@@ -40,44 +40,43 @@ FAMILIES: dict[str, tuple[Callable[[float], Greedy | Sample | Beam], Sequence[fl
     "top-p, hot": (lambda p: Sample(temperature=HOT, top_p=p), SHARES),
     "min-p, hot": (lambda p: Sample(temperature=HOT, min_p=p), LEAST),
 }
-SETTINGS = [(family, value) for family, (_, values) in FAMILIES.items() for value in values]
 DECIMALS = 4
 FILE = "decoding-frontier.parquet"
+WRITER, JUDGE = "ladder-medium", "ladder-large"
+SOURCES = [f"{WRITER}/model.safetensors", f"{JUDGE}/model.safetensors", "addresses.parquet"]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--split", default="test", choices=["test", "validation"])
-    parser.add_argument(
-        "--first", type=int, help="only so many settings, and leave the writing out"
-    )
-    chosen = parser.parse_args()
+def main(arguments: Sequence[str] | None = None) -> None:
+    chosen = command_line(__doc__, arguments, names=tuple(FAMILIES))
     fmcourse.setup()
-    bench = Bench(chosen.split)
-    runs = [bench.kept(family, value) for family, value in SETTINGS[: chosen.first]]
-    if chosen.first is None and chosen.split == "test":
-        settings = {
-            "excerpts": frontier.EXCERPTS,
-            "prompt": frontier.PROMPT,
-            "new": frontier.NEW,
-            "draws": SAMPLES,
-            "hot": HOT,
-        }
-        president = {"family": "president", "value": 0, **bench.president()}
-        ship(
-            FILE,
-            tidy(bench.years, [president, *runs]),
-            sources=[
-                "ladder-medium/model.safetensors",
-                "ladder-large/model.safetensors",
-                "addresses.parquet",
-            ],
-            recipe="decoding_frontier",
-            settings=settings,
-            seconds=sum(run["seconds"] for run in runs),
-        )
+    runs = [
+        kept("decoding_frontier", one_run, family, value, sources=SOURCES)
+        for family in chosen.only
+        for value in FAMILIES[family][1]
+    ]
+    if chosen.ships:
+        write(runs)
+
+
+def write(runs: list[dict]) -> None:
+    """Write all settings, and the presidents' own words as one sample, into one table."""
+    own = bench()
+    president = own.measure([excerpt[None] for excerpt in own.excerpts])
+    settings = {
+        "excerpts": frontier.EXCERPTS,
+        "prompt": frontier.PROMPT,
+        "new": frontier.NEW,
+        "draws": SAMPLES,
+        "hot": HOT,
+    }
+    ship_table(
+        FILE,
+        tidy(own.years, [{"family": "president", "value": 0, **president}, *runs]),
+        sources=SOURCES,
+        recipe="decoding_frontier",
+        settings=settings,
+        seconds=sum(run["seconds"] for run in runs),
+    )
 
 
 def tidy(years: list[int], runs: list[dict]) -> pd.DataFrame:
@@ -92,37 +91,34 @@ def tidy(years: list[int], runs: list[dict]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-class Bench:
-    """The excerpts of one split, the rung that goes on from them, and the rung that judges."""
+def one_run(family: str, value: float) -> dict:
+    """Return what one setting gives."""
+    started = time.monotonic()
+    own, strategy = bench(), FAMILIES[family][0](value)
+    texts = frontier.continue_excerpts(own.writer, own.excerpts, strategy, SAMPLES)
+    figures = own.measure(texts)
+    seconds = time.monotonic() - started
+    print(f"{family} {value:g}: {seconds:.1f} s", flush=True)
+    return {"family": family, "value": value, **figures, "seconds": seconds}
 
-    def __init__(self, split: str) -> None:
-        self.split = split
-        self.writer, self.tokenizer = fmcourse.load_gpt_neo("ladder-medium")
-        self.judge = fmcourse.load_gpt_neo("ladder-large")[0]
-        rows = [row for row in fmcourse.load_addresses() if row["split"] == split]
+
+@functools.cache
+def bench() -> Bench:
+    return Bench()
+
+
+class Bench:
+    """The excerpts of the test addresses, the model that continues them, and that which judges."""
+
+    def __init__(self) -> None:
+        self.writer, self.tokenizer = fmcourse.load_gpt_neo(WRITER)
+        self.judge = fmcourse.load_gpt_neo(JUDGE)[0]
+        rows = [row for row in fmcourse.load_addresses() if row["split"] == "test"]
         self.years = [row["year"] for row in rows]
         self.excerpts = frontier.cut_excerpts(self.tokenizer, [row["text"] for row in rows])
 
-    def kept(self, family: str, value: float) -> dict:
-        """Return what one setting gave, now or in an earlier call."""
-        name = f"{self.split}-{family}-{value:g}.json".replace(", ", "-")
-        return kept_json(work_folder("decoding_frontier") / name, lambda: self.run(family, value))
-
-    def run(self, family: str, value: float) -> dict:
-        started = time.monotonic()
-        rows = frontier.continue_excerpts(
-            self.writer, self.excerpts, FAMILIES[family][0](value), SAMPLES
-        )
-        figures = self.measure(rows)
-        print(f"{family} {value:g}: {time.monotonic() - started:.1f} s", flush=True)
-        return {"family": family, "value": value, **figures, "seconds": time.monotonic() - started}
-
-    def president(self) -> dict[str, list]:
-        """Measure the presidents' own words: one sample, as it were."""
-        return self.measure([excerpt[None] for excerpt in self.excerpts])
-
-    def measure(self, rows: list[torch.Tensor]) -> dict[str, list]:
-        found = frontier.measure_texts(self.judge, self.tokenizer, rows)
+    def measure(self, texts: list[torch.Tensor]) -> dict[str, list]:
+        found = frontier.measure_texts(self.judge, self.tokenizer, texts)
         return {name: values.round(DECIMALS).tolist() for name, values in found.items()}
 
 

@@ -1,49 +1,55 @@
-"""The metric autopsy of notebook 01: GPT-Neos of seven widths learn three-digit addition, answers plain or reversed, five seeds.
+"""The metric autopsy of notebook 01: GPT-Neos of seven widths learn three-digit addition.
 
-    python -m recipes.emergence_autopsy                        run what is missing, and write emergence-autopsy.parquet
-    python -m recipes.emergence_autopsy --first 14             one seed only, kept, nothing written
-    python -m recipes.emergence_autopsy --backend dask         the same on a Dask cluster
+    python -m recipes.emergence_autopsy            run what is missing, and write
+                                                   emergence-autopsy.parquet
+    python -m recipes.emergence_autopsy --seeds 0  one seed only, kept, nothing written
 
-Batch, learning rate and number of steps are those of ``fmcourse.emergence.addition``, the same for all widths. They were
-chosen in trials with other seeds; the thresholds that the notebook uses were fixed before the first of these runs.
+Answers are plain or reversed; there are five seeds. Batch, learning rate and number of steps are
+those of ``fmcourse.emergence.addition``, the same for all widths. They were chosen in trials with
+different seeds; the thresholds that the notebook uses were fixed before the first of these runs.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import fmcourse
 from fmcourse import emergence
 from fmcourse.emergence import addition
 from recipes import sweeps
+from recipes.common import command_line
 
 WIDTHS = (64, 32, 16, 8, 48, 24, 12)  # the most telling first
 SEEDS = range(5)
-SETTINGS = [
-    {"width": width, "reverse": reverse, "seed": seed, "steps": addition.STEPS}
-    for seed in SEEDS
-    for width in WIDTHS
-    for reverse in (False, True)
-]
 FILE = "emergence-autopsy.parquet"
 
 
-def main() -> None:
-    chosen = sweeps.arguments(__doc__)
+def main(arguments: Sequence[str] | None = None) -> None:
+    chosen = command_line(__doc__, arguments, seeds=SEEDS, steps=addition.STEPS, sweep=True)
     fmcourse.setup()
     runs = sweeps.sweep(
         emergence.train_adder,
-        SETTINGS[: chosen.first],
-        sweeps.work("autopsy"),
-        chosen.backend,
+        settings_of(chosen.seeds, chosen.steps),
+        "emergence_autopsy",
         chosen.workers,
     )
-    if chosen.first is None:
+    if chosen.ships:
         settings = {
             "widths": sorted(WIDTHS),
-            "seeds": len(SEEDS),
-            "steps": addition.STEPS,
+            "seeds": len(chosen.seeds),
+            "steps": chosen.steps,
             "batch": addition.BATCH,
         }
         sweeps.ship(FILE, runs, "emergence_autopsy", settings, sum(run["seconds"] for run in runs))
+
+
+def settings_of(seeds: Sequence[int], steps: int) -> list[dict]:
+    return [
+        {"width": width, "reverse": reverse, "seed": seed, "steps": steps}
+        for seed in seeds
+        for width in WIDTHS
+        for reverse in (False, True)
+    ]
 
 
 if __name__ == "__main__":

@@ -1,104 +1,100 @@
-"""The blinded forecast of notebook 01: where will width 96 turn, said from widths 8 to 64 before width 96 is trained.
+"""The blinded forecast of notebook 01: where will width 96 turn, said before it is trained.
 
-    python -m recipes.emergence_forecast predict    fit the law on the autopsy's runs, and store the forecast
-    python -m recipes.emergence_forecast            the same, then train the target, hold the inquest, and write all three files
+    python -m recipes.emergence_forecast predict    fit the law on the autopsy's runs of widths 8 to
+                                                    64, and store the forecast
+    python -m recipes.emergence_forecast            the same, then train the target, hold the
+                                                    inquest, and write all three files
 
-The forecast is stored once and never again: a second call reads it. The target's runs are refused while no forecast
-is stored, and the forecast is refused when a run of the target is already there. So it cannot have seen its answer.
-The inquest trains the target once more at a third of the learning rate. It came after the answer, which was far from the
-forecast: was it the width, or the one learning rate for all?
+The forecast is stored once and never again: a second call reads it. It is refused when a run of the
+target is already there, and when the runs or settings behind it have changed since. So it cannot
+have seen its answer. The inquest trains the target once more at a third of the learning rate. It
+came after the answer, which was far from the forecast: was it the width, or the one learning rate
+for all?
 """
 
 from __future__ import annotations
 
-import argparse
 import datetime
+import json
+from collections.abc import Sequence
 
 import fmcourse
 from fmcourse import emergence
 from fmcourse.emergence import addition
+from fmcourse.files import write_atomic
 from recipes import emergence_autopsy, sweeps
-from recipes.common import kept_json
+from recipes.common import command_line, work_folder
 
 TARGET = 96
 REVERSE = False
 THRESHOLD = 0.5  # of exact match; fixed before the first run
 LEVEL = 0.9
-SETTINGS = [
-    {"width": TARGET, "reverse": REVERSE, "seed": seed, "steps": addition.STEPS}
-    for seed in range(5)
-]
-FILES = ("emergence-forecast.json", "emergence-target.parquet")
-INQUEST, INQUEST_FILE = (
-    [{**setting, "lr": addition.LR / 3} for setting in SETTINGS[:3]],
-    "emergence-inquest.parquet",
-)
+SEEDS = range(5)
+INQUEST_SEEDS = 3  # the first of them
+INQUEST_LR = addition.LR / 3
+RECIPE = "emergence_forecast"
 
 
-def main() -> None:
-    chosen = sweeps.arguments(__doc__, ("make", "predict"))
+def main(arguments: Sequence[str] | None = None) -> None:
+    stages = ("make", "predict")
+    steps = addition.STEPS
+    chosen = command_line(__doc__, arguments, stages=stages, seeds=SEEDS, steps=steps, sweep=True)
     fmcourse.setup()
-    settings = [setting for setting in emergence_autopsy.SETTINGS if setting["reverse"] == REVERSE]
-    runs = sweeps.sweep(
-        emergence.train_adder, settings, sweeps.work("autopsy"), chosen.backend, chosen.workers
-    )
-    stored = stored_forecast(runs)
-    print(
-        f"width {TARGET} should turn at step {stored['estimate']:.0f} [{stored['low']:.0f}, {stored['high']:.0f}]"
-    )
+
+    def trained(settings: list[dict], name: str) -> list[dict]:
+        return sweeps.sweep(emergence.train_adder, settings, name, chosen.workers)
+
+    settings = emergence_autopsy.settings_of(emergence_autopsy.SEEDS, chosen.steps)
+    smaller = [setting for setting in settings if setting["reverse"] == REVERSE]
+    stored = stored_forecast(trained(smaller, "emergence_autopsy"))
+    between = f"[{stored['low']:.0f}, {stored['high']:.0f}]"
+    print(f"width {TARGET} should turn at step {stored['estimate']:.0f} {between}")
     if chosen.stage == "predict":
         return
-    found = sweeps.sweep(
-        emergence.train_adder,
-        SETTINGS[: chosen.first],
-        sweeps.work("target"),
-        chosen.backend,
-        chosen.workers,
-    )
-    if chosen.first is None:
-        shown = {
-            "target": TARGET,
-            "threshold": THRESHOLD,
-            "level": LEVEL,
-            "seeds": len(SETTINGS),
-            "steps": addition.STEPS,
-        }
-        for file, content in zip(FILES, (stored, found)):
-            sweeps.ship(
-                file, content, "emergence_forecast", shown, sum(run["seconds"] for run in found)
-            )
-        inquest(chosen)
-
-
-def inquest(chosen: argparse.Namespace) -> None:
-    """Train the target at the lower rate and write the runs."""
-    runs = sweeps.sweep(
-        emergence.train_adder, INQUEST, sweeps.work("inquest"), chosen.backend, chosen.workers
-    )
-    shown = {
-        "target": TARGET,
-        "lr": INQUEST[0]["lr"],
-        "seeds": len(INQUEST),
-        "steps": addition.STEPS,
-    }
-    sweeps.ship(
-        INQUEST_FILE, runs, "emergence_forecast", shown, sum(run["seconds"] for run in runs)
-    )
+    targets = [
+        {"width": TARGET, "reverse": REVERSE, "seed": seed, "steps": chosen.steps}
+        for seed in chosen.seeds
+    ]
+    found = trained(targets, "emergence_target")
+    inquest = [{**setting, "lr": INQUEST_LR} for setting in targets[:INQUEST_SEEDS]]
+    asked = trained(inquest, "emergence_inquest")
+    if not chosen.ships:
+        return
+    shown = {"target": TARGET, "threshold": THRESHOLD, "level": LEVEL}
+    shown |= {"seeds": len(targets), "steps": chosen.steps}
+    seconds = sum(run["seconds"] for run in found)
+    sweeps.ship("emergence-forecast.json", stored, RECIPE, shown, seconds)
+    sweeps.ship("emergence-target.parquet", found, RECIPE, shown, seconds)
+    shown = {"target": TARGET, "lr": INQUEST_LR, "seeds": len(inquest), "steps": chosen.steps}
+    seconds = sum(run["seconds"] for run in asked)
+    sweeps.ship("emergence-inquest.parquet", asked, RECIPE, shown, seconds)
 
 
 def stored_forecast(runs: list[dict]) -> dict:
-    """Return the forecast that is stored, or make and store it from the runs of smaller widths.
+    """Return the forecast that is stored, or store that of the runs of smaller widths.
 
     Raises:
-        RuntimeError: a run of the target is there, and no forecast.
+        RuntimeError: a run of the target is there and no forecast, or the stored forecast is not
+            that of these runs and settings.
     """
-    folder = sweeps.work("target")
+    folder = work_folder("emergence_target")
     path = folder / "forecast.json"
-    if not path.exists() and (list(folder.glob("width_*.json")) or list(folder.glob("width_*.pt"))):
+    said = make_forecast(emergence.Sweep.of(runs))
+    if path.exists():
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        if stored != said | {"made": stored["made"]}:
+            raise RuntimeError(
+                f"{path} was made from different runs or settings; to begin anew, remove {folder}"
+            )
+        return stored
+    if any(folder.iterdir()):
         raise RuntimeError(
-            f"{folder} holds a run of width {TARGET} and no forecast: whatever is said now is no forecast"
+            f"{folder} holds a run of width {TARGET} and no forecast: whatever is said now is no "
+            "forecast"
         )
-    return kept_json(path, lambda: make_forecast(emergence.Sweep.of(runs)))
+    said["made"] = datetime.datetime.now().isoformat(timespec="seconds")
+    write_atomic(path, json.dumps(said))
+    return said
 
 
 def make_forecast(small: emergence.Sweep) -> dict:
@@ -106,25 +102,19 @@ def make_forecast(small: emergence.Sweep) -> dict:
     widths = small.runs["width"].tolist()
     if max(widths) >= TARGET:
         raise ValueError(f"widths: expected widths below {TARGET}, got {max(widths)}")
+    steps = int(small.runs["steps"].iloc[0])
     turning = small.turning_points("exact", THRESHOLD)
-    law = emergence.fit_law(widths, turning, addition.STEPS)
-    interval = emergence.forecast(widths, turning, addition.STEPS, TARGET, LEVEL)
-    said = {
+    law = emergence.fit_law(widths, turning, steps)
+    interval = emergence.forecast(widths, turning, steps, TARGET, LEVEL)
+    return {
+        "target": TARGET,
         "estimate": interval.estimate,
         "low": interval.low,
         "high": interval.high,
         "level": LEVEL,
         "threshold": THRESHOLD,
-    }
-    fitted = {
         "law": {"intercept": law.intercept, "slope": law.slope, "spread": law.spread},
         "widths": sorted(set(widths)),
-    }
-    return {
-        "target": TARGET,
-        **said,
-        **fitted,
-        "made": datetime.datetime.now().isoformat(timespec="seconds"),
     }
 
 

@@ -1,51 +1,46 @@
-"""The two side shows of notebook 01: sparse parity with tasks of unequal frequency, and grokking in modular addition.
+"""The two side shows of notebook 01: sparse parity with tasks of unequal frequency, and grokking.
 
-python -m recipes.emergence_quanta    run what is missing, and write emergence-parity.parquet and emergence-grokking.parquet
+python -m recipes.emergence_quanta    run what is missing, and write emergence-parity.parquet and
+                                      emergence-grokking.parquet (--only parity: that one alone)
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import fmcourse
 from fmcourse import emergence
 from fmcourse.emergence import quanta
 from recipes import sweeps
+from recipes.common import command_line
 
-PARITY = [{"seed": seed, "steps": quanta.PARITY_STEPS} for seed in range(5)]
-MODULAR = [
-    {"weight_decay": decay, "seed": seed, "steps": quanta.MODULAR_STEPS}
-    for seed in range(3)
-    for decay in (quanta.MODULAR_DECAY, 0.0)
-]
-SWEEPS = {
-    "parity": (
-        emergence.train_parity,
-        PARITY,
-        {"tasks": quanta.PARITY_TASKS, "bits": quanta.BITS, "exponent": quanta.EXPONENT},
-    ),
-    "grokking": (
-        emergence.train_modular,
-        MODULAR,
-        {"modulus": quanta.MODULUS, "train_share": quanta.TRAIN_SHARE},
-    ),
+SEEDS = {"parity": range(5), "grokking": range(3)}
+STEPS = {"parity": quanta.PARITY_STEPS, "grokking": quanta.MODULAR_STEPS}
+TRAIN = {"parity": emergence.train_parity, "grokking": emergence.train_modular}
+SHOWN = {
+    "parity": {"tasks": quanta.PARITY_TASKS, "bits": quanta.BITS, "exponent": quanta.EXPONENT},
+    "grokking": {"modulus": quanta.MODULUS, "train_share": quanta.TRAIN_SHARE},
 }
+DECAYS = (quanta.MODULAR_DECAY, 0.0)
 
 
-def main() -> None:
-    chosen = sweeps.arguments(__doc__)
+def main(arguments: Sequence[str] | None = None) -> None:
+    chosen = command_line(__doc__, arguments, names=tuple(TRAIN), steps=0, sweep=True)
     fmcourse.setup()
-    for name, (train, settings, shown) in SWEEPS.items():
-        runs = sweeps.sweep(
-            train, settings[: chosen.first], sweeps.work(name), chosen.backend, chosen.workers
-        )
-        if chosen.first is None:
+    for name in chosen.only:
+        settings = settings_of(name, chosen.steps or STEPS[name])
+        runs = sweeps.sweep(TRAIN[name], settings, f"emergence_{name}", chosen.workers)
+        if chosen.ships:
+            shown = {**SHOWN[name], **settings[0]}
             seconds = sum(run["seconds"] for run in runs)
-            sweeps.ship(
-                f"emergence-{name}.parquet",
-                runs,
-                "emergence_quanta",
-                {**shown, **settings[0]},
-                seconds,
-            )
+            sweeps.ship(f"emergence-{name}.parquet", runs, "emergence_quanta", shown, seconds)
+
+
+def settings_of(name: str, steps: int) -> list[dict]:
+    plain = [{"seed": seed, "steps": steps} for seed in SEEDS[name]]
+    if name == "parity":
+        return plain
+    return [{"weight_decay": decay, **setting} for setting in plain for decay in DECAYS]
 
 
 if __name__ == "__main__":

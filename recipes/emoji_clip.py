@@ -1,53 +1,56 @@
-"""The bundled CLIP: a picture tower and a text tower that agree on which drawing has which name.
+"""The bundled CLIP: image and text encoders that agree on which drawing has which name.
 
 Four stages, each of which goes on where it was stopped:
 
-1. ``pretrain``: the picture tower starts as an ImageNet EfficientNet-Lite0 and learns, with a linear text head, to find
-   a drawing's caption among one caption of every concept; captions are rows of the sentence encoder MiniLM.
-2. ``fit_head``: the picture tower is locked, and a text head is fitted to its rows of the drawings as they are.
-3. ``distil``: a small BERT learns to give what MiniLM and the head give, on phrases that hold no held-out name.
-4. ``save``: both towers as one VisionTextDualEncoderModel with its processor, in half precision.
+1. ``pretrain``: the image encoder starts as an ImageNet EfficientNet-Lite0 and learns, with a
+   linear text head, to find a drawing's caption among one caption of every concept; captions are
+   embeddings of the sentence encoder MiniLM.
+2. ``fit_head``: the image encoder is locked, and a text head is fitted to its embeddings of the
+   drawings as they are.
+3. ``distil``: a small BERT learns to give what MiniLM and the head give, on phrases that hold no
+   held-out name.
+4. ``save``: both encoders as one VisionTextDualEncoderModel with its processor, in half precision.
 
     python -m recipes.emoji_clip             all four
-    python -m recipes.emoji_clip text        2 to 4 for the picture tower that is bundled
-    python -m recipes.emoji_clip validate    1 to 3 in small, without one style and more families of concepts
-    python -m recipes.emoji_clip report      figures of the bundled model, once, when nothing is chosen any more
+    python -m recipes.emoji_clip text        2 to 4 for the image encoder that is bundled
+    python -m recipes.emoji_clip validate    1 to 3 in small, without one style and more families of
+                                             concepts
+    python -m recipes.emoji_clip report      figures of the bundled model, once, when nothing is
+                                             chosen any more
 
-Five styles train. Neither OpenMoji nor a held-out concept is seen, in any style or tone. The picture tower's rates and steps
-follow an earlier trial. What ``validate`` says (250 steps, EmojiOne and 300 concepts left out; recall@5 of the unseen style and
-of the unseen concepts in the four others): line art on half of the pictures 41% and 23%, on none 47% and 23%; with line art, a
-head fitted to the locked tower 49% and 22%, the joint one 40% and 23%. Line art was kept all the same: no training style is made
-of outlines, and such styles exist. That is knowledge from outside, and the notebook says so.
+Five styles train. Neither OpenMoji nor a held-out concept is seen, in any style or tone. The image
+encoder's rates and steps follow an earlier trial. What ``validate`` says (250 steps, EmojiOne and
+300 concepts left out; recall@5 of the unseen style and of the unseen concepts in the four others):
+line art on half of the pictures 41% and 23%, on none 47% and 23%; with line art, a head fitted to
+the locked encoder 49% and 22%, the joint one 40% and 23%. Line art was kept all the same: no
+training style is made of outlines, and such styles exist. That is knowledge from outside, and the
+notebook says so.
 """
 
 from __future__ import annotations
 
-import argparse
 import functools
 import json
 import math
-import shutil
 import time
-from pathlib import Path
+from collections.abc import Sequence
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 from transformers import (
-    CLIPImageProcessor,
     PreTrainedTokenizerFast,
     VisionTextDualEncoderConfig,
     VisionTextDualEncoderModel,
-    VisionTextDualEncoderProcessor,
 )
 
 from fmcourse import training
+from fmcourse.data import manifest
 from recipes.augmentation import augment
-from recipes.common import BUNDLED, register, work_folder
-from recipes.emoji import SIZE, TRAINING_STYLES
+from recipes.common import BUNDLED, checkpoint, command_line, output, register, source
+from recipes.dual_encoder import LARGEST_SCALE, bundled_embeddings, write_model
+from recipes.emoji_data import SIZE, TRAINING_STYLES
 from recipes.emoji_pairs import (
-    MEAN,
-    STD,
     Draws,
     Pictures,
     all_concepts,
@@ -75,75 +78,53 @@ WIDTH = 256  # of the space that both towers share
 BATCH = 128
 STEPS = 2800
 TOWER_LR, HEAD_LR, DECAY = 5e-4, 2e-3, 0.05
-LARGEST_SCALE = math.log(100.0)
 LINE_ART = 0.5  # share of pictures that get outlines; a third of these loses its fills
 RIDGE, LOCKED_STEPS, LOCKED_BATCH, LOCKED_LR = 0.1, 300, 512, 3e-4
 DISTIL_STEPS, DISTIL_LR = 2000, 1e-3
 FOLDER = "emoji-clip"
+READ = [*(f"emoji-{style}.parquet" for style in TRAINING_STYLES), "emoji-held-out.json"]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "stage", nargs="?", default="make", choices=["make", "text", "validate", "report"]
-    )
-    parser.add_argument(
-        "--without", default="emojione", help="the style that `validate` leaves out"
-    )
-    parser.add_argument("--steps", type=int, default=250, help="pre-training steps of `validate`")
-    parser.add_argument(
-        "--distil-steps", type=int, default=600, help="distilling steps of `validate`"
-    )
-    parser.add_argument(
-        "--line-art",
-        type=float,
-        default=LINE_ART,
-        help="share of pictures with outlines in `validate`",
-    )
-    parser.add_argument(
-        "--tower-lr",
-        type=float,
-        default=TOWER_LR,
-        help="learning rate of the picture tower in `validate`",
-    )
-    arguments = parser.parse_args()
+def main(arguments: Sequence[str] | None = None) -> None:
+    stages = ("make", "text", "validate", "report")
+    chosen = command_line(__doc__, arguments, stages=stages, steps=STEPS)
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
-    if arguments.stage == "make":
-        make()
-    elif arguments.stage == "text":
-        finish(bundled_pairs(), seconds_so_far())
-    elif arguments.stage == "validate":
-        validate(
-            arguments.without,
-            arguments.steps,
-            arguments.distil_steps,
-            arguments.line_art,
-            arguments.tower_lr,
-        )
+    if chosen.stage == "make":
+        make(chosen.steps, chosen.ships)
+    elif chosen.stage == "text":
+        finish(bundled_pairs(), STEPS, seconds_so_far())
+    elif chosen.stage == "validate":
+        validate()
     else:
         report()
 
 
-def make() -> None:
+def make(steps: int, ships: bool) -> None:
     """Run all stages and write the bundled model."""
-    pictures, concepts = read_pictures(TRAINING_STYLES, training_concepts()), training_concepts()
-    pairs, run = pretrain(
-        pictures, Captions.of(concepts), STEPS, work_folder("emoji_clip") / "pretrain.pt"
-    )
-    finish(pairs, run.seconds)
+    concepts = training_concepts()
+    pictures = read_pictures(TRAINING_STYLES, concepts)
+    file = checkpoint("emoji_clip", pretrain, steps, sources=READ)
+    pairs, run = pretrain(pictures, Captions.of(concepts), steps, file)
+    if ships:
+        finish(pairs, steps, run.seconds)
 
 
-def finish(pairs: Pairs, seconds: float) -> None:
-    """Fit the text head, teach the text tower, and write the model; `seconds` were needed before."""
+def finish(pairs: Pairs, steps: int, seconds: float) -> None:
+    """Fit the text head, teach the text encoder, and write the model.
+
+    `steps` and `seconds` are those of the training before.
+    """
     start, concepts = time.time(), training_concepts()
     captions = Captions.of(concepts)
     fit_head(pairs, read_pictures(TRAINING_STYLES, concepts, tones=False), captions)
     corpus = Corpus.of(captions, concepts, held_out_names())
-    text = distil(pairs, corpus, DISTIL_STEPS, work_folder("emoji_clip") / "distil.pt")
-    save(pairs, text, corpus.tokenizer, seconds + time.time() - start)
+    file = checkpoint("emoji_clip", distil, steps, DISTIL_STEPS, sources=READ)
+    text = distil(pairs, corpus, DISTIL_STEPS, file)
+    folder = output() / FOLDER
+    write_model(assemble(pairs, text), corpus.tokenizer, SIZE, folder)
+    for file in sorted(folder.iterdir()):
+        register_model(file, steps, seconds + time.time() - start)
 
 
 def bundled_pairs() -> Pairs:
@@ -158,10 +139,7 @@ def bundled_pairs() -> Pairs:
 
 def seconds_so_far() -> float:
     """Return the time that the bundled picture tower needed, as the manifest has it."""
-    files = json.loads((BUNDLED / "manifest.json").read_text())["files"]
-    return next(
-        entry["seconds"] for entry in files if entry["file"] == f"{FOLDER}/model.safetensors"
-    )
+    return manifest()[f"{FOLDER}/model.safetensors"]["seconds"]
 
 
 # ---------------------------------------------------------------- stage 1
@@ -171,7 +149,8 @@ HEADS = ("visual_projection", "text_head", "logit_scale")
 
 
 class Pairs(nn.Module):
-    """The towers while they learn: Lite0 with its projection, and a linear head over the teacher's rows."""
+    """The towers while they learn: Lite0 with its projection, and a linear head over the teacher's
+    rows."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -210,7 +189,7 @@ def pretrain(
             lr=lr,
             weight_decay=DECAY,
             betas=(0.9, 0.98),
-            parts=dict.fromkeys(HEADS, {"lr": HEAD_LR}),
+            parts={name: {"lr": HEAD_LR} for name in HEADS},
         ),
         loss=pair_loss,
         schedule=training.cosine(warmup=0.1, floor=0.0),
@@ -220,7 +199,8 @@ def pretrain(
 
 
 class Sampler:
-    """Draws batches: concepts without repetition, for each a style, at times a tone, and a caption of every concept."""
+    """Draws batches: concepts without repetition, for each a style, at times a tone, and a caption
+    of every concept."""
 
     def __init__(self, pictures: Pictures, captions: Captions, line_art: float) -> None:
         self.pictures, self.captions, self.line_art = pictures, captions, line_art
@@ -230,7 +210,8 @@ class Sampler:
         )
 
     def batch(self, step: int) -> dict[str, torch.Tensor]:
-        """Return pixels, all texts' rows, each picture's own text and the places of its concept's text."""
+        """Return pixels, all texts' rows, each picture's own text and the places of its concept's
+        text."""
         concepts, chosen = self.draws.draw(BATCH)
         column = torch.randint(self.captions.choices.shape[1], (len(self.captions.choices),))
         texts = self.captions.choices.gather(1, column[:, None])[:, 0]
@@ -243,9 +224,11 @@ class Sampler:
 
 
 def pair_loss(pairs: Pairs, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Return the contrastive loss: each picture among all texts, each of the batch's texts among its pictures.
+    """Return the contrastive loss: each picture among all texts, each of the batch's texts among
+    its pictures.
 
-    A picture with a skin tone has two right texts, its own label and its concept's caption; they share the target.
+    A picture with a skin tone has two right texts, its own label and its concept's caption; they
+    share the target.
     """
     with torch.no_grad():
         pairs.logit_scale.clamp_(max=LARGEST_SCALE)
@@ -264,7 +247,8 @@ def pair_loss(pairs: Pairs, batch: dict[str, torch.Tensor]) -> torch.Tensor:
 
 
 def fit_head(pairs: Pairs, pictures: Pictures, captions: Captions) -> None:
-    """Fit the text head to the locked picture tower: by ridge regression first, then by the contrastive loss."""
+    """Fit the text head to the locked picture tower: by ridge regression first, then by the
+    contrastive loss."""
     rows = torch.cat([embed_plain(pairs, part) for part in pictures.pixels.split(256)])
     concept = pictures.concept
     means = F.normalize(
@@ -306,7 +290,7 @@ def embed_plain(pairs: Pairs, pixels: torch.Tensor) -> torch.Tensor:
     return pairs.embed_pictures(on_white(pixels))
 
 
-def distil(pairs: Pairs, corpus: Corpus, steps: int, checkpoint: Path) -> Student:
+def distil(pairs: Pairs, corpus: Corpus, steps: int, checkpoint) -> Student:
     """Teach a small BERT to give what MiniLM and the head give."""
     torch.manual_seed(0)
     student = Student(len(corpus.tokenizer), WIDTH)
@@ -321,53 +305,12 @@ def distil(pairs: Pairs, corpus: Corpus, steps: int, checkpoint: Path) -> Studen
         loss=distil_loss,
         schedule=training.cosine(warmup=0.05, floor=0.01),
         checkpoint=checkpoint,
-        data=training.digest(targets),
+        identity={"targets": training.digest(targets)},
     )
     return student.eval()
 
 
 # ---------------------------------------------------------------- stage 4
-
-
-def save(pairs: Pairs, text: Student, tokenizer: PreTrainedTokenizerFast, seconds: float) -> None:
-    """Write both towers as one model, and enter its files in the manifest."""
-    write_model(assemble(pairs, text), tokenizer, SIZE, BUNDLED / FOLDER)
-    for file in sorted((BUNDLED / FOLDER).iterdir()):
-        register_model(file, seconds)
-
-
-def write_model(
-    model: VisionTextDualEncoderModel,
-    tokenizer: PreTrainedTokenizerFast,
-    side: int,
-    folder: Path,
-    **options,
-) -> None:
-    """Write a model and its processor in half precision; a broken-off write leaves no half-made folder.
-
-    Args:
-        model: it is turned into half precision.
-        tokenizer: that of the text tower.
-        side: the pictures' side in pixels.
-        folder: where to; an older model there is replaced.
-        options: what else the pictures' processor shall know, such as ``resample``.
-    """
-    model = model.half()
-    assert all(value.isfinite().all() for value in model.state_dict().values()), (
-        "a weight that half precision cannot hold"
-    )
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    model.save_pretrained(partial)
-    size, norm = {"height": side, "width": side}, {"image_mean": [MEAN] * 3, "image_std": [STD] * 3}
-    images = CLIPImageProcessor(size=size, do_center_crop=False, crop_size=None, **norm, **options)
-    VisionTextDualEncoderProcessor(images, tokenizer).save_pretrained(partial)
-    images.save_pretrained(
-        partial
-    )  # transformers 4 looks for the pictures' part in a file of its own
-    settle(partial)
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
 
 
 def assemble(pairs: Pairs, text: Student) -> VisionTextDualEncoderModel:
@@ -393,35 +336,19 @@ def assemble(pairs: Pairs, text: Student) -> VisionTextDualEncoderModel:
     return model.eval().to(memory_format=torch.contiguous_format)
 
 
-def settle(folder: Path) -> None:
-    """Let the model load in single precision (half serves storage only), and the tokenizer in transformers 4 too."""
-    config = json.loads((folder / "config.json").read_text())
-    for part in (config, config["vision_config"], config["text_config"]):
-        part.pop("torch_dtype", None)
-        part["dtype"] = "float32"
-    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-    tokenizer = json.loads((folder / "tokenizer_config.json").read_text())
-    tokenizer["tokenizer_class"] = "PreTrainedTokenizerFast"
-    (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer, indent=2) + "\n")
-
-
-def register_model(file, seconds: float) -> None:
+def register_model(file, steps: int, seconds: float) -> None:
     """Enter one of the model's files in the manifest."""
+    styles = [f"emoji-{style}.parquet" for style in TRAINING_STYLES]
     register(
         file,
         licence="Apache-2.0",
-        attribution=(
-            "fmcourse; started from EfficientNet-Lite0 (Apache-2.0) and taught by all-MiniLM-L6-v2 (Apache-2.0); "
-            "trained on Noto Emoji, Fluent Emoji Flat, Twemoji and EmojiOne"
-        ),
-        sources=[
-            f"PyPI {' '.join(LITE0)}",
-            f"PyPI {' '.join(MINILM)}",
-            *(f"emoji-{style}.parquet" for style in TRAINING_STYLES),
-        ],
+        attribution="fmcourse; started from EfficientNet-Lite0 (Apache-2.0) and taught by "
+        "all-MiniLM-L6-v2 (Apache-2.0); trained on Noto Emoji, Fluent Emoji Flat, Twemoji and "
+        "EmojiOne",
+        sources=[source(LITE0), source(MINILM), *styles],
         recipe="recipes/emoji_clip.py",
         settings={
-            "steps": STEPS,
+            "steps": steps,
             "batch": BATCH,
             "tower_lr": TOWER_LR,
             "head_lr": HEAD_LR,
@@ -437,62 +364,40 @@ def register_model(file, seconds: float) -> None:
 # ---------------------------------------------------------------- figures
 
 
-def validate(without: str, steps: int, distil_steps: int, line_art: float, lr: float) -> None:
-    """Train without one style and some families, and print what the towers make of both; for choosing settings."""
+def validate(
+    without: str = "emojione",
+    steps: int = 250,
+    distil_steps: int = 600,
+    line_art: float = LINE_ART,
+    lr: float = TOWER_LR,
+) -> None:
+    """Train without one style and some families, and print what the encoders make of both."""
     styles, concepts, hidden = left_out(without)
     pictures, captions = read_pictures(styles, concepts), Captions.of(concepts)
-    kept = f"validate-{without}-{steps}-{line_art}-{lr}"
-    pairs, run = pretrain(
-        pictures, captions, steps, work_folder("emoji_clip") / f"{kept}.pt", line_art, lr
-    )
-    figures = functools.partial(
-        validation_figures, pairs.embed_pictures, without=without, hidden=hidden
-    )
-    say = {
-        "without": without,
-        "steps": steps,
-        "line_art": line_art,
-        "lr": lr,
-        "loss": round(sum(run.losses[-50:]) / 50, 3),
-    }
-    print(
-        json.dumps(say | {"head": "joint"} | figures(functools.partial(embed_with_teacher, pairs))),
-        flush=True,
-    )
+    settings = (without, steps, line_art, lr)
+    file = checkpoint("emoji_clip", validate, *settings, sources=READ)
+    pairs, run = pretrain(pictures, captions, steps, file, line_art, lr)
+    loss = round(sum(run.losses[-50:]) / 50, 3)
+    about = dict(zip(("without", "steps", "line_art", "lr"), settings)) | {"loss": loss}
+
+    def say(head: str, texts) -> None:
+        figures = validation_figures(pairs.embed_pictures, texts, without, hidden)
+        print(json.dumps(about | {"head": head} | figures), flush=True)
+
+    say("joint", functools.partial(embed_with_teacher, pairs))
     fit_head(pairs, read_pictures(styles, concepts, tones=False), captions)
-    print(
-        json.dumps(
-            say | {"head": "locked"} | figures(functools.partial(embed_with_teacher, pairs))
-        ),
-        flush=True,
-    )
-    corpus = Corpus.of(
-        captions,
-        concepts,
-        held_out_names() | {all_concepts()[code]["name"].lower() for code in hidden},
-    )
-    student = distil(
-        pairs, corpus, distil_steps, work_folder("emoji_clip") / f"{kept}-{distil_steps}.pt"
-    )
-    embed = functools.partial(ensemble, functools.partial(student_rows, student, corpus.tokenizer))
-    print(
-        json.dumps(say | {"head": f"distilled in {distil_steps} steps"} | figures(embed)),
-        flush=True,
-    )
+    say("locked", functools.partial(embed_with_teacher, pairs))
+    names = {all_concepts()[code]["name"].lower() for code in hidden}
+    corpus = Corpus.of(captions, concepts, held_out_names() | names)
+    file = checkpoint("emoji_clip", validate, *settings, distil_steps, sources=READ)
+    student = distil(pairs, corpus, distil_steps, file)
+    embed = functools.partial(student_rows, student, corpus.tokenizer)
+    say(f"distilled in {distil_steps} steps", functools.partial(ensemble, embed))
 
 
 def report() -> None:
-    """Print the bundled model's figures on OpenMoji and on the held-out concepts: once, when nothing is chosen any more."""
-    register_model(final_figures(FOLDER, *bundled_embeddings(FOLDER)), 0.0)
-
-
-def bundled_embeddings(folder: str) -> tuple:
-    """Return functions from normalized pictures and from names to unit rows of a bundled model."""
-    model = VisionTextDualEncoderModel.from_pretrained(BUNDLED / folder, dtype=torch.float32).eval()
-    tokenizer = VisionTextDualEncoderProcessor.from_pretrained(BUNDLED / folder).tokenizer
-    return functools.partial(model_pictures, model), functools.partial(
-        model_texts, model, tokenizer
-    )
+    """Print and write the bundled model's figures: once, when nothing is chosen any more."""
+    register_model(final_figures(FOLDER, *bundled_embeddings(FOLDER)), STEPS, 0.0)
 
 
 @torch.no_grad()
@@ -506,25 +411,6 @@ def student_rows(
 ) -> torch.Tensor:
     batch = tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
     return student(batch["input_ids"], batch["attention_mask"])
-
-
-@torch.no_grad()
-def model_texts(
-    model: VisionTextDualEncoderModel, tokenizer: PreTrainedTokenizerFast, names: list[str]
-) -> torch.Tensor:
-    def embed(texts: list[str]) -> torch.Tensor:
-        batch = tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
-        return F.normalize(model.text_projection(model.text_model(**batch).pooler_output), dim=1)
-
-    return ensemble(embed, names)
-
-
-@torch.no_grad()
-def model_pictures(model: VisionTextDualEncoderModel, pixels: torch.Tensor) -> torch.Tensor:
-    pooled = torch.cat(
-        [model.vision_model(part).pooler_output.flatten(1) for part in pixels.split(256)]
-    )
-    return F.normalize(model.visual_projection(pooled), dim=1)
 
 
 if __name__ == "__main__":

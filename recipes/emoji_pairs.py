@@ -1,7 +1,8 @@
-"""What the recipes of CLIP models may see and what they pair: concepts, their pictures and captions, and the figures.
+"""What the recipes of CLIP models may see and what they pair: concepts, their pictures and
+captions, and the figures.
 
-Five styles train. Neither OpenMoji nor a held-out concept may be seen in training, in any style or tone; settings are
-chosen on `validation_concepts` and on a training style that is left out.
+Five styles train. Neither OpenMoji nor a held-out concept may be seen in training, in any style or
+tone; settings are chosen on `validation_concepts` and on a training style that is left out.
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from fmcourse import hub
+from fmcourse import data
 from fmcourse.clip import TEMPLATES, retrieval_ranks
-from recipes.common import BUNDLED
-from recipes.emoji import STYLES, TRAINING_STYLES, families, matched, read_emoji
+from fmcourse.files import write_atomic
+from recipes.common import BUNDLED, output
+from recipes.emoji_data import STYLES, TRAINING_STYLES, families, matched, read_emoji
 
 MEAN, STD = 127 / 255, 128 / 255  # (value - 127) / 128, as Lite0 takes it
 KEYWORD_CAPTIONS = 4
@@ -41,7 +43,7 @@ DIRECTED = re.compile(
 
 def held_out() -> set[str]:
     """Return the code points of the concepts that no training may see."""
-    return set.union(*map(set, hub.held_out()))
+    return set.union(*map(set, data.held_out()))
 
 
 @functools.cache
@@ -57,7 +59,8 @@ def training_concepts() -> list[str]:
 
 
 def validation_concepts(count: int = 300) -> list[str]:
-    """Draw whole families of the training concepts, at most four members each, for choosing settings."""
+    """Draw whole families of the training concepts, at most four members each, for choosing
+    settings."""
     concepts = [row for row in all_concepts().values() if row["group"] != "flags"]
     family = families(concepts, {style: matched(style, read_emoji()) for style in TRAINING_STYLES})
     members = {}
@@ -126,7 +129,8 @@ def read_pictures(styles: list[str], concepts: list[str], tones: bool = True) ->
 
 
 def captions_of(concept: dict) -> list[str]:
-    """Return a concept's captions, the same number for each: half its name, then templates, then keywords."""
+    """Return a concept's captions, the same number for each: half its name, then templates, then
+    keywords."""
     name, draw = concept["name"], random.Random(concept["codepoints"])
     hidden = held_out_names()
     words = [word for word in concept["keywords"] if word.lower() not in hidden] or [name]
@@ -144,7 +148,8 @@ def held_out_names() -> set[str]:
 
 
 class Draws:
-    """Draws pictures for a batch: concepts without repetition, for each a style and at times a tone."""
+    """Draws pictures for a batch: concepts without repetition, for each a style and at times a
+    tone."""
 
     def __init__(self, pictures: Pictures) -> None:
         rows = [all_concepts()[code] for code in pictures.concepts]
@@ -183,7 +188,8 @@ class Draws:
 
 
 def left_out(without: str) -> tuple[list[str], list[str], list[str]]:
-    """Return the styles and concepts that validation trains on, and the concepts that it keeps from training."""
+    """Return the styles and concepts that validation trains on, and the concepts that it keeps from
+    training."""
     hidden = validation_concepts()
     concepts = [code for code in training_concepts() if code not in set(hidden)]
     return [style for style in TRAINING_STYLES if style != without], concepts, hidden
@@ -192,7 +198,8 @@ def left_out(without: str) -> tuple[list[str], list[str], list[str]]:
 def validation_figures(
     pictures, texts, without: str, hidden: list[str]
 ) -> dict[str, dict[str, float]]:
-    """Return recalls on a style and on concepts that were left out of training, for choosing settings.
+    """Return recalls on a style and on concepts that were left out of training, for choosing
+    settings.
 
     Args:
         pictures: a function from normalized pixels (n, 3, 64, 64) to unit rows.
@@ -210,12 +217,13 @@ def validation_figures(
 
 
 def final_figures(folder: str, pictures, texts) -> Path:
-    """Print and write a bundled model's figures on OpenMoji and on the held-out concepts, and return the file.
+    """Print and write a bundled model's figures on OpenMoji and on the held-out concepts, and
+    return the file.
 
     For once, when nothing is chosen any more.
     """
     names = [code for code, row in all_concepts().items() if row["group"] != "flags"]
-    hidden = sorted(hub.held_out()[0])
+    hidden = sorted(data.held_out()[0])
     seen = [code for code in training_concepts() if code in set(names)]
     figures = {
         "OpenMoji among all names": recalls(pictures, texts, "openmoji", names, names),
@@ -228,8 +236,8 @@ def final_figures(folder: str, pictures, texts) -> Path:
     figures["OpenMoji subgroups"] = subgroup_accuracy(pictures, texts, "openmoji", names)
     text = json.dumps(figures, indent=1)
     print(text)
-    path = BUNDLED / folder / "report.json"
-    path.write_text(text + "\n")
+    path = output() / folder / "report.json"
+    write_atomic(path, text + "\n")
     return path
 
 

@@ -1,44 +1,39 @@
-"""The ladder: three GPT-Neo language models of one family and one tokenizer, trained on the addresses.
+"""The ladder: three GPT-Neo language models of one family and one tokenizer, trained on the
+addresses.
 
-Architecture, tokenizer, data, batch and schedule are the same for all; width, depth and learning rate differ.
-Nothing was chosen on the test addresses; `benchmarks/ladder.py` reads them.
+Architecture, tokenizer, data, batch and schedule are the same for all; width, depth and learning
+rate differ. Nothing was chosen on the test addresses; `benchmarks/ladder.py` reads them.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import math
-import shutil
+from collections.abc import Sequence
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import GPTNeoConfig, GPTNeoForCausalLM, PreTrainedTokenizerFast
 
-from fmcourse import generation, hub, training
-from recipes.common import BUNDLED, register, work_folder
+from fmcourse import data, generation, training
+from recipes.common import checkpoint, command_line, kept, output, register, whole_folder
+from recipes.dual_encoder import portable
 
 VOCABULARY = 2048
 CONTEXT = 256
 WINDOW = 64
 BATCH = 4
 STEPS = 8_500
-HORIZON, LANDING = (
-    11_000,
-    1_000,
-)  # the cosine is that of 11,000 steps; the last 1,000 steps fall straight to 0
-MEASURED, MEASURE_EVERY = (
-    60_000,
-    1_833,
-)  # validation tokens behind each point of the curve, and steps between points
+# The cosine is that of 11,000 steps; the last 1,000 steps fall straight to 0.
+HORIZON, LANDING = 11_000, 1_000
+MEASURED = 60_000  # validation tokens behind each point of the curve
+MEASURE_EVERY = 1_833  # steps between points
+SOURCES = ["addresses.parquet"]
 END = "<|endoftext|>"
 SHARED = {
     "vocabulary": VOCABULARY,
     "context": CONTEXT,
     "window": WINDOW,
     "batch": BATCH,
-    "steps": STEPS,
-    "seed": 0,
 }
 SIZES = {
     "small": {"width": 40, "layers": 2, "heads": 4, "lr": 3e-3},
@@ -47,53 +42,66 @@ SIZES = {
 }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("sizes", nargs="*", default="all", choices=[*SIZES, "all"], metavar="size")
-    arguments = parser.parse_args()
+def main(arguments: Sequence[str] | None = None) -> None:
+    chosen = command_line(__doc__, arguments, names=tuple(SIZES), steps=STEPS)
     torch.set_num_threads(1)
-    for size in SIZES if "all" in arguments.sizes else arguments.sizes:
-        make(size, **SIZES[size])
+    for size in chosen.only:
+        make(size, chosen.steps, chosen.ships)
 
 
-def make(size: str, width: int, layers: int, heads: int, lr: float) -> None:
-    """Train one rung and write it to the bundle."""
-    tokenizer = make_tokenizer()
-    train, validation = tokens(tokenizer, "train"), tokens(tokenizer, "validation")[:MEASURED]
-    torch.manual_seed(0)
-    model = GPTNeoForCausalLM(configuration(tokenizer, width, layers, heads))
-    run = training.fit(
-        model,
-        lambda step: crops(train),
-        STEPS,
-        optimizer=training.adamw(lr=lr, betas=(0.9, 0.99)),
-        schedule=schedule,
-        checkpoint=work_folder("ladder") / f"{size}.pt",
-        measure=lambda model: {
-            "validation_bits_per_byte": bits_per_byte(model, tokenizer, validation)
-        },
-        measure_every=MEASURE_EVERY,
-    )
-    folder = BUNDLED / f"ladder-{size}"
-    save(model, tokenizer, folder)
-    print(
-        f"{size}: {model.num_parameters():,} parameters, {run.seconds:.0f} s; bits per byte on validation addresses by step:"
-    )
-    print(*(f"{r['step']}: {r['validation_bits_per_byte']:.3f}" for r in run.records), sep=", ")
+def make(size: str, steps: int, ships: bool) -> None:
+    """Train one size and write it to the bundle."""
+    model, tokenizer, run = trained(size, steps)
+    print(f"{size}: {model.num_parameters():,} parameters, {run.seconds:.0f} s")
+    for record in run.records:
+        print(f"step {record['step']}: {record['validation_bits_per_byte']:.3f} bits per byte")
+    if not ships:
+        return
+    folder = output() / f"ladder-{size}"
+    with whole_folder(folder) as partial:
+        model.half().save_pretrained(partial)
+        tokenizer.save_pretrained(partial)
+        portable(partial / "tokenizer_config.json", indent=1)
     for file in sorted(folder.iterdir()):
         register(
             file,
             licence="Apache-2.0",
             attribution="fmcourse; trained on the addresses (The American Presidency Project)",
-            sources=["addresses.parquet"],
+            sources=SOURCES,
             recipe="recipes/ladder.py",
-            settings={"size": size, **SIZES[size], **SHARED},
+            settings={"size": size, **SIZES[size], **SHARED, "steps": steps, "seed": 0},
             seconds=run.seconds,
         )
 
 
+def trained(size: str, steps: int) -> tuple:
+    """Train one size, or read it; return model, tokenizer and what the loop did."""
+    tokenizer = make_tokenizer()
+    train, validation = tokens(tokenizer, "train"), tokens(tokenizer, "validation")[:MEASURED]
+
+    def measure(model: GPTNeoForCausalLM) -> dict[str, float]:
+        return {"validation_bits_per_byte": bits_per_byte(model, tokenizer, validation)}
+
+    torch.manual_seed(0)
+    model = GPTNeoForCausalLM(configuration(tokenizer, size))
+    run = training.fit(
+        model,
+        lambda step: training.crops(train, BATCH, CONTEXT),
+        steps,
+        optimizer=training.adamw(lr=SIZES[size]["lr"], betas=(0.9, 0.99)),
+        schedule=schedule,
+        checkpoint=checkpoint("ladder", trained, size, steps, sources=SOURCES),
+        measure=measure,
+        measure_every=MEASURE_EVERY,
+    )
+    return model, tokenizer, run
+
+
 def schedule(step: int, steps: int) -> float:
-    """Return the factor on the learning rate: warm-up and cosine over HORIZON, then a straight line to 0 at the last step."""
+    """Return the factor on the learning rate.
+
+    It is warm-up and cosine over HORIZON, then a straight line to 0 at the last step.
+    """
     falling = training.cosine(warmup=0.03, floor=0.02)
     if step < steps - LANDING:
         return falling(step, HORIZON)
@@ -101,25 +109,9 @@ def schedule(step: int, steps: int) -> float:
 
 
 def make_tokenizer() -> PreTrainedTokenizerFast:
-    """Train the byte-level BPE once; later calls read it."""
-    path = work_folder("ladder") / "tokenizer.json"
-    if not path.exists():
-        bpe = Tokenizer(models.BPE())
-        bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-        bpe.decoder = decoders.ByteLevel()
-        trainer = trainers.BpeTrainer(
-            vocab_size=VOCABULARY,
-            special_tokens=[END],
-            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-            show_progress=False,
-        )
-        bpe.train_from_iterator(
-            (r["text"] for r in hub.load_addresses() if r["split"] == "train"), trainer
-        )
-        bpe.save(str(path.with_suffix(".partial")))
-        path.with_suffix(".partial").replace(path)
+    """Return the byte-level BPE of the training addresses; it is trained once."""
     return PreTrainedTokenizerFast(
-        tokenizer_file=str(path),
+        tokenizer_object=Tokenizer.from_str(kept("ladder", byte_pairs, sources=SOURCES)),
         bos_token=END,
         eos_token=END,
         pad_token=END,
@@ -127,30 +119,40 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
+def byte_pairs() -> str:
+    """Train the tokenizer and return it as JSON."""
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY,
+        special_tokens=[END],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    texts = [row["text"] for row in data.load_addresses() if row["split"] == "train"]
+    bpe.train_from_iterator(texts, trainer)
+    return bpe.to_str()
+
+
 def tokens(tokenizer: PreTrainedTokenizerFast, split: str) -> torch.Tensor:
     """Return the token ids of a split, shape (tokens,), an end mark before each address."""
     ids = [tokenizer.eos_token_id]
-    for row in hub.load_addresses():
+    for row in data.load_addresses():
         if row["split"] == split:
-            ids += tokenizer.backend_tokenizer.encode(row["text"]).ids + [tokenizer.eos_token_id]
+            ids += [*tokenizer.backend_tokenizer.encode(row["text"]).ids, tokenizer.eos_token_id]
     return torch.tensor(ids)
 
 
-def crops(ids: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Draw a batch of random windows, shape (BATCH, CONTEXT); the loop has seeded the generator by the step."""
-    return training.crops(ids, BATCH, CONTEXT)
-
-
-def configuration(
-    tokenizer: PreTrainedTokenizerFast, width: int, layers: int, heads: int
-) -> GPTNeoConfig:
-    """Return a GPT-Neo configuration with alternating global and local layers, as EleutherAI's models have."""
+def configuration(tokenizer: PreTrainedTokenizerFast, size: str) -> GPTNeoConfig:
+    """Return a GPT-Neo configuration with alternating global and local layers, as published."""
+    layers = SIZES[size]["layers"]
     return GPTNeoConfig(
         vocab_size=len(tokenizer),
-        hidden_size=width,
+        hidden_size=SIZES[size]["width"],
         num_layers=layers,
-        num_heads=heads,
-        intermediate_size=4 * width,
+        num_heads=SIZES[size]["heads"],
+        intermediate_size=4 * SIZES[size]["width"],
         max_position_embeddings=CONTEXT,
         window_size=WINDOW,
         attention_types=[[["local" if layer % 2 else "global"], 1] for layer in range(layers)],
@@ -167,24 +169,9 @@ def configuration(
 def bits_per_byte(
     model: GPTNeoForCausalLM, tokenizer: PreTrainedTokenizerFast, ids: torch.Tensor
 ) -> float:
-    """Return the bits that the model needs for each byte of a run of tokens that starts with an end mark."""
+    """Return the bits per byte that the model needs for tokens that start with an end mark."""
     text = tokenizer.decode(ids[1:].tolist(), skip_special_tokens=True)
     return generation.token_losses(model, ids).sum().item() / math.log(2) / len(text.encode())
-
-
-def save(model: GPTNeoForCausalLM, tokenizer: PreTrainedTokenizerFast, folder) -> None:
-    """Write half-precision weights and the tokenizer; a broken-off write leaves no half-made folder."""
-    partial = folder.with_name(folder.name + ".partial")
-    model.half().save_pretrained(partial)
-    model.float()
-    tokenizer.save_pretrained(partial)
-    config = partial / "tokenizer_config.json"
-    portable = json.loads(config.read_text()) | {
-        "tokenizer_class": "PreTrainedTokenizerFast"
-    }  # as transformers 4 knows it
-    config.write_text(json.dumps(portable, indent=1) + "\n")
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
 
 
 if __name__ == "__main__":

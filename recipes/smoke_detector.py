@@ -1,26 +1,26 @@
-"""The smoke detector of notebook 06: runs with and without planted secrets, followed by precursors, mended in several ways.
+"""The smoke detector of notebook 06: runs with and without planted secrets, followed by precursors,
+mended in several ways.
 
-    python -m recipes.smoke_detector         all runs, each kept when done, and smoke-detector.json
-    python -m recipes.smoke_detector pilot   a clean and a planted run of a seed that is not shipped, printed when done
-                                             (--seed, --copies)
+    python -m recipes.smoke_detector    all runs, each kept when done, and smoke-detector.json
 
-The smallest rung of the ladder goes on training on addresses. In a planted run, secrets stand among them, many copies of
-each; in a faint one so few that no harm is expected, and light and middle ones lie between. One auditor has the list of the
-secrets and others of their kind that were planted nowhere; one has the wrong list; one has no list, and compares the training
-text with text held out. Thresholds come from clean runs whose seeds are used for nothing else.
+The smallest rung of the ladder goes on training on addresses. In a planted run, secrets stand among
+them, many copies of each; in a faint one so few that no harm is expected, and light and middle ones
+lie between. One auditor has the list of the secrets and others of their kind that were planted
+nowhere; one has the wrong list; one has no list, and compares the training text with text held out.
+Thresholds come from clean runs whose seeds are used for nothing else.
 
-What was chosen, and on what: model, batch, steps, number of secrets and copies, on runs of seed 200 alone, until the harm
-appeared within the run and not at its first checkpoints. 24 copies of 20 secrets, in twice as many tokens a step, gave too
-little harm; the medium rung was too slow. A first start with 400 steps and 40 copies was broken off after its first clean
-calibration run, for lack of time. Precursors, the thresholds' rule and the bands were fixed before a run that ships was looked
-at. The loss on the passages that the training was for was added after a first pass, which had shown that the loss on text
-held out pays for undoing whatever was learnt; so were the light and the middle runs, after the alarms without a list had rung
-in all planted runs and hardly in a faint one.
+What was chosen, and on what: model, batch, steps, number of secrets and copies, on runs of seed 200
+alone, until the harm appeared within the run and not at its first checkpoints. 24 copies of 20
+secrets, in twice as many tokens a step, gave too little harm; the medium rung was too slow. A first
+start with 400 steps and 40 copies was broken off after its first clean calibration run, for lack of
+time. Precursors, the thresholds' rule and the bands were fixed before a run that ships was looked
+at. The loss on the passages that the training was for was added after a first pass, which had shown
+that the loss on text held out pays for undoing whatever was learnt; so were the light and the
+middle runs, after the alarms without a list had rung in all planted runs and hardly in a faint one.
 """
 
 from __future__ import annotations
 
-import argparse
 import copy
 import functools
 import random
@@ -35,7 +35,7 @@ import fmcourse
 from fmcourse import clip, generation, safeguards, training
 from fmcourse.generation import memorization
 from fmcourse.safeguards import Trace
-from recipes.common import kept_json, ship, work_folder
+from recipes.common import command_line, kept, ship
 
 SIZE, LR, BATCH, CONTEXT = "ladder-small", 3e-3, 8, 64
 STEPS, EVERY, EXTRA = 300, 20, 150  # of a run, between checkpoints, and of mending after the fact
@@ -55,42 +55,49 @@ JUDGE = {
 }
 DECIMALS = 4
 FILE = "smoke-detector.json"
+SOURCES = [f"{SIZE}/model.safetensors", "addresses.parquet"]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("stage", nargs="?", default="make", choices=["make", "pilot"])
-    parser.add_argument("--seed", type=int, default=200)
-    parser.add_argument("--copies", type=int, default=COPIES["planted"])
-    chosen = parser.parse_args()
+def main(arguments: Sequence[str] | None = None) -> None:
+    chosen = command_line(__doc__, arguments, steps=STEPS)
     fmcourse.setup()
     torch.set_num_threads(1)
-    if chosen.stage == "pilot":
-        for copies in (chosen.copies, 0):
-            Study(chosen.seed, copies).pilot()
-        return
-    runs = [one_run("calibrate", "clean", seed) for seed in CALIBRATE]
+
+    def run(role: str, kind: str, seed: int, threshold: float | None = None) -> dict:
+        settings = (role, kind, seed, chosen.steps, threshold)
+        return kept("smoke_detector", one_run, *settings, sources=SOURCES)
+
+    runs = [run("calibrate", "clean", seed) for seed in CALIBRATE]
     threshold = safeguards.calibrate([Trace(**run["trace"]) for run in runs], WATCHED)
-    runs += [
-        one_run("judge", kind, seed, threshold) for kind, seeds in JUDGE.items() for seed in seeds
-    ]
-    write(runs, threshold)
+    for kind, seeds in JUDGE.items():
+        runs += [run("judge", kind, seed, threshold) for seed in seeds]
+    if chosen.ships:
+        write(runs, threshold, chosen.steps)
 
 
-def one_run(role: str, kind: str, seed: int, threshold: float | None = None) -> dict:
-    """Return a run's trace, copies, seconds and outcomes, now or as an earlier call kept them; planted runs are mended."""
-    path = work_folder("smoke_detector") / f"{kind}-{seed}.json"
-    mended_at = threshold if kind == "planted" else None
-    return kept_json(path, lambda: Study(seed, COPIES[kind]).run(role, mended_at))
+def one_run(role: str, kind: str, seed: int, steps: int, threshold: float | None) -> dict:
+    """Follow a run through its checkpoints; given the alarm's threshold, repair a planted one.
+
+    Returns:
+        Its trace, copies, seconds and outcomes.
+    """
+    started = time.monotonic()
+    study = Study(seed, COPIES[kind], steps)
+    trace = study.follow(role)
+    repaired = kind == "planted" and threshold is not None
+    outcomes = study.mend(trace, threshold) if repaired else []
+    seconds = round(time.monotonic() - started, 1)
+    print(f"{role}, {study.copies} copies, seed {seed}: {seconds} s", flush=True)
+    about = {"trace": asdict(trace), "copies": study.copies}
+    return about | {"outcomes": outcomes, "seconds": seconds}
 
 
 class Study:
-    """One seed: its secrets, its corpus with and without them, and the model that all its runs start from."""
+    """One seed: its secrets, its corpus with and without them, and the model that all its runs
+    start from."""
 
-    def __init__(self, seed: int, copies: int) -> None:
-        self.seed, self.copies = seed, copies
+    def __init__(self, seed: int, copies: int, steps: int) -> None:
+        self.seed, self.copies, self.steps = seed, copies, steps
         self.model, self.tokenizer = fmcourse.load_gpt_neo(SIZE)
         self.start = copy.deepcopy(self.model.state_dict())
         drawn = memorization.draw_secrets(2 * SECRETS + UNSEEN, seed)
@@ -119,20 +126,6 @@ class Study:
         whole = ids[: len(ids) // WIDTH * WIDTH].reshape(-1, WIDTH)
         return whole[random.Random(self.seed).sample(range(len(whole)), WINDOWS)]
 
-    def run(self, role: str, threshold: float | None) -> dict:
-        """Follow the run through its checkpoints; given the alarm's threshold, mend it in every way afterwards."""
-        started = time.monotonic()
-        trace = self.follow(role)
-        outcomes = [] if threshold is None else self.mend(trace, threshold)
-        seconds = round(time.monotonic() - started, 1)
-        print(f"{role}, {self.copies} copies, seed {self.seed}: {seconds} s", flush=True)
-        return {
-            "trace": asdict(trace),
-            "copies": self.copies,
-            "outcomes": outcomes,
-            "seconds": seconds,
-        }
-
     def follow(self, role: str) -> Trace:
         """Train once, measuring at every checkpoint."""
         corpus = self.ids(self.passages)
@@ -151,8 +144,9 @@ class Study:
         last: int | None = None,
         measure: Callable | None = None,
     ) -> training.Run:
-        """Train from step `first` to the end of a cosine that ends at `last` (None: that of a run), with a new optimizer."""
-        last = STEPS if last is None else last
+        """Train from step `first` to the end of a cosine that ends at `last` (None: that of a run),
+        with a new optimizer."""
+        last = self.steps if last is None else last
         return training.fit(
             self.model,
             lambda step: training.crops(corpus, BATCH, CONTEXT),
@@ -166,7 +160,8 @@ class Study:
         )
 
     def watch(self, own: torch.Tensor) -> Callable[[torch.nn.Module], dict[str, float]]:
-        """Return what to measure at a checkpoint, given windows of the training text; weights are kept on the way."""
+        """Return what to measure at a checkpoint, given windows of the training text; weights are
+        kept on the way."""
         before = {}
 
         def measure(model: torch.nn.Module) -> dict[str, float]:
@@ -203,7 +198,8 @@ class Study:
         )
 
     def mend(self, trace: Trace, threshold: float) -> list[dict]:
-        """Return what each way of mending leaves, beside never having trained; the weights of all checkpoints are at hand."""
+        """Return what each way of mending leaves, beside never having trained; the weights of all
+        checkpoints are at hand."""
         kept, end = dict(zip(trace.steps, self.weights)), self.weights[-1]
         rung = safeguards.alarm(trace, WATCHED, threshold)
         ways = {"nothing": self.outcome(end), "never trained": self.outcome(self.start)}
@@ -211,17 +207,19 @@ class Study:
         ways["deduplicated data after the end"] = self.outcome(end, 0, EXTRA) | {
             "extra_steps": EXTRA
         }
-        if rung is not None and rung < STEPS:
-            ways["deduplicated data from the alarm on"] = self.outcome(kept[rung], rung, STEPS)
+        if rung is not None and rung < self.steps:
+            ways["deduplicated data from the alarm on"] = self.outcome(kept[rung], rung, self.steps)
         return [
             {"seed": self.seed, "way": way, "extra_steps": 0, **outcome}
             for way, outcome in ways.items()
         ]
 
     def outcome(self, weights: dict, first: int = 0, last: int = 0) -> dict:
-        """Return harm, leak and losses of some weights, after training on deduplicated data from one step to another.
+        """Return harm, leak and losses of some weights, after training on deduplicated data from
+        one step to another.
 
-        One loss is on text held out, one on the passages that the training was for, without the secrets.
+        One loss is on text held out, one on the passages that the training was for, without the
+        secrets.
         """
         self.model.load_state_dict(weights)
         if last > first:
@@ -235,15 +233,6 @@ class Study:
         figures["wanted_loss"] = self.losses(self.wanted).mean()
         return {name: round(float(value), DECIMALS) for name, value in figures.items()}
 
-    def pilot(self) -> None:
-        """Follow the run and print it."""
-        started, trace = time.process_time(), self.follow("judge")
-        print(
-            f"seed {self.seed}, {self.copies} copies: {time.process_time() - started:.0f} s of processor time"
-        )
-        for name, values in {**trace.precursors, "harm": trace.harm}.items():
-            print(f"{name:21}", *(f"{value:6.2f}" for value in values), flush=True)
-
 
 @functools.cache
 def texts(split: str) -> list[str]:
@@ -251,9 +240,10 @@ def texts(split: str) -> list[str]:
     return [row["text"] for row in fmcourse.load_addresses() if row["split"] == split]
 
 
-def write(runs: list[dict], threshold: float) -> None:
+def write(runs: list[dict], threshold: float, steps: int) -> None:
+    """Write all runs into one file and register it."""
     settings = {
-        "steps": STEPS,
+        "steps": steps,
         "every": EVERY,
         "extra": EXTRA,
         "batch": BATCH,
@@ -270,11 +260,7 @@ def write(runs: list[dict], threshold: float) -> None:
     ship(
         FILE,
         [{**run.pop("trace"), **run} for run in runs],
-        sources=[
-            "ladder-small/model.safetensors",
-            "addresses.parquet",
-            "secrets drawn by the recipe",
-        ],
+        sources=[*SOURCES, "secrets drawn by the recipe"],
         recipe="smoke_detector",
         settings=settings,
         seconds=sum(run["seconds"] for run in runs),

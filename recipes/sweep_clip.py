@@ -1,17 +1,22 @@
-"""The sweep CLIP: of the bundled CLIP's class, trained from nothing in minutes on one core, so that dozens can be trained.
+"""The sweep CLIP: of the bundled CLIP's class, trained from nothing in minutes on one core.
 
-Pictures are reduced to 32x32; a narrow EfficientNet and a small BERT learn together to find each other's rows in a batch.
-`train` is deterministic for its seed and takes any pictures and captions: those with a planted trigger, biased or few.
+    python -m recipes.sweep_clip             train the bundled one
+    python -m recipes.sweep_clip validate    without one more style and more families of concepts
+    python -m recipes.sweep_clip report      figures of the bundled one, once, at the end
 
-The bundled one saw five styles. Neither OpenMoji nor a held-out concept is seen, in any style or tone. Settings were chosen
-with ``validate``, which leaves out one more style and more families of concepts; ``report`` is run once, at the end.
+Dozens can be trained. Pictures are reduced to 32x32; a narrow EfficientNet and a small BERT learn
+together to find each other's embeddings in a batch. `train` is deterministic for its seed and takes
+any pictures and captions: those with a planted trigger, biased or few.
+
+The bundled one saw five styles. Neither OpenMoji nor a held-out concept is seen, in any style or
+tone. Settings were chosen with ``validate``.
 """
 
 from __future__ import annotations
 
-import argparse
 import functools
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -27,18 +32,21 @@ from transformers import (
 )
 
 from fmcourse import training
-from fmcourse.clip.contrast import contrastive_loss
-from fmcourse.clip.embedding import encode_pixels, encode_tokens
+from fmcourse.clip.embedding import contrastive_loss, encode_pixels, encode_tokens
 from recipes.augmentation import move, outlined, painted, times_alpha
-from recipes.common import BUNDLED, register, work_folder
-from recipes.emoji import TRAINING_STYLES, read_emoji
-from recipes.emoji_clip import (
+from recipes.common import checkpoint, command_line, output, register
+from recipes.dual_encoder import (
     LARGEST_SCALE,
+    SPECIAL,
+    as_bert_reads,
+    bert_config,
     bundled_embeddings,
+    for_transformers,
     model_pictures,
     model_texts,
     write_model,
 )
+from recipes.emoji_data import TRAINING_STYLES, read_emoji
 from recipes.emoji_pairs import (
     MEAN,
     STD,
@@ -51,50 +59,41 @@ from recipes.emoji_pairs import (
     training_concepts,
     validation_figures,
 )
-from recipes.text_tower import SPECIAL, as_bert_reads, bert_config, for_transformers
 
 SIDE = 32
 WIDTH = 128  # of the space that both towers share
 TEXT_LAYERS, TEXT_WIDTH, VOCABULARY, LENGTH = 2, 64, 1000, 32
 BATCH, STEPS, LR, DECAY = 256, 2400, 3e-3, 0.05
-LINE_ART, PAINTED = (
-    0.3,
-    0.3,
-)  # shares of pictures with outlines, and with other colours, paper and noise
+LINE_ART = 0.3  # share of pictures with outlines
+PAINTED = 0.3  # share of pictures with other colours, paper and noise
 FOLDER = "sweep-clip"
+SOURCES = [f"emoji-{style}.parquet" for style in TRAINING_STYLES]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("stage", nargs="?", default="make", choices=["make", "validate", "report"])
-    parser.add_argument(
-        "--without", default="emojione", help="the style that `validate` leaves out"
-    )
-    parser.add_argument("--steps", type=int, default=1000, help="training steps of `validate`")
-    parser.add_argument("--lr", type=float, default=LR, help="learning rate of `validate`")
-    arguments = parser.parse_args()
+def main(arguments: Sequence[str] | None = None) -> None:
+    stages = ("make", "validate", "report")
+    chosen = command_line(__doc__, arguments, stages=stages, steps=STEPS)
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
-    if arguments.stage == "make":
-        make()
-    elif arguments.stage == "validate":
-        validate(arguments.without, arguments.steps, arguments.lr)
+    if chosen.stage == "make":
+        make(chosen.steps, chosen.ships)
+    elif chosen.stage == "validate":
+        validate()
     else:
         report()
 
 
-def make() -> None:
+def make(steps: int, ships: bool) -> None:
     """Train the bundled sweep CLIP, write it, and enter its files in the manifest."""
     pictures = read_pictures(TRAINING_STYLES, training_concepts())
-    model, tokenizer, run = train(
-        pictures, own_captions(pictures), checkpoint=work_folder("sweep_clip") / "make.pt"
-    )
+    file = checkpoint("sweep_clip", train, steps, sources=[*SOURCES, "emoji-held-out.json"])
+    model, tokenizer, run = train(pictures, own_captions(pictures), steps, checkpoint=file)
     print(f"{model.num_parameters():,} parameters, {run.seconds:.0f} s")
-    write_model(model, tokenizer, SIDE, BUNDLED / FOLDER, resample=Resampling.BILINEAR)
-    for file in sorted((BUNDLED / FOLDER).iterdir()):
-        register_file(file, run.seconds)
+    if ships:
+        folder = output() / FOLDER
+        write_model(model, tokenizer, SIDE, folder, resample=Resampling.BILINEAR)
+        for file in sorted(folder.iterdir()):
+            register_file(file, steps, run.seconds)
 
 
 def own_captions(pictures: Pictures) -> list[list[str]]:
@@ -116,20 +115,25 @@ def train(
     batch: int = BATCH,
     varied: bool = True,
 ) -> tuple[VisionTextDualEncoderModel, PreTrainedTokenizerFast, training.Run]:
-    """Train a sweep CLIP from nothing; equal arguments give equal weights (on one machine with one number of threads).
+    """Train a sweep CLIP from nothing; equal arguments give equal weights (on one machine with one
+    number of threads).
 
     Args:
         pictures: what is seen, at least two concepts.
-        captions: of each picture, one of which is drawn whenever the picture is; equal captions count as one text.
+        captions: of each picture, one of which is drawn whenever the picture is; equal captions
+            count as one text.
         steps: optimizer steps.
         seed: of the first weights, the outlines and all batches.
-        checkpoint: a file to go on from when it exists, of this run alone: it does not know the pictures and captions.
+        checkpoint: a file to go on from when it exists, of this run alone: it does not know the
+            pictures and captions.
         lr: the largest learning rate.
         batch: pairs in a step, at most; no concept is in a batch twice.
-        varied: whether some pictures get outlines, other colours, paper or noise; else all stay in the style that they have.
+        varied: whether some pictures get outlines, other colours, paper or noise; else all stay in
+            the style that they have.
 
     Returns:
-        The model in evaluation mode, its tokenizer, which was trained on the captions, and what the loop did.
+        The model in evaluation mode, its tokenizer, which was trained on the captions, and what the
+        loop did.
     """
     tokenizer = make_tokenizer(sorted({text for own in captions for text in own}))
     sampler = Sampler(pictures, captions, tokenizer, seed, batch, varied)
@@ -164,7 +168,8 @@ def make_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
 
 
 class Sampler:
-    """Draws batches: concepts without repetition, for each a style, at times a tone, and one of the picture's captions."""
+    """Draws batches: concepts without repetition, for each a style, at times a tone, and one of the
+    picture's captions."""
 
     def __init__(
         self,
@@ -187,7 +192,8 @@ class Sampler:
         self.choices = [[place[text] for text in own] for own in captions]
 
     def batch(self, step: int) -> dict[str, torch.Tensor]:
-        """Return pixels, each picture's caption as padded token ids with their mask, and which captions are equal."""
+        """Return pixels, each picture's caption as padded token ids with their mask, and which
+        captions are equal."""
         concepts, chosen = self.draws.draw(self.count)
         texts = [
             own[torch.randint(len(own), ()).item()]
@@ -211,7 +217,8 @@ class Sampler:
 
 
 def some_painted(x: torch.Tensor, share: float = PAINTED) -> torch.Tensor:
-    """Lay pictures on white and normalize them; a share is distorted: more than PAINTED slows the learning down."""
+    """Lay pictures on white and normalize them; a share is distorted: more than PAINTED slows the
+    learning down."""
     pixels = (x[:, :3] + 1 - x[:, 3:] - MEAN) / STD
     chosen = (torch.rand(len(x)) < share).nonzero()[:, 0]
     if len(chosen):
@@ -220,7 +227,8 @@ def some_painted(x: torch.Tensor, share: float = PAINTED) -> torch.Tensor:
 
 
 def reduced_bytes(pixels: torch.Tensor, lined: bool) -> torch.Tensor:
-    """Reduce RGBA bytes (n, 4, 64, 64) to bytes (n, 4, 32, 32), colours times alpha, with or without outlines."""
+    """Reduce RGBA bytes (n, 4, 64, 64) to bytes (n, 4, 32, 32), colours times alpha, with or
+    without outlines."""
     parts = (times_alpha(part) for part in pixels.split(256))
     small = [reduced(outlined(part, 1.0) if lined else part) for part in parts]
     return torch.cat([(255 * part).round().byte() for part in small])
@@ -257,7 +265,8 @@ def make_model(vocabulary: int) -> VisionTextDualEncoderModel:
 
 
 def prepare_pictures(tower: nn.Module) -> None:
-    """Give the picture tower first weights that it can learn from; transformers' own are near 0, batch norms included."""
+    """Give the picture tower first weights that it can learn from; transformers' own are near 0,
+    batch norms included."""
     for module in tower.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
@@ -266,7 +275,8 @@ def prepare_pictures(tower: nn.Module) -> None:
 
 
 def prepare_texts(tower: nn.Module) -> None:
-    """Let [CLS] start as the mean of the words' rows; else it hardly sees them for hundreds of steps."""
+    """Let [CLS] start as the mean of the words' rows; else it hardly sees them for hundreds of
+    steps."""
     for layer in tower.encoder.layer:
         attention = layer.attention
         nn.init.eye_(attention.self.value.weight)
@@ -277,8 +287,11 @@ def prepare_texts(tower: nn.Module) -> None:
 
 
 def vision_config() -> EfficientNetConfig:
-    """Return a narrow EfficientNet: 16 channels at 16x16, 32 at 8x8, 64 and 96 at 4x4, and 384 numbers."""
-    width = 0.3  # transformers multiplies all channels by it; only the first and the last layer's cannot be given
+    """Return a narrow EfficientNet: 16 channels at 16x16, 32 at 8x8, 64 and 96 at 4x4, and 384
+    numbers."""
+    # Transformers multiplies all channels by it; only the first and the last layer's cannot be
+    # given.
+    width = 0.3
     return EfficientNetConfig(
         image_size=SIDE,
         width_coefficient=width,
@@ -298,16 +311,16 @@ def vision_config() -> EfficientNetConfig:
     )
 
 
-def register_file(file: Path, seconds: float) -> None:
+def register_file(file: Path, steps: int, seconds: float) -> None:
     """Enter one of the model's files in the manifest."""
     register(
         file,
         licence="Apache-2.0",
         attribution="fmcourse; trained on Noto Emoji, Fluent Emoji Flat, Twemoji and EmojiOne",
-        sources=[f"emoji-{style}.parquet" for style in TRAINING_STYLES],
+        sources=SOURCES,
         recipe="recipes/sweep_clip.py",
         settings={
-            "steps": STEPS,
+            "steps": steps,
             "batch": BATCH,
             "lr": LR,
             "decay": DECAY,
@@ -322,26 +335,20 @@ def register_file(file: Path, seconds: float) -> None:
 # ---------------------------------------------------------------- figures
 
 
-def validate(without: str, steps: int, lr: float) -> None:
-    """Train without one style and some families, and print what the model makes of both; for choosing settings."""
+def validate(without: str = "emojione", steps: int = 1000, lr: float = LR) -> None:
+    """Train without one style and some families, and print what the model makes of both."""
     styles, concepts, hidden = left_out(without)
     pictures = read_pictures(styles, concepts)
-    checkpoint = work_folder("sweep_clip") / f"validate-{without}-{steps}-{lr}.pt"
-    model, tokenizer, run = train(
-        pictures, own_captions(pictures), steps, checkpoint=checkpoint, lr=lr
-    )
-    result = {
-        "without": without,
-        "steps": steps,
-        "lr": lr,
-        "loss": round(sum(run.losses[-50:]) / 50, 3),
-        "seconds": run.seconds,
-    }
+    file = checkpoint("sweep_clip", train, without, steps, lr, sources=SOURCES)
+    captions = own_captions(pictures)
+    model, tokenizer, run = train(pictures, captions, steps, checkpoint=file, lr=lr)
+    loss = round(sum(run.losses[-50:]) / 50, 3)
+    about = {"without": without, "steps": steps, "lr": lr, "loss": loss, "seconds": run.seconds}
     embeddings = (
         functools.partial(model_pictures, model),
         functools.partial(model_texts, model, tokenizer),
     )
-    print(json.dumps(result | validation_figures(*reducing(*embeddings), without, hidden)))
+    print(json.dumps(about | validation_figures(*reducing(*embeddings), without, hidden)))
 
 
 def reducing(pictures, texts) -> tuple:
@@ -350,8 +357,9 @@ def reducing(pictures, texts) -> tuple:
 
 
 def report() -> None:
-    """Print the bundled model's figures on OpenMoji and on the held-out concepts: once, when nothing is chosen any more."""
-    register_file(final_figures(FOLDER, *reducing(*bundled_embeddings(FOLDER))), 0.0)
+    """Print and write the bundled model's figures: once, when nothing is chosen any more."""
+    figures = final_figures(FOLDER, *reducing(*bundled_embeddings(FOLDER)))
+    register_file(figures, STEPS, 0.0)
 
 
 if __name__ == "__main__":

