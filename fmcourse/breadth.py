@@ -138,7 +138,11 @@ def few_shot_task(name: str, style: str = UNSEEN) -> FewShotTask:
     table = task_drawings(name, style)
     column = table["group"] if name == ACROSS else table["subgroup"]
     names = sorted(column.unique())
-    return FewShotTask(tuple(names), table["place"].to_numpy(), column.map(names.index).to_numpy())
+    return FewShotTask(
+        tuple(names),
+        table["place"].to_numpy(copy=True),
+        column.map(names.index).to_numpy(copy=True),
+    )
 
 
 def few_shot(

@@ -113,10 +113,10 @@ def child_task(name: str) -> ChildTask:
     train, test = (table[table["part"] == part] for part in ("train", "test"))
     return ChildTask(
         names=tuple(subgroup.replace("-", " ") for subgroup in classes),
-        train=train.index.to_numpy(),
-        train_labels=train["subgroup"].map(classes.index).to_numpy(),
-        test=test.index.to_numpy(),
-        test_labels=test["subgroup"].map(classes.index).to_numpy(),
+        train=train.index.to_numpy(copy=True),
+        train_labels=train["subgroup"].map(classes.index).to_numpy(copy=True),
+        test=test.index.to_numpy(copy=True),
+        test_labels=test["subgroup"].map(classes.index).to_numpy(copy=True),
     )
 
 
