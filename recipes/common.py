@@ -18,6 +18,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 __all__ = ["BUNDLED", "kept_json", "npm_package", "pypi_package", "register", "ship", "work_folder"]
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -154,3 +156,27 @@ def ship(
         "recipe": f"recipes/{recipe}.py",
     }
     register(path, settings=settings, seconds=seconds, **about)
+
+
+def ship_table(
+    file: str,
+    table: pd.DataFrame,
+    *,
+    sources: Sequence[str],
+    recipe: str,
+    settings: dict,
+    seconds: float,
+) -> None:
+    """Write what a recipe measured to the bundle, as a Parquet table, and enter it in the manifest."""
+    path = BUNDLED / file
+    table.to_parquet(_partial(path), index=False)
+    os.replace(_partial(path), path)
+    register(
+        path,
+        licence="CC-BY-4.0",
+        attribution="the authors of fmcourse",
+        sources=sources,
+        recipe=f"recipes/{recipe}.py",
+        settings=settings,
+        seconds=seconds,
+    )
