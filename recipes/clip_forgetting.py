@@ -1,7 +1,8 @@
 """What CLIP forgets when it learns to read handwritten digits, and six remedies, for notebook 03.
 
-    python -m recipes.clip_forgetting            run ten seeds, each kept when done, and write the table
-    python -m recipes.clip_forgetting --seeds 90 run this seed alone, print it, and write nothing
+    python -m recipes.clip_forgetting            run ten seeds, each kept when done, and write the
+    table python -m recipes.clip_forgetting --seeds 90 run this seed alone, print it, and write
+    nothing
 
 A seed draws the digits to learn from, the drawings that are named, and the batches. The new task is
 scikit-learn's handwritten digits; the old one is to name 400 known drawings among their 400 names.
@@ -15,6 +16,7 @@ arXiv 2109.01903; Hu et al. 2022, arXiv 2106.09685 (LoRA); Rolnick et al. 2019, 
 from __future__ import annotations
 
 import argparse
+import functools
 import time
 
 import numpy as np
@@ -74,7 +76,8 @@ def main() -> None:
 
 
 class Bench:
-    """One seed's digits and drawings, as pixels on the CPU, and the functions that score a model."""
+    """One seed's digits and drawings, as pixels on the CPU, and the functions that score a
+    model."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
@@ -168,7 +171,7 @@ def measured(seed: int) -> list[dict]:
     keep("linear probe", clip.build_classifier(bench.model, probe))
     for name, (lr, steps, every) in RATES.items():
         tuned = clip.build_classifier(bench.model, bench.words)
-        _train(bench, tuned, lr, steps, every, lambda step, name=name: keep(name, tuned, step))
+        _train(bench, tuned, lr, steps, every, functools.partial(keep, name, tuned))
         if name in INTERPOLATED:
             mixed = clip.build_classifier(bench.model, bench.words)
             for alpha in ALPHAS:
