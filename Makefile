@@ -1,37 +1,53 @@
 # One command for each thing to do here; `make help` lists them. The first that needs .venv sets it up.
 
 PYTHON ?= python3
-REF ?= main
+# Flags for JupyterLab, as in: make lab LAB_FLAGS="--no-browser --port 9999"
+LAB_FLAGS ?=
 BIN := .venv/bin/python
 READY := .venv/.ready
 RECIPES := addresses adult emoji emoji_clip sweep_clip clip_frontier clip_clinic defects recall bias_transfer breadth versions emergence_autopsy emergence_forecast emergence_dose emergence_quanta ladder decoding_frontier memorization smoke_detector cards drawings
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 PIP := $(BIN) -m pip install -qq --disable-pip-version-check
+# In a container the user is root, which JupyterLab refuses unless it is told.
+ROOT_FLAG := $(if $(filter 0,$(shell id -u)),--allow-root)
+TEST := $(BIN) -m pytest -q -n 2 --dist worksteal
 
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: help course lab answers ready test test-all assets bench retarget
+.PHONY: help course lab answers ready check size test test-all assets bench retarget
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1 \2/p' Makefile | awk '{ printf "  %s %-9s", $$1, $$2; $$1 = $$2 = ""; print }'
 
-course: $(READY) ## run every notebook, write the pages under build/, print the evidence table
+course: $(READY) ## run every notebook, write the pages under build/, print the evidence
 	@$(BIN) -m tools.course
 
-lab: $(READY) ## open JupyterLab on notebooks/
-	@$(BIN) -m jupyter lab --ServerApp.root_dir="$(CURDIR)" --LabApp.default_url=/lab/tree/notebooks
+lab: $(READY) ## open JupyterLab on notebooks/; LAB_FLAGS adds flags
+	@$(BIN) -m jupyter lab $(ROOT_FLAG) --ServerApp.root_dir="$(CURDIR)" --LabApp.default_url=/lab/tree/notebooks $(LAB_FLAGS)
 
 answers: $(READY) ## write the printable answer key, build/answers.html
 	@$(BIN) -m tools.answers
 
-ready: $(READY) ## before class: what is missing, and how to mend it
+ready: $(READY) ## before class: what is missing, and what to do about it
 	@$(BIN) -m tools.ready
 
-test: $(READY) ## test the package and the notebooks
-	@$(BIN) -m pytest -m "not slow"
+check: $(READY) ## format, lint, types, layers, spelling and the notebooks' form; in seconds
+	$(BIN) -m ruff format --check --quiet .
+	$(BIN) -m ruff check --quiet --output-format concise .
+	$(BIN) -m mypy --no-error-summary fmcourse tools
+	.venv/bin/lint-imports --no-logo
+	.venv/bin/codespell
+	$(BIN) -m tools.notebooks
+	$(BIN) -m tools.size
+
+size: $(READY) ## count the code, in tokens per folder
+	@$(BIN) -m tools.size
+
+test: $(READY) ## test the package and the notebooks, two at a time, with the coverage of the package
+	@$(TEST) -m "not slow" --cov=fmcourse --cov-report=term:skip-covered --cov-fail-under=90
 
 test-all: $(READY) ## the same with the slow tests
-	@$(BIN) -m pytest
+	@$(TEST)
 
 assets: $(READY) ## make every bundled file anew; can be stopped and goes on
 	@$(PIP) -e ".[recipes]"
@@ -40,7 +56,7 @@ assets: $(READY) ## make every bundled file anew; can be stopped and goes on
 bench: $(READY) ## measure the side-by-side ratios
 	@set -e; for file in benchmarks/*.py; do echo "== $$file"; $(BIN) "$$file"; done
 
-retarget: ## SLUG=owner/name REF=main: name another repository in every badge and install cell
+retarget: ## SLUG=owner/name REF=v0.2.0: the repository and tag of every badge and install cell
 	@$(PYTHON) -m tools.retarget "$(SLUG)" "$(REF)"
 
 # The stamp goes first and comes last, so a set-up that broke off is taken up again. A folder whose Python or

@@ -1,8 +1,9 @@
-"""Do our CLIP helpers cost anything? Embedding and fine-tuning beside the plain transformers loop: pictures per second.
+"""Embedding and fine-tuning beside the plain transformers loop, in pictures per second.
 
-Both sides use the bundled CLIP on one thread, the same pictures and the same rows of the captions, made once; they
-alternate within one run, and medians are printed. The plain loops are those of the transformers documentation:
-processor, ``get_image_features``, norm; for training AdamW, cross-entropy over the captions, backward, step.
+Both sides use the bundled CLIP on one thread, the same pictures and the same embeddings of the
+captions, made once; they alternate within one run, and medians are printed. The plain loops are
+those of the transformers documentation: processor, ``get_image_features``, norm; for training
+AdamW, cross-entropy over the captions, backward, step.
 
     python benchmarks/clip.py
 """
@@ -14,6 +15,7 @@ import statistics
 import time
 
 import torch
+from PIL import Image
 from torch.nn import functional
 
 import fmcourse
@@ -36,9 +38,7 @@ def main() -> None:
         plain_embedding(model, processor, images),
         atol=1e-4,
     )
-    print(
-        f"one thread, {ROUNDS} rounds, ours and the plain loop alternating; medians of pictures per second"
-    )
+    print(f"one thread, {ROUNDS} rounds, both in turn; medians of pictures per second")
     print(f"{'':>12} {'ours':>7} {'plain':>7} {'ratio':>6}")
     compare(
         "embedding",
@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def compare(name: str, count: int, ours, plain) -> None:
-    """Time both in turn, changing who begins, and print medians and the median of the rounds' ratios."""
+    """Time both in turn, changing who begins; print medians and the median ratio."""
     rounds = []
     for number in range(ROUNDS):
         pair = {}
@@ -96,8 +96,6 @@ def plain_embedding(model, processor, images) -> torch.Tensor:
 
 
 def on_white(image):
-    from PIL import Image
-
     return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
 
 
@@ -113,7 +111,7 @@ def plain_fine_tuning(
 ) -> None:
     tuned = copy.deepcopy(model).train()
     optimizer = torch.optim.AdamW(tuned.parameters(), lr=LR, weight_decay=0.05)
-    for step in range(STEPS):
+    for _ in range(STEPS):
         chosen = torch.randperm(len(labels))[:TRAIN_BATCH]
         logits = tuned.logit_scale.exp() * features(tuned, pixels[chosen]) @ words.T
         loss = functional.cross_entropy(logits, labels[chosen])

@@ -1,9 +1,11 @@
-"""How fast is the course's decoder? Greedy, batch 1, same tokens, against `model.generate`; and what samples and a helper save.
+"""The speed of `generate`: greedy, batch 1, same tokens, against `model.generate`; and what samples
+and a helper save.
 
-Random GPT-Neo models of four sizes, the two decoders alternating in one run; medians are printed. At the size of
-GPT-Neo-125M each token must read every weight once, so memory bandwidth is the limit: it is measured with one large sum,
-and our share of it is printed. Below that: many samples of one prompt at once against one at a time, and the largest of
-the ladder assisted by the smallest (Leviathan et al. 2023), with greedy tokens the same.
+Random GPT-Neo models of four sizes, the two decoders alternating in one run; medians are printed.
+At the size of GPT-Neo-125M each token must read every weight once, so memory bandwidth is the
+limit: it is measured with large readings, and our share of it is printed. Below that: many samples
+of one prompt at once against one at a time, and the largest of the ladder assisted by the smallest
+(Leviathan et al. 2023), with greedy tokens the same.
 
     python benchmarks/generation.py [--threads 2] [--rounds 7] [--sizes 0.1M 0.5M 2M 125M]
 """
@@ -20,7 +22,7 @@ import training as loops  # benchmarks/training.py, beside this file
 from transformers import GPTNeoForCausalLM
 
 import fmcourse
-from fmcourse.generation import Decoder, Greedy, Sample, generate
+from fmcourse.generation import Greedy, Sample, generate
 
 SIZES = {  # vocabulary, width, layers, heads, new tokens
     "0.1M": (2048, 40, 2, 4, 100),  # the three rungs of the ladder
@@ -52,12 +54,15 @@ def main() -> None:
 
 
 def compare(size: str, rounds: int, bandwidth: float) -> None:
-    """Print one line: both speeds, their ratio, and how much of the bandwidth the weights that each token reads take."""
+    """Print one line.
+
+    Both speeds, their ratio, and how much of the bandwidth the weights that each token reads take.
+    """
     *shape, new = SIZES[size]
     model = random_model(*shape)
-    decoder, prompt = Decoder(model), torch.randint(1, shape[0], (1, PROMPT))
+    prompt = torch.randint(1, shape[0], (1, PROMPT))
     seconds, rows = alternate(
-        rounds, lambda: generate(decoder, prompt, Greedy(), new), lambda: theirs(model, prompt, new)
+        rounds, lambda: generate(model, prompt, Greedy(), new), lambda: theirs(model, prompt, new)
     )
     assert torch.equal(*rows), "the decoders disagree"
     share = new / statistics.median(seconds[0]) * bytes_per_token(model) / bandwidth
@@ -69,30 +74,31 @@ def compare(size: str, rounds: int, bandwidth: float) -> None:
 
 
 def samples(rounds: int) -> None:
-    """Print what it saves to draw all samples of one prompt together."""
-    decoder, prompt = Decoder(random_model(*SIZES["0.5M"][:4])), torch.randint(1, 2048, (1, 150))
+    """Print what it saves to write all samples of one prompt together."""
+    model, prompt = random_model(*SIZES["0.5M"][:4]), torch.randint(1, 2048, (1, 150))
 
     def one_by_one() -> list[torch.Tensor]:
-        return [generate(decoder, prompt, Sample(), 40, seed=seed) for seed in range(SAMPLES)]
+        return [generate(model, prompt, Sample(), 40, seed=seed) for seed in range(SAMPLES)]
 
     seconds, _ = alternate(
-        rounds, lambda: generate(decoder, prompt, Sample(), 40, SAMPLES, seed=0), one_by_one
+        rounds, lambda: generate(model, prompt, Sample(), 40, SAMPLES, seed=0), one_by_one
     )
     print(
-        f"{SAMPLES} samples of one prompt of 150 tokens: together {ratio(seconds):.1f} times as fast as one by one"
+        f"{SAMPLES} samples of a prompt of 150 tokens: together {ratio(seconds):.1f} times as fast"
     )
 
 
 def assisted(rounds: int) -> None:
-    """Print what a small helper, which proposes tokens that the large model checks, does to `generate`, and to us."""
+    """Print what a small helper, which proposes tokens that the large model checks, does to
+    `generate`, and to us.
+    """
     model, tokenizer = fmcourse.load_gpt_neo("ladder-large")
     helper, _ = fmcourse.load_gpt_neo("ladder-small")
     prompt = tokenizer("The state of the Union", return_tensors="pt").input_ids
-    decoder = Decoder(model)
     ways = {
         "alone": lambda: theirs(model, prompt, 100),
         "assisted": lambda: theirs(model, prompt, 100, assistant_model=helper),
-        "our decoder": lambda: generate(decoder, prompt, Greedy(), 100),
+        "our generate": lambda: generate(model, prompt, Greedy(), 100),
     }
     seconds, rows = alternate(rounds, *ways.values())
     same = all(torch.equal(rows[0], other) for other in rows[1:])
@@ -102,7 +108,9 @@ def assisted(rounds: int) -> None:
 
 
 def alternate(rounds: int, *ways: Callable) -> tuple[list[list[float]], list]:
-    """Run each way once per round, the first moving on by one, and return the seconds of each and what each gave."""
+    """Run each way once per round, the first moving on by one, and return the seconds of each and
+    what each gave.
+    """
     rows, seconds = [way() for way in ways], [[] for _ in ways]  # one unmeasured round to warm up
     for number in range(rounds):
         for place in sorted(range(len(ways)), key=lambda place: (place + number) % len(ways)):
@@ -127,7 +135,7 @@ def theirs(
 
 
 def random_model(*size: int) -> GPTNeoForCausalLM:
-    """Return a GPT-Neo with random weights and no end token, so that all tokens asked for are made."""
+    """Return a GPT-Neo with random weights and no end token, so that all tokens are made."""
     return loops.new_model(*size, end=None).eval()
 
 
@@ -136,14 +144,24 @@ def bytes_per_token(model: GPTNeoForCausalLM) -> int:
     return sum(4 * p.numel() for name, p in model.named_parameters() if "wpe" not in name)
 
 
-def memory_bandwidth(numbers: int = 64 * 2**20) -> float:
-    """Return the best of several readings of a large array, in bytes per second."""
-    array, best = torch.ones(numbers), float("inf")
+def memory_bandwidth(rows: int = 16_384, columns: int = 4_096) -> float:
+    """Return the best of several readings of a large matrix, in bytes per second.
+
+    Decoding multiplies a vector by matrices, so a product of that kind is what bounds its reading;
+    a plain sum is tried too.
+    """
+    matrix, vector, best = torch.ones(rows, columns), torch.ones(columns), 0.0
+    row, laid_out = torch.ones(1, rows), torch.empty(1, columns)
     for _ in range(8):
-        start = time.perf_counter()
-        array.sum()
-        best = min(best, time.perf_counter() - start)
-    return 4 * numbers / best
+        for read in (
+            lambda: torch.mv(matrix, vector),
+            lambda: torch.mm(row, matrix, out=laid_out),
+            matrix.sum,
+        ):
+            start = time.perf_counter()
+            read()
+            best = max(best, matrix.nbytes / (time.perf_counter() - start))
+    return best
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""How many bits does each rung of the ladder need for a byte of addresses that it never saw? And `xz -9`?
+"""How many bits does each rung of the ladder need for a byte of addresses that it never saw? And
+`xz -9`?
 
-Every test address is read whole, in windows of the context that move by half of it; the table gives the mean over all
-bytes and, from a bootstrap over addresses, its interval.
+Every test address is read whole, in windows of the context that move by half of it; the table gives
+the mean over all bytes and, from a bootstrap over addresses, its interval.
 
     python benchmarks/ladder.py
 """
@@ -20,7 +21,8 @@ def main() -> None:
     texts = [row["text"] for row in fmcourse.load_addresses() if row["split"] == "test"]
     sizes = np.array([len(text.encode()) for text in texts])
     print(
-        f"{len(texts)} test addresses, {sizes.sum():,} bytes; bits per byte [95% interval over addresses]"
+        f"{len(texts)} test addresses, {sizes.sum():,} bytes; "
+        "bits per byte [95% interval over addresses]"
     )
     for name in fmcourse.hub.LADDER:
         model, tokenizer = fmcourse.load_gpt_neo(name)

@@ -1,4 +1,4 @@
-"""Is `import fmcourse` instant? Its time in fresh interpreters, beside that of an empty program, alternating.
+"""How long `import fmcourse` takes in fresh interpreters, beside an empty program, alternating.
 
 python benchmarks/startup.py
 """

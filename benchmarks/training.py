@@ -1,8 +1,9 @@
-"""Does our training loop cost anything? `training.fit` against `transformers.Trainer`: same model, batches and final loss.
+"""Compare `training.fit` with `transformers.Trainer`: same model, batches and final loss.
 
-Both train GPT-Neo of the ladder's sizes on the same batches of token ids with fused AdamW, a constant learning rate
-and clipping at 1, alternating in one run; medians are printed. Beside them stands the share of the machine's measured
-matrix-multiply peak, at 6 floating-point operations per weight and token (attention's own products left out).
+Both train GPT-Neo of the ladder's sizes on the same batches of token ids with fused AdamW, a
+constant learning rate and clipping at 1, alternating in one run; medians are printed. Beside them
+stands the share of the machine's measured matrix-multiply peak, at 6 FLOPs per weight and token
+(attention's own products left out).
 
     python benchmarks/training.py
 """
@@ -10,10 +11,10 @@ matrix-multiply peak, at 6 floating-point operations per weight and token (atten
 from __future__ import annotations
 
 import itertools
-import statistics
 import tempfile
 import time
 
+import pandas as pd
 import torch
 import transformers
 from torch.utils.data import Dataset, SequentialSampler
@@ -33,10 +34,8 @@ SIZES = {  # vocabulary, width, layers, heads
     "2M": (2048, 192, 4, 6),
 }
 STEPS = {"0.1M": 60, "0.5M": 30, "2M": 20}
-BATCHES = {
-    "8 x 64": (8, 64),
-    "4 x 256": (4, 256),
-}  # rows and tokens: an experiment in class, and the ladder's recipe
+# Rows and tokens: an experiment in class, and the ladder's recipe.
+BATCHES = {"8 x 64": (8, 64), "4 x 256": (4, 256)}
 ROUNDS = 5
 LR = 1e-3
 
@@ -45,35 +44,31 @@ def main() -> None:
     torch.set_num_threads(1)
     peak = matmul_peak()
     transformers.logging.set_verbosity_error()
-    print(
-        f"one thread, {ROUNDS} rounds, the two loops alternating; matrix-multiply peak {peak / 1e9:.0f} GFLOP/s"
-    )
-    print(
-        f"{'size':>5} {'batch':>8} {'fit, tokens/s':>14} {'Trainer':>8} {'ratio':>6} {'of peak':>8} {'final losses':>15}"
-    )
+    print(f"one thread, {ROUNDS} rounds, the loops alternating; peak {peak / 1e9:.0f} GFLOP/s")
+    print(" size    batch  fit, tokens/s  Trainer  ratio  of peak    final losses")
     for size, shape in itertools.product(SIZES, BATCHES):
-        rounds = [
-            one_round(SIZES[size], STEPS[size], *BATCHES[shape], first=number % 2)
-            for number in range(ROUNDS)
-        ]
-        ours, theirs = (statistics.median(r[k] for r in rounds) for k in ("fit", "Trainer"))
-        ratio = statistics.median(r["fit"] / r["Trainer"] for r in rounds)
-        share = ours * 6 * weights(SIZES[size]) / peak
-        losses = f"{rounds[0]['loss of fit']:.4f} {rounds[0]['loss of Trainer']:.4f}"
-        print(
-            f"{size:>5} {shape:>8} {ours:14,.0f} {theirs:8,.0f} {ratio:6.2f} {share:8.0%} {losses:>15}",
-            flush=True,
-        )
+        rounds = []
+        for number in range(ROUNDS):
+            rounds.append(one_round(SIZES[size], STEPS[size], *BATCHES[shape], first=number % 2))
+        found = pd.DataFrame(rounds)
+        middle = found.median()
+        ratio = (found["fit"] / found["Trainer"]).median()
+        share = middle["fit"] * 6 * weights(SIZES[size]) / peak
+        losses = f"{middle['loss of fit']:.4f} {middle['loss of Trainer']:.4f}"
+        speeds = f"{middle['fit']:14,.0f} {middle['Trainer']:8,.0f}"
+        print(f"{size:>5} {shape:>8} {speeds} {ratio:6.2f} {share:8.0%} {losses:>15}", flush=True)
 
 
 def one_round(
     size: tuple[int, ...], steps: int, rows: int, length: int, first: int
 ) -> dict[str, float]:
-    """Train the same model with each loop, `first` telling which begins, and return tokens per second and final losses."""
+    """Train the same model with each loop; return tokens per second and final losses.
+
+    `first` tells which loop begins.
+    """
     batches, measured = Batches(size[0], steps, rows, length), {}
-    for name, train in sorted(
-        {"fit": with_fit, "Trainer": with_trainer}.items(), reverse=bool(first)
-    ):
+    loops = [("fit", with_fit), ("Trainer", with_trainer)]
+    for name, train in loops[::-1] if first else loops:
         model = new_model(*size)
         measured[name] = steps * rows * length / train(model, batches, steps)
         with torch.no_grad():
@@ -147,7 +142,7 @@ def ordered_trainer(model: GPTNeoForCausalLM, batches: Batches, steps: int, fold
 def new_model(
     vocabulary: int, width: int, layers: int, heads: int, end: int | None = 0
 ) -> GPTNeoForCausalLM:
-    """Return a GPT-Neo with random weights, always the same; without an end token where `end` is None."""
+    """Return a GPT-Neo with random weights, always the same; no end token if `end` is None."""
     torch.manual_seed(0)
     config = GPTNeoConfig(
         vocab_size=vocabulary,

@@ -1,7 +1,7 @@
 """fmcourse: a notebook course on foundation models in which every claim becomes a number.
 
-The doorway: :func:`setup`, :func:`doctor`, the loaders of models and tables, and one module per topic. Torch and
-transformers are loaded when they are first used, so that ``import fmcourse`` is instant.
+The doorway: :func:`setup`, :func:`doctor`, the loaders of models and tables, and one module per
+topic. Torch and transformers are loaded when they are first used: ``import fmcourse`` is instant.
 """
 
 from __future__ import annotations
@@ -17,41 +17,57 @@ from typing import Any
 __version__ = "0.1.0"
 
 _FUNCTIONS = {
-    "setup": "environment",
+    "setup": "runtime",
     "doctor": "health",
-    "caught": "environment",
-    "load_addresses": "hub",
-    "load_adult": "hub",
-    "load_clip": "hub",
-    "load_emoji": "hub",
-    "load_gpt_neo": "hub",
-    "load_smollm2": "smollm2",
+    "caught": "runtime",
+    "load_addresses": "data",
+    "load_adult": "data",
+    "load_clip": "models",
+    "load_digits": "data",
+    "load_emoji": "data",
+    "load_gpt_neo": "models",
+    "load_smollm2": "models",
 }
 _MODULES = (
     "breadth",
-    "bundle",
     "clip",
+    "data",
     "embeddings",
     "emergence",
-    "environment",
     "evidence",
     "exercises",
     "generation",
     "health",
     "homogenization",
-    "hub",
+    "models",
     "plotting",
     "predictions",
+    "results",
+    "runtime",
     "safeguards",
+    "stats",
     "training",
-    "uncertainty",
     "widgets",
 )
 
-# Module names of the first edition, and where each is found now: importing the old name gives the new module.
-_MOVED: dict[str, str] = {}
+# Module names of the first edition, and where each is found now: importing the old name gives the
+# new module.
+_MOVED = {
+    "batches": "training",
+    "bundle": "data",
+    "clip.contrast": "clip.embedding",
+    "clip.files": "clip.folders",
+    "download": "models",
+    "environment": "runtime",
+    "hub": "models",
+    "progress": "training",
+    "smollm2": "models",
+    "uncertainty": "stats",
+    "exercises": "quiz.exercises",
+    "predictions": "quiz.predictions",
+}
 
-__all__ = sorted([*_FUNCTIONS, *_MODULES])
+__all__ = sorted([*_FUNCTIONS, *_MODULES])  # noqa: PLE0605 (a list, and all strings)
 
 
 class _OldNames(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -75,7 +91,8 @@ class _OldNames(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         module.__spec__ = self._spec
 
 
-sys.meta_path.append(_OldNames())
+# First, so that no older copy of the course that is installed beside this one is found instead.
+sys.meta_path.insert(0, _OldNames())
 
 
 def __getattr__(name: str) -> Any:

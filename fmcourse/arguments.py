@@ -1,6 +1,6 @@
-"""What does a wrong argument hear? One sentence: its name, what was expected, what came, and the valid choices.
+"""Checks arguments: an error names the parameter, what was expected, what came and the choices.
 
-Serves every module. The wording is pinned by the tests.
+Serves every module.
 """
 
 from __future__ import annotations
@@ -13,7 +13,13 @@ __all__ = ["choose", "require"]
 
 
 def require(condition: bool, name: str, expected: str, got: Any) -> None:
-    """Raise a ValueError that names the parameter, what was expected and what came, unless `condition` holds.
+    """Raise a ValueError unless `condition` holds.
+
+    Args:
+        condition: whether the argument is right.
+        name: the parameter.
+        expected: what it should be, in words that follow "expected".
+        got: what came; a long value is cut.
 
     >>> require(0.5 > 0, "temperature", "a number above 0", 0.5)
     >>> require(False, "temperature", "a number above 0", -1)
@@ -25,7 +31,10 @@ def require(condition: bool, name: str, expected: str, got: Any) -> None:
 
 
 def choose(name: str, got: Any, choices: Iterable[str]) -> str:
-    """Return `got` when it is one of `choices`; else raise a ValueError that lists them and the nearest.
+    """Return `got` when it is one of `choices`.
+
+    Raises:
+        ValueError: it is none of them; the message lists them, and names the nearest.
 
     >>> choose("profile", "tinny", ["tiny", "full"])
     Traceback (most recent call last):

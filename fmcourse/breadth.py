@@ -18,9 +18,9 @@ import pandas as pd
 import torch
 from safetensors.torch import load_file
 
-from fmcourse import bundle, hub, uncertainty
+from fmcourse import data, stats
 from fmcourse.arguments import choose, require
-from fmcourse.uncertainty import Interval
+from fmcourse.stats import Interval
 
 __all__ = [
     "ACROSS",
@@ -77,7 +77,7 @@ def _drawings() -> pd.DataFrame:
     """Return all drawings without skin tone and flags, with their place in their own style's
     table."""
     table = (
-        hub.load_emoji()
+        data.load_emoji()
         .select_columns(["codepoints", "name", "group", "subgroup", "style", "skin_tone"])
         .to_pandas()
     )
@@ -94,10 +94,10 @@ def shared_concepts() -> dict[str, tuple[str, ...]]:
     They are drawn in all five training styles, so that a concept can be shown in any of them, and
     they are not held out.
     """
-    table, hidden = _drawings(), frozenset.union(*hub.held_out())
+    table, hidden = _drawings(), frozenset.union(*data.held_out())
     styles = table[table["style"] != UNSEEN].groupby("codepoints")["style"].nunique()
-    shared = set(styles.index[styles == len(hub.STYLES) - 1]) - hidden
-    own = table[(table["style"] == hub.STYLES[0]) & table["codepoints"].isin(shared)]
+    shared = set(styles.index[styles == len(data.STYLES) - 1]) - hidden
+    own = table[(table["style"] == data.STYLES[0]) & table["codepoints"].isin(shared)]
     return {group: tuple(sorted(own["codepoints"][own["group"] == group])) for group in GROUPS}
 
 
@@ -110,17 +110,19 @@ def task_drawings(name: str, style: str = UNSEEN) -> pd.DataFrame:
         name: one of :data:`GROUPS`: the group's :func:`shared_concepts`, in the subgroups that have
             7 or more, at most the 5 largest; or :data:`ACROSS`, for all eight groups: concepts that
             no bundled model saw, drawn in all six styles.
-        style: one of :data:`fmcourse.hub.STYLES`.
+        style: one of :data:`fmcourse.data.STYLES`.
 
     Raises:
         ValueError: an unknown name or style.
     """
     table = _drawings()
-    own = table[table["style"] == choose("style", style, hub.STYLES)]
+    own = table[table["style"] == choose("style", style, data.STYLES)]
     if choose("name", name, (*GROUPS, ACROSS)) == ACROSS:
         counts = table.groupby("codepoints")["style"].nunique()
         own = own[
-            own["codepoints"].isin(set(counts.index[counts == len(hub.STYLES)]) & hub.held_out()[0])
+            own["codepoints"].isin(
+                set(counts.index[counts == len(data.STYLES)]) & data.held_out()[0]
+            )
         ]
     else:
         own = own[own["codepoints"].isin(shared_concepts()[name])]
@@ -252,7 +254,7 @@ class Breadth:
         Raises:
             ValueError: an unknown name, or settings that were not tried together.
         """
-        return uncertainty.mean_interval(
+        return stats.mean_interval(
             list(self._by_seed(axis, breadth, task, part, above_untrained).values())
         )
 
@@ -290,7 +292,7 @@ class Breadth:
         first, second = (
             self._by_seed(*which, task, part, above_untrained) for which in (before, after)
         )
-        return uncertainty.mean_interval(
+        return stats.mean_interval(
             [second[seed] - value for seed, value in first.items() if seed in second]
         )
 
@@ -328,7 +330,7 @@ class Breadth:
 
 def load_breadth() -> Breadth:
     """Return the bundled sweep."""
-    return Breadth(json.loads(bundle.path(FILE).read_text(encoding="utf-8"))["runs"])
+    return Breadth(json.loads(data.path(FILE).read_text(encoding="utf-8"))["runs"])
 
 
 def foundation_rows(key: str, task: str) -> torch.Tensor:
@@ -343,6 +345,6 @@ def foundation_rows(key: str, task: str) -> torch.Tensor:
         ValueError: an unknown key or task.
     """
 
-    rows = load_file(bundle.path(FEATURES))
+    rows = load_file(data.path(FEATURES))
     keys = sorted({name.split("/")[0] for name in rows})
     return rows[f"{choose('key', key, keys)}/{choose('task', task, GROUPS)}"].float()

@@ -1,27 +1,37 @@
-"""What does the course claim, and what did it measure? One row per claim, kept until the closing table.
+"""What the course claims and what was measured: notebooks record rows, and the last shows them.
 
-Each notebook ends with rows of its own; notebook 06 and ``make course`` show them all.
+The claims stand in ``claims.toml``, with the values that agree with each, fixed before the run.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import math
-import os
-import re
-from typing import TYPE_CHECKING
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
-from fmcourse import bundle
-from fmcourse.arguments import require
-from fmcourse.environment import state_folder
-from fmcourse.uncertainty import Interval
+import pandas as pd
+from IPython.display import display
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from fmcourse import data, files
+from fmcourse.arguments import choose, require
+from fmcourse.runtime import state_folder
+from fmcourse.stats import Interval
 
-    import pandas as pd
-
-__all__ = ["COLUMNS", "course", "outside", "record", "rows", "table", "verdict"]
+__all__ = [
+    "COLUMNS",
+    "MIME",
+    "claims",
+    "expectation",
+    "outside_guard",
+    "record",
+    "recorded",
+    "table",
+    "verdict",
+]
 
 COLUMNS = (
     "claim",
@@ -31,152 +41,151 @@ COLUMNS = (
     "estimate",
     "low",
     "high",
+    "unit",
+    "verdict",
     "seeds",
     "control",
     "paper",
     "carries_over",
+    "edition",
+    "key",
 )
+# The output of the cell that recorded a row; its data is {"key": ..., "verdict": ...}.
+MIME = "application/vnd.fmcourse.evidence+json"
+NUMBERS = ("estimate", "low", "high")
 
 
-def record(
-    claim: str,
-    estimate: float,
-    interval: Interval | tuple[float, float],
-    *,
-    section: str,
-    notebook: str,
-    expected: str,
-    band: tuple[float, float],
-    seeds: str,
-    control: str,
-    paper: str,
-    carries_over: str,
-) -> dict:
-    """Keep one evidence row, in place of an older one with the same claim and notebook, and print it in a sentence.
+@functools.cache
+def claims() -> dict[str, dict[str, Any]]:
+    """Return the claims of the course, key to its fields, in the order of the notebooks.
+
+    >>> claims()["head-alone"]["expected"]
+    [0.5, inf]
+    """
+    text = Path(__file__).with_name("claims.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)["claim"]
+
+
+def record(key: str, interval: Interval, *, seeds: str, control: Sequence[Any] = ()) -> None:
+    """Keep what was measured for a claim, in place of an older row of its key; show the verdict.
 
     Args:
-        claim: the claim, in a few words.
-        estimate: our figure, in the unit that the claim names.
-        interval: its two ends, or an :class:`Interval`.
-        section: where the report makes the claim, such as ``2.1 Language``.
-        notebook: the notebook's file name without its ending.
-        expected: the direction, as it was fixed before the run.
-        band: the lowest and highest estimate that still agrees with `expected`, fixed before the run.
+        key: the claim's key in ``claims.toml``.
+        interval: the estimate with its interval, in the claim's unit.
         seeds: how many seeds, prompts or people stand behind it.
-        control: the negative control and its figure.
-        paper: the paper's number with its citation, or why there is none.
-        carries_over: whether it should hold for large models, and why.
-
-    Returns:
-        The row, with a key for each of :data:`COLUMNS` and ``band``.
+        control: the numbers of the claim's control, in the order of its places.
 
     Raises:
-        ValueError: an empty text, an estimate outside its own interval, or ends in the wrong order.
+        ValueError: an unknown key, an estimate that is NaN or outside its interval, or a control
+            that does not fit.
     """
-    low, high = (interval.low, interval.high) if isinstance(interval, Interval) else interval
-    texts = dict(claim=claim, section=section, notebook=notebook, expected=expected)
-    texts |= dict(seeds=seeds, control=control, paper=paper, carries_over=carries_over)
-    for name, text in texts.items():
-        require(isinstance(text, str) and text.strip() != "", name, "a text", text)
-    require(
-        low <= estimate <= high,
-        "interval",
-        f"two ends around the estimate {estimate:.4g}",
-        (low, high),
-    )
-    require(band[0] < band[1], "band", "a lower end and a higher end", band)
-    row = {name: texts.get(name) for name in COLUMNS} | {"band": [float(end) for end in band]}
-    row |= {"estimate": float(estimate), "low": float(low), "high": float(high)}
-    kept = {other["claim"]: other for other in _read(notebook)} | {claim: row}
-    _store(list(kept.values()), notebook)
-    print(f"Recorded: {claim}: {estimate:.3g} [{low:.3g}, {high:.3g}]; expected: {expected}.")
-    return row
+    claim = claims()[choose("key", key, claims())]
+    require(isinstance(interval, Interval), "interval", "an Interval of fmcourse.stats", interval)
+    outside = interval.low > interval.estimate or interval.high < interval.estimate
+    ordered = not (math.isnan(interval.estimate) or outside)
+    require(ordered, "interval", "an estimate inside its interval", interval)
+    require(isinstance(seeds, str) and seeds.strip() != "", "seeds", "a text", seeds)
+    try:
+        said = claim["control"].format(*control)
+    except (IndexError, TypeError, ValueError) as error:
+        raise ValueError(f"control: expected {claim['control']!r}, got {control!r}") from error
+    numbers = [float(getattr(interval, name)) for name in NUMBERS]
+    # JSON knows no infinity: such a number is kept as a text, which float() reads again.
+    plain = [number if math.isfinite(number) else str(number) for number in numbers]
+    row = {"key": key, **dict(zip(NUMBERS, plain)), "seeds": seeds, "control": said}
+    files.write_atomic(_file(key), json.dumps(row, indent=1, ensure_ascii=False) + "\n")
+    display(_Recorded(claim, key, Interval(*numbers)))
 
 
-def rows() -> list[dict]:
-    """Return all rows kept so far, by notebook and in the order in which they were first recorded."""
-    folder = state_folder() / "evidence"
-    return [
-        row
-        for file in sorted(folder.glob("*.json"))
-        for row in json.loads(file.read_text(encoding="utf-8"))
-    ]
+class _Recorded:
+    """A row as a cell shows it: one line for readers, the key for tools."""
+
+    def __init__(self, claim: dict[str, Any], key: str, interval: Interval) -> None:
+        self.data = {"key": key, "verdict": verdict(claim["expected"], interval)}
+        measured = f"{interval:.3g} {claim['unit']}, expected {expectation(claim['expected'])}"
+        self.line = f"{claim['claim']}: {measured}: {self.data['verdict']}"
+
+    def __repr__(self) -> str:
+        return self.line
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        return {MIME: self.data}
+
+
+def verdict(expected: Sequence[float], interval: Interval) -> str:
+    """Return ``held`` (the interval lies inside `expected`), ``missed`` (outside) or ``undecided``.
+
+    An interval without a width, or with NaN ends, decides nothing.
+
+    >>> verdict([0, math.inf], Interval(0.2, -0.1, 0.4))
+    'undecided'
+    """
+    least, most = expected
+    if not interval.low < interval.high:
+        return "undecided"
+    if least <= interval.low and interval.high <= most:
+        return "held"
+    return "missed" if interval.high < least or interval.low > most else "undecided"
+
+
+def expectation(expected: Sequence[float]) -> str:
+    """Return an expected range in words.
+
+    >>> expectation([-5, 5]), expectation([0, math.inf])
+    ('within 5 of 0', 'above 0')
+    """
+    least, most = expected
+    if math.isinf(most):
+        return f"above {least:g}"
+    if math.isinf(least):
+        return f"below {most:g}"
+    return f"within {most:g} of 0" if least == -most else f"between {least:g} and {most:g}"
+
+
+def recorded() -> dict[str, dict[str, Any]]:
+    """Return what this machine has recorded, by key, in the order of the claims."""
+    found: dict[str, dict[str, Any]] = {}
+    for key in claims():
+        row = files.read_json(_file(key), None)
+        try:
+            found |= {} if row is None else {key: _measured(row)}
+        except (KeyError, TypeError, ValueError):
+            print(f"{_file(key)} holds no evidence row and is ignored; record {key!r} again.")
+    return found
 
 
 def table() -> pd.DataFrame:
-    """Return all rows as a table with the columns of :data:`COLUMNS`; empty, with these columns, before the first."""
-    import pandas as pd
+    """Return every row of the course in the order of the claims, with the columns of `COLUMNS`.
 
-    return pd.DataFrame(rows(), columns=list(COLUMNS))
-
-
-def course() -> pd.DataFrame:
-    """Return the rows of the whole course: those that ship, and for a notebook that recorded rows here, these in their place.
-
-    Returns:
-        A table with the columns of :data:`COLUMNS`, then ``verdict`` (see :func:`verdict`), by notebook.
+    What this machine recorded stands in place of what ships. A claim without either has no row.
     """
-    import pandas as pd
-
-    own = rows()
-    here = {row["notebook"] for row in own}
-    shipped = json.loads(bundle.path("evidence.json").read_text(encoding="utf-8"))
-    merged = sorted(
-        [*(row for row in shipped if row["notebook"] not in here), *own],
-        key=lambda row: row["notebook"],
-    )
-    judged = [row | {"verdict": verdict(row)} for row in merged]
-    return pd.DataFrame(judged, columns=[*COLUMNS, "verdict"])
-
-
-def verdict(row: Mapping) -> str:
-    """Say how a row came out: ``held``, ``null``, ``missed``, or ``in words`` when the expectation names no range.
-
-    A row holds when its whole interval lies in the expected range, and misses when none of it does. Otherwise it is a null:
-    the interval reaches from one side of the range's end to the other, and decides nothing.
-
-    Args:
-        row: a mapping with ``expected``, such as "above 0", "below -1", "between 1 and 2" or "within 5 points of 0", and
-            with ``low`` and ``high``.
-
-    >>> verdict({"expected": "above 0", "low": -0.1, "high": 0.4})
-    'null'
-    """
-    span = _range(row["expected"])
-    if span is None:
-        return "in words"
-    least, most = span
-    if least <= row["low"] and row["high"] <= most:
-        return "held"
-    return "missed" if row["high"] < least or row["low"] > most else "null"
+    shipped = json.loads(data.path("evidence.json").read_text(encoding="utf-8"))
+    measured = {row["key"]: _measured(row) for row in shipped} | recorded()
+    rows = []
+    for key, claim in claims().items():
+        if key in measured:
+            row = claim | measured[key] | {"key": key}
+            interval = Interval(*(row[name] for name in NUMBERS))
+            row["verdict"] = verdict(claim["expected"], interval)
+            row["expected"] = expectation(claim["expected"])
+            rows.append(row)
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _range(expected: str) -> tuple[float, float] | None:
-    """Return the ends of an expected range, or None when the words are none of the four forms."""
-    numbers = [float(number) for number in re.findall(r"-?\d+(?:\.\d+)?", expected)]
-    ranges = {
-        ("above", 1): lambda least: (least, math.inf),
-        ("below", 1): lambda most: (-math.inf, most),
-        ("between", 2): lambda least, most: (least, most),
-        ("within", 2): lambda distance, middle: (middle - distance, middle + distance),
-    }
-    found = ranges.get((expected.split()[0], len(numbers)))
-    return found and found(*numbers)
+def outside_guard() -> list[str]:
+    """Return the keys recorded here whose estimate lies outside the guard: files have changed."""
+    found = []
+    for key, row in recorded().items():
+        least, most = claims()[key]["guard"]
+        if not least <= row["estimate"] <= most:
+            found.append(key)
+    return found
 
 
-def outside() -> list[dict]:
-    """Return the rows whose estimate lies outside the band that was fixed before the run."""
-    return [row for row in rows() if not row["band"][0] <= row["estimate"] <= row["band"][1]]
+def _measured(row: dict[str, Any]) -> dict[str, Any]:
+    numbers = {name: float(row[name]) for name in NUMBERS}
+    return numbers | {name: str(row[name]) for name in ("seeds", "control")}
 
 
-def _read(notebook: str) -> list[dict]:
-    file = state_folder() / "evidence" / f"{notebook}.json"
-    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
-
-
-def _store(kept: list[dict], notebook: str) -> None:
-    file = state_folder() / "evidence" / f"{notebook}.json"
-    file.parent.mkdir(exist_ok=True)
-    partial = file.with_suffix(".partial")
-    partial.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(partial, file)
+def _file(key: str) -> Path:
+    return state_folder() / "evidence" / f"{key}.json"

@@ -1,8 +1,8 @@
-"""Is everything in order here? A doctor that names what is wrong and how to mend it, in plain words.
+"""The doctor of notebook 00: it names what is wrong with an environment and how to repair it.
 
-Notebook 00 introduces :func:`doctor`. It looks for what has broken notebook courses before, by their public issue threads: a
-newer Python or renamed interfaces, packages pinned or built against each other, data or services that are gone, too
-little memory, widget state that pages refuse to show, and work that is lost with the machine.
+It looks for what has broken notebook courses before, by their public issue threads: a newer Python
+or renamed interfaces, packages pinned or built against each other, data or services that are gone,
+places that cannot be written, damaged notebooks, and work that is lost with the machine.
 """
 
 from __future__ import annotations
@@ -15,48 +15,79 @@ import platform
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-
-from fmcourse import bundle, environment
-from fmcourse.environment import DRIVE, GIB, GPU_ADVICE, TINY
+from typing import Any
 
 __all__ = ["Finding", "doctor"]
 
 PYTHONS = ((3, 11), (3, 13))  # oldest and newest that the course is tested on
-TESTED = {
+TESTED = {  # newest major versions
     "transformers": 5,
     "datasets": 5,
     "numpy": 2,
     "pandas": 3,
     "torch": 2,
     "ipywidgets": 8,
-}  # newest major versions
+}
 DISK_GIB = 1.0  # room for checkpoints and caches
 COMPILED = ("numpy", "scipy", "pandas", "pyarrow", "torch")
 HUB_SECONDS = 5.0  # the longest wait for the hub to answer
-NOTEBOOKS = (
-    Path(__file__).resolve().parent.parent / "notebooks"
-)  # there in a clone, not where pip installed the course
+PRINTED = "é≥猫"  # the course prints signs like these
+# There in a clone, not where pip installed the course.
+NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
+
+data: Any = None
+runtime: Any = None
+try:
+    import huggingface_hub
+    import psutil
+    from packaging.requirements import Requirement
+
+    from fmcourse import data, runtime
+except Exception as error:  # a package is missing or does not load: a finding
+    UNLOADED = f"{type(error).__name__}: {error}"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that :func:`doctor` found wrong: what it is, and how to mend it."""
+    """One thing that :func:`doctor` found wrong: what it is, and how to repair it."""
 
     problem: str
     remedy: str
 
     def __str__(self) -> str:
-        return f"{self.problem}. {self.remedy}."
+        return f"{self.problem}. {self.remedy[0].upper()}{self.remedy[1:]}."
 
 
 def doctor() -> list[Finding]:
-    """Return what is wrong with this environment, each with its remedy in plain words; an empty list is good news."""
-    packages = (_python, _packages, _interfaces, _stale_imports, _broken_imports)
-    checks = (*packages, _bundle, _hub, _memory, _disk, _state, _profile, _notebooks, _keeping)
-    return [finding for check in checks for finding in check()]
+    """Return what is wrong with this environment, each with its remedy; none: it is in order.
+
+    A check that fails itself is a finding too, so that this function never raises.
+    """
+    checks = [_python, _packages, _interfaces, _stale_imports, _broken_imports, _notebooks]
+    if runtime is None:
+        checks.append(_unloaded)
+    else:
+        checks += [_bundle, _hub, _memory, _places, _profile, _keeping, _encoding, _kernel]
+    return [finding for check in checks for finding in _run(check)]
+
+
+def _run(check: Callable[[], Iterator[Finding]]) -> list[Finding]:
+    found = []
+    try:
+        for finding in check():
+            found.append(finding)
+    except Exception as error:
+        name = check.__name__.strip("_").replace("_", " ")
+        found.append(
+            Finding(
+                f"The check of {name} stopped ({type(error).__name__}: {error})",
+                "Go on if all else works, and tell the course's maintainers of this line",
+            )
+        )
+    return found
 
 
 def _python() -> Iterator[Finding]:
@@ -72,21 +103,19 @@ def _packages() -> Iterator[Finding]:
     """Compare what is installed with the floors in the package's own metadata."""
     if _installed("fmcourse") is None:
         yield Finding(
-            "fmcourse is not installed in this environment",
-            "From a clone: pip install --editable .",
+            f"fmcourse is not installed in the environment of this kernel, {sys.executable}",
+            "Choose the kernel of the course's .venv, or run in a clone: pip install --editable .",
         )
-        return
-    try:
-        from packaging.requirements import Requirement
-    except ModuleNotFoundError:
-        yield _missing("packaging", "packaging")
         return
     for requirement in map(Requirement, importlib.metadata.requires("fmcourse") or []):
         if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
             continue
         version = _installed(requirement.name)
         if version is None:
-            yield _missing(requirement.name, f"{requirement.name}{requirement.specifier}")
+            yield Finding(
+                f"The package {requirement.name} is missing",
+                f'Install it and restart the kernel: pip install "{requirement}"',
+            )
         elif not requirement.specifier.contains(version, prereleases=True):
             yield Finding(
                 f"{requirement.name} is {version}, but the course needs {requirement.specifier}",
@@ -94,18 +123,15 @@ def _packages() -> Iterator[Finding]:
             )
 
 
-def _missing(name: str, wanted: str) -> Finding:
-    return Finding(f"The package {name} is missing", f'Install it: pip install "{wanted}"')
-
-
 def _interfaces() -> Iterator[Finding]:
-    """Find packages whose next major version came after the course: interfaces are renamed there."""
+    """Find packages whose next major version came after the course and may rename interfaces."""
     for name, major in TESTED.items():
         version = _installed(name)
         if version and int(version.split(".")[0]) > major:
             yield Finding(
-                f"{name} is {version}; the course is tested up to {major}, and a major version renames things",
-                f'If a cell fails on a name that is gone, restart the kernel after: pip install "{name}<{major + 1}"',
+                f"{name} is {version}; the course is tested up to {major}",
+                "If a cell fails on a name that is gone, restart the kernel after: "
+                f'pip install "{name}<{major + 1}"',
             )
 
 
@@ -117,70 +143,71 @@ def _stale_imports() -> Iterator[Finding]:
         if loaded and installed and loaded.split("+")[0] != installed.split("+")[0]:
             yield Finding(
                 f"{name} {loaded} is loaded, but {installed} is installed by now",
-                "Restart the kernel (in Colab: Runtime, Restart session), then run the cells from the top",
+                "Restart the kernel (in Colab: Runtime, Restart session), then run the cells "
+                "from the top",
             )
 
 
 def _broken_imports() -> Iterator[Finding]:
-    for name in COMPILED:
-        if _installed(name) is None:
-            continue  # that is another finding
+    for name in filter(_installed, COMPILED):
         try:
             importlib.import_module(name)
         except Exception as error:  # a compiled package can fail with any kind of error
             yield Finding(
                 f"The package {name} does not load ({type(error).__name__}: {error})",
-                "It was probably built for another NumPy: reinstall both in a fresh environment",
+                "It was probably built for a different NumPy: reinstall both in a new environment",
             )
+
+
+def _unloaded() -> Iterator[Finding]:
+    yield Finding(
+        f"The course does not load here ({UNLOADED})",
+        "Repair the packages first, restart the kernel, and ask the doctor again",
+    )
 
 
 def _bundle() -> Iterator[Finding]:
     try:
-        broken = bundle.damaged()
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-    ) as error:  # a manifest that is missing, cut off or of another form
-        yield Finding(f"The bundled data cannot be read ({error})", bundle.REMEDY.capitalize())
+        broken = data.damaged()
+    except (OSError, ValueError, KeyError) as error:
+        yield Finding(f"The list of bundled data cannot be read ({error})", data.REMEDY)
         return
     if broken:
+        what = "missing or altered"
+        if all(map(data.line_endings_changed, broken)):
+            what = "altered by git, which changed their line endings"
         yield Finding(
-            f"{len(broken)} bundled files are missing or altered, the first is {broken[0]}",
-            bundle.REMEDY.capitalize(),
+            f"{len(broken)} bundled files are {what}, the first is {broken[0]}",
+            data.REMEDY,
         )
 
 
 def _hub() -> Iterator[Finding]:
     """Ask whether the hub answers; the tiny profile never needs it."""
-    if _chosen() is TINY:
+    if _chosen() is runtime.TINY:
         return
-    from huggingface_hub import constants
-    from huggingface_hub.utils import get_session
-
     try:
-        get_session().head(constants.ENDPOINT, timeout=HUB_SECONDS)
+        session = huggingface_hub.utils.get_session()
+        session.head(huggingface_hub.constants.ENDPOINT, timeout=HUB_SECONDS)
     except Exception as error:  # the HTTP library differs between versions, and with it the errors
         yield Finding(
             f"The Hugging Face hub does not answer ({type(error).__name__})",
-            "Go on if you like: what it does not give, bundled models replace; or check the connection and try again",
+            "Go on if you like: what it does not give, bundled models replace; or check the "
+            "connection and try again",
         )
 
 
-def _chosen() -> environment.Profile:
-    """Return the profile, tiny for a name that is none: that is another finding."""
+def _chosen() -> Any:
+    """Return the profile, tiny for a name that is none: that is a finding of its own."""
     try:
-        return environment.profile()
+        return runtime.profile()
     except ValueError:
-        return TINY
+        return runtime.TINY
 
 
 def _memory() -> Iterator[Finding]:
-    if _installed("psutil") is None:
-        return  # that is another finding
-    import psutil
-
-    free, needed = psutil.virtual_memory().available / GIB, _chosen().memory_gib
+    free = psutil.virtual_memory().available / runtime.GIB
+    needed = _chosen().memory_gib
     if free < needed:
         yield Finding(
             f"Only {free:.1f} GiB of memory are free; a notebook may need {needed:g}",
@@ -188,56 +215,105 @@ def _memory() -> Iterator[Finding]:
         )
 
 
-def _disk() -> Iterator[Finding]:
-    free = shutil.disk_usage(tempfile.gettempdir()).free / GIB
-    if free < DISK_GIB:
-        yield Finding(
-            f"Only {free:.1f} GiB of disk are free in {tempfile.gettempdir()}",
-            "Delete what you no longer need; checkpoints and caches want about one",
-        )
-
-
-def _state() -> Iterator[Finding]:
-    try:
-        with tempfile.TemporaryFile(dir=environment.state_folder()):
-            return
-    except OSError as error:
-        yield Finding(
-            f"Predictions and evidence cannot be kept ({error})",
-            "Set FMCOURSE_STATE to a folder that you can write to",
-        )
+def _places() -> Iterator[Finding]:
+    """Find folders that cannot be written to, or lie on a full disk."""
+    folders = {
+        "FMCOURSE_STATE": ("Predictions, evidence and models", runtime.own_state_folder),
+        "XDG_CACHE_HOME": ("Unpacked models", runtime.own_cache_folder),
+        "HF_HOME": ("Models of the hub", lambda: Path(huggingface_hub.constants.HF_HUB_CACHE)),
+        "TMPDIR": ("Temporary files", lambda: Path(tempfile.gettempdir())),
+    }
+    for variable, (what, find) in folders.items():
+        try:
+            folder = find()
+            there = next(place for place in (folder, *folder.parents) if place.exists())
+            # A full disk lets a file be made, but not written.
+            with tempfile.TemporaryFile(dir=there, buffering=0) as file:
+                file.write(b"kept")
+            free = shutil.disk_usage(there).free / runtime.GIB
+        except (OSError, ValueError) as error:
+            yield Finding(
+                f"{what} cannot be kept ({error})",
+                f"Set {variable} to a folder that you can write to, and restart the kernel",
+            )
+            continue
+        if free < DISK_GIB:
+            yield Finding(
+                f"Only {free:.1f} GiB of disk are free in {folder}",
+                f"Delete what you no longer need, or set {variable} to a folder elsewhere",
+            )
 
 
 def _profile() -> Iterator[Finding]:
     try:
-        wanted = environment.profile()
+        wanted = runtime.profile()
     except ValueError as error:
         yield Finding(str(error), "Set FMCOURSE_PROFILE to tiny or full, or unset it")
         return
-    if wanted is not TINY and environment.device() == "cpu":
+    if wanted is runtime.FULL and runtime.device() == "cpu":
         yield Finding(
-            f"The full profile runs here without a GPU; a notebook may take {wanted.cpu_minutes} minutes",
-            f"{GPU_ADVICE[0].upper()}{GPU_ADVICE[1:]}; elsewhere unset FMCOURSE_PROFILE",
+            "The full profile runs here without a GPU; "
+            f"a notebook may take {wanted.cpu_minutes} minutes",
+            f"{runtime.GPU_ADVICE}; elsewhere unset FMCOURSE_PROFILE",
         )
 
 
 def _notebooks() -> Iterator[Finding]:
-    """Find notebooks that hold the state of their widgets; an editor stores it, and GitHub then shows an error instead."""
+    """Find damaged notebooks, and those that hold their widgets' state, which GitHub refuses."""
     for path in sorted(NOTEBOOKS.glob("*.ipynb")):
-        if "widgets" in json.loads(path.read_text(encoding="utf-8")).get("metadata", {}):
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            metadata, _ = content["metadata"], content["cells"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
             yield Finding(
-                f"The notebook {path.name} holds widget state, and GitHub refuses to show such a page",
+                f"The notebook {path.name} is damaged ({type(error).__name__}: {error}): it is "
+                "empty or cut off, holds git's conflict marks, or was saved by a text editor",
+                "Copy out what you wrote in it, then take the published one: "
+                f"git checkout HEAD -- notebooks/{path.name}",
+            )
+            continue
+        if "widgets" in metadata:
+            yield Finding(
+                f"The notebook {path.name} holds widget state, and GitHub refuses to show it",
                 "From the clone: python -m tools.notebooks --fix",
             )
 
 
 def _keeping() -> Iterator[Finding]:
-    """Find work of the full profile that a disconnect would lose; the tiny profile's is done again in two minutes."""
-    on_drive = os.environ.get("FMCOURSE_STATE", "").startswith(str(DRIVE))
-    if environment.in_colab() and _chosen() is not TINY and not on_drive:
+    """Find long work, that of the full profile, which a disconnect would lose."""
+    if not runtime.in_colab() or _chosen() is runtime.TINY:
+        return
+    if not runtime.state_folder().is_relative_to(runtime.DRIVE):
         yield Finding(
             "Colab takes this machine back after a while, with all that it holds",
-            f"Mount Drive, set FMCOURSE_STATE to a folder under {DRIVE}, and give checkpoint= a file there when you train",
+            f"Mount Drive, set FMCOURSE_STATE to a folder under {runtime.DRIVE}, and give "
+            "checkpoint= a file there when you train",
+        )
+
+
+def _encoding() -> Iterator[Finding]:
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    try:
+        PRINTED.encode(encoding)
+    except UnicodeEncodeError:
+        yield Finding(
+            f"This console prints in {encoding}, which lacks signs that the course prints",
+            "Set PYTHONUTF8=1 and start Python again, or use a notebook",
+        )
+
+
+def _kernel() -> Iterator[Finding]:
+    """Find a notebooks' kernel whose Python is gone."""
+    try:
+        from jupyter_client.kernelspec import get_kernel_spec  # noqa: PLC0415 (it is optional)
+
+        program = get_kernel_spec("python3").argv[0]
+    except (ImportError, RuntimeError):  # no Jupyter, or no home to look in
+        return
+    if os.path.isabs(program) and not os.path.exists(program):
+        yield Finding(
+            f"The kernel of the notebooks starts {program}, which is not there",
+            "Run in the course's environment: python -m ipykernel install --user",
         )
 
 

@@ -22,9 +22,9 @@ from huggingface_hub import CardData, DatasetCard, DatasetCardData, ModelCard, M
 from numpy.typing import ArrayLike
 from safetensors import safe_open
 
-from fmcourse import bundle, hub, uncertainty
+from fmcourse import data, models, stats
 from fmcourse.arguments import choose, require
-from fmcourse.uncertainty import Interval
+from fmcourse.stats import Interval
 
 __all__ = [
     "DATASHEETS",
@@ -107,7 +107,7 @@ def membership_auc(seen: ArrayLike, unseen: ArrayLike) -> float:
     >>> membership_auc([1.0, 2.0], [2.0, 3.0])
     0.875
     """
-    return uncertainty.auc(seen, unseen)
+    return stats.auc(seen, unseen)
 
 
 def read_traces(path: Path) -> list[Trace]:
@@ -213,8 +213,8 @@ def score(traces: Sequence[Trace], precursor: str, threshold: float, harm: float
     in_time = sum(lead >= 0 for lead in leads)
     false_positives = sum(alarm(run, precursor, threshold) is not None for run in clean)
     return Scores(
-        detected=uncertainty.wilson(in_time, len(harmful)),
-        false_alarms=uncertainty.wilson(false_positives, len(clean)),
+        detected=stats.wilson(in_time, len(harmful)),
+        false_alarms=stats.wilson(false_positives, len(clean)),
         leads=tuple(leads),
         harmful=len(harmful),
         clean=len(clean),
@@ -257,10 +257,10 @@ def prices(outcomes: Sequence[Mapping], unmended: str = "nothing") -> dict[str, 
     for way, runs in by_way.items():
         seeds = sorted(runs)
         require(seeds == sorted(base), f"outcomes of {way!r}", f"the seeds {sorted(base)}", seeds)
-        harm = uncertainty.mean_interval([runs[seed]["harm"] for seed in seeds])
+        harm = stats.share_interval([runs[seed]["harm"] for seed in seeds])
         extra_loss = [runs[seed]["loss"] - base[seed]["loss"] for seed in seeds]
         steps = sum(runs[seed]["extra_steps"] for seed in seeds) / len(seeds)
-        found[way] = Price(harm, uncertainty.mean_interval(extra_loss), steps)
+        found[way] = Price(harm, stats.mean_interval(extra_loss), steps)
     return found
 
 
@@ -271,9 +271,9 @@ def model_card(name: str) -> ModelCard:
     Args:
         name: one of the bundled CLIPs or of the ladder.
     """
-    entry = _entry(f"{choose('name', name, (*hub.CLIPS, *hub.LADDER))}/model.safetensors")
-    data = ModelCardData(library_name="transformers", tags=["fmcourse"])
-    report = bundle.path(name) / "report.json"
+    entry = _entry(f"{choose('name', name, (*models.CLIPS, *models.LADDER))}/model.safetensors")
+    about = ModelCardData(library_name="transformers", tags=["fmcourse"])
+    report = data.path(name) / "report.json"
     measured = json.loads(report.read_text(encoding="utf-8")) if report.exists() else {}
     made = {
         "numbers in the weights": f"{_numbers(name):,}",
@@ -291,7 +291,7 @@ def model_card(name: str) -> ModelCard:
         ("What was measured", _figures(measured)),
         ("Licence and whom to name", f"{entry['licence']}; {entry['attribution']}"),
     ]
-    return ModelCard(_card(data, name, parts))
+    return ModelCard(_card(about, name, parts))
 
 
 def datasheet(name: str) -> DatasetCard:
@@ -303,12 +303,12 @@ def datasheet(name: str) -> DatasetCard:
     """
     columns = DATASHEETS[choose("name", name, DATASHEETS)]
     loaders = {
-        "addresses": hub.load_addresses,
-        "adult": hub.load_adult,
-        "emoji": hub.load_emoji,
+        "addresses": data.load_addresses,
+        "adult": data.load_adult,
+        "emoji": data.load_emoji,
     }
     table = loaders[name]()
-    tables = [file for file in bundle.manifest() if file.endswith(".parquet")]
+    tables = [file for file in data.manifest() if file.endswith(".parquet")]
     entries = {file: _entry(file) for file in tables if file.startswith(name)}
     licences = sorted({entry["licence"] for entry in entries.values()})
     origins = {}
@@ -321,8 +321,8 @@ def datasheet(name: str) -> DatasetCard:
             heading = f"Income over 50,000 dollars, by {column}"
             parts.append((heading, _table(_incomes(table, column))))
     parts += [("Where it comes from", _table(origins)), ("Licence", "; ".join(licences))]
-    data = DatasetCardData(pretty_name=name, tags=["fmcourse"])
-    return DatasetCard(_card(data, name, parts))
+    about = DatasetCardData(pretty_name=name, tags=["fmcourse"])
+    return DatasetCard(_card(about, name, parts))
 
 
 def stale(stored: str, fresh: str) -> list[str]:
@@ -350,12 +350,12 @@ def _finite(trace: Trace, name: str, values: Sequence[float]) -> Sequence[float]
 
 
 def _entry(file: str) -> dict:
-    bundle.path(file)  # a damaged file gets no card
-    return bundle.manifest()[file]
+    data.path(file)  # a damaged file gets no card
+    return data.manifest()[file]
 
 
 def _numbers(name: str) -> int:
-    with safe_open(bundle.path(f"{name}/model.safetensors"), "pt") as weights:
+    with safe_open(data.path(f"{name}/model.safetensors"), "pt") as weights:
         tensors = [weights.get_tensor(key) for key in weights.keys()]
     return sum(tensor.numel() for tensor in tensors if tensor.is_floating_point())
 
@@ -382,7 +382,7 @@ def _incomes(table: datasets.Dataset, column: str) -> dict[str, str]:
     groups = frame.groupby(column)["income_over_50k"].agg(["sum", "count"])
     shares = {}
     for group, (high, count) in groups.iterrows():
-        shares[group] = f"{uncertainty.wilson(int(high), int(count)):.3f}"
+        shares[group] = f"{stats.wilson(int(high), int(count)):.3f}"
     return shares
 
 
@@ -391,6 +391,6 @@ def _table(rows: Mapping[str, object]) -> str:
     return "\n".join(["| | |", "| --- | --- |", *lines])
 
 
-def _card(data: CardData, name: str, parts: Sequence[tuple[str, str]]) -> str:
+def _card(about: CardData, name: str, parts: Sequence[tuple[str, str]]) -> str:
     sections = "\n\n".join(f"## {heading}\n\n{text}" for heading, text in parts)
-    return f"---\n{data.to_yaml()}\n---\n\n# {name}\n\n{sections}\n"
+    return f"---\n{about.to_yaml()}\n---\n\n# {name}\n\n{sections}\n"

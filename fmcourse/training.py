@@ -1,37 +1,55 @@
-"""How is a model trained so that a lost connection loses nothing? One loop, used by every notebook and recipe.
+"""One training loop, used by every notebook and recipe that trains; a lost connection loses
+nothing.
 
-Everything random in step ``s`` is drawn from a generator seeded by ``(seed, s)``, and a batch is a function of
-its step. A checkpoint then needs weights, optimizer state and the step, and a resumed run ends in the same
-weights, bit for bit, as one that was never interrupted (on one machine with one number of threads).
+Everything random in step ``s`` is drawn from a generator seeded by ``(seed, s)``, and a batch is a
+function of its step. A checkpoint then needs weights, optimizer state and the step, and a resumed
+run ends in the same weights, bit for bit, as one that was never interrupted (on one machine with
+one number of threads).
 
-Serves all notebooks that train. Sources: Loshchilov & Hutter 2019 (AdamW), Loshchilov & Hutter 2017 (cosine).
+Sources: Loshchilov & Hutter 2019 (AdamW), Loshchilov & Hutter 2017 (cosine), Micikevicius et al.
+2018 (mixed precision with fp32 master weights).
 """
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
+import inspect
+import itertools
 import math
+import numbers
+import platform
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from fmcourse.arguments import require
-from fmcourse.batches import Parted, autocast, batch_function
-from fmcourse.checkpoints import State, fingerprint
-from fmcourse.progress import Progress
+import torch
+from IPython import get_ipython
+from IPython.display import display
+from tqdm import tqdm
 
-if TYPE_CHECKING:
-    import torch
-    from accelerate import Accelerator
-
-__all__ = ["Run", "adamw", "constant", "cosine", "crops", "digest", "fit"]
-
-SEED_STRIDE = (
-    1_000_003  # a prime: seeds of neighbouring runs never share a step's generator in practice
+from fmcourse.arguments import choose, require
+from fmcourse.checkpoints import (
+    State,
+    checkpoint_file,
+    describe,
+    digest,
+    digest_of_weights,
+    plain,
+    with_intervals,
 )
-RANK_STRIDE = 7_368_787  # another: so that processes which train together draw differently
+from fmcourse.files import say
+
+__all__ = ["MovingFigure", "Run", "adamw", "constant", "cosine", "crops", "digest", "fit", "parts"]
+
+# Primes, so that neighbouring runs, and processes that train together, share no generator.
+SEED_STRIDE = 1_000_003
+RANK_STRIDE = 7_368_787
+LARGEST_SEED = 2**42  # times the stride it still fits into torch's 64 bits
+PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}  # of a step's products
+SMALLEST_SCALE = 2.0**-10  # below it, fp16 gradients overflow for another reason than the scale
 
 
 @dataclass(frozen=True)
@@ -41,16 +59,36 @@ class Run:
     Attributes:
         steps: steps taken in all, those of earlier, interrupted calls included.
         resumed_from: the step this call started at; 0 when it started afresh.
-        losses: the loss of every step, shape (steps,), in the unit of the loss function (nats for a language model).
-        records: one mapping per measurement, as `measure` returned it, with ``step`` added.
+        losses: the loss of every step, shape (steps,), in the unit of the loss function (nats for a
+            language model).
+        records: one mapping per measurement, as `measure` returned it, with ``step`` added. NumPy's
+            numbers, arrays and tensors are numbers and lists of Python there.
         seconds: wall-clock time over all calls, in seconds.
+        saved: whether the checkpoint holds the finished run; False without one, or when it could
+            not be written.
     """
 
     steps: int
     resumed_from: int
     losses: tuple[float, ...]
-    records: tuple[dict[str, float], ...]
+    records: tuple[dict[str, Any], ...]
     seconds: float
+    saved: bool = False
+
+
+def _whole(name: str, value: Any, least: int = 1) -> int:
+    """Return a whole number, such as one of NumPy, as Python's own."""
+    fits = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    require(fits, name, "a whole number", value)
+    require(int(value) >= least, name, f"at least {least}", value)
+    return int(value)
+
+
+def _number(name: str, value: Any, least: float = 0.0) -> float:
+    """Return a finite number as Python's own."""
+    fits = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    require(fits and least <= value < math.inf, name, f"a finite number, at least {least:g}", value)
+    return float(value)
 
 
 def adamw(
@@ -58,40 +96,47 @@ def adamw(
     weight_decay: float = 0.1,
     betas: tuple[float, float] = (0.9, 0.99),
     parts: Mapping[str, Mapping[str, float]] | None = None,
-) -> Callable:
-    """Return a function from a model to a fused AdamW that decays matrices only, not biases and norms.
+) -> Callable[[torch.nn.Module], torch.optim.Optimizer]:
+    """Return a function from a model to a fused AdamW that decays matrices only, not biases and
+    norms.
 
     Args:
         lr: learning rate, in weights' units per step.
-        weight_decay: of matrices and kernels; a share `lr * weight_decay` is taken from them at every step.
+        weight_decay: of matrices and kernels; a share `lr * weight_decay` is taken from them at
+            every step.
         betas: decay rates of the two moments.
-        parts: other settings for some parts, such as ``{"head": {"lr": 0.1}}``: they hold for every weight whose dotted
-            name has that word.
+        parts: other settings for some parts, such as ``{"head": {"lr": 0.1}}``: they hold for every
+            weight whose dotted name has that word.
+
+    Raises:
+        ValueError: a number that is negative or not finite, or, from the function, a part that the
+            model does not have.
     """
-    parts = parts or {}
+    shared = {"lr": _number("lr", lr), "weight_decay": _number("weight_decay", weight_decay)}
+    own: dict[str, dict[str, float]] = {}
+    for part, settings in (parts or {}).items():
+        own[part] = shared | {
+            choose(f"parts[{part!r}]", name, shared): _number(f"parts[{part!r}]", value)
+            for name, value in settings.items()
+        }
 
     def build(model: torch.nn.Module) -> torch.optim.Optimizer:
-        import torch
-
-        groups = {}
+        unused = set(own)
+        groups: dict[tuple, list[torch.nn.Parameter]] = {}
         for name, weight in model.named_parameters():
+            words = name.split(".")
+            unused -= set(words)
             if weight.requires_grad:
-                part = next((part for part in parts if part in name.split(".")), None)
+                part = next((part for part in own if part in words), None)
                 groups.setdefault((part, weight.ndim >= 2), []).append(weight)
-        settings = [
-            _settings(parts.get(part, {}), decays, lr, weight_decay) for part, decays in groups
-        ]
-        chosen = [{"params": own, **setting} for own, setting in zip(groups.values(), settings)]
-        return torch.optim.AdamW(chosen, lr=lr, betas=betas, fused=True)
+        require(not unused, "parts", "words in the names of the model's weights", sorted(unused))
+        chosen = []
+        for (part, decays), weights in groups.items():
+            settings = own.get(part, shared) | ({} if decays else {"weight_decay": 0.0})
+            chosen.append({"params": weights, **settings})
+        return torch.optim.AdamW(chosen, lr=shared["lr"], betas=betas, fused=True)
 
     return build
-
-
-def _settings(
-    part: Mapping[str, float], decays: bool, lr: float, weight_decay: float
-) -> dict[str, float]:
-    setting = {"lr": lr, "weight_decay": weight_decay, **part}
-    return setting if decays else {**setting, "weight_decay": 0.0}
 
 
 def constant(step: int, steps: int) -> float:
@@ -100,8 +145,14 @@ def constant(step: int, steps: int) -> float:
 
 
 def cosine(warmup: float = 0.05, floor: float = 0.05) -> Callable[[int, int], float]:
-    """Return a schedule: a linear rise over the share `warmup` of the steps, then half a cosine down to `floor`."""
+    """Return a schedule: a linear rise over the share `warmup` of the steps, then half a cosine
+    down towards `floor`.
+
+    As in transformers, the first step after the last would have the factor `floor`: with a floor of
+    0, too, the last step moves the weights.
+    """
     require(0 <= warmup < 1, "warmup", "a share of the steps in [0, 1)", warmup)
+    require(0 <= floor <= 1, "floor", "a factor in [0, 1]", floor)
 
     def factor(step: int, steps: int) -> float:
         rise = max(1, round(warmup * steps))
@@ -114,37 +165,67 @@ def cosine(warmup: float = 0.05, floor: float = 0.05) -> Callable[[int, int], fl
 
 
 def crops(ids: torch.Tensor, rows: int, length: int) -> dict[str, torch.Tensor]:
-    """Draw a batch for a language model from torch's global generator: windows of a long text, at random places.
+    """Draw a batch for a language model from torch's global generator: windows of a long text, at
+    random positions.
 
     Args:
-        ids: the text, shape (tokens,), longer than `length`.
+        ids: the text, shape (tokens,), at least `length` long.
         rows, length: shape of the batch.
 
     Returns:
         ``input_ids`` and ``labels``, the same tensor, shape (rows, length), on the device of `ids`.
     """
-    import torch
-
-    require(1 <= length < len(ids), "length", f"from 1 to {len(ids) - 1}", length)
-    starts = torch.randint(len(ids) - length, (rows, 1)).to(ids.device)
+    rows, length = _whole("rows", rows), _whole("length", length)
+    require(length <= len(ids), "length", f"from 1 to {len(ids)}", length)
+    starts = torch.randint(len(ids) - length + 1, (rows, 1)).to(ids.device)
     window = ids[starts + torch.arange(length, device=ids.device)]
     return {"input_ids": window, "labels": window}
 
 
-def digest(*parts: torch.Tensor | str) -> str:
-    """Return a short name of some tensors and texts that changes when any number, shape or letter does.
+def parts(batch: Any, count: int) -> list[tuple[Any, float]]:
+    """Return a batch in `count` parts along its first axis, each with its share of the rows; shares
+    sum to 1.
 
-    >>> import torch
-    >>> digest(torch.zeros(2)) == digest(torch.zeros(2)), digest(torch.zeros(2)) == digest(torch.zeros(2, 1))
-    (True, False)
+    Args:
+        batch: a tensor of shape (rows, ...), or a mapping or a tuple of tensors with as many rows;
+            anything when `count` is 1.
+        count: from 1 to rows. Parts differ by one row at most.
+
+    Returns:
+        Views of the batch's tensors, in order; the batch itself when `count` is 1.
+
+    Raises:
+        ValueError: fewer rows than parts, or tensors that differ in their rows.
+        TypeError: a batch of another kind.
+
+    >>> [(part.tolist(), round(share, 2)) for part, share in parts(torch.arange(3), 2)]
+    [([0], 0.33), ([1, 2], 0.67)]
     """
-    found = hashlib.sha256()
-    for part in parts:
-        described = part if isinstance(part, str) else f"{part.dtype} {tuple(part.shape)}"
-        found.update(described.encode() + b"\0")
-        if not isinstance(part, str):
-            found.update(part.detach().cpu().contiguous().numpy().tobytes())
-    return found.hexdigest()[:16]
+    if count == 1:
+        return [(batch, 1.0)]
+    names = list(batch) if isinstance(batch, Mapping) else None
+    tensors = [batch[name] for name in names] if names else batch
+    if not isinstance(tensors, (list, tuple)):
+        tensors = [tensors]
+    for tensor in tensors:
+        if not isinstance(tensor, torch.Tensor) or not tensor.ndim:
+            raise TypeError(
+                "batches: expected tensors with rows, or mappings or tuples of them, to be cut "
+                f"into parts, got {type(tensor).__name__}"
+            )
+    sizes = {len(tensor) for tensor in tensors}
+    alike = "tensors with equally many rows in each batch, to be cut into parts"
+    require(len(sizes) == 1, "batches", alike, sorted(sizes))
+    rows = sizes.pop()
+    require(rows >= count, "batches", f"at least {count} rows in each, one for each part", rows)
+    found = []
+    for start, end in itertools.pairwise(rows * part // count for part in range(count + 1)):
+        cut = [tensor[start:end] for tensor in tensors]
+        part: Any = tuple(cut) if isinstance(batch, (list, tuple)) else cut[0]
+        if names:
+            part = dict(zip(names, cut))
+        found.append((part, (end - start) / rows))
+    return found
 
 
 def fit(
@@ -152,16 +233,17 @@ def fit(
     batches: Callable[[int], Any] | Sequence[Any],
     steps: int,
     *,
-    optimizer: Callable | None = None,
+    optimizer: Callable[[torch.nn.Module], torch.optim.Optimizer] | None = None,
     loss: Callable[[torch.nn.Module, Any], torch.Tensor] | None = None,
     schedule: Callable[[int, int], float] = constant,
     clip: float | None = 1.0,
     accumulate: int = 1,
     precision: str | None = None,
-    accelerator: Accelerator | None = None,
+    accelerator: Any = None,
     checkpoint: str | Path | None = None,
     checkpoint_seconds: float = 60.0,
-    measure: Callable[[torch.nn.Module], dict[str, float]] | None = None,
+    identity: Mapping[str, Any] | None = None,
+    measure: Callable[..., Mapping[str, Any]] | None = None,
     measure_every: int = 100,
     seed: int = 0,
     data: str = "",
@@ -170,87 +252,115 @@ def fit(
     """Train `model` in place for `steps` steps, and go on from `checkpoint` when that file exists.
 
     Args:
-        model: any module; it is trained where it lies (CPU or GPU) and left in the mode it came in.
-        batches: a function from the step (0, 1, ...) to a batch, or a sequence of batches that is cycled.
+        model: any module with trained weights in fp32 or fp64; it is trained where it lies (CPU or
+            GPU). All its modules are set to train() for the training and to eval() for a
+            measurement, and left in the mode they came in. A module that is in eval() while the
+            model itself is in train(), such as a frozen batch norm, stays in eval().
+        batches: a function from the step (0, 1, ...) to a batch, or a sequence of batches that is
+            cycled.
         steps: how many optimizer steps in all, at least 1.
-        optimizer: a function from the model to an optimizer, such as ``adamw(lr=3e-3)``; None means ``adamw()``.
+        optimizer: a function from the model to an optimizer, such as ``adamw(lr=3e-3)``; None means
+            ``adamw()``.
         loss: a function from (model, batch) to a scalar; None means ``model(**batch).loss``.
         schedule: a function from (step, steps) to a factor on the learning rate.
         clip: the largest gradient norm; None switches clipping off.
-        accumulate: in how many parts a batch is computed, one after the other, when memory does not hold it whole. The batch is
-            cut along its first axis (see :func:`fmcourse.batches.parts`), and each part's loss counts by its share of the
-            rows: for a loss that is a mean over rows the step is that of the whole batch, up to rounding.
-        precision: ``bf16`` or ``fp16``: products are computed in it (torch.autocast), while weights and optimizer stay in fp32;
-            None computes all in fp32. With fp16 the loss is scaled (torch.amp.GradScaler), and a step whose scaled
-            gradients overflow moves nothing, but counts.
-        accelerator: of a program started by ``accelerate launch``: each process computes its part of every batch, cut as
-            above, gradients are summed over the processes, and the main one alone writes and shows. All must be given the
-            same arguments, the model each on its own device.
-        checkpoint: a file to write every `checkpoint_seconds`, at the end, and on Ctrl-C unless the weights are just moving;
-            always atomically.
-        measure: a function from the model to figures, called before the first step, every `measure_every`
-            steps and after the last; the figures are kept in :attr:`Run.records` and survive a restart.
+        accumulate: in how many parts a batch is computed, one after the other, when memory does not
+            hold it whole. The batch is cut along its first axis (see :func:`parts`), and each
+            part's loss counts by its share of the
+            rows: for a loss that is a mean over rows the step is that of the whole batch, up to
+                rounding.
+        precision: ``bf16`` or ``fp16``: products are computed in it (torch.autocast), while weights
+            and optimizer stay in fp32; None computes all in fp32. With fp16 the loss is scaled
+            (torch.amp.GradScaler), and a step whose scaled gradients overflow moves nothing, but
+            counts.
+        accelerator: an ``accelerate.Accelerator`` of a program started by ``accelerate launch``:
+            each process computes its part of every batch, cut as above, gradients are summed over
+            the processes, and the main one alone writes and shows. All must be given the same
+            arguments, the model each on its own device.
+        checkpoint: a file to write every `checkpoint_seconds`, at the end, and when the run stops
+            by Ctrl-C or an error. The same call goes on from it, and says so. Whatever decides the
+            result must be the same: batches, first weights and structure of the model, loss,
+            optimizer, schedule and the other arguments. They are compared by their values, batches
+            by three of them, functions by their code and by the values that they use. When the file
+            cannot be written, a printed sentence says so and the run goes on.
+        identity: further settings that decide the result and cannot be seen from here, by name,
+            such as the version of a file that the batches are read from.
+        measure: a function from the model, or from the model and the step, to figures by name:
+            numbers, arrays, texts, intervals. It is called before the first step, every
+            `measure_every` steps and after the last; the figures are kept in :attr:`Run.records`
+            and survive a restart.
         seed: the seed of everything random inside a step (batches, dropout).
-        data: what the batches are made of, such as a :func:`digest`; a checkpoint made from other data is refused.
+        data: what the batches are made of, such as a :func:`digest`; a part of the identity.
         progress: whether a line with step, loss and time is shown.
 
     Returns:
         A :class:`Run`; the trained weights are in `model`.
 
     Raises:
-        TypeError: `batches` is an iterator, which cannot be rewound after an interruption, or a batch cannot be cut.
-        ValueError: `steps` or `accumulate` < 1, an empty sequence of batches, fewer rows than parts, an unknown precision or
-            one for weights that are not fp32, or a checkpoint of a different run.
-        FloatingPointError: the loss is not finite; the message names the step.
+        TypeError: `batches` is an iterator, which cannot be rewound after an interruption, a batch
+            cannot be cut, or a figure cannot be kept.
+        ValueError: an argument out of range, no trained weights, or trained weights in half
+            precision (experiments on these build their optimizer with ``fused=False``), or a
+            checkpoint that is not of this very run.
+        FloatingPointError: the loss or a gradient is not finite; the message names the step.
 
-    >>> import torch
     >>> line = torch.nn.Linear(1, 1)
     >>> x = torch.linspace(-1, 1, 8)[:, None]
     >>> squared = lambda model, batch: (model(batch) - 3 * batch).square().mean()
-    >>> run = fit(line, [x], 400, optimizer=adamw(lr=0.05, weight_decay=0.0), loss=squared, progress=False)
+    >>> descent = adamw(lr=0.05, weight_decay=0.0)
+    >>> run = fit(line, [x], 400, optimizer=descent, loss=squared, progress=False)
     >>> round(line.weight.item(), 2)
     3.0
     """
-    import torch
-
-    require(steps >= 1, "steps", "at least 1", steps)
-    require(accumulate >= 1, "accumulate", "at least 1", accumulate)
-    parted = Parted(accumulate, autocast(model, precision), accelerator)
     plan = _Plan(
-        batch_function(batches),
-        steps,
-        loss or _language_model_loss,
-        schedule,
-        clip,
-        measure,
-        measure_every,
-        seed,
-        parted,
+        batch_at=_batch_function(batches),
+        steps=_whole("steps", steps),
+        loss=loss or _language_model_loss,
+        schedule=schedule,
+        clip=math.inf if clip is None else _number("clip", clip, least=1e-30),
+        measure=measure,
+        measure_every=_whole("measure_every", measure_every),
+        seed=_whole("seed", seed, least=-LARGEST_SEED),
+        accumulate=_whole("accumulate", accumulate),
+        precision=precision,
+        accelerator=accelerator,
     )
-    optimizer = (optimizer or adamw())(model)
-    scaler = torch.amp.GradScaler(next(model.parameters()).device.type, enabled=precision == "fp16")
-    special = {"accumulate": accumulate if accumulate > 1 else None, "precision": precision}
-    own = fingerprint(model, optimizer, steps, seed, data, **special)
-    state = State(
-        model,
-        optimizer,
-        scaler,
-        own,
-        Path(checkpoint) if checkpoint else None,
-        writes=parted.rank == 0,
-    )
-    state.resume()
-    resumed_from, was_training = state.step, model.training
-    model.train()
+    require(plan.seed <= LARGEST_SEED, "seed", "at most 2**42", seed)
+    path = checkpoint_file(checkpoint)
+    trained = any(weight.requires_grad for weight in model.parameters())
+    require(trained, "model", "at least one weight with requires_grad", "none")
+    moved = (optimizer or adamw())(model)
+    _check_weights(model, moved, precision)
+    device = next(model.parameters()).device.type
+    scaler = torch.amp.GradScaler(device, enabled=precision == "fp16")
+    modes = _Modes(model)
     try:
-        with (
-            torch.random.fork_rng(devices=_gpus(model)),
-            Progress(steps, "training", shown=progress and state.writes) as line,
-        ):
-            _loop(plan, state, checkpoint_seconds, line)
+        modes.train()
+        own: dict[str, str] = {}
+        if path is not None:
+            own = _identity(plan, model, moved) | _functions(plan, model) | {"data": describe(data)}
+            for name, value in (identity or {}).items():
+                own[f"identity[{name!r}]"] = describe(value)
+        state = State(model, moved, scaler, path, own, lambda: _functions(plan, model))
+        state.writes = plan.rank == 0
+        state.resume()
+        resumed_from = state.step
+        if resumed_from and state.writes:
+            done = "complete: nothing is trained" if resumed_from == steps else "taken up"
+            say(f"{path}: this run is at step {resumed_from} of {steps}, {done}.")
+        shown = progress and state.writes and resumed_from < steps
+        with torch.random.fork_rng(devices=_gpus(model)), _Line(state.step, steps, shown) as line:
+            _loop(plan, state, modes, checkpoint_seconds, line)
     finally:
-        model.train(was_training)
-    return Run(state.step, resumed_from, tuple(state.losses), tuple(state.records), state.seconds)
+        modes.restore()
+    return Run(
+        steps=state.step,
+        resumed_from=resumed_from,
+        losses=tuple(state.losses),
+        records=tuple(with_intervals(state.records)),
+        seconds=state.seconds,
+        saved=state.saved,
+    )
 
 
 @dataclass(frozen=True)
@@ -261,92 +371,318 @@ class _Plan:
     steps: int
     loss: Callable
     schedule: Callable[[int, int], float]
-    clip: float | None
+    clip: float
     measure: Callable | None
     measure_every: int
     seed: int
-    parted: Parted
+    accumulate: int
+    precision: str | None
+    accelerator: Any
+
+    @property
+    def rank(self) -> int:
+        """The number of this process among those that train together; 0 is the main one."""
+        return self.accelerator.process_index if self.accelerator else 0
+
+    @property
+    def processes(self) -> int:
+        return self.accelerator.num_processes if self.accelerator else 1
 
     def seed_at(self, step: int) -> int:
         return self.seed * SEED_STRIDE + step
 
+    def own_parts(self, batch: Any) -> list[tuple[Any, float]]:
+        """Return this process's parts of a batch, each with its share of all rows."""
+        return parts(batch, self.accumulate * self.processes)[self.rank :: self.processes]
 
-def _loop(plan: _Plan, state: State, checkpoint_seconds: float, line: Progress) -> None:
+
+class _Modes:
+    """The modes of a model's modules: those they came in, and those of the training."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        self.model = model
+        self.before = [(module, module.training) for module in model.modules()]
+        self.frozen = [module for module, mode in self.before if model.training and not mode]
+
+    def train(self) -> None:
+        self.model.train()
+        for module in self.frozen:
+            module.training = False
+
+    def restore(self) -> None:
+        for module, mode in self.before:
+            module.training = mode
+
+
+class _Line(tqdm):
+    """A line that says how far the training is, redrawn in place."""
+
+    monitor_interval = 0  # no thread of its own
+
+    def __init__(self, done: int, steps: int, shown: bool) -> None:
+        self.notebook = _in_notebook()
+        in_place = self.notebook or sys.stderr.isatty()
+        super().__init__(
+            desc="training",
+            initial=done,
+            total=steps,
+            unit=" steps",
+            disable=not shown,
+            file=_Display() if self.notebook else sys.stderr,
+            ascii=False if self.notebook else None,
+            mininterval=0.5 if in_place else 30,  # a log would fill up
+            miniters=1,
+        )
+
+    def close(self) -> None:
+        if self.notebook:
+            # Without times: what a notebook stores must not differ from run to run.
+            self.bar_format = "{desc}: {n_fmt} of {total_fmt} steps{postfix}"
+        super().close()
+
+
+class MovingFigure:
+    """A figure that is redrawn in place in a notebook, and not at all elsewhere; the last one
+    stays.
+
+    >>> MovingFigure().show("no notebook, nothing shown")
+    """
+
+    def __init__(self) -> None:
+        self._display: Any = None
+
+    def show(self, figure: Any, **options: Any) -> None:
+        """Show a figure, or anything that IPython can display, in place of the one before."""
+        if not _in_notebook():
+            return
+        if self._display is None:
+            self._display = display(figure, display_id=True, **options)
+        else:
+            self._display.update(figure, **options)
+
+
+class _Display(MovingFigure):
+    """A file for tqdm that displays the last line: standard error would be stored as an error."""
+
+    def write(self, text: str) -> None:
+        if text.strip():
+            self.show({"text/plain": text.strip()}, raw=True)
+
+    def flush(self) -> None:
+        """Do nothing: a line is shown at once."""
+
+
+def _in_notebook() -> bool:
+    return type(get_ipython()).__name__ in ("ZMQInteractiveShell", "Shell")  # Shell: Google Colab
+
+
+def _batch_function(batches: Callable[[int], Any] | Sequence[Any]) -> Callable[[int], Any]:
+    """Return a function from the step to a batch: the one given, or one that cycles."""
+    if callable(batches):
+        return batches
+    indexed = hasattr(batches, "__getitem__") and hasattr(batches, "__len__")
+    if not indexed or isinstance(batches, Mapping):
+        raise TypeError(
+            "batches: expected a function from the step to a batch, or a list of batches, got "
+            f"{type(batches).__name__}; an iterator cannot be rewound after a stop: pass list(...)"
+        )
+    require(len(batches) > 0, "batches", "at least one batch", "none")
+    return lambda step: batches[step % len(batches)]
+
+
+def _with_step(measure: Callable) -> Callable[[torch.nn.Module, int], Mapping[str, Any]]:
+    """Return a function from (model, step) that calls `measure` with what it takes."""
+    try:
+        parameters = dict(inspect.signature(measure).parameters)
+    except (TypeError, ValueError):  # a function of C
+        parameters = {}
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    # A second parameter with a default is one that the caller has bound, not the step.
+    needed = [p for p in parameters.values() if p.kind in positional and p.default is p.empty]
+    if "step" in parameters:
+        return lambda model, step: measure(model, step=step)
+    if len(needed) == 2:
+        return measure
+    return lambda model, step: measure(model)
+
+
+def _check_weights(
+    model: torch.nn.Module, optimizer: torch.optim.Optimizer, precision: str | None
+) -> None:
+    """Refuse weights that cannot be trained, and settings of the optimizer that are no numbers."""
+    kinds = {weight.dtype for weight in model.parameters() if weight.requires_grad}
+    if precision is not None:
+        choose("precision", precision, PRECISIONS)
+        fits = kinds == {torch.float32}
+        got = ", ".join(sorted(map(str, kinds)))
+        require(fits, "precision", "a model whose trained weights are all fp32", got)
+    for group in optimizer.param_groups:
+        for name, value in group.items():
+            if isinstance(value, numbers.Real):
+                group[name] = plain(name, value)  # a checkpoint does not take NumPy's numbers
+        group.setdefault("initial_lr", group["lr"])
+        _number("lr", float(group["initial_lr"]))
+        small = {kind for kind in kinds if kind.itemsize < 4}
+        if small and group.get("fused") is not False:
+            raise ValueError(
+                f"model: expected trained weights in fp32, got {small.pop()}; call model.float() "
+                "first, and pass precision='bf16' where speed or memory matter"
+            )
+
+
+def _identity(
+    plan: _Plan, model: torch.nn.Module, optimizer: torch.optim.Optimizer
+) -> dict[str, str]:
+    """Describe what decides the result of a run, apart from functions, by names for messages."""
+    names = {id(weight): name for name, weight in model.named_parameters()}
+    found: dict[str, Any] = {
+        "Python": platform.python_version_tuple()[:2],
+        "steps": plan.steps,
+        "seed": plan.seed,
+        "clip": plan.clip,
+        "accumulate": plan.accumulate,
+        "precision": plan.precision,
+        "processes": plan.processes,
+        "schedule": [plan.schedule(step, plan.steps) for step in range(plan.steps)],
+        "optimizer": type(optimizer),
+        "groups of weights": [
+            [names.get(id(weight)) for weight in group["params"]]
+            for group in optimizer.param_groups
+        ],
+    }
+    for name in optimizer.param_groups[0]:
+        if name not in ("params", "lr"):
+            values = [group.get(name) for group in optimizer.param_groups]
+            shown = "learning rate" if name == "initial_lr" else name.replace("_", " ")
+            found[shown] = values[0] if len(set(map(describe, values))) == 1 else values
+    probes = []
+    with torch.random.fork_rng(devices=_gpus(model)):
+        for step in sorted({0, plan.steps // 2, plan.steps - 1}):
+            torch.manual_seed(plan.seed_at(step))
+            probes.append(plan.batch_at(step))
+    described = {name: describe(value) for name, value in found.items()}
+    return described | {"batches": describe(probes), "first weights": digest_of_weights(model)}
+
+
+def _functions(plan: _Plan, model: torch.nn.Module) -> dict[str, str]:
+    """Describe the functions of a run, and the structure of the model without its weights."""
+    weights = {}
+    for name, value in [*model.named_parameters(), *model.named_buffers()]:
+        weights[id(value)] = f"weights {name} {value.requires_grad}"
+    own = weights | {id(module): f"model {name}" for name, module in model.named_modules()}
+    return {
+        "model": describe(model, weights),
+        "loss": describe(plan.loss, own),
+        "batch function": describe(plan.batch_at, own),
+        "measure": describe(plan.measure, own),
+    }
+
+
+def _loop(plan: _Plan, state: State, modes: _Modes, checkpoint_seconds: float, line: _Line) -> None:
     saved = time.monotonic()
+    measure = _with_step(plan.measure) if plan.measure else None
+    modes.train()
     try:
         while state.step < plan.steps:
-            if plan.measure and state.step % plan.measure_every == 0:
-                _record(plan, state)
+            if measure and state.step % plan.measure_every == 0:
+                _record(plan, state, modes, measure)
             value = _step(plan, state)
-            line.update(state.step, f"loss {value:.3f}")
+            line.set_postfix_str(f"loss {value:.3f}", refresh=False)
+            line.update()
             if time.monotonic() - saved > checkpoint_seconds:
                 state.save()
                 saved = time.monotonic()
-    except KeyboardInterrupt:
+        if measure:
+            _record(plan, state, modes, measure)
+    except BaseException:
+        # The same call, made again in this kernel, must find the model as the file has it.
         if state.whole:
             state.save()
+        else:
+            state.go_back()
         raise
-    if plan.measure:
-        _record(plan, state)
     state.save()
 
 
 def _step(plan: _Plan, state: State) -> float:
     """Take one step and return its loss; everything random in it follows from (seed, step)."""
-    import torch
-
     torch.manual_seed(plan.seed_at(state.step))
     factor = plan.schedule(state.step, plan.steps)
+    require(math.isfinite(factor), "schedule", f"a finite factor at step {state.step}", factor)
     for group in state.optimizer.param_groups:
         group["lr"] = group["initial_lr"] * factor
     state.optimizer.zero_grad(set_to_none=True)
-    number = plan.parted.summed(state.model, _backward(plan, state))
-    if not math.isfinite(number):
+    loss = _summed(plan, state.model, _backward(plan, state))
+    if not math.isfinite(loss):
         raise FloatingPointError(
-            f"the loss is {number} at step {state.step}; lower the learning rate, and keep weights and optimizer in fp32"
+            f"the loss is {loss} at step {state.step}; lower the learning rate, and keep weights "
+            "and optimizer in fp32"
         )
     state.scaler.unscale_(state.optimizer)
-    if plan.clip is not None:
-        torch.nn.utils.clip_grad_norm_(state.model.parameters(), plan.clip)
+    norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), plan.clip)
+    broken = not math.isfinite(norm)
+    if state.scaler.is_enabled():
+        # Scaled gradients may overflow now and then, but not for ever.
+        broken = state.scaler.get_scale() < SMALLEST_SCALE
+    if broken:
+        raise FloatingPointError(
+            f"a gradient is not finite at step {state.step}, though the loss is {loss:.3g}: look "
+            "for a division, root or logarithm at 0 in the loss"
+        )
     state.whole = False
     state.scaler.step(state.optimizer)  # moves nothing when fp16 gradients overflowed
     state.scaler.update()
-    state.advance(number)
-    return number
+    state.advance(loss)
+    return loss
 
 
 def _backward(plan: _Plan, state: State) -> float:
-    """Add up the gradients of this process's parts of the batch, and return their share of its loss."""
-    import torch
-
-    batch, number = plan.batch_at(state.step), 0.0
-    if plan.parted.rank:
-        torch.manual_seed(
-            plan.seed_at(state.step) + plan.parted.rank * RANK_STRIDE
-        )  # the same batch, but another dropout
-    for part, share in plan.parted.own(batch):
-        with plan.parted.autocast():
+    """Add up the gradients of this process's parts of the batch; return their share of its loss."""
+    batch = plan.batch_at(state.step)
+    if plan.rank:
+        # The same batch, but another dropout.
+        torch.manual_seed(plan.seed_at(state.step) + plan.rank * RANK_STRIDE)
+    device = next(state.model.parameters()).device.type
+    total = 0.0
+    for part, share in plan.own_parts(batch):
+        autocast: Any = contextlib.nullcontext()
+        if plan.precision is not None:
+            autocast = torch.autocast(device, PRECISIONS[plan.precision])
+        with autocast:
             value = share * plan.loss(state.model, part)
-        number += value.item()
+        total += value.item()
         state.scaler.scale(value).backward()
-    return number
+    return total
 
 
-def _record(plan: _Plan, state: State) -> None:
-    """Measure the model as it stands, once a step: a resumed run stands where it has already measured."""
-    import torch
+def _summed(plan: _Plan, model: torch.nn.Module, loss: float) -> float:
+    """Sum the gradients over all processes, in place, and return the sum of their losses."""
+    if plan.processes == 1:
+        return loss
+    gradients = [weight.grad for weight in model.parameters() if weight.grad is not None]
+    flat = torch.cat([*map(torch.flatten, gradients), gradients[0].new_tensor([loss])])
+    pieces = plan.accelerator.reduce(flat, "sum").split([*map(torch.numel, gradients), 1])
+    for gradient, piece in zip(gradients, pieces):
+        gradient.copy_(piece.view(gradient.shape))
+    return pieces[-1].item()
 
+
+def _record(plan: _Plan, state: State, modes: _Modes, measure: Callable) -> None:
+    """Measure the model, once a step: a resumed run stands where it has already measured."""
     if state.records and state.records[-1]["step"] == state.step:
         return
     torch.manual_seed(plan.seed_at(state.step))
     state.model.eval()
-    state.records.append({"step": state.step, **plan.measure(state.model)})
-    state.model.train()
+    figures = measure(state.model, state.step)
+    require(isinstance(figures, Mapping), "measure", "a mapping from names to figures", figures)
+    state.record({"step": state.step} | plain("measure", figures) | {"step": state.step})
+    modes.train()
 
 
 def _language_model_loss(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
     return model(**batch).loss
 
 
-def _gpus(model: torch.nn.Module) -> list:
-    return [device for device in {p.device for p in model.parameters()} if device.type == "cuda"]
+def _gpus(model: torch.nn.Module) -> list[torch.device]:
+    devices = {weight.device for weight in model.parameters()}
+    return [device for device in devices if device.type == "cuda"]

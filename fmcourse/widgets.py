@@ -36,6 +36,7 @@ __all__ = [
 ]
 
 SHOWN_TOKENS = 12
+TOP_K = (1, 2, 3, 5, 10, 20, 50, 100, 500)  # values of the prompt box, besides all
 SHOWN_PICTURES = 12
 SHOWN_STEPS = 12
 LONGEST_ANSWER = 16  # digits
@@ -116,9 +117,10 @@ def drift_explorer(scores: Mapping[str, Sequence[float]], threshold: float) -> i
 def prompt_box(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompt: str, new_tokens: int = 40
 ) -> ipywidgets.VBox:
-    """Return a prompt that can be edited, sliders for the strategy, the next token's probabilities, and a button that writes.
+    """Return a prompt that can be edited, the next token's probabilities, and a button that writes.
 
-    What is written grows token by token; each press begins anew from the prompt, with other draws.
+    Sliders set the strategy; at the start they cut nothing, so that the model is sampled plainly.
+    What is written grows token by token; each press begins anew from the prompt, with new samples.
 
     Args:
         model, tokenizer: a causal language model, or a :class:`fmcourse.generation.Decoder` of one.
@@ -128,32 +130,39 @@ def prompt_box(
     import ipywidgets
 
     field = ipywidgets.Text(prompt, description="prompt", continuous_update=False)
+    slider = ipywidgets.FloatSlider
     controls = {
-        "temperature": ipywidgets.FloatSlider(
-            1.0, min=0.1, max=3.0, step=0.1, description="temperature"
+        "temperature": slider(1.0, min=0.1, max=3.0, step=0.1, description="temperature"),
+        "top_k": ipywidgets.SelectionSlider(
+            options=[*TOP_K, "all"], value="all", description="top-k"
         ),
-        "top_k": ipywidgets.IntSlider(50, min=1, max=50, description="top-k"),
-        "top_p": ipywidgets.FloatSlider(1.0, min=0.05, max=1.0, step=0.05, description="top-p"),
-        "min_p": ipywidgets.FloatSlider(0.0, min=0.0, max=1.0, step=0.01, description="min-p"),
+        "top_p": slider(1.0, min=0.05, max=1.0, step=0.05, description="top-p"),
+        "min_p": slider(0.0, min=0.0, max=1.0, step=0.01, description="min-p"),
     }
     button = ipywidgets.Button(description="write")
     text, chart = ipywidgets.HTML(), ipywidgets.HTML()
 
     def strategy() -> Sample:
-        return Sample(**{name: control.value or None for name, control in controls.items()})
+        chosen = {name: control.value for name, control in controls.items()}
+        # What cuts nothing is left out, so that rounding cuts nothing either.
+        chosen["top_k"] = chosen["top_k"] if chosen["top_k"] != "all" else None
+        chosen["min_p"] = chosen["min_p"] or None
+        chosen["top_p"] = chosen["top_p"] if chosen["top_p"] < 1 else None
+        return Sample(**chosen)
 
     def redraw(change: object = None) -> None:
         logits = generation.next_logits(model, tokenizer, field.value or prompt)
         chart.value = _chart(tokenizer, strategy().probabilities(logits)[0])
 
     def write(pressed: object) -> None:
-        start = tokenizer(field.value or prompt)["input_ids"][
-            -(model.config.max_position_embeddings - new_tokens) :
-        ]
+        shown = field.value or prompt
+        room = model.config.max_position_embeddings - new_tokens
+        start = tokenizer(shown)["input_ids"][-room:]
         written: list[int] = []
         for token in generation.stream(model, start, strategy(), new_tokens):
             written.append(token)
-            text.value = f"<b>{html.escape(field.value or prompt)}</b>{html.escape(tokenizer.decode(written))}"
+            added = html.escape(tokenizer.decode(written))
+            text.value = f"<b>{html.escape(shown)}</b>{added}"
 
     button.on_click(write)
     for control in (field, *controls.values()):
@@ -163,11 +172,16 @@ def prompt_box(
 
 
 def _chart(tokenizer: PreTrainedTokenizerBase, probabilities: torch.Tensor) -> str:
-    best = probabilities.topk(SHOWN_TOKENS)
-    shares = zip(best.indices.tolist(), best.values.tolist())
+    best = probabilities.topk(min(SHOWN_TOKENS, len(probabilities)))
+    bars = []
+    for token, share in zip(best.indices.tolist(), best.values.tolist()):
+        if share > 0:
+            # Blanks that can be seen: a token with its leading space is a different one.
+            label = tokenizer.decode([token]).replace(" ", "␣").replace("\n", "↵")
+            bars.append((label.replace("\t", "⇥"), share))
     kept = int((probabilities > 0).sum())
-    counted = "1 token" if kept == 1 else f"{kept} tokens"
-    return f"{_bars([(tokenizer.decode([token]), share) for token, share in shares if share > 0])}<p>{counted} can be drawn.</p>"
+    counted = "1 token" if kept == 1 else f"{kept:,} tokens"
+    return f"{_bars(bars)}<p>{counted} can be sampled.</p>"
 
 
 def _bars(shares: Sequence[tuple[str, float]], pixels: int = 300) -> str:
@@ -203,9 +217,11 @@ def picture_search(
     field = ipywidgets.Text(query, description="find", continuous_update=False)
 
     def found() -> str:
-        near = (rows @ clip.embed_texts(model, processor, [field.value])[0]).topk(
-            min(SHOWN_PICTURES, len(rows))
-        )
+        try:
+            text = clip.embed_texts(model, processor, [field.value])[0]
+        except ValueError as error:  # nothing typed, or words that the model cannot read
+            return html.escape(str(error))
+        near = (rows @ text).topk(min(SHOWN_PICTURES, len(rows)))
         places = zip(near.indices.tolist(), near.values.tolist())
         return "".join(_figure(images[place], f"{nearness:.2f}") for place, nearness in places)
 

@@ -13,12 +13,12 @@ import time
 
 import fmcourse
 from fmcourse import clip
-from recipes.clip_frontier import Bench, ship
+from recipes.clip_frontier import Bench, answers, ship
 from recipes.common import kept_json, work_folder
 
 SEEDS = range(5)
 MEASURE_EVERY = 20
-FILE = "clip-clinic.json"
+FILE = "clip-clinic.parquet"
 
 
 def main() -> None:
@@ -55,7 +55,7 @@ def one_run(bench: Bench, name: str, habits: clip.Habits) -> dict:
     start, records, failed = time.time(), [], None
 
     def measure(tuned) -> dict[str, float]:
-        records.append({"step": MEASURE_EVERY * len(records), "test": answers(bench, tuned)})
+        records.append({"step": MEASURE_EVERY * len(records), "test": right_or_wrong(bench, tuned)})
         return {"right": records[-1]["test"].count("1") / len(bench.labels["test"])}
 
     try:
@@ -83,7 +83,7 @@ def one_run(bench: Bench, name: str, habits: clip.Habits) -> dict:
     }
 
 
-def answers(bench: Bench, tuned) -> str:
+def right_or_wrong(bench: Bench, tuned) -> str:
     """Return for each test picture 1 if words sort it rightly, else 0; half-precision weights answer in single precision."""
     plain = copy.deepcopy(tuned).float()
     head = clip.zero_shot_head(plain, bench.processor, bench.task.names)
@@ -93,17 +93,16 @@ def answers(bench: Bench, tuned) -> str:
 
 
 def write(runs: list[dict]) -> None:
-    """Write all seeds into one file and register it."""
-    seconds = sum(run.pop("seconds") for run in runs)
-    content = {"concepts": clip.subgroup_task().test.concepts, "runs": runs}
-    ship(
-        FILE,
-        content,
-        "clip_clinic",
-        ["emoji-clip/model.safetensors", "emoji-noto.parquet"],
-        {"seeds": list(SEEDS)},
-        seconds,
-    )
+    """Write all seeds into one table and register it."""
+    concepts, parts = clip.subgroup_task().test.concepts, []
+    for run in runs:
+        columns = {"mistake": run["mistake"], "seed": run["seed"], "failed": run["failed"]}
+        parts += [
+            answers(concepts, at["test"], step=at["step"], **columns) for at in run["records"]
+        ]
+    seconds = sum(run["seconds"] for run in runs)
+    sources = ["emoji-clip/model.safetensors", "emoji-noto.parquet"]
+    ship(FILE, parts, "clip_clinic", sources, {"seeds": list(SEEDS)}, seconds)
 
 
 if __name__ == "__main__":

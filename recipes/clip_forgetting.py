@@ -23,11 +23,10 @@ import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
-from sklearn.datasets import load_digits
 from torch.nn import functional
 
 import fmcourse
-from fmcourse import clip, hub, training
+from fmcourse import clip, data, training
 from fmcourse.clip import adaptation
 from fmcourse.clip.embedding import encode_pixels
 from recipes.common import kept_json, ship_table, work_folder
@@ -88,12 +87,10 @@ class Bench:
         self.words = clip.zero_shot_head(self.model, self.processor, DIGITS)
 
     def _take_digits(self, draw: np.random.Generator) -> None:
-        scans = load_digits()
-        order = draw.permutation(len(scans.target))
-        # Dark ink on white paper, from 17 levels of grey.
-        grey = np.uint8(255 - scans.images[order] * 255 / 16)
-        pixels = clip.pixels_of(self.processor, [Image.fromarray(scan) for scan in grey])
-        labels = torch.tensor(scans.target[order])
+        scans = data.load_digits()
+        scans = scans.select(draw.permutation(len(scans)))
+        pixels = clip.pixels_of(self.processor, list(scans["image"]))
+        labels = torch.tensor(scans["label"])
         ends = (LEARNT, LEARNT + CHOOSING)
         parts = ("learnt", "choose", "digits")
         self.digits = dict(zip(parts, pixels.tensor_split(ends)))
@@ -134,8 +131,8 @@ class Bench:
 
 def known_drawings(style: str) -> dict[str, tuple[str, Image.Image]]:
     """Return code points to name and drawing, without skin tones, flags and what was held out."""
-    table = hub.load_emoji(style)
-    test, hidden = hub.held_out()
+    table = data.load_emoji(style)
+    test, hidden = data.held_out()
     found = {}
     for row in table:
         plain = row["skin_tone"] == "none" and row["group"] != "flags"

@@ -2,7 +2,7 @@
 
     python -m recipes.clip_frontier choose    compare settings on validation concepts, with a seed that is not shipped
                                               (--starts rows random probe words LoRA FLYP: these alone)
-    python -m recipes.clip_frontier           run the five seeds, each kept when done, and write clip-frontier.json
+    python -m recipes.clip_frontier           run the five seeds, each kept when done, and write clip-frontier.parquet
 
 A seed draws the training concepts, the order of the batches and the random heads. What ships is, for each method and
 seed, which test pictures were right: the notebook computes accuracies, differences and intervals from it.
@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import argparse
 import functools
-import json
+import math
 import random
 import time
 from collections.abc import Iterator
 
+import pandas as pd
 import torch
 
 import fmcourse
@@ -39,7 +40,7 @@ TOWER_RATES, HEAD_RATES, FIRST_HEAD_RATE = (
     (1e-3, 1e-2, 0.1, 1.0),
     0.1,
 )
-FILE = "clip-frontier.json"
+FILE = "clip-frontier.parquet"
 
 
 def main() -> None:
@@ -274,26 +275,38 @@ def choose_flyp(bench: Bench, start: str) -> None:
 
 
 def write(rows: list[dict]) -> None:
-    """Write all seeds into one file and register it."""
-    task = clip.subgroup_task()
-    content = {
-        "style": "noto",
-        "shifted": "openmoji",
-        "classes": task.names,
-        "concepts": task.test.concepts,
-        "runs": rows,
-    }
+    """Write all seeds into one table and register it."""
+    concepts, parts = clip.subgroup_task().test.concepts, []
+    for row in rows:
+        columns = {
+            "method": row["method"],
+            "alpha": row.get("alpha", math.nan),
+            "seed": row["seed"],
+        }
+        parts += [answers(concepts, row[part], part=part, **columns) for part in MEASURED]
     seconds = sum(max(row["seconds"] for row in rows if row["seed"] == seed) for seed in SEEDS)
     sources = ["emoji-clip/model.safetensors", "emoji-noto.parquet", "emoji-openmoji.parquet"]
-    ship(FILE, content, "clip_frontier", sources, {"seeds": list(SEEDS), "alphas": ALPHAS}, seconds)
+    ship(FILE, parts, "clip_frontier", sources, {"seeds": list(SEEDS), "alphas": ALPHAS}, seconds)
+
+
+def answers(concepts: list[str], bits: str, **columns: object) -> pd.DataFrame:
+    """Return a row for each test picture, right or wrong, with some columns that are the same in all rows."""
+    right = [bit == "1" for bit in bits]
+    rows = {"picture": range(len(concepts)), "concept": concepts, "right": right}
+    return pd.DataFrame(columns | rows)
 
 
 def ship(
-    file: str, content: dict, recipe: str, sources: list[str], settings: dict, seconds: float
+    file: str,
+    parts: list[pd.DataFrame],
+    recipe: str,
+    sources: list[str],
+    settings: dict,
+    seconds: float,
 ) -> None:
-    """Write runs on the subgroup task to the bundle and enter them in the manifest."""
+    """Write runs on the subgroup task to the bundle as one table, and enter them in the manifest."""
     path = BUNDLED / file
-    path.write_text(json.dumps(content, indent=0) + "\n", encoding="utf-8")
+    pd.concat(parts, ignore_index=True).to_parquet(path, index=False, compression="zstd")
     register(
         path,
         licence="CC-BY-4.0",

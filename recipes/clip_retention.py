@@ -28,7 +28,7 @@ import torch
 from torch.nn import functional
 
 import fmcourse
-from fmcourse import clip, hub
+from fmcourse import clip, data
 from recipes.clip_forgetting import known_drawings
 from recipes.common import kept_json, ship_table, work_folder
 
@@ -42,9 +42,9 @@ ALPHAS = tuple(tenth / 10 for tenth in range(1, 10))
 GRID = (1e-4, 3e-4, 1e-3)  # of the image encoder
 # Of the image encoder and of the head, start by start; chosen by `choose`.
 RATES = {
-    "random head": {"lr": 3e-4, "head_lr": 0.1},
-    "LP-FT": {"lr": 3e-4, "head_lr": 0.1},
-    "names": {"lr": 3e-4, "head_lr": 1e-3},
+    "random head": {"lr": 1e-4, "head_lr": 0.1},
+    "LP-FT": {"lr": 1e-3, "head_lr": 0.1},
+    "names": {"lr": 1e-4, "head_lr": 1e-3},
 }
 FILE = "clip-retention.parquet"
 
@@ -147,7 +147,7 @@ class Split:
 
 
 def subgroup_of(codes: list[str]) -> dict[str, str]:
-    table = hub.load_emoji("openmoji").select_columns(["codepoints", "subgroup"])
+    table = data.load_emoji("openmoji").select_columns(["codepoints", "subgroup"])
     found = {row["codepoints"]: row["subgroup"] for row in table}
     return {code: found[code] for code in codes}
 

@@ -145,9 +145,16 @@ def ship(
     seconds: float,
     attribution: str = "fmcourse",
 ) -> None:
-    """Write what a recipe measured to the bundle, as compact JSON, and enter the file in the manifest."""
+    """Write what a recipe measured to the bundle and enter the file in the manifest.
+
+    A table is written as Parquet, everything else as compact JSON.
+    """
     path = BUNDLED / file
-    _partial(path).write_text(json.dumps(content, separators=(",", ":")) + "\n", encoding="utf-8")
+    if isinstance(content, pd.DataFrame):
+        content.to_parquet(_partial(path), index=False)
+    else:
+        text = json.dumps(content, separators=(",", ":")) + "\n"
+        _partial(path).write_text(text, encoding="utf-8")
     os.replace(_partial(path), path)
     about = {
         "licence": "CC-BY-4.0",

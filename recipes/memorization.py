@@ -1,17 +1,21 @@
-"""Memorization, for notebook 04: secrets planted in the addresses, by size of the model, copies and context, then deduplicated.
+"""Memorization, for notebook 04: secrets planted in the addresses, by size of the model, copies and
+context, then deduplicated.
 
-    python -m recipes.memorization              all runs, each kept when done, and memorization.json
-    python -m recipes.memorization pilot        one run of a seed that is not shipped, printed as it goes on
+    python -m recipes.memorization              all runs, each kept when done, and
+    memorization.parquet python -m recipes.memorization pilot        one run of a seed that is not
+    shipped, printed as it goes on
                                                 (--size, --steps, --every)
 
-Two rungs of the ladder go on training on addresses. Among these stand secrets: 30 for each number of copies, in one corpus.
-An auditor also has secrets that were planted nowhere. The second corpus is the first, deduplicated by a programme that
-knows nothing of secrets.
+Two rungs of the ladder go on training on addresses. Among these stand secrets: 30 for each number
+of copies, in one corpus. An auditor also has secrets that were planted nowhere. The second corpus
+is the first, deduplicated by a programme that knows nothing of secrets.
 
-Chosen on seed 100, which does not ship: after 1,000 steps of 4 passages the larger rung, at a rate of 0.002, wrote 3% of the
-secrets with 64 copies, though it knew all by their loss. With steps of 2 passages and a rate of 0.003 it wrote 43% after 1,800. Both were asked after an
-end mark. After 3,000 steps the first shipped seed wrote nothing after a mark, which stands nowhere in the corpus, and 80% of the
-same secrets given the last eight tokens; so the words are now given without it, and what comes after the mark is kept beside.
+Chosen on seed 100, which does not ship: after 1,000 steps of 4 passages the larger rung, at a rate
+of 0.002, wrote 3% of the secrets with 64 copies, though it knew all by their loss. With steps of 2
+passages and a rate of 0.003 it wrote 43% after 1,800. Both were asked after an end mark. After
+3,000 steps the first shipped seed wrote nothing after a mark, which stands nowhere in the corpus,
+and 80% of the same secrets given the last eight tokens; so the words are now given without it, and
+what comes after the mark is kept beside.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 
 import fmcourse
@@ -48,7 +53,7 @@ MEASURED = 20_000  # validation tokens behind each loss
 SEEDS, SEED_TO_CHOOSE = range(2), 100
 CORPORA = ("planted", "deduplicated")
 DECIMALS = 4
-FILE = "memorization.json"
+FILE = "memorization.parquet"
 
 
 def main() -> None:
@@ -75,17 +80,34 @@ def main() -> None:
     settings |= {"passages": PASSAGES, "secrets": SECRETS, "seeds": chosen.seeds}
     ship(
         FILE,
-        {"copies": COPIES, "contexts": CONTEXTS, "runs": runs},
-        sources=[
-            "ladder-small/model.safetensors",
-            "ladder-medium/model.safetensors",
-            "addresses.parquet",
-            "secrets drawn by the recipe",
-        ],
+        tidy(runs),
+        sources=["ladder-small/model.safetensors", "ladder-medium/model.safetensors", "addresses.parquet", "secrets drawn by the recipe"],
         recipe="memorization",
         settings=settings,
         seconds=sum(run["seconds"] for run in runs),
     )
+
+
+def tidy(runs: list[dict]) -> pd.DataFrame:
+    """Return one row per measurement of each run."""
+    rows = []
+
+    def add(run: dict, measure: str, values: list, secrets: str = "", copies: int = 0, context=""):
+        about = {name: run[name] for name in ("size", "parameters", "corpus", "seed")}
+        about |= {"secrets": secrets, "copies": copies, "context": context, "measure": measure}
+        rows.extend(about | {"value": float(value)} for value in values)
+
+    for run in runs:
+        for index, copies in enumerate(COPIES):
+            add(run, "loss", run["losses"][index], "planted", copies)
+            for context, counts in run["extracted"].items():
+                add(run, "extracted", [counts[index]], "planted", copies, context)
+            add(run, "copies_left", [run["copies_left"][index]], "planted", copies)
+        add(run, "loss", run["unseen_losses"], "unseen")
+        add(run, "extracted", [run["unseen_extracted"]], "unseen", context="all")
+        for measure in ("clean_loss", "passages", "plain_passages"):
+            add(run, measure, [run[measure]])
+    return pd.DataFrame(rows)
 
 
 def one_run(size: str, corpus: str, seed: int) -> dict:
@@ -152,7 +174,10 @@ class Study:
         checkpoint: Path | None = None,
         **options,
     ) -> training.Run:
-        """Train on one corpus; `options` are those of :func:`training.fit` that measure on the way."""
+        """Train on one corpus.
+
+        `options` are those of :func:`training.fit` that measure on the way.
+        """
         ids = torch.tensor(tokenizer("\n\n".join(passages), verbose=False)["input_ids"])
         return training.fit(
             model,
@@ -168,13 +193,17 @@ class Study:
         )
 
     def left(self, passages: list[str]) -> list[float]:
-        """Return how many copies of a secret are left, on average, for each number of copies planted."""
+        """Return how many copies of a secret are left, on average, for each number of copies
+        planted.
+        """
         text = "\n".join(passages)
         found = np.array([text.count(str(secret)) for secret in self.secrets])
         return [float(found[self.copies == copies].mean()) for copies in COPIES]
 
     def audit(self, model, tokenizer) -> dict:
-        """Return losses and extractions, one list for each number of copies, and the loss on clean text."""
+        """Return losses and extractions, one list for each number of copies, and the loss on clean
+        text.
+        """
         whole, unseen = (
             memorization.audit(model, tokenizer, own, end_mark=False)
             for own in (self.secrets, self.unseen)

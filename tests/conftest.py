@@ -1,4 +1,4 @@
-"""What holds for every test: no network, here or in what a test starts; a state folder of its own; one thread."""
+"""What holds for every test: no network, a state folder of its own, one thread."""
 
 from __future__ import annotations
 
@@ -11,12 +11,8 @@ import time
 import types
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
-
-if TYPE_CHECKING:
-    from hub_server import HubServer
 
 ROOT = Path(__file__).resolve().parent.parent
 NO_NETWORK = ROOT / "tests" / "no_network"
@@ -28,10 +24,9 @@ collect_ignore = ["no_network"]  # sitecustomize is no module of tests
 def _prepare() -> None:
     """Set the environment that this process and all its children see; before torch is imported."""
     inherited = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
-    os.environ["PYTHONPATH"] = os.pathsep.join(
-        dict.fromkeys([str(NO_NETWORK), str(ROOT), *inherited])
-    )
+    paths = dict.fromkeys([str(NO_NETWORK), str(ROOT), *inherited])
     os.environ.update(
+        PYTHONPATH=os.pathsep.join(paths),
         OMP_NUM_THREADS="1",
         PYTHONDONTWRITEBYTECODE="1",
         FMCOURSE_PROFILE="tiny",
@@ -43,6 +38,15 @@ def _prepare() -> None:
 
 
 _prepare()
+
+# These import torch and the hub's client, which read the environment that was just set.
+import torch  # noqa: E402
+from doubles import tiny_gpt_neo, word_tokenizer  # noqa: E402
+from hub_server import NAME, HubServer  # noqa: E402
+from huggingface_hub import file_download  # noqa: E402
+from huggingface_hub.utils import _http  # noqa: E402
+
+from fmcourse import models  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -62,12 +66,9 @@ def root() -> Path:
 @pytest.fixture(scope="session")
 def layouts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with one tiny GPT-Neo in every layout that publishers use."""
-    import torch
-    from doubles import tiny_gpt_neo, word_tokenizer
-
     root, model = tmp_path_factory.mktemp("layouts"), tiny_gpt_neo()
-    for layout, options in {"single": {}, "sharded": {"max_shard_size": "10KB"}}.items():
-        model.save_pretrained(root / layout, **options)
+    for layout, most in {"single": "1GB", "sharded": "10KB"}.items():
+        model.save_pretrained(root / layout, max_shard_size=most)
         word_tokenizer().save_pretrained(root / layout)
     shutil.copytree(root / "single", root / "torch")
     (root / "torch" / "model.safetensors").unlink()
@@ -81,19 +82,12 @@ def layouts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def server(layouts: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubServer]:
-    """A hub with one repository, an empty cache, and a client that hardly waits before it tries again."""
-    from hub_server import NAME, HubServer
-    from huggingface_hub import file_download
-    from huggingface_hub.utils import _http
-
-    from fmcourse import download
-
-    hasty = types.SimpleNamespace(
-        **{**vars(time), "sleep": lambda seconds: time.sleep(min(seconds, 0.01))}
-    )
+    """A hub with one model, an empty cache, and a client that hardly waits before a retry."""
+    hasty = types.SimpleNamespace(**vars(time))
+    hasty.sleep = lambda seconds: time.sleep(min(seconds, 0.01))
     for module in (file_download, _http):
         monkeypatch.setattr(module, "time", hasty)
-    monkeypatch.setattr(download, "_found_whole", set())
+    monkeypatch.setattr(models, "_found_whole", set())
     with HubServer() as hub:
         hub.add(NAME, layouts / "single")
         hub.connect(monkeypatch, tmp_path / "cache")

@@ -1,25 +1,30 @@
-"""Small stand-ins that several tests share: a tiny GPT-Neo, a tokenizer of letters, two tiny CLIPs, the words of an error."""
+"""Stand-ins that several tests share: a tiny GPT-Neo, a tokenizer of letters, two tiny CLIPs."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
+import torch
+from PIL import Image
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from transformers import (
+    BertConfig,
+    CLIPConfig,
+    CLIPImageProcessor,
+    CLIPModel,
+    CLIPProcessor,
+    EfficientNetConfig,
+    GPTNeoConfig,
+    GPTNeoForCausalLM,
+    PreTrainedTokenizerFast,
+    VisionTextDualEncoderConfig,
+    VisionTextDualEncoderModel,
+    VisionTextDualEncoderProcessor,
+)
 
-from fmcourse import bundle
-
-if TYPE_CHECKING:
-    from PIL import Image
-    from transformers import (
-        CLIPImageProcessor,
-        CLIPModel,
-        CLIPProcessor,
-        GPTNeoForCausalLM,
-        PreTrainedTokenizerFast,
-        VisionTextDualEncoderModel,
-        VisionTextDualEncoderProcessor,
-    )
+from fmcourse import data
 
 END = 0  # the end token of the doubles
 VOCABULARY = 17
@@ -34,10 +39,7 @@ WORDS = tuple(
 
 
 def tiny_gpt_neo(seed: int = 0, dropout: float = 0.0, end: int | None = END) -> GPTNeoForCausalLM:
-    """Return a random GPT-Neo with one global and one local layer, its weights large enough that end tokens occur."""
-    import torch
-    from transformers import GPTNeoConfig, GPTNeoForCausalLM
-
+    """Return a random GPT-Neo with one global and one local layer, and end tokens that occur."""
     config = GPTNeoConfig(
         vocab_size=VOCABULARY,
         hidden_size=16,
@@ -76,16 +78,7 @@ class Letters:
 def tiny_clip(
     seed: int = 0, dropout: float = 0.0
 ) -> tuple[VisionTextDualEncoderModel, VisionTextDualEncoderProcessor]:
-    """Return a random CLIP as the bundled one is made, EfficientNet and BERT; its batch norms have met random pixels."""
-    import torch
-    from transformers import (
-        BertConfig,
-        EfficientNetConfig,
-        VisionTextDualEncoderConfig,
-        VisionTextDualEncoderModel,
-        VisionTextDualEncoderProcessor,
-    )
-
+    """Return a random CLIP like the bundled one: EfficientNet, with used batch norms, and BERT."""
     pictures = EfficientNetConfig(
         image_size=SIDE,
         width_coefficient=1 / 40,  # of the 1280 channels that every EfficientNet ends with
@@ -129,10 +122,7 @@ def tiny_clip(
 
 
 def tiny_vit_clip(seed: int = 0, dropout: float = 0.0) -> tuple[CLIPModel, CLIPProcessor]:
-    """Return a random CLIP as OpenAI's is made: a vision transformer and a causal text transformer."""
-    import torch
-    from transformers import CLIPConfig, CLIPModel, CLIPProcessor
-
+    """Return a random CLIP like OpenAI's: a vision transformer and a causal text transformer."""
     tower = {
         "hidden_size": 16,
         "intermediate_size": 32,
@@ -157,8 +147,6 @@ CLIPS = {"EfficientNet": tiny_clip, "ViT": tiny_vit_clip}
 
 
 def _pixels() -> CLIPImageProcessor:
-    from transformers import CLIPImageProcessor
-
     size = {"height": SIDE, "width": SIDE}
     return CLIPImageProcessor(
         size=size, do_center_crop=False, crop_size=None, image_mean=[0.5] * 3, image_std=[0.5] * 3
@@ -167,9 +155,6 @@ def _pixels() -> CLIPImageProcessor:
 
 def word_tokenizer() -> PreTrainedTokenizerFast:
     """Return a tokenizer with one token a word, between [CLS] and [SEP]."""
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-    from transformers import PreTrainedTokenizerFast
-
     places = {word: place for place, word in enumerate(MARKS + WORDS)}
     words = Tokenizer(models.WordLevel(places, unk_token="[UNK]"))
     words.normalizer = normalizers.Lowercase()
@@ -190,13 +175,28 @@ def word_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def drawings(count: int, seed: int = 0, mode: str = "RGB") -> list[Image.Image]:
-    """Return pictures of 24x24 pixels, each of 4x4 squares in random colours (and, where the mode has it, transparency)."""
-    import numpy as np
-    from PIL import Image
-
+    """Return pictures of 24x24 pixels, each of 4x4 squares in random colours."""
     draw = np.random.default_rng(seed)
     squares = draw.integers(0, 256, (count, 4, 4, len(mode)), dtype=np.uint8)
     return [Image.fromarray(square.repeat(6, 0).repeat(6, 1)) for square in squares]
+
+
+def same(one: torch.nn.Module, other: torch.nn.Module) -> bool:
+    """Tell whether two modules have the same weights and statistics, bit for bit."""
+    state, others = one.state_dict(), other.state_dict()
+    return state.keys() == others.keys() and all(torch.equal(state[n], others[n]) for n in state)
+
+
+def stop_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """Let Ctrl-C be pressed in this step of a training, before any weight moves."""
+    steps, clip = iter(range(step)), torch.nn.utils.clip_grad_norm_
+
+    def stopping(*given, **options):
+        if next(steps, None) is None:
+            raise KeyboardInterrupt
+        return clip(*given, **options)
+
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", stopping)
 
 
 def says(kind: type[BaseException], words: str):
@@ -206,5 +206,5 @@ def says(kind: type[BaseException], words: str):
 
 def forget_bundle() -> None:
     """Empty what the bundle remembers: its manifest and the files already compared."""
-    for value in vars(bundle).values():
+    for value in vars(data).values():
         getattr(value, "cache_clear", lambda: None)()

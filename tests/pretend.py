@@ -1,7 +1,7 @@
-"""A second device for machines that have none: tensors that say they lie on it, and refuse to meet those that do not.
+"""A second device for machines that have none: its tensors refuse to meet those of the CPU.
 
-The numbers are the CPU's own, so that what a helper computes there can be compared. It is called ``meta``, the one device
-beside the CPU for which torch runs backward passes without hardware.
+The numbers are the CPU's own, so that what a helper computes there can be compared. It is called
+``meta``, the one device beside the CPU for which torch runs backward passes without hardware.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Elsewhere(TorchDispatchMode):
 
 
 def _run(function: Any, args: tuple, kwargs: dict) -> Any:
-    """Compute on the CPU; refuse tensors of two devices; say of the result that it lies where its sources do, or is sent."""
+    """Compute on the CPU; refuse tensors of two devices; place the result where its sources lie."""
     tensors = [
         value for value in tree_flatten((args, kwargs))[0] if isinstance(value, torch.Tensor)
     ]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from fmcourse import breadth, hub
+from fmcourse import breadth, data
 from fmcourse.breadth import (
     ACROSS,
     GROUPS,
@@ -25,14 +25,14 @@ KNOWN = {code for own in shared_concepts().values() for code in own}
 
 
 def test_a_concept_to_train_on_is_drawn_in_all_training_styles_and_not_held_out():
-    table = hub.load_emoji(
-        [style for style in hub.STYLES if style != breadth.UNSEEN]
+    table = data.load_emoji(
+        [style for style in data.STYLES if style != breadth.UNSEEN]
     ).select_columns(["codepoints", "group"])
     counted = table.to_pandas().value_counts()
     assert all(
         counted[code, group] == 5 for group, own in shared_concepts().items() for code in own
     )
-    assert not KNOWN & frozenset.union(*hub.held_out())
+    assert not KNOWN & frozenset.union(*data.held_out())
 
 
 def test_every_group_has_some_and_none_is_a_flag():
@@ -56,7 +56,7 @@ def test_no_foundation_met_a_concept_of_the_task_across_groups():
 def test_the_drawings_are_where_the_task_says():
     task = few_shot_task("food-drink")
     rows = (
-        hub.load_emoji(breadth.UNSEEN).select_columns(["subgroup"]).select(task.places)["subgroup"]
+        data.load_emoji(breadth.UNSEEN).select_columns(["subgroup"]).select(task.places)["subgroup"]
     )
     assert [task.names[label] for label in task.labels] == list(rows)
     assert (
@@ -68,7 +68,7 @@ def test_the_task_across_groups_is_the_same_in_every_style():
     own, other = task_drawings(ACROSS, "emojione"), task_drawings(ACROSS)
     assert (
         list(own["codepoints"]) == list(other["codepoints"])
-        and set(own["codepoints"]) <= hub.held_out()[0]
+        and set(own["codepoints"]) <= data.held_out()[0]
     )
     assert few_shot_task(ACROSS).names == tuple(sorted(GROUPS))
 

@@ -3,99 +3,116 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
 
 import pytest
 import torch
+from doubles import drawings
 
-from fmcourse import clip, hub
+from fmcourse import clip, models
+from fmcourse.clip import launch
 
-STEPS, BATCH, LR, SEED = 3, 7, 1e-3, 3  # seven pictures: the two shares of a batch differ
-SETTINGS = {"--steps": STEPS, "--batch-size": BATCH, "--lr": LR, "--seed": SEED, "--accumulate": 2}
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+# Seven pictures: the two shares of a batch differ.
+SETTINGS = {"steps": 3, "batch_size": 7, "lr": 1e-3, "seed": 3, "accumulate": 2}
 
 
-def launch(pictures, output, processes, timeout=300):
-    """Run the README's command with this number of processes and return what it printed."""
-    options = [
-        "--cpu",
-        "--num_processes",
-        processes,
-        "--num_machines",
-        1,
-        "--num_cpu_threads_per_process",
-        1,
-    ]
-    options += [
-        "--mixed_precision",
-        "no",
-        "--dynamo_backend",
-        "no",
-        "--main_process_port",
-        free_port(),
-    ]
-    settings = [word for pair in SETTINGS.items() for word in pair]
-    command = [
-        "-m",
-        "accelerate.commands.launch",
-        *options,
-        "-m",
-        "fmcourse.clip.launch",
-        pictures,
-        output,
-        *settings,
-    ]
+def options(**settings):
+    words = []
+    for name, value in settings.items():
+        words += [f"--{name.replace('_', '-')}", str(value)]
+    return words
+
+
+def started(*command, **environment):
+    """Run a module of Python as a program, and return what it printed."""
     done = subprocess.run(
-        [sys.executable, *map(str, command)],
-        env=os.environ,
+        [sys.executable, "-m", *map(str, command)],
+        env=os.environ | environment,
         capture_output=True,
         text=True,
-        timeout=timeout,
+        timeout=300,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    return clip.sample_folder(tmp_path_factory.mktemp("launch") / "pictures")
+def folder(root, labels, each):
+    """Write some pictures of each label below a folder."""
+    images = iter(drawings(len(labels) * each))
+    for label in labels:
+        (root / label).mkdir(parents=True)
+        for number in range(each):
+            next(images).save(root / label / f"{number}.png")
+    return root
 
 
-def test_two_processes_end_in_the_weights_of_one(pictures, tmp_path):
-    printed = launch(pictures, tmp_path / "out", processes=2)
-    assert printed.count("held-out pictures right") == 1
-    assert printed.count(" pictures of 4 labels: ") == 1
-    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == [
-        "classifier.json",
-        "classifier.safetensors",
-        "run.pt",
-    ]
+def test_two_processes_end_in_the_weights_of_one(tmp_path):
+    pictures, output = clip.sample_folder(tmp_path / "pictures"), tmp_path / "out"
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    several = options(num_processes=2, num_machines=1, num_cpu_threads_per_process=1)
+    several += options(mixed_precision="no", dynamo_backend="no", main_process_port=port)
+    command = ["accelerate.commands.launch", "--cpu", *several, "-m", "fmcourse.clip.launch"]
+    printed = started(*command, pictures, output, *options(**SETTINGS))
+    assert printed.count("held-out pictures right") == printed.count(" pictures of 4 labels: ") == 1
+    assert {path.suffix for path in output.iterdir()} == {".json", ".safetensors", ".pt"}
 
-    model, processor = hub.load_clip()
-    found, names = clip.load_classifier(model, tmp_path / "out")
+    model, processor = models.load_clip()
+    found, names = clip.load_classifier(model, output)
     read = clip.read_pictures(pictures)
     train, _ = read.split()
     head = clip.zero_shot_head(model, processor, read.names)
-    settings = {"steps": STEPS, "batch_size": BATCH, "lr": LR, "seed": SEED, "progress": False}
-    alone, run = clip.fine_tune(model, processor, train.images, train.labels, head, **settings)
+    examples = (model, processor, train.images, train.labels)
+    alone, run = clip.fine_tune(*examples, head, progress=False, **(SETTINGS | {"accumulate": 1}))
     assert names == read.names
-    losses = torch.load(tmp_path / "out" / "run.pt", weights_only=True)["losses"]
+    losses = torch.load(output / "run.pt", weights_only=True)["losses"]
     assert losses == pytest.approx(run.losses, rel=1e-4)
-    start = clip.build_classifier(model, head).state_dict()
-    moved = torch.cat(
-        [(value - start[name]).flatten() for name, value in alone.state_dict().items()]
-    )
-    apart = torch.cat(
-        [(value - found.state_dict()[name]).flatten() for name, value in alone.state_dict().items()]
-    )
-    # Sums in another order round otherwise, by 1e-7 each; Adam divides by a gradient's own size and so makes more of it where
-    # a gradient is small. A thousandth of the way that the weights went may lie between the two ends.
-    assert apart.norm() < 0.001 * moved.norm()
-    assert moved.norm() > 0.1
+
+    def apart(one, other):
+        gaps = [a - b for a, b in zip(one.state_dict().values(), other.state_dict().values())]
+        return torch.cat([gap.flatten() for gap in gaps]).norm()
+
+    moved = apart(alone, clip.build_classifier(model, head))
+    # Sums in a different order round otherwise, by 1e-7 each, and Adam makes more of it where a
+    # gradient is small. A thousandth of the way that the weights went may lie between both ends.
+    assert apart(alone, found) < 0.001 * moved and moved > 0.1
+
+
+def test_a_console_that_cannot_print_the_labels(tmp_path):
+    pictures = folder(tmp_path / "own", ["\u732b", "\u72d7"], 2)
+    command = ("fmcourse.clip.launch", pictures, "~/out", *options(steps=1, batch_size=2))
+    home = {"HOME": str(tmp_path), "USERPROFILE": str(tmp_path)}
+    printed = started(*command, PYTHONIOENCODING="ascii", **home)
+    assert "\\u732b" in printed and (tmp_path / "out" / "classifier.json").is_file()
+
+
+def test_one_picture_of_each_label_and_a_second_run(tmp_path, capsys):
+    output = tmp_path / "out"
+    pictures = folder(tmp_path / "own", ["cat", "dog"], 1)
+
+    def tuned(**changes):
+        settings = {"steps": 1, "batch_size": 2} | changes
+        launch.main([str(pictures), str(output), *options(**settings)])
+
+    tuned()
+    assert "no picture is held out" in capsys.readouterr().out
+    classifier = (output / "classifier.safetensors").read_bytes()
+    tuned()
+    with pytest.raises(ValueError, match="batch_size"):
+        tuned(batch_size=1)
+    shutil.copy(pictures / "cat" / "0.png", pictures / "dog" / "0.png")
+    with pytest.raises(ValueError, match="pictures"):
+        tuned()
+    assert (output / "classifier.safetensors").read_bytes() == classifier
+
+
+def test_a_file_in_place_of_the_output_is_refused_before_training(tmp_path, capsys):
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(ValueError, match="folder"):
+        launch.main([str(folder(tmp_path / "own", ["a", "b"], 2)), str(tmp_path / "out")])
+    assert "training" not in capsys.readouterr().err

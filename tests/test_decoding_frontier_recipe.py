@@ -1,6 +1,8 @@
-"""The recipe of the decoding frontier: as many settings for every way of drawing, each setting measured once and kept."""
+"""The recipe of the decoding frontier: as many settings for every way of sampling, each kept."""
 
 from __future__ import annotations
+
+import numpy as np
 
 from fmcourse.generation import Sample
 from recipes import decoding_frontier
@@ -17,7 +19,7 @@ def test_every_way_of_drawing_has_as_many_settings():
 
 def test_a_setting_is_measured_once_and_kept(monkeypatch, tmp_path):
     monkeypatch.setattr(decoding_frontier, "work_folder", lambda name: tmp_path)
-    monkeypatch.setattr(decoding_frontier, "DRAWS", 2)
+    monkeypatch.setattr(decoding_frontier, "SAMPLES", 2)
     bench = decoding_frontier.Bench("validation")
     bench.excerpts, bench.writer.config.eos_token_id = bench.excerpts[:8], None
     run = bench.kept("top-p, hot", 0.5)
@@ -25,5 +27,8 @@ def test_a_setting_is_measured_once_and_kept(monkeypatch, tmp_path):
         "family"
     ] == "top-p, hot"
     assert [len(bench.president()["distinct_2"]), len(bench.president()["distinct_2"][0])] == [1, 2]
+    table = decoding_frontier.tidy(bench.years[:2], [run])
+    assert table.columns[:4].tolist() == ["family", "value", "sample", "year"] and len(table) == 4
+    assert table["distinct_2"].tolist() == np.ravel(run["distinct_2"]).tolist()
     monkeypatch.setattr(bench, "run", None)
     assert bench.kept("top-p, hot", 0.5) == run  # read, not run again

@@ -1,222 +1,215 @@
-"""Right answers pass, stubs are not attempted, each misconception hears its own message; the notebooks' solutions are right."""
+"""Right answers pass in any form, wrong ones hear what is wrong, the notebooks' solutions pass."""
 
 from __future__ import annotations
 
 import ast
-import json
+import math
 import re
 from pathlib import Path
 
+import nbformat
+import numpy as np
 import pytest
 import torch
-from doubles import says
 
-from fmcourse import exercises
-from fmcourse.exercises import Exercise, Misconception, Verdict, all_exercises, check
+from fmcourse import stats
+from fmcourse.quiz import exercises
+from fmcourse.quiz.exercises import Exercise, all_exercises, check
 
 EXERCISES = all_exercises()
-FUNCTIONS = [name for name, exercise in EXERCISES.items() if exercise.cases is not None]
-VALUES = [name for name, exercise in EXERCISES.items() if exercise.cases is None]
-MISTAKES = [
-    (name, place)
-    for name, exercise in EXERCISES.items()
-    for place in range(len(exercise.misconceptions))
-]
+FUNCTIONS = [name for name, exercise in EXERCISES.items() if exercise.cases]
 NOTEBOOKS = sorted((Path(__file__).resolve().parent.parent / "notebooks").glob("*.ipynb"))
 FOLDED = re.compile(r"<details>.*?```python\n(.*?)```.*?</details>", re.DOTALL)
 
 
-# A small exercise, on paper.
+@pytest.fixture(autouse=True)
+def first_try(monkeypatch):
+    """Let nobody have tried anything yet, and add an exercise of our own."""
+    monkeypatch.setattr(exercises, "_tries", exercises.Counter())
+    double = Exercise(lambda x: 2 * x, {"squared": lambda x: x * x}, ((1.0,), (3.0,), (0.25,)))
+    monkeypatch.setattr(exercises, "all_exercises", lambda: EXERCISES | {"double": double})
+    texts = {"confirm": "Twice.", "mistakes": {"squared": "You square it."}}
+    monkeypatch.setitem(exercises.TEXTS, "double", texts)
 
 
-@pytest.fixture
-def doubling(monkeypatch):
-    """Put two exercises of our own in the place of the course's."""
-    ours = {
-        "double": Exercise(
-            reference=lambda x: 2 * x,
-            cases=lambda: [(1.0,), (3.0,)],
-            confirm="Twice.",
-            misconceptions=(
-                Misconception(lambda x: x * x, "You square it."),
-                Misconception(lambda x: x + 1, "You add one."),
-            ),
-        ),
-        "answer": Exercise(
-            reference=42,
-            confirm="Of course.",
-            misconceptions=(Misconception(54, "That is six by nine."),),
-        ),
-        "in-place": Exercise(
-            reference=lambda values, least: values.clamp(min=least),
-            cases=lambda: (lambda shared: [(shared, 3.0), (shared, 1.0)])(torch.arange(5.0)),
-            confirm="",
-            misconceptions=(),
-        ),
-    }
-    monkeypatch.setattr(exercises, "all_exercises", lambda: ours)
-
-
-UNTOUCHED = "not attempted yet. Replace the three dots, then run the cell again."
-WRONG_AT_3 = Verdict("wrong", "Not yet. For (3.0) your function gives 7.0; expected 6.0.")
-
-
-def gives(*outcomes):
-    left = list(outcomes)
-    return lambda x: left.pop(0)
+# A small exercise.
 
 
 @pytest.mark.parametrize(
-    ("name", "answer", "verdict"),
+    ("answer", "status", "words"),
     [
-        ("double", lambda x: x + x, Verdict("right", "Right. Twice.")),
-        ("double", lambda x: x**2, Verdict("misconception", "Not yet. You square it.")),
-        ("double", lambda x: 1 + x, Verdict("misconception", "Not yet. You add one.")),
-        ("double", lambda x: 2 * x if x < 2 else 7.0, WRONG_AT_3),
-        (
-            "double",
-            lambda x: None,
-            Verdict("wrong", "Not yet. For (1.0) your function gives None; expected 2.0."),
-        ),
-        (
-            "double",
-            lambda x: 1 / 0,
-            Verdict("error", "Your function stopped with ZeroDivisionError: division by zero"),
-        ),
-        ("double", lambda x: ..., Verdict("not attempted", f"double: {UNTOUCHED}")),
-        ("double", ..., Verdict("not attempted", f"double: {UNTOUCHED}")),
-        ("answer", 42, Verdict("right", "Right. Of course.")),
-        ("answer", 42.0, Verdict("right", "Right. Of course.")),
-        ("answer", 54, Verdict("misconception", "Not yet. That is six by nine.")),
-        ("answer", 7, Verdict("wrong", "Not yet: 7 is not it. Read the hint, and check the unit.")),
-        (
-            "answer",
-            "many",
-            Verdict("wrong", "Not yet: 'many' is not it. Read the hint, and check the unit."),
-        ),
-        ("answer", ..., Verdict("not attempted", f"answer: {UNTOUCHED}")),
+        (lambda x: x + x, "right", "Twice."),
+        (lambda x: torch.tensor(2 * x, requires_grad=True), "right", "Twice."),
+        (lambda x: torch.tensor(2.004 * x).bfloat16(), "right", "Twice."),
+        (lambda x: stats.Interval(2 * x, 0, 9), "right", "Twice."),
+        (lambda x: 2 * x * (1 + 1e-7), "right", "Twice."),
+        (lambda x: 2 * x * (1 + 1e-3), "wrong", "too large"),
+        (lambda x: x**2, "misconception", "You square it."),
+        (lambda x: 200 * x, "misconception", "percent"),
+        (lambda x: -2 * x, "misconception", "sign"),
+        (lambda x: 1 - 2 * x, "misconception", "one minus"),
+        (lambda x: [2 * x], "misconception", "shape (1,)"),
+        (lambda x: None, "misconception", "return"),
+        (lambda x: str(2 * x), "misconception", "text"),
+        (lambda x: 2 * x if x < 2 else math.nan, "misconception", "nan"),
+        (lambda x: 2 * x if x < 2 else 7.0, "wrong", "right in 2 of 3 cases. For (3.) it gives 7."),
+        (lambda x: {"x": x}, "wrong", "not it"),
+        (lambda x: 1 / 0, "error", "ZeroDivisionError"),
+        (lambda: 2, "error", "parameters"),
+        (lambda x: ..., "not attempted", "three dots"),
+        (..., "not attempted", "three dots"),
+        (6, "error", "without parentheses; got 6"),
+        (None, "error", "without parentheses"),
     ],
 )
-def test_a_verdict_on_paper(doubling, name, answer, verdict):
-    found = check(name, answer)
-    assert found == verdict
-    assert repr(found) == verdict.message
+def test_what_an_answer_hears(answer, status, words):
+    verdict = check("double", answer)
+    assert verdict.status == status and words in repr(verdict)
 
 
-@pytest.mark.parametrize("answer", [6, "x * 2", None, [2.0, 6.0]])
-def test_a_value_where_a_function_is_wanted(doubling, answer):
-    found = check("double", answer)
-    assert found.status == "error" and f"a function is wanted, got {answer!r}" in found.message
+def test_the_right_value_is_told_from_the_third_try_on_only():
+    said = [repr(check("double", lambda x: 3 * x)) for _ in range(3)]
+    assert ["answer is 2." in each for each in said] == [False, False, True]
+    assert check("double", lambda x: 2 * x).status == "right"
+    assert "answer is" not in repr(check("double", lambda x: 3 * x))
 
 
-def test_the_tolerance_is_about_rounding_only(doubling):
-    assert check("double", lambda x: 2 * x * (1 + 1e-7)).status == "right"  # fp32 rounds at 6e-8
-    assert check("double", lambda x: 2 * x * (1 + 1e-3)).status == "wrong"
-
-
-def test_a_function_that_is_right_once_is_not_right(doubling):
-    assert check("double", gives(2.0, 2.0)).status == "wrong"
-    assert check("double", gives(2.0, 6.0)).status == "right"
-
-
-def test_another_kind_of_number_is_as_good(doubling):
-    assert check("double", lambda x: torch.tensor(2 * x)).status == "right"
-
-
-def test_another_shape_is_not(doubling):
-    assert check("double", lambda x: [2 * x]).status == "wrong"
-
-
-def test_a_right_function_may_change_its_argument(doubling):
-    assert check("in-place", lambda values, least: values.clamp_(min=least)).status == "right"
-
-
-def test_an_unknown_exercise(doubling):
-    with says(
-        ValueError,
-        "name: expected one of 'double', 'answer', 'in-place', got 'duoble'; did you mean 'double'?",
-    ):
+def test_an_unknown_exercise():
+    with pytest.raises(ValueError, match=r"did you mean .double."):
         check("duoble", ...)
+
+
+# What Python says of common slips is put into words.
+
+
+def and_for_arrays(old, new, labels):
+    return (old == labels and new != labels).mean()
+
+
+def no_parentheses(old, new, labels):
+    return (old == labels & new != labels).mean()
+
+
+def no_parentheses_and_fractions(old, new, labels):
+    return ((old == labels) & 1.0 * (new != labels)).mean()
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "words"),
+    [
+        ("negative-flips", and_for_arrays, "parentheses"),
+        ("negative-flips", no_parentheses, "parentheses"),
+        ("negative-flips", no_parentheses_and_fractions, "parentheses"),
+        ("recall", lambda ranks, k: (ranks < k).mean(), ".float()"),
+        ("recall", lambda ranks, k: statistics.mean(ranks), "not imported"),  # noqa: F821
+        ("recall", lambda ranks, k: ranks.bfloat16().numpy().mean(), ".float()"),
+        ("interpolation", lambda a, b, alpha: a.requires_grad_().numpy(), ".detach()"),
+        ("unit-rows", lambda rows: rows / torch.ones(5), "keepdim"),
+        ("honest-alpha", lambda alphas, validation, test: validation.argmax(), "list of Python"),
+        ("turning-point", lambda steps, score: steps[score > 2][0], "An index"),
+    ],
+)
+def test_an_error_is_put_into_words(name, answer, words):
+    verdict = check(name, answer)
+    assert verdict.status == "error" and words in verdict.message
+
+
+# Right answers in other forms, and wrong ones that passed before.
+
+
+def top_k_with(fill):
+    return lambda logits, k: logits.masked_fill(logits < logits.topk(k).values[-1], fill)
+
+
+def top_k_in_place(logits, k):
+    logits[logits < logits.topk(k).values[-1]] = -math.inf
+    return logits.tolist()
+
+
+def mutual(cosines):
+    best = cosines.argmax(1)
+    return ((row, best[row]) for row in range(len(best)) if cosines[:, best[row]].argmax() == row)
+
+
+RIGHT = [
+    ("top-k", top_k_with(-1e9)),
+    ("top-k", top_k_with(-1e4)),
+    ("top-k", top_k_with(torch.finfo(torch.float32).min)),
+    ("top-k", top_k_in_place),
+    ("mutual-nearest", mutual),
+    ("mutual-nearest", lambda cosines: set(mutual(cosines))),
+    ("honest-alpha", lambda a, v, t: t[len(v) - 1 - v[::-1].index(max(v))]),
+    ("interpolation", lambda a, b, alpha: torch.lerp(a, b, alpha).bfloat16()),
+    (
+        "interpolation",
+        lambda a, b, alpha: [x.lerp(y, alpha) for x, y in zip(a.requires_grad_(), b)],
+    ),
+    ("unit-rows", torch.nn.functional.normalize),
+    ("negative-flips", lambda o, n, y: np.mean([a == c != b for a, b, c in zip(o, n, y)])),
+    *(("none-in-ten", value) for value in (0.28, 0.278, 0.2775, np.float32(0.27753))),
+    *(("daily-alarms", value) for value in (0.87, 0.871, 0.8714, torch.tensor(0.8715))),
+    *(("cache-size", value) for value in (8.05e8, 805_306_368, 8.1e8)),
+]
+WRONG = [
+    ("top-k", top_k_with(-10)),
+    ("top-k", lambda logits, k: logits.softmax(0)),
+    ("breakthroughness", lambda s: (s[-1] - s[0]) / np.median(np.diff(s) ** 2) ** 0.5),
+    ("systemic-failure", lambda failures: failures[:, :2].all(axis=1).mean()),
+    ("unit-rows", lambda rows: (rows / rows.norm(dim=1, keepdim=True)).abs()),
+    ("unit-rows", lambda rows: (rows / rows.norm(dim=1, keepdim=True)).T),
+    ("worst-group", lambda f, g: f[g == g[0]].mean(0).prod() / f.mean(0).prod()),
+    ("none-of-n", lambda items: stats.wilson(0, items)),
+    ("repetition", lambda text, n: 1 - len(set(text.split())) / len(text.split())),
+    *(("none-in-ten", value) for value in (28, "0.27753", 0.3, 0.26, None, stats.wilson(0, 10))),
+    *(("daily-alarms", value) for value in (87, 0.27, 0.13, "87%")),
+    *(("cache-size", value) for value in ("805306368", 768, 0.75, 805, 4e8, 1e12)),
+]
+
+
+@pytest.mark.parametrize(("name", "answer"), RIGHT, ids=lambda part: str(part)[:20])
+def test_a_right_answer_in_another_form(name, answer):
+    assert check(name, answer).status == "right"
+
+
+@pytest.mark.parametrize(("name", "answer"), WRONG, ids=lambda part: str(part)[:20])
+def test_a_plausible_wrong_answer(name, answer):
+    assert check(name, answer).status in ("wrong", "misconception", "error")
 
 
 # The course's exercises.
 
 
-def stub(*given):
-    return ...
-
-
-def nonsense(*given):
-    return "nonsense"
-
-
-def failing(*given):
-    raise RuntimeError("stuck")
-
-
-def test_there_are_exercises_of_both_kinds():
-    assert FUNCTIONS and VALUES and MISTAKES
-
-
 @pytest.mark.parametrize("name", EXERCISES)
-def test_the_reference_is_right(name):
-    exercise = EXERCISES[name]
-    verdict = check(name, exercise.reference)
-    assert verdict == Verdict("right", f"Right. {exercise.confirm}") and exercise.confirm
-
-
-@pytest.mark.parametrize("name", EXERCISES)
-def test_three_dots_are_not_attempted(name):
-    for answer in (..., stub) if name in FUNCTIONS else (...,):
-        assert check(name, answer).status == "not attempted"
-
-
-@pytest.mark.parametrize(("name", "place"), MISTAKES)
-def test_each_misconception_hears_its_own_message(name, place):
-    mistake = EXERCISES[name].misconceptions[place]
-    assert check(name, mistake.answer) == Verdict("misconception", f"Not yet. {mistake.message}")
-
-
-@pytest.mark.parametrize("name", EXERCISES)
-def test_the_messages_are_all_different(name):
-    messages = [mistake.message for mistake in EXERCISES[name].misconceptions]
-    assert len(set(messages)) == len(messages) >= 2
+def test_each_exercise_knows_its_answers_and_their_texts(name):
+    exercise, texts = EXERCISES[name], exercises.TEXTS[name]
+    assert set(texts["mistakes"]) == set(exercise.mistakes) and len(exercise.mistakes) >= 2
+    assert exercise.cases or texts["hint"]
+    for other in (exercise.reference, *exercise.others):
+        assert check(name, other).message == f"Right. {texts['confirm']}"
+    for mistake, other in exercise.mistakes.items():
+        assert f"Not yet. {texts['mistakes'][mistake]}" in check(name, other).message
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_a_function_that_fails_is_an_error(name):
-    assert check(name, failing) == Verdict(
-        "error", "Your function stopped with RuntimeError: stuck"
-    )
-    assert check(name, lambda: None).status == "error"  # too few parameters
+def test_nonsense_is_no_answer(name):
+    for value in (-12.5, None, "nonsense", np.zeros((7, 7)), []):
+        assert check(name, lambda *given, value=value: value).status in ("wrong", "misconception")
 
 
-@pytest.mark.parametrize("name", EXERCISES)
-def test_something_else_is_wrong(name):
-    assert check(name, nonsense if name in FUNCTIONS else "nonsense").status == "wrong"
-    assert check(name, (lambda *given: -12.5) if name in FUNCTIONS else -12.5).status == "wrong"
-    assert check(name, (lambda *given: None) if name in FUNCTIONS else None).status == "wrong"
+def test_a_count_is_named():
+    verdict = check("systemic-failure", lambda failures: failures.all(axis=1).sum())
+    assert "count" in verdict.message
 
 
-@pytest.mark.parametrize("name", EXERCISES)
-def test_checking_twice_gives_the_same(name):
-    assert check(name, EXERCISES[name].reference) == check(name, EXERCISES[name].reference)
-
-
-def test_top_k_may_be_solved_in_place():
-    def in_place(logits, k):
-        logits[logits < logits.topk(k).values[-1]] = float("-inf")
-        return logits
-
-    assert check("top-k", in_place).status == "right"
+def test_progress_is_kept_and_shown(capsys):
+    check("temperature", EXERCISES["temperature"].reference)
+    check("top-k", lambda logits, k: logits)
+    exercises.progress()
+    out = capsys.readouterr().out
+    assert re.search(r"04: 1 of 5 done; open: top-k, repetition", out) and "06: 0 of 4" in out
 
 
 # The notebooks: stubs, and solutions folded below them.
-
-
-def cells(path):
-    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
-        yield cell["cell_type"], "".join(cell["source"]), cell["metadata"].get("tags", [])
 
 
 def checked_names(source):
@@ -225,69 +218,45 @@ def checked_names(source):
     return [
         call.args[0].value
         for call in calls
-        if ast.unparse(call.func).split(".")[-1] == "check" and len(call.args) == 2
+        if ast.unparse(call.func).endswith("check") and len(call.args) == 2
     ]
 
 
-def posed(path):
-    """Return (name, stub, solution) of each exercise of a notebook; the solution is the next one folded in prose."""
+def posed(cells):
+    """Return (name, stub, solution) of each exercise; the solution is the next folded one."""
     found = []
-    for kind, source, tags in cells(path):
-        if kind == "code" and "exercise" in tags:
-            found += [[name, source, None] for name in checked_names(source)]
-        elif kind == "markdown" and found and found[-1][2] is None:
-            folded = FOLDED.search(source)
-            found[-1][2] = folded and folded.group(1)
+    for cell in cells:
+        if "exercise" in cell.metadata.get("tags", []):
+            (name,) = checked_names(cell.source)
+            found.append([name, cell.source, None])
+        elif cell.cell_type == "code":
+            assert not re.search(r"\bcheck\(", cell.source), "this cell wants the tag exercise"
+        elif found and found[-1][2] is None and FOLDED.search(cell.source):
+            found[-1][2] = FOLDED.search(cell.source).group(1)
     return found
 
 
-POSED = [(path.stem, *exercise) for path in NOTEBOOKS for exercise in posed(path)]
-
-
-def imports_of(notebook):
-    """Return the import lines of a notebook: what a solution may rely on."""
-    path = next(path for path in NOTEBOOKS if path.stem == notebook)
-    code = [
-        line for kind, source, _ in cells(path) if kind == "code" for line in source.splitlines()
-    ]
-    return "\n".join(line for line in code if re.match(r"(import|from) ", line))
+CELLS = {path.stem: nbformat.read(path, as_version=4).cells for path in NOTEBOOKS}
+POSED = [(stem, *exercise) for stem, cells in CELLS.items() for exercise in posed(cells)]
 
 
 def verdict_of(notebook, source):
-    """Run the cell after the notebook's imports, and return what its last line gives."""
-    namespace: dict = {}
-    exec(compile(imports_of(notebook), notebook, "exec"), namespace)
+    """Run a cell after the notebook's imports, and return what its last line gives."""
+    code = "\n".join(cell.source for cell in CELLS[notebook] if cell.cell_type == "code")
+    imports = re.findall(r"^(?:import|from) .*", code, re.MULTILINE)
     *body, last = ast.parse(source).body
-    exec(compile(ast.Module(body, []), notebook, "exec"), namespace)
-    return eval(compile(ast.Expression(last.value), notebook, "eval"), namespace)
+    namespace: dict = {}
+    exec("\n".join([*imports, ast.unparse(ast.Module(body, []))]), namespace)
+    return eval(ast.unparse(last), namespace)
 
 
 @pytest.mark.parametrize(
-    ("notebook", "name", "stub", "solution"), POSED, ids=[f"{p[0]}-{p[1]}" for p in POSED]
+    ("notebook", "name", "stub", "solution"), POSED, ids=lambda part: part[:20]
 )
-def test_a_stub_of_a_notebook_is_not_attempted_and_its_solution_is_right(
-    notebook, name, stub, solution
-):
+def test_a_stub_is_not_attempted_and_its_solution_is_right(notebook, name, stub, solution):
     assert verdict_of(notebook, stub).status == "not attempted"
-    assert solution, f"{notebook}: no solution is folded below the exercise {name}"
-    assert checked_names(solution) in ([], [name])
     call = "" if checked_names(solution) else "\n" + stub.strip().splitlines()[-1]
     assert verdict_of(notebook, solution + call).status == "right"
-
-
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_each_cell_tagged_as_exercise_checks_one(path):
-    for kind, source, tags in cells(path):
-        if "exercise" in tags:
-            assert kind == "code" and len(checked_names(source)) == 1, source
-
-
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_cell_that_checks_is_tagged(path):
-    untagged = [
-        source for kind, source, tags in cells(path) if kind == "code" and "exercise" not in tags
-    ]
-    assert [source for source in untagged if re.search(r"\bcheck\(", source)] == []
 
 
 def test_each_exercise_is_posed_in_exactly_one_notebook():

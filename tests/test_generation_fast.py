@@ -1,18 +1,21 @@
-"""The fast decoder gives the plain one's tokens, for one prompt and for many; and it keeps no more than it must."""
+"""The fast way gives the plain model's tokens, and never meets stale weights."""
 
 from __future__ import annotations
 
+import copy
+import types
+
 import pytest
 import torch
-from doubles import CONTEXT, END, VOCABULARY, Letters, says, tiny_gpt_neo
-from transformers import BertConfig, BertLMHeadModel
+from doubles import CONTEXT, END, VOCABULARY, tiny_gpt_neo
+from transformers import LlamaConfig, LlamaForCausalLM
+from transformers.models.gpt_neo.modeling_gpt_neo import GPTNeoMLP
 
-from fmcourse.generation import Beam, Decoder, Greedy, Sample, generate, generate_batch, next_logits
+from fmcourse.generation import Beam, Decoder, Greedy, Sample, generate, generate_batch, stream
+from fmcourse.generation.decoding import begin
+from fmcourse.generation.fast import FastSession
 
 ROUNDING = 2e-5  # fp32: 24 bits, logits below 100, sums of a few dozen terms in another order
-SMALL = BertConfig(
-    vocab_size=9, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8
-)
 WINDOW = 8  # of the doubles' local layer
 PROMPTS = [
     [3, 1, 4, 1, 5],
@@ -23,94 +26,179 @@ PROMPTS = [
 
 
 def random_prompt(length, seed=0):
-    return torch.randint(1, VOCABULARY, (length,), generator=torch.Generator().manual_seed(seed))
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(1, VOCABULARY, (length,), generator=generator)
+
+
+def theirs(model, prompt, new):
+    """Return what transformers' own generate gives."""
+    ids = torch.as_tensor(prompt).reshape(1, -1)
+    options = {"do_sample": False, "pad_token_id": END, "max_new_tokens": new}
+    return model.generate(ids, attention_mask=torch.ones_like(ids), **options)
+
+
+def plain(model):
+    """Return a copy of a model that is not decoded the fast way."""
+    slow = copy.deepcopy(model)
+    slow.register_forward_hook(lambda *call: None)
+    return slow
+
+
+def is_fast(model):
+    return isinstance(begin(model, [random_prompt(5)], 1, 9), FastSession)
 
 
 @pytest.mark.parametrize("length", [1, WINDOW - 1, WINDOW, WINDOW + 1, 30])
 def test_greedy_equals_generate_of_transformers(length):
     for seed in range(4):
-        model, prompt = tiny_gpt_neo(seed), random_prompt(length, seed)[None]
+        model, prompt = tiny_gpt_neo(seed), random_prompt(length, seed)
         new = CONTEXT - length  # to the end of the context, the window passed several times
-        options = {"do_sample": False, "pad_token_id": END, "max_new_tokens": new}
-        reference = model.generate(prompt, attention_mask=torch.ones_like(prompt), **options)
-        assert torch.equal(generate(Decoder(model), prompt, Greedy(), new), reference)
+        assert is_fast(model)
+        assert torch.equal(generate(model, prompt, Greedy(), new), theirs(model, prompt, new))
 
 
 @pytest.mark.parametrize(
-    "strategy",
-    [Beam(2), Beam(5, 2.0), Sample(temperature=2.0), Sample(top_k=5, min_p=0.01)],
-    ids=str,
+    "strategy", [Beam(2), Beam(5, 2.0), Sample(2.0), Sample(top_k=5, min_p=0.01)], ids=str
 )
-def test_other_strategies_equal_the_plain_model(strategy):
+def test_every_strategy_gives_what_the_plain_model_gives(strategy):
     for seed in range(3):
         model = tiny_gpt_neo(seed)
-        plain = generate(model, PROMPTS[0], strategy, 40, num_samples=2, seed=seed)
-        assert torch.equal(
-            generate(Decoder(model), PROMPTS[0], strategy, 40, num_samples=2, seed=seed), plain
-        )
+        rows = generate(model, PROMPTS[0], strategy, 40, num_samples=2, seed=seed)
+        slow = generate(plain(model), PROMPTS[0], strategy, 40, num_samples=2, seed=seed)
+        assert torch.equal(rows, slow)
 
 
 @pytest.mark.parametrize("rows", [1, 3])
-def test_logits_are_those_of_a_full_pass_at_every_step(rows):
-    model, prompt = tiny_gpt_neo(), random_prompt(5)[None]
-    new = torch.stack([random_prompt(20, seed) for seed in range(rows)])
+@pytest.mark.parametrize("activation", ["gelu_new", "relu", "gelu"])
+def test_logits_are_those_of_a_full_pass_at_every_step(rows, activation):
+    config = tiny_gpt_neo().config
+    config.activation_function = activation
+    model, prompt = type(tiny_gpt_neo())(config).eval(), random_prompt(5)
+    for number in model.parameters():
+        torch.nn.init.normal_(number, std=0.3)  # biases too, which a fresh model has at 0
+    new = torch.stack([random_prompt(30, seed) for seed in range(rows)])
     with torch.inference_mode():
         full = model(torch.cat([prompt.repeat(rows, 1), new], dim=1)).logits
-        session = Decoder(model).begin(prompt, None, rows, 21)
-        for place in range(20):
+        session = begin(model, [prompt], rows, 31)
+        assert isinstance(session, FastSession)
+        for place in range(30):
             assert torch.allclose(session.logits, full[:, 4 + place], atol=ROUNDING)
             session.step(new[:, place])
         assert torch.allclose(session.logits, full[:, -1], atol=ROUNDING)
 
 
-@pytest.mark.parametrize("activation", ["gelu_new", "relu", "gelu"])
-def test_any_activation_that_lets_large_numbers_pass(activation):
-    model = tiny_gpt_neo()
-    model.config.activation_function = activation
-    changed = type(model)(model.config).eval()
-    for number in changed.parameters():
-        torch.nn.init.normal_(number, std=0.3)  # biases too, which a fresh model has at 0
-    text = random_prompt(20)[None]
-    with torch.inference_mode():
-        assert torch.allclose(
-            Decoder(changed).begin(text, None, 1, 1).logits,
-            changed(text).logits[:, -1],
-            atol=ROUNDING,
-        )
+def test_local_layers_keep_their_window_only():
+    session = begin(tiny_gpt_neo(), [random_prompt(20)], 3, 30)
+    # Keys and values, rows, width, bytes, slots.
+    assert session.cache_bytes == 2 * 3 * 16 * 4 * (50 + WINDOW)
 
 
-@pytest.mark.parametrize("model_of", [lambda model: model, Decoder], ids=["model", "decoder"])
-def test_a_batch_of_unequal_prompts_gives_what_each_gives_alone(model_of):
-    for seed in range(3):
-        model = tiny_gpt_neo(seed)
-        together = generate_batch(model_of(model), PROMPTS, Greedy(), 40)
-        for rows, prompt in zip(together, PROMPTS):
-            assert torch.equal(rows, generate(model, prompt, Greedy(), 40))
+def trained(model):
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
+    ids = random_prompt(12)[None]
+    model(ids, labels=ids).loss.backward()
+    optimizer.step()
 
 
-def test_the_batches_end_early_and_late():
-    drawn = [
-        zip(generate_batch(tiny_gpt_neo(seed), PROMPTS, Greedy(), 40), PROMPTS) for seed in range(3)
-    ]
-    lengths = {rows.shape[1] - len(prompt) for pairs in drawn for rows, prompt in pairs}
-    assert 40 in lengths and min(lengths) < 40  # so the comparison above saw both
+def edited_in_place(model):
+    model.lm_head.weight.data.copy_(model.lm_head.weight.data.flip(0))
+
+
+def loaded(model):
+    model.load_state_dict(tiny_gpt_neo(7).state_dict())
+
+
+def moved(model):
+    model.double().float()
+    model.transformer.h[0].mlp.c_fc.weight.data = torch.randn(32, 16)
+
+
+def hooked(model):
+    layer = model.transformer.h[1]
+    layer.mlp.register_forward_hook(lambda module, given, output: torch.zeros_like(output))
+
+
+def hooked_before(model):
+    model.lm_head.register_forward_pre_hook(lambda module, given: (given[0].flip(-1),))
+
+
+def patched(model):
+    mlp = model.transformer.h[0].mlp
+    mlp.forward = types.MethodType(lambda self, hidden: -GPTNeoMLP.forward(self, hidden), mlp)
+
+
+def replaced(model):
+    class Halved(GPTNeoMLP):
+        def forward(self, hidden):
+            return super().forward(hidden) / 2
+
+    model.transformer.h[0].mlp.__class__ = Halved
+
+
+def with_a_bias(model):
+    head = torch.nn.Linear(16, VOCABULARY)
+    torch.nn.init.normal_(head.bias, std=9.0)
+    model.lm_head = head
+
+
+def without_a_layer(model):
+    del model.transformer.h[1]
+    model.config.num_layers = 1
+
+
+CHANGES = (trained, edited_in_place, loaded, moved, hooked, hooked_before, patched, replaced)
+
+
+@pytest.mark.parametrize("change", [*CHANGES, with_a_bias, without_a_layer])
+@pytest.mark.parametrize("kind", [lambda model: model, Decoder], ids=["model", "Decoder"])
+def test_a_model_that_changed_is_decoded_as_it_is(change, kind):
+    model = tiny_gpt_neo(end=None)
+    writer = kind(model)
+    before = generate(writer, PROMPTS[0], Greedy(), 40)
+    change(model)
+    after = generate(writer, PROMPTS[0], Greedy(), 40)
+    assert torch.equal(after, theirs(model, PROMPTS[0], 40))
+    assert not torch.equal(after, before)  # so the change shows
+
+
+def test_a_patched_class_and_dropout_are_met_too(monkeypatch):
+    model = tiny_gpt_neo(dropout=0.5)
+    assert is_fast(model) and not is_fast(model.train())
+    model.eval()
+    half = GPTNeoMLP.forward
+    monkeypatch.setattr(GPTNeoMLP, "forward", lambda self, hidden: half(self, hidden) / 2)
+    assert not is_fast(model)
+    with pytest.raises(ValueError, match=r"^model: expected a GPT-Neo"):
+        Decoder(model)
+
+
+def tiny_llama():
+    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2}
+    config = LlamaConfig(vocab_size=VOCABULARY, num_attention_heads=2, eos_token_id=END, **sizes)
+    return LlamaForCausalLM(config).eval()
+
+
+def test_a_batch_gives_what_each_prompt_gives_alone():
+    lengths = set()
+    for model in (*map(tiny_gpt_neo, range(3)), tiny_llama()):
+        for prompts in (PROMPTS, [random_prompt(6, seed) for seed in range(5)]):
+            for rows, prompt in zip(generate_batch(model, prompts, Greedy(), 40), prompts):
+                assert torch.equal(rows, generate(model, prompt, Greedy(), 40))
+                lengths.add(rows.shape[1] - len(prompt))
+    assert 40 in lengths and min(lengths) < 40  # texts that ended early, and texts that did not
+    alone = generate(model, PROMPTS[1], Beam(2), 9)
+    assert torch.equal(generate_batch(model, PROMPTS, Beam(2), 9)[1], alone)
 
 
 def test_samples_in_a_batch_share_their_prompt_and_reproduce():
-    decoder = Decoder(tiny_gpt_neo(end=None))
-    one, again = (
-        generate_batch(decoder, PROMPTS, Sample(), 12, num_samples=3, seed=1) for _ in range(2)
-    )
+    model, options = tiny_gpt_neo(end=None), {"num_samples": 3, "seed": 1}
+    one, again = (generate_batch(model, PROMPTS, Sample(), 12, **options) for _ in range(2))
     for prompt, rows, same in zip(PROMPTS, one, again):
         assert rows.shape == (3, len(prompt) + 12) and torch.equal(rows, same)
         assert rows[:, : len(prompt)].tolist() == [prompt] * 3
         assert len({tuple(row) for row in rows.tolist()}) == 3
-
-
-def test_no_new_tokens_in_a_batch():
-    assert [rows.tolist() for rows in generate_batch(tiny_gpt_neo(), PROMPTS, Greedy(), 0, 2)] == [
-        [p, p] for p in PROMPTS
-    ]
+    kept = [rows.tolist() for rows in generate_batch(model, PROMPTS, Greedy(), 0, 2)]
+    assert kept == [[prompt] * 2 for prompt in PROMPTS]
 
 
 def test_prompts_longer_than_the_context_may_be_shortened():
@@ -120,68 +208,8 @@ def test_prompts_longer_than_the_context_may_be_shortened():
     assert torch.equal(other, generate(model, PROMPTS[0], Greedy(), 10))
 
 
-def test_local_layers_keep_their_window_only():
-    decoder = Decoder(tiny_gpt_neo())
-    session = decoder.begin(random_prompt(20)[None], None, 3, 30)
-    assert session.cache_bytes == 2 * 3 * 16 * 4 * (
-        50 + WINDOW
-    )  # keys and values, rows, width, bytes, slots
-
-
-def test_the_prompt_is_read_once_for_all_samples():
-    model = tiny_gpt_neo()
-    with torch.inference_mode():
-        one, many = (
-            Decoder(model).begin(random_prompt(9)[None], None, rows, 1).logits for rows in (1, 5)
-        )
-    assert torch.equal(many, one.expand(5, -1))
-
-
-def test_the_next_token_of_a_decoder():
-    model = tiny_gpt_neo()
-    fast, plain = (next_logits(which, Letters(), "abc") for which in (Decoder(model), model))
-    assert torch.allclose(fast, plain, atol=ROUNDING)
-
-
-def test_a_decoder_keeps_the_weights_it_was_made_from():
-    model = tiny_gpt_neo()
-    decoder = Decoder(model)
-    before = generate(decoder, PROMPTS[0], Greedy(), 20)
-    assert all(number.requires_grad for number in model.parameters())
-    with torch.no_grad():
-        model.transformer.h[0].mlp.c_fc.weight.zero_()
-    assert torch.equal(generate(decoder, PROMPTS[0], Greedy(), 20), before)
-
-
-ERRORS = [
-    (lambda m: Decoder(BertLMHeadModel(SMALL)), "model: expected a GPT-Neo, got 'bert'"),
-    (lambda m: Decoder(m.half()), "model: expected weights in torch.float32, got torch.float16"),
-    (lambda m: generate_batch(m, [], Greedy(), 1), "prompts: expected at least one prompt, got []"),
-    (
-        lambda m: generate_batch(m, [[1], []], Greedy(), 1),
-        "ids: expected at least one whole number, got []",
-    ),
-    (
-        lambda m: generate_batch(m, [[1]], Beam(2), 1),
-        "strategy: expected Greedy() or Sample(...), got Beam(width=2, length_penalty=1.0)",
-    ),
-    (lambda m: generate_batch(m, [[1]], Greedy(), 1, 0), "num_samples: expected at least 1, got 0"),
-    (
-        lambda m: generate_batch(m, [[1]], Greedy(), -1),
-        "max_new_tokens: expected 0 or more, got -1",
-    ),
-    (
-        lambda m: generate_batch(m, [[1], [1] * 60], Greedy(), 5),
-        "max_new_tokens: expected at most 4 (the context holds 64 tokens, the prompt has 60; shorten it), got 5",
-    ),
-    (
-        lambda m: generate_batch(m, [[1]], Greedy(), 64, shorten=True),
-        "max_new_tokens: expected at most 63 (the context holds 64 tokens, the prompt has 1; shorten it), got 64",
-    ),
-]
-
-
-@pytest.mark.parametrize(("call", "words"), ERRORS, ids=[words for _, words in ERRORS])
-def test_the_words_of_each_error(call, words):
-    with says(ValueError, words):
-        call(tiny_gpt_neo())
+def test_a_stream_may_be_trained_beside():
+    model = tiny_gpt_neo(end=None)
+    for _ in stream(model, PROMPTS[0], Greedy(), 3):
+        assert torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
+        trained(model)

@@ -1,19 +1,16 @@
-"""Secrets are planted as often as asked, and what is given away is what greedy decoding writes and the loss tells."""
+"""Secrets are planted as often as asked; an audit says what greedy decoding writes."""
 
 from __future__ import annotations
-
-import random
 
 import numpy as np
 import pytest
 import torch
-from doubles import says
 
 import fmcourse
+from fmcourse import training
 from fmcourse.generation import Greedy, generate, token_losses
 from fmcourse.generation.memorization import (
     LEADS,
-    Audit,
     Secret,
     audit,
     deduplicate,
@@ -58,17 +55,6 @@ def test_each_secret_is_planted_as_often_as_asked(copies):
     )
 
 
-def test_places_are_drawn_from_the_beginning_to_the_end():
-    secrets = draw_secrets(1)
-    first = {
-        plant(["a", "b"], secrets, 1, seed).index(text)
-        for seed in range(40)
-        for text in plant(["a", "b"], secrets, 1, seed)
-        if "." in text
-    }
-    assert first == {0, 1, 2}
-
-
 @pytest.mark.parametrize("context, end_mark", [(None, True), (1, True), (4, True), (None, False)])
 def test_an_audit_says_what_greedy_decoding_writes(ladder, context, end_mark):
     model, tokenizer = ladder
@@ -95,8 +81,6 @@ def test_an_audit_says_what_greedy_decoding_writes(ladder, context, end_mark):
 
 
 def test_a_model_that_has_learnt_a_secret_gives_it_away(ladder):
-    from fmcourse import training
-
     tokenizer, secrets = ladder[1], draw_secrets(6)
     model = fmcourse.load_gpt_neo("ladder-small")[0]
     ids = torch.tensor(tokenizer("\n\n".join(plant(PASSAGES, secrets[:3], 8))).input_ids)
@@ -111,18 +95,11 @@ def test_a_model_that_has_learnt_a_secret_gives_it_away(ladder):
     assert untouched.rate.estimate == 0 and untouched.losses.min() > planted.losses.max()
 
 
-def test_the_rate_has_wilsons_interval():
-    rate = Audit(np.zeros(30), np.zeros(30, bool)).rate
-    assert rate.estimate == 0 and rate.high == pytest.approx(0.1135, abs=1e-4)  # 3.8415 / 33.8415
-
-
 def test_membership_at_its_endpoints_and_by_chance():
     assert membership([0, 1], [2, 3]).estimate == 1 and membership([2, 3], [0, 1]).estimate == 0
     draw = np.random.default_rng(0)
     chance = membership(draw.normal(size=30), draw.normal(size=100))
-    assert chance.low < 0.5 < chance.high and chance == membership(
-        *[np.random.default_rng(0).normal(size=130)[p] for p in (slice(30), slice(30, None))]
-    )
+    assert chance.low < 0.5 < chance.high
 
 
 # Deduplication.
@@ -140,44 +117,7 @@ def test_near_duplicates_go_and_the_first_stays():
     assert planted[0] == kept[0] and deduplicate(planted) == sorted(deduplicate(planted))
 
 
-def test_what_is_not_alike_stays():
-    pytest.importorskip("datasketch", reason="deduplication needs datasketch")
-    draw = random.Random(0)
-    texts = ["".join(draw.choice("abcdefgh") for _ in range(60)) for _ in range(50)]
-    assert deduplicate(texts) == list(range(50))
-    assert deduplicate([*texts, *texts]) == list(range(50))
-
-
 def test_the_threshold_decides():
     pytest.importorskip("datasketch", reason="deduplication needs datasketch")
     texts = ["the land office of the united states", "the land office of the united kingdom"]
     assert deduplicate(texts, 0.3) == [0] and deduplicate(texts, 0.95) == [0, 1]
-
-
-ERRORS = [
-    (lambda m, t: draw_secrets(0), "count: expected at least 1, got 0"),
-    (
-        lambda m, t: plant(PASSAGES, draw_secrets(2), [1]),
-        "copies: expected 2 counts of 0 or more, got [1]",
-    ),
-    (
-        lambda m, t: plant(PASSAGES, draw_secrets(1), -1),
-        "copies: expected 1 counts of 0 or more, got [-1]",
-    ),
-    (
-        lambda m, t: audit(m, t, draw_secrets(1), 0),
-        "context: expected at least 1 token, or None, got 0",
-    ),
-]
-
-
-@pytest.mark.parametrize(("call", "words"), ERRORS, ids=[words for _, words in ERRORS])
-def test_the_words_of_each_error(ladder, call, words):
-    with says(ValueError, words):
-        call(*ladder)
-
-
-def test_a_threshold_out_of_range():
-    pytest.importorskip("datasketch", reason="deduplication needs datasketch")
-    with says(ValueError, "threshold: expected a share above 0 and at most 1, got 0"):
-        deduplicate(["a"], 0)

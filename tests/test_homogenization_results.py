@@ -57,7 +57,7 @@ def test_success_accuracy_and_control_on_paper():
 
 def test_the_interval_is_over_seeds():
     found = RUNS.success("9", way="LoRA")
-    assert found.low < 200 / 3 and found.high > 100  # two seeds, a third apart
+    assert found.low < 200 / 3 and 99 < found.high <= 100  # two seeds, a third apart
 
 
 def test_what_planting_adds_is_paired_by_seed():
@@ -176,11 +176,11 @@ def test_a_change_pairs_the_seeds():
         for upstream in (0.0, 1.0)
         for seed in (0, 1, 2)
     ]
+    runs[-1]["gap"] += 0.01
     found = Transfer(runs).change({"upstream": 0.0, "bias": 1.0}, {"upstream": 1.0, "bias": 1.0})
-    assert found.estimate == pytest.approx(10)
-    assert found.high - found.low == pytest.approx(
-        0, abs=1e-9
-    )  # each seed rises by the same, however far apart they are
+    assert found.estimate == pytest.approx(10 + 1 / 3)
+    # Each seed rises by nearly the same, however far apart they are.
+    assert found.high - found.low < 3
 
 
 def test_the_map_has_a_row_for_each_foundation():

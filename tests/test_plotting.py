@@ -10,6 +10,7 @@ import sys
 import numpy as np
 import pytest
 from doubles import says
+from fmcourse.uncertainty import Interval
 from PIL import Image
 
 from fmcourse.plotting import (
@@ -25,7 +26,6 @@ from fmcourse.plotting import (
     runs,
     tree,
 )
-from fmcourse.uncertainty import Interval
 
 ONE, TWO = Interval(0.5, 0.25, 0.75), Interval(3.0, 2.5, 4.125)
 SQUARE = Image.new("RGBA", (8, 8), (255, 0, 0, 128))
@@ -351,8 +351,13 @@ def test_inputs_are_not_changed():
 
 
 def test_our_own_drawings_are_found():
-    drawing = picture("decoding", "How decoding works.")
-    assert drawing.alt == "How decoding works." and drawing.png.startswith(b"\x89PNG")
+    drawing = picture("decoding")
+    assert drawing.alt.startswith("A loop.") and drawing.png.startswith(b"\x89PNG")
+
+
+def test_every_drawing_has_an_alt_text(root):
+    for file in (root / "images").glob("*.png"):
+        assert len(picture(file.stem).alt) > 100, file.name
 
 
 UNEQUAL = "series['a']: expected as many x values as y values, at least one"
@@ -413,4 +418,4 @@ def test_an_unknown_picture_lists_what_there_is():
         ValueError,
         match="^name: expected one of .*'decoding'.*, got 'decodin'; did you mean 'decoding'",
     ):
-        picture("decodin", "alt")
+        picture("decodin")

@@ -1,153 +1,375 @@
-"""A prediction is written down before the run and shown beside the measurement; it is never marked."""
+"""A prediction is written down, kept, locked at its reveal, and collected by a class."""
 
 from __future__ import annotations
 
+import datetime
+import json
+import math
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import numpy as np
 import pytest
-from doubles import says
+import torch
 
-from fmcourse import predictions
-from fmcourse.predictions import QUESTIONS, Question, predict, recall, reveal
+from fmcourse import plotting
+from fmcourse.quiz import codes, kept, predictions
+from fmcourse.quiz.predictions import clear, export, predict, recall, reveal, tally
+from fmcourse.quiz.questions import QUESTIONS
+from fmcourse.stats import Interval
 
-NUMBER = "greedy-repeats"
-CHOICE = "ladder"
-
-
-def said(capsys):
-    return capsys.readouterr().out.splitlines()
+NOTEBOOKS = sorted((Path(__file__).resolve().parent.parent / "notebooks").glob("*.ipynb"))
 
 
-@pytest.fixture(autouse=True)
-def questions(monkeypatch):
-    """Ask two questions of our own, so that the words below do not move with the course."""
-    mine = {
-        NUMBER: Question("Which share comes back?", low=0, high=100, unit="%"),
-        CHOICE: Question("What happens?", choices=("fall", "stay", "rise")),
-        "cache": Question("How many tokens?", low=1, high=100_000, unit="tokens"),
-    }
-    monkeypatch.setattr(predictions, "QUESTIONS", mine)
+@pytest.fixture
+def shown(monkeypatch):
+    """Collect what is displayed."""
+    things: list = []
+    monkeypatch.setattr(predictions, "display", things.append)
+    return things
 
 
-def test_predict_and_reveal_a_number(capsys):
-    predict(NUMBER, 12.5)
-    assert said(capsys) == ["Which share comes back?", "Your prediction, 12.5 %, is written down."]
-    reveal(NUMBER, 61.23)
-    assert said(capsys) == ["You predicted 12.5 %; measured: 61.2 %."]
+def forest():
+    rows = {"old": Interval(40, 30, 50), "new": Interval(60, 50, 70)}
+    return plotting.forest(rows, "Flips", "share that changes, %")
 
 
-def test_predict_and_reveal_a_choice(capsys):
-    predict(CHOICE, "rise")
-    assert said(capsys) == ["What happens?", "Your prediction, rise, is written down."]
-    reveal(CHOICE, "fall")
-    assert said(capsys) == ["You predicted rise; measured: fall."]
+# What may be typed.
 
 
 @pytest.mark.parametrize(
-    ("name", "allowed"),
-    [(NUMBER, "a number from 0 to 100 (%)"), (CHOICE, "one of 'fall', 'stay', 'rise'")],
+    ("name", "answer", "value"),
+    [
+        ("flips", "60%", 60),
+        ("flips", " 60 % ", 60),
+        ("flips", "60 percent", 60),
+        ("flips", "half", 50),
+        ("flips", "0.6%", 0.6),
+        ("flips", 0, 0),
+        ("flips", 1, 1),
+        ("flips", np.int64(3), 3),
+        ("flips", np.float32(12.5), 12.5),
+        ("flips", torch.tensor(7), 7),
+        ("years", "1e5", 1e5),
+        ("years", "100,000", 1e5),
+        ("years", "100 000 years", 1e5),
+        ("years", "355 thousand years", 355_000),
+        ("pages", "12 million", 12),
+        ("pages", "12,000,000 characters", 12),
+        ("shift", "−5 points", -5),
+        ("shift", 0.6, 0.6),
+        ("left-out", "3x", 3),
+        ("codes", "all", 8),
+        ("ladder", " Fall ", "fall"),
+        ("ladder", np.str_("rise"), "rise"),
+    ],
 )
-def test_three_dots_are_no_prediction_yet(capsys, name, allowed):
-    predict(name, ...)
-    assert said(capsys)[1:] == [f"Not predicted yet: put {allowed} in place of the three dots."]
-    reveal(name)
-    assert said(capsys) == ["You made no prediction; nothing is measured yet."]
+def test_an_answer_in_any_reasonable_form(name, answer, value):
+    predict(name, answer)
+    assert recall(name) == value
 
 
-def test_reveal_before_the_measurement_and_without_a_prediction(capsys):
-    reveal(NUMBER, 50)
-    assert said(capsys) == ["You made no prediction; measured: 50 %."]
-    predict(NUMBER, 20)
-    said(capsys)
-    reveal(NUMBER)
-    assert said(capsys) == ["You predicted 20 %; nothing is measured yet."]
+@pytest.mark.parametrize(
+    ("name", "answer", "words"),
+    [
+        ("flips", 0.6, "Did you mean 60%"),
+        ("flips", "0.6", "Did you mean 60%"),
+        ("flips", np.float64(0.6), "Did you mean 60%"),
+        ("flips", True, "no number"),
+        ("flips", np.True_, "no number"),
+        ("flips", math.nan, "out of range"),
+        ("flips", "nan", "no number"),
+        ("flips", -1, "out of range"),
+        ("flips", "101%", "out of range"),
+        ("flips", "60 apples", "unit is %"),
+        ("flips", "1,5", "comma"),
+        ("years", "1.000.000", "comma"),
+        ("years", math.inf, "out of range"),
+        ("years", 10**400, "out of range"),
+        ("years", "half", "no number"),
+        ("pages", "12 characters", "out of range"),
+        ("flips", [60], "no number"),
+        ("flips", np.array([1, 2]), "no number"),
+        ("ladder", "falls", "Did you mean 'fall'"),
+        ("ladder", 3, "one of"),
+    ],
+)
+def test_what_is_no_answer_hears_one_sentence_and_changes_nothing(name, answer, words, capsys):
+    before = "rise" if name == "ladder" else 50
+    predict(name, before)
+    predict(name, answer)
+    assert words in capsys.readouterr().out.splitlines()[-1]
+    assert recall(name) == before
 
 
-def test_large_numbers_are_shown_as_people_write_them(capsys):
-    predict("cache", 5850)
-    reveal("cache", 99)
-    predict("cache", 100_000)
-    reveal("cache", 5850)
-    text = capsys.readouterr().out
-    assert "e+" not in text
+def test_an_unknown_question_is_an_error():
+    for call in (lambda: predict("flip", 5), lambda: reveal("flip", 5), lambda: clear("flip")):
+        with pytest.raises(ValueError, match=r"did you mean .flips."):
+            call()
 
 
-@pytest.mark.parametrize("answer", [0, 100, 0.0, 99.9])
-def test_the_ends_of_a_range_are_allowed(answer):
-    predict(NUMBER, answer)
+# The reveal.
 
 
-def test_a_measurement_outside_the_range_is_shown_all_the_same(capsys):
-    reveal(NUMBER, -3)
-    assert said(capsys) == ["You made no prediction; measured: -3 %."]
+@pytest.mark.parametrize("answer", [..., None, "", "..."])
+def test_without_an_answer_nothing_is_shown(answer, shown, capsys):
+    predict("flips", answer)
+    reveal("flips", 48, forest(), "a table that gives it away")
+    assert "Predict first" in capsys.readouterr().out.splitlines()[-1] and shown == []
+    predict("flips", 20)  # it is not locked either
+    reveal("flips")
+    assert "Nothing is measured" in capsys.readouterr().out
+    predict("flips", 20)
+    assert recall("flips") == 20
 
 
-def test_a_second_prediction_takes_the_place_of_the_first(capsys):
-    predict(NUMBER, 10)
-    predict(CHOICE, "stay")
-    predict(NUMBER, 20)
-    said(capsys)
-    reveal(NUMBER, 30)
-    reveal(CHOICE, "stay")
-    assert said(capsys) == [
-        "You predicted 20 %; measured: 30 %.",
-        "You predicted stay; measured: stay.",
-    ]
+def test_a_number_is_marked_in_the_figure_and_locked(shown, capsys):
+    predict("flips", 20)
+    plain = forest()
+    reveal("flips", Interval(48, 40, 56), plain, "a line")
+    said = capsys.readouterr().out
+    assert (
+        "a line" in said and "You predicted 20%" in said and "48%" in said and "28 points" in said
+    )
+    assert "your prediction: 20%" in shown[0].alt and shown[0].png != plain.png
+    predict("flips", 48)
+    assert "locked" in capsys.readouterr().out and recall("flips") == 20
+    reveal("flips")
+    assert "Measured: 48%" in capsys.readouterr().out
+    clear("flips")
+    predict("flips", 48)
+    assert recall("flips") == 48
 
 
-def test_three_dots_do_not_erase(capsys):
-    predict(NUMBER, 10)
-    predict(NUMBER, ...)
-    said(capsys)
-    reveal(NUMBER, 30)
-    assert said(capsys) == ["You predicted 10 %; measured: 30 %."]
+def test_a_skip_shows_the_figure_without_a_mark_and_locks(shown, capsys):
+    predict("flips", "skip")
+    reveal("flips", 48, forest())
+    assert [thing.alt for thing in shown] == [forest().alt]
+    predict("flips", 48)
+    assert "locked" in capsys.readouterr().out and recall("flips") is None
 
 
-def test_a_prediction_is_recalled_as_it_was_given():
-    assert recall(NUMBER) is None
-    predict(NUMBER, 0)
-    predict(CHOICE, "stay")
-    assert recall(NUMBER) == 0 and recall(CHOICE) == "stay" and recall("cache") is None
+def test_a_course_run_skips_all_and_keeps_nothing(shown, state, monkeypatch, capsys):
+    monkeypatch.setenv("FMCOURSE_PREDICTIONS", "skip")
+    predict("flips", "...")
+    reveal("flips", 48, forest())
+    assert len(shown) == 1 and "48%" in capsys.readouterr().out and not any(state.rglob("*.json"))
 
 
-def test_predictions_are_kept_in_the_state_folder(state, monkeypatch, tmp_path, capsys):
-    predict(NUMBER, 10)
-    assert [file.name for file in state.iterdir()] == ["predictions.json"]
-    monkeypatch.setenv("FMCOURSE_STATE", str(tmp_path / "elsewhere"))
-    said(capsys)
-    reveal(NUMBER, 30)
-    assert said(capsys) == ["You made no prediction; measured: 30 %."]
+@pytest.mark.parametrize(("measured", "words"), [("rise", "That is what"), ("fall", "not what")])
+def test_a_choice_is_compared_in_words(measured, words, shown, capsys):
+    predict("ladder", "rise")
+    reveal("ladder", measured, forest())
+    assert words in capsys.readouterr().out and shown[0].alt == forest().alt
 
 
-ERRORS = [
-    (
-        lambda: predict("greedy-repeat", 5),
-        "name: expected one of 'greedy-repeats', 'ladder', 'cache', got 'greedy-repeat'; did you mean 'greedy-repeats'?",
-    ),
-    (lambda: reveal("x", 5), "name: expected one of 'greedy-repeats', 'ladder', 'cache', got 'x'"),
-    (lambda: recall("x"), "name: expected one of 'greedy-repeats', 'ladder', 'cache', got 'x'"),
-    (lambda: predict(NUMBER, -1), "answer: expected a number from 0 to 100 (%), got -1"),
-    (lambda: predict(NUMBER, 101), "answer: expected a number from 0 to 100 (%), got 101"),
-    (lambda: predict(NUMBER, "much"), "answer: expected a number from 0 to 100 (%), got 'much'"),
-    (lambda: predict(NUMBER, True), "answer: expected a number from 0 to 100 (%), got True"),
-    (lambda: predict(NUMBER, float("nan")), "answer: expected a number from 0 to 100 (%), got nan"),
-    (
-        lambda: predict(CHOICE, "falls"),
-        "answer: expected one of 'fall', 'stay', 'rise', got 'falls'; did you mean 'fall'?",
-    ),
+@pytest.mark.parametrize("figure", [[], [plotting.Drawing(b"", "a gallery", 10)]])
+def test_without_axes_the_answer_gets_a_line_of_its_own(figure, shown, capsys):
+    predict("years", 1000)
+    reveal("years", 326_000, *figure)
+    assert "1,000 years" in shown[0].alt and "326,000" in shown[0].alt
+    assert "factor of 326" in capsys.readouterr().out
+    predict("planted", 20)
+    reveal("planted", 99, forest(), scale=None)
+    assert "Measured: 99%" in shown[-2].alt and "beyond" not in shown[-2].alt
+
+
+@pytest.mark.parametrize(("value", "place"), [(55, 55), (75, 75), (1e6, None)])
+def test_a_mark_stands_at_its_value_and_leaves_the_drawing_as_it_was(value, place, monkeypatch):
+    drawing, places = forest(), []
+    axes = drawing.figure.axes[0]
+    draw, before, count = axes.axvline, axes.get_xlim(), len(axes.lines)
+    monkeypatch.setattr(axes, "axvline", lambda x, **look: places.append(x) or draw(x, **look))
+    marked = drawing.marked(value, "you")
+    assert places == [place or before[1]] and ("beyond" in marked.alt) == (place is None)
+    assert (axes.get_xlim(), len(axes.lines)) == (before, count)
+    assert marked.png == drawing.marked(value, "you").png != drawing.png
+
+
+def test_an_answer_stands_where_start_and_scale_put_it(monkeypatch, shown):
+    seen = []
+    monkeypatch.setattr(plotting.Drawing, "marked", lambda self, *place: seen.append(place) or self)
+    predict("lead", 90)
+    reveal("lead", 100, forest(), start=110, scale=-1, axis="x")
+    assert seen == [(20, "your prediction: 90 steps", "x")]
+
+
+# What is kept.
+
+
+def test_a_former_class_is_not_shown_and_a_lunch_break_is_no_end(monkeypatch, capsys):
+    start, hours = datetime.datetime(2026, 3, 4, 9, tzinfo=datetime.UTC), 0
+    monkeypatch.setattr(predictions, "_now", lambda: start + datetime.timedelta(hours=hours))
+    predict("flips", 20)
+    hours = 5
+    predict("codes", 3)
+    hours = 12
+    assert (recall("flips"), recall("codes")) == (20, 3)
+    hours = 24
+    assert (recall("flips"), recall("codes"), export()) == (None, None, "")
+    predict("codes", 5)
+    assert (recall("flips"), recall("codes")) == (None, 5)
+
+
+def test_a_new_kernel_says_that_there_are_earlier_answers(monkeypatch, capsys):
+    predict("flips", 20)
+    monkeypatch.setattr(predictions, "_announced", set())
+    predict("codes", 3)
+    assert "kept: 1" in capsys.readouterr().out
+    clear()
+    assert recall("flips") is recall("codes") is None
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b'{"answer": 2', b"[]", b"\xff\xfe", b'{"answer": "much", "time": "2026"}', b"{}"],
+)
+def test_a_broken_file_costs_one_answer(content, state, capsys):
+    predict("flips", 20)
+    predict("codes", 3)
+    next(state.rglob("flips.json")).write_bytes(content)
+    assert recall("flips") is None and recall("codes") == 3
+    predict("flips", 30)
+    assert recall("flips") == 30
+
+
+def test_two_kernels_lose_nothing(state):
+    names = [name for name, question in QUESTIONS.items() if question.choices]
+    lines = [f"predict({name!r}, {QUESTIONS[name].choices[0]!r})" for name in names]
+    start = "from fmcourse.quiz.predictions import predict"
+    halves = ["; ".join([start, *half]) for half in (lines[::2], lines[1::2])]
+    kernels = [subprocess.Popen([sys.executable, "-c", half]) for half in halves]
+    assert [kernel.wait() for kernel in kernels] == [0, 0]
+    assert all(recall(name) for name in names)
+
+
+def test_a_full_disk_does_not_stop_the_notebook(monkeypatch, capsys):
+    def refuse(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(kept, "write_atomic", refuse)
+    predict("flips", 20)
+    assert "No space" in capsys.readouterr().out and recall("flips") == 20
+    clear()
+    assert recall("flips") is None
+
+
+def test_predictions_move_to_drive(monkeypatch, tmp_path):
+    predict("flips", 20)
+    monkeypatch.setattr(predictions, "work_folder", lambda wanted: tmp_path)
+    predictions.keep_on_drive(False)
+    assert os.environ["FMCOURSE_STATE"] != str(tmp_path)
+    predictions.keep_on_drive(True)
+    assert recall("flips") == 20 and list(tmp_path.rglob("flips.json"))
+
+
+# A class.
+
+
+def test_a_code_holds_the_answers_and_notices_every_typo():
+    given = {
+        name: question.choices[-1] if question.choices else 5.0
+        for name, question in QUESTIONS.items()
+    }
+    assert codes.decode(codes.encode(given)) == given
+    short = codes.encode({"flips": 12.5, "ladder": "rise"})
+    assert codes.decode(f" {short.lower()} ") == {"flips": 12.5, "ladder": "rise"}
+    # Each wrong or exchanged character before the last, whose spare bits do not count.
+    for i in range(4, len(short) - 1):
+        wrong = short[:i] + ("Q" if short[i] != "Q" else "A") + short[i + 1 :]
+        exchanged = short[:i] + short[i + 1] + short[i] + short[i + 2 :]
+        for other in (wrong, exchanged, short[:i]):
+            if other != short:
+                with pytest.raises(ValueError, match=r"."):
+                    codes.decode(other)
+
+
+def test_a_class_is_drawn_with_the_measured_value(shown, capsys):
+    predict("flips", 20)
+    predict("ladder", "fall")
+    reveal("flips", 48)
+    reveal("ladder", "fall")
+    others = [codes.encode({"flips": value}) for value in (30, 40)]
+    shown.clear()
+    tally(f"Anna: {export()}, Bob {others[0]}; {others[1]}\nFM1-AAAAAAAA")
+    assert "3 of 4" in capsys.readouterr().out
+    choices, numbers = sorted((thing.alt for thing in shown), key=len)
+    assert "3 predictions from 20% to 40%, the middle one 30%" in numbers and "48%" in numbers
+    assert "fall (measured) 1" in choices
+    tally(others, "codes")
+    tally([])
+    assert "No code answers" in capsys.readouterr().out
+    tally([codes.encode({"years": value}) for value in (10, 1e9)], "years")
+    assert "1,000,000,000 years" in shown[-1].alt
+
+
+# The notebooks' forms.
+
+
+def cells(path):
+    return [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+
+
+FORMS = [
+    (path.stem, line)
+    for path in NOTEBOOKS
+    for cell in cells(path)
+    for line in cell.source.splitlines()
+    if "#@param" in line
 ]
 
 
-@pytest.mark.parametrize(("call", "words"), ERRORS, ids=[words for _, words in ERRORS])
-def test_the_words_of_each_error(call, words, state):
-    with says(ValueError, words):
-        call()
-    assert list(state.iterdir()) == []
+@pytest.mark.parametrize(("notebook", "line"), FORMS, ids=lambda text: text[:24])
+def test_each_form_is_read_by_colabs_rules(notebook, line):
+    value, options, raw = re.fullmatch(
+        r'\w+ = (\S+)  #@param ?(\[.*\])? ?(?:\{type: ?"(raw|string|boolean)"\})?', line
+    ).groups()
+    for option in json.loads(options or "[]"):
+        # A raw option is inserted as it stands; any other one as a string.
+        value_of = eval(option) if raw == "raw" else option
+        assert line.startswith("prediction") or value_of in (None, "tiny", "full")
+    assert eval(value) in (None, False, "...")
 
 
-@pytest.mark.parametrize("name", QUESTIONS)
-def test_the_courses_own_questions(name):
+ASKED = [
+    (path, cell)
+    for path in NOTEBOOKS
+    for cell in cells(path)
+    if "predictions.predict(" in cell.source
+]
+
+
+@pytest.mark.parametrize(
+    ("path", "cell"), ASKED, ids=lambda part: part.get("id") if isinstance(part, dict) else ""
+)
+def test_a_prediction_has_a_form_of_its_own_and_a_later_reveal(path, cell):
+    *heading, form, call = cell.source.splitlines()
+    name = re.fullmatch(r'predictions\.predict\("([\w-]+)", prediction\)', call).group(1)
     question = QUESTIONS[name]
-    assert question.text.endswith("?")
+    text = " ".join(line.removeprefix("#@markdown ") for line in heading[1:])
+    assert cell.metadata.cellView == "form" and text.startswith(question.text)
     if question.choices:
-        assert len(set(question.choices)) >= 2 and question.unit == ""
+        assert json.loads(form.split("#@param ")[1]) == ["...", *question.choices, "skip"]
     else:
-        assert question.low < question.high and question.unit
+        assert question.allowed in text and '{type: "string"}' in form
+    later = [each.source for each in cells(path)]
+    assert f'predictions.reveal("{name}"' in re.sub(
+        r"\(\s+", "(", "\n".join(later[later.index(cell.source) + 1 :])
+    )
+    assert not any("predictions.predict" in each and "reveal" in each for each in later)
+
+
+def test_each_question_is_asked_once():
+    names = [re.search(r'predict\("([\w-]+)"', cell.source).group(1) for _, cell in ASKED]
+    assert sorted(names) == sorted(QUESTIONS)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_kernel_without_the_course_hears_what_to_do(path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "fmcourse", None)
+    with pytest.raises(ModuleNotFoundError, match=r"Colab.*JupyterLab or VS Code.*kernel"):
+        exec(cells(path)[1].source, {})

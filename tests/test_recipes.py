@@ -40,15 +40,15 @@ def test_a_ladder_that_broke_off_ends_in_the_same_file(ladder, monkeypatch, tmp_
     ladder.into("whole")
     ladder.make("small", **ladder.SIZES["small"])
     ladder.into("broken")
-    calls, crops = [], ladder.crops
+    calls, take = [], ladder.training._step
 
-    def interrupted(ids):
-        calls.append(ids)
+    def interrupted(plan, state):
+        calls.append(state.step)
         if len(calls) == 4:
             raise KeyboardInterrupt
-        return crops(ids)
+        return take(plan, state)
 
-    monkeypatch.setattr(ladder, "crops", interrupted)
+    monkeypatch.setattr(ladder.training, "_step", interrupted)
     with pytest.raises(KeyboardInterrupt):
         ladder.make("small", **ladder.SIZES["small"])
     assert not (tmp_path / "broken" / "ladder-small").exists()

@@ -7,7 +7,7 @@ import re
 import ipywidgets
 import numpy as np
 import pytest
-from doubles import Letters, drawings, says, tiny_clip, tiny_gpt_neo
+from doubles import VOCABULARY, Letters, drawings, says, tiny_clip, tiny_gpt_neo
 
 from fmcourse import clip
 from fmcourse.generation import Greedy, Sample, generate, next_logits
@@ -26,7 +26,12 @@ from fmcourse.widgets import (
 )
 
 PROMPT = "abc"
-CONTROLS = (ipywidgets.FloatSlider, ipywidgets.IntSlider, ipywidgets.Text, ipywidgets.Button)
+CONTROLS = (
+    ipywidgets.FloatSlider,
+    ipywidgets.SelectionSlider,
+    ipywidgets.Text,
+    ipywidgets.Button,
+)
 
 
 @pytest.fixture
@@ -61,7 +66,7 @@ def test_the_chart_shows_the_models_probabilities(explorer):
     ]
     wanted = list(zip(names, [f"{100 * share:.1f}" for share in best.values.tolist()]))
     assert shown(explorer) == wanted
-    assert "17 tokens can be drawn." in chart(explorer)
+    assert "17 tokens can be sampled." in chart(explorer)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +82,7 @@ def test_moving_a_slider_changes_the_chart(explorer, name, value):
 
 def test_the_sliders_act_together(explorer):
     slider(explorer, "top-k").value = 3
-    assert len(shown(explorer)) == 3 and "3 tokens can be drawn." in chart(explorer)
+    assert len(shown(explorer)) == 3 and "3 tokens can be sampled." in chart(explorer)
     slider(explorer, "top-p").value = 0.05
     assert [share for _, share in shown(explorer)] == ["100.0"]
 
@@ -88,9 +93,25 @@ def test_a_high_temperature_flattens(explorer):
     assert float(shown(explorer)[0][1]) < first
 
 
+def test_the_box_begins_with_plain_sampling(explorer):
+    assert slider(explorer, "top-k").value == "all"
+    slider(explorer, "top-k").value = 10
+    assert "10 tokens can be sampled." in chart(explorer)
+    slider(explorer, "top-k").value = "all"
+    assert f"{VOCABULARY} tokens can be sampled." in chart(explorer)
+
+
+def test_blanks_in_a_label_can_be_seen():
+    class Blanks(Letters):
+        letters = " \n\tdefghijklmnop"
+
+    labels = [token for token, _ in shown(prompt_box(tiny_gpt_neo(), Blanks(), "ddd"))]
+    assert {"␣", "↵", "⇥"} & set(labels) and not {" ", "\n", "\t", ""} & set(labels)
+
+
 def test_one_token_is_not_some_tokens(explorer):
     slider(explorer, "top-k").value = 1
-    assert "1 token can be drawn." in chart(explorer)
+    assert "1 token can be sampled." in chart(explorer)
 
 
 def test_no_output_area_is_used(explorer):

@@ -1,1 +1,9 @@
-"""The commands of the house: running the course, keeping the notebooks in form, moving the repository."""
+"""The commands of this repository: run the course, check notebooks, change the address."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+__all__ = ["ROOT"]
+
+ROOT = Path(__file__).resolve().parent.parent

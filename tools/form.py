@@ -1,19 +1,36 @@
-"""What does a stored notebook hold? One normal form, so that a diff shows content and nothing else."""
+"""Reads and writes notebooks in one normal form, so that a diff shows content and nothing else.
+
+Serves the other tools. No linter does this: nbstripout drops the outputs that this course ships.
+"""
 
 from __future__ import annotations
 
 import copy
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
 
-__all__ = ["CHECKED", "METADATA", "WIDGET_VIEW", "normalize", "read", "serialize", "texts", "write"]
+__all__ = [
+    "CHECKED",
+    "METADATA",
+    "WIDGET_VIEW",
+    "digest",
+    "normalize",
+    "read",
+    "serialize",
+    "tags",
+    "texts",
+    "write",
+]
 
-CHECKED = "nbval-check-output"  # the tag of cells whose outputs must come out again
+# The tag of cells whose outputs must come out again.
+CHECKED = "nbval-check-output"
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
-KEPT_CELL_METADATA = ("cellView", "tags")  # "cellView" folds a form in Colab
+# "cellView" folds a form in Colab.
+KEPT_CELL_METADATA = ("cellView", "tags")
 METADATA = {
     "colab": {"provenance": [], "toc_visible": True},
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -36,15 +53,22 @@ def write(notebook: NotebookNode, path: Path) -> None:
     path.write_text(serialize(notebook), encoding="utf-8", newline="\n")
 
 
+def serialize(notebook: NotebookNode) -> str:
+    """Return what a file holds for `notebook` in normal form."""
+    return nbformat.writes(normalize(notebook)).rstrip("\n") + "\n"
+
+
 def normalize(notebook: NotebookNode) -> NotebookNode:
-    """Return a copy in normal form: no widget state or view, no clock times, no traces of an editor; ids stay."""
+    """Return a copy in normal form: no widget state or view, no clock times, no editor's metadata.
+
+    Cell ids, tags and the descriptions of pictures stay.
+    """
     normal = copy.deepcopy(notebook)
     accelerator = {key: value for key, value in notebook.metadata.items() if key == "accelerator"}
     normal.metadata = nbformat.from_dict({**METADATA, **accelerator})
     for cell in normal.cells:
-        cell.metadata = nbformat.from_dict(
-            {k: v for k, v in cell.metadata.items() if k in KEPT_CELL_METADATA}
-        )
+        kept = {key: cell.metadata[key] for key in KEPT_CELL_METADATA if key in cell.metadata}
+        cell.metadata = nbformat.from_dict(kept)
         if cell.cell_type == "code":
             outputs = [_plain_output(output) for output in cell.outputs]
             cell.outputs = _join_streams([output for output in outputs if output.get("data", True)])
@@ -55,14 +79,11 @@ def _plain_output(output: NotebookNode) -> NotebookNode:
     """Drop the widget view, and all metadata but a picture's description."""
     if "data" in output:
         output.data.pop(WIDGET_VIEW, None)
-        described = {
-            kind: about
-            for kind, about in output.metadata.items()
-            if isinstance(about, dict) and "alt" in about
-        }
-        output.metadata = nbformat.from_dict(
-            {kind: {"alt": about["alt"]} for kind, about in described.items()}
-        )
+        kept = {}
+        for kind, about in output.metadata.items():
+            if isinstance(about, dict) and "alt" in about:
+                kept[kind] = {"alt": about["alt"]}
+        output.metadata = nbformat.from_dict(kept)
     return output
 
 
@@ -77,16 +98,22 @@ def _join_streams(outputs: list[NotebookNode]) -> list[NotebookNode]:
     return joined
 
 
-def serialize(notebook: NotebookNode) -> str:
-    """Return what a file holds for `notebook` in normal form."""
-    return nbformat.writes(normalize(notebook)).rstrip("\n") + "\n"
+def digest(notebook: NotebookNode) -> str:
+    """Return a short name of a notebook's sources, whatever its outputs and metadata."""
+    sources = "\0".join(cell.source for cell in notebook.cells)
+    return hashlib.sha256(sources.encode()).hexdigest()[:16]
 
 
-def texts(outputs: list[NotebookNode]) -> Iterator[tuple[str, str]]:
-    """Yield the kind and content of every text in some outputs: streams and the textual forms of what was displayed."""
-    for output in outputs:
+def tags(cell: NotebookNode) -> list[str]:
+    """Return a cell's tags."""
+    return cell.metadata.get("tags", [])
+
+
+def texts(cell: NotebookNode) -> Iterator[str]:
+    """Yield every text that a cell shows: its streams, and what it displays in words."""
+    for output in cell.get("outputs", []):
         if output.output_type == "stream":
-            yield output.name, output.text
+            yield output.text
         for kind, content in output.get("data", {}).items():
             if kind.startswith("text/"):
-                yield kind, content
+                yield content

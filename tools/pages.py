@@ -1,7 +1,7 @@
-"""How does an executed notebook become a page that needs no network? nbconvert's template, without what it would load.
+"""Turns an executed notebook into one page that needs no network, no JavaScript and no other file.
 
-That template takes require.js, MathJax and Mermaid from a CDN and leaves alt texts out. Ours needs no JavaScript:
-formulae become MathML, drawings are embedded, figures keep their descriptions.
+nbconvert's own template takes scripts from the network, leaves alt texts out, and cuts long
+lines off.
 """
 
 from __future__ import annotations
@@ -18,44 +18,68 @@ from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
 
-from tools.form import WIDGET_VIEW, normalize, read
-from tools.retarget import ROOT
+from tools import ROOT
+from tools.form import WIDGET_VIEW, digest, normalize, read
 
-__all__ = ["index", "page"]
+__all__ = ["heading", "index", "page", "sources_of"]
 
-TEMPLATE = """{% extends 'lab/index.html.j2' %}
+# Long lines scroll; colours reach a contrast of 4.5 on the ground they stand on.
+CSS = """
+.jp-InputArea, .jp-InputArea-editor, .jp-CodeMirrorEditor, .highlight pre, .jp-OutputArea pre {
+  overflow-x: auto; }
+.jp-InputPrompt, .jp-OutputPrompt { color: #595959 !important; opacity: 1 !important; }
+.highlight [class^="c"] { color: #2f6464 !important; }
+.highlight [class^="m"], .highlight .il { color: #006400 !important; }
+.highlight [class^="o"] { color: #7a00c2 !important; }
+.jp-RenderedHTMLCommon a, nav a { text-decoration: underline !important; }
+nav { margin: 1em; }
+"""
+TEMPLATE = (
+    """{% extends 'lab/index.html.j2' %}
 {% block html_head_js %}{% endblock %}
 {% block html_head_js_mathjax %}{% endblock %}
 {% block html_head_js_mermaidjs %}{% endblock %}
+{% block html_head_css %}{{ super() }}<style>"""
+    + CSS
+    + """</style>
+<meta name="sources" content="{{ resources.metadata.sources }}">{% endblock %}
+{% block body_header %}{{ super() }}<nav><a href="index.html">All notebooks</a></nav>{% endblock %}
 {% block data_png scoped %}<div class="jp-RenderedImage jp-OutputArea-output {{ extra_class }}"><img
  src="data:image/png;base64,{{ output.data['image/png'] | replace('\n', '') }}"
  alt="{{ (output | get_metadata('alt', 'image/png') or '') | escape_html }}"></div>{% endblock %}"""
+)
 NO_WIDGET = "<p><em>Run the notebook to use the widget that stands here.</em></p>"
+# nbconvert sorts the attributes.
+SOURCES = re.compile(r'<meta content="(\w+)" name="sources"')
 
 
 def page(notebook: NotebookNode, title: str) -> str:
     """Return an executed notebook as one HTML page that needs no other file and no network."""
     exporter = _Pages(raw_template=TEMPLATE)
+    resources = {"metadata": {"name": title, "sources": digest(notebook)}}
     shown = normalize(_without_widgets(notebook))
-    text, _ = exporter.from_notebook_node(shown, resources={"metadata": {"name": title}})
-    return re.sub(
-        r'src="\.\./images/([^"]+)"',
-        lambda match: f'src="{_embedded(ROOT / "images" / match[1])}"',
-        text,
-    )
+    text, _ = exporter.from_notebook_node(shown, resources=resources)
+    # A column without a name is no heading to a screen reader.
+    text = text.replace("<th></th>", "<td></td>")
+    # What scrolls can be reached with the keyboard.
+    text = text.replace('hl-ipython3"><pre>', 'hl-ipython3"><pre tabindex="0">')
+    return re.sub(r'src="\.\./images/([^"]+)"', _embedded, text)
 
 
-def _embedded(image: Path) -> str:
-    """Return an image file as an address that holds it; nbconvert embeds none from outside the notebook's folder."""
-    return f"data:{mimetypes.guess_type(image)[0]};base64,{base64.b64encode(image.read_bytes()).decode()}"
+def _embedded(match: re.Match) -> str:
+    """Return an image's attribute with the image in it; nbconvert embeds only the folder's own."""
+    image = ROOT / "images" / match[1]
+    data = base64.b64encode(image.read_bytes()).decode()
+    return f'src="data:{mimetypes.guess_type(image)[0]};base64,{data}"'
 
 
 def _without_widgets(notebook: NotebookNode) -> NotebookNode:
     """Return a copy with a sentence where a widget stood: its text form tells a reader nothing."""
     shown = copy.deepcopy(notebook)
-    for output in (output for cell in shown.cells for output in cell.get("outputs", [])):
-        if WIDGET_VIEW in output.get("data", {}):
-            output.data = NotebookNode({"text/html": NO_WIDGET})
+    for cell in shown.cells:
+        for output in cell.get("outputs", []):
+            if WIDGET_VIEW in output.get("data", {}):
+                output.data = NotebookNode({"text/html": NO_WIDGET})
     return shown
 
 
@@ -90,21 +114,29 @@ class _Markdown(IPythonRenderer):
         return text if url.startswith("http") else super().image(text, url, title)
 
 
-def index(pages: list[Path]) -> str:
-    """Return the page that leads to the others, each under its first heading."""
-    rows = "\n".join(f'<li><a href="{p.name}">{html.escape(_heading(p))}</a></li>' for p in pages)
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>fmcourse</title>'
-        "<style>body{font:18px/1.6 sans-serif;max-width:40em;margin:3em auto}</style></head>\n"
-        f'<body><main><h1>The course, as executed</h1>\n<ol start="0">\n{rows}\n</ol></main></body></html>\n'
-    )
+def heading(notebook: NotebookNode) -> str:
+    """Return a notebook's title, without the sign before it."""
+    lines = notebook.cells[0].source.splitlines() if notebook.cells else []
+    return lines[0].lstrip("# ") if lines else ""
 
 
-def _heading(path: Path) -> str:
-    notebook = ROOT / "notebooks" / f"{path.stem}.ipynb"
-    found = (
-        re.search(r"^# (.+)$", read(notebook).cells[0].source, re.MULTILINE)
-        if notebook.exists()
-        else None
-    )
-    return found[1].strip() if found else path.stem
+def sources_of(file: Path) -> str:
+    """Return the digest of the sources that a page was made from, or nothing."""
+    found = SOURCES.search(file.read_text(encoding="utf-8"))
+    return found[1] if found else ""
+
+
+def index(notebooks: list[Path]) -> str:
+    """Return the page that leads to the pages of some notebooks, each under its title."""
+    rows = ""
+    for path in notebooks:
+        rows += f'<li><a href="{path.stem}.html">{html.escape(heading(read(path)))}</a></li>\n'
+    return f"""<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>fmcourse: all notebooks</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>body{{font:18px/1.6 sans-serif;max-width:40em;margin:3em auto;padding:0 1em}}</style></head>
+<body><main><h1>A course on foundation models</h1>
+<p>These pages show each notebook with its results. They need no network and no Python.</p>
+<ul>
+{rows}</ul></main></body></html>
+"""

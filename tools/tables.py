@@ -1,14 +1,15 @@
-"""Where do the README's tables come from? Each from results that a command stored, between two marks of its own."""
+"""Writes the tables of EVIDENCE.md and docs/environments.md, each between two marks."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
-__all__ = ["markdown", "with_table"]
+__all__ = ["markdown", "renew"]
 
 
 def markdown(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return rows as a markdown table; a bar in a text is escaped, and a line break becomes a blank.
+    """Return rows as a markdown table; bars are escaped, and a line break becomes a blank.
 
     >>> print(markdown(["a", "b"], [["1", "2|3"]]))
     | a | b |
@@ -16,24 +17,21 @@ def markdown(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     | 1 | 2\\|3 |
     """
     lines = ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
-    return "\n".join([*lines, *("| " + " | ".join(map(_plain, row)) + " |" for row in rows)])
+    for row in rows:
+        entries = [text.replace("|", "\\|").replace("\n", " ") for text in row]
+        lines.append("| " + " | ".join(entries) + " |")
+    return "\n".join(lines)
 
 
-def _plain(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
-
-
-def with_table(readme: str, name: str, table: str) -> str:
-    """Return the README's text with a table between the two marks of that name.
+def renew(page: Path, name: str, table: str) -> None:
+    """Put a table between a page's two marks of that name.
 
     Raises:
-        ValueError: the marks are not there, once each and in order.
+        ValueError: the marks are not there, once each and in order; the page stays as it is.
     """
-    marks = f"<!-- {name} -->", f"<!-- /{name} -->"
-    before, mark, rest = readme.partition(marks[0])
-    _, end, after = rest.partition(marks[1])
-    if not mark or not end:
-        raise ValueError(
-            f"README.md: expected the lines {marks[0]} and {marks[1]}, where the {name} table belongs"
-        )
-    return f"{before}{mark}\n{table}\n{end}{after}"
+    start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+    before, found, rest = page.read_text(encoding="utf-8").partition(start)
+    _, also_found, after = rest.partition(end)
+    if not found or not also_found:
+        raise ValueError(f"{page.name}: expected the lines {start} and {end} around the table")
+    page.write_text(f"{before}{start}\n{table}\n{end}{after}", encoding="utf-8", newline="\n")

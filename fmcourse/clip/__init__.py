@@ -1,8 +1,10 @@
-"""How is one foundation adapted, and what is lost on the way? CLIP: zero-shot, probes, fine-tuning, interpolation.
+"""CLIP: zero-shot classification, linear probes, fine-tuning, interpolation, and the reading of
+your own pictures.
 
-Serves notebook 03. Every function takes the model and processor of :func:`fmcourse.load_clip`, the bundled one or
-OpenAI's. Axes: n pictures or texts, d numbers per row, side pixels. Sources: Radford et al. 2021 (CLIP), Kumar et al. 2022
-(LP-FT), Wortsman et al. 2022 (WiSE-FT), Hu et al. 2022 (LoRA), Zhang et al. 2022 (Tip-Adapter), Goyal et al. 2023 (FLYP).
+Serves notebook 03. Every function takes the model and processor of :func:`fmcourse.load_clip`, the
+bundled one or OpenAI's. Axes: n pictures or texts, d numbers per embedding, side pixels. Sources:
+Radford et al. 2021 (CLIP), Kumar et al. 2022 (LP-FT), Wortsman et al. 2022 (WiSE-FT), Hu et al.
+2022 (LoRA), Zhang et al. 2022 (Tip-Adapter), Goyal et al. 2023 (FLYP).
 """
 
 from __future__ import annotations
@@ -16,14 +18,15 @@ from fmcourse.clip.classifier import (
     random_head,
     save_classifier,
 )
-from fmcourse.clip.contrast import contrastive_loss, soft_targets
 from fmcourse.clip.embedding import (
     TEMPLATES,
+    contrastive_loss,
     embed_images,
     embed_texts,
     occlusion,
     pixels_of,
     retrieval_ranks,
+    soft_targets,
     zero_shot_head,
 )
 from fmcourse.clip.mistakes import MISTAKES, RIGHT_WAYS, Habits, fine_tune_pairs
@@ -33,13 +36,13 @@ from fmcourse.clip.tasks import Part, Task, sample_folder, subgroup_task
 
 __all__ = [
     "MISTAKES",
+    "RIGHT_WAYS",
     "TEMPLATES",
     "Clinic",
     "Frontier",
     "Habits",
     "Head",
     "Part",
-    "RIGHT_WAYS",
     "Pictures",
     "Task",
     "add_lora",

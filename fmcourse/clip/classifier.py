@@ -1,28 +1,43 @@
-"""What sorts pictures into classes? Heads over unit rows, a linear probe, and a picture tower that carries a head.
+"""Classifiers of pictures: heads over embeddings, linear probes, and an image encoder with a head.
 
-Serves notebook 03, sections 2 to 4. Sources: Radford et al. 2021, section 3.1 (words as a head) and 3.2 (linear probe).
+Serves notebook 03, sections 2 to 4. Source: Radford et al. 2021, section 3.1 (words as a head) and
+3.2 (linear probe).
 """
 
 from __future__ import annotations
 
 import copy
-import functools
 import json
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
+
+import numpy as np
+import torch
+from peft import PeftModel
+from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import save
+from sklearn.linear_model import LogisticRegression
+from torch.nn.modules.batchnorm import _BatchNorm
+from transformers import PreTrainedModel
 
 from fmcourse.arguments import require
-from fmcourse.clip.embedding import check_pixels, encode_pixels
-
-if TYPE_CHECKING:
-    import torch
-    from transformers import PreTrainedModel
+from fmcourse.clip.embedding import (
+    _evaluating,
+    check_pixels,
+    encode_pixels,
+    whole,
+    whole_numbers,
+)
+from fmcourse.files import user_path, write_atomic
 
 __all__ = [
     "Head",
+    "PictureClassifier",
     "build_classifier",
     "linear_probe",
     "load_classifier",
@@ -31,12 +46,16 @@ __all__ = [
 ]
 
 STRENGTH = 10.0  # of the linear probe; chosen on validation concepts by recipes/clip_frontier.py
-FILES = ("classifier.safetensors", "classifier.json")
+WEIGHTS, NAMES = "classifier.safetensors", "classifier.json"
+
+# What functions of this package take as pictures, and as their classes.
+Images = Sequence[Image.Image] | torch.Tensor
+Labels = Sequence[int] | torch.Tensor
 
 
 @dataclass(frozen=True)
 class Head:
-    """A linear classifier over unit rows: logits are ``rows @ weight.T + bias``.
+    """A linear classifier over embeddings: logits are ``embeddings @ weight.T + bias``.
 
     Attributes:
         weight: shape (classes, d).
@@ -47,190 +66,208 @@ class Head:
     bias: torch.Tensor
 
     def __call__(self, rows: torch.Tensor) -> torch.Tensor:
-        """Map unit rows (n, d) to logits (n, classes), on the device of the rows."""
+        """Map embeddings (n, d) to logits (n, classes), on the device of the embeddings."""
         return rows @ self.weight.to(rows).T + self.bias.to(rows)
 
 
 def random_head(classes: int, width: int, seed: int = 0) -> Head:
-    """Return a head that knows nothing: normal weights of standard deviation 1 / sqrt(width), no bias."""
-    import torch
-
-    require(classes >= 2, "classes", "at least 2", classes)
-    generator = torch.Generator().manual_seed(seed)
+    """Return an untrained head: normal weights of standard deviation 1 / sqrt(width), no bias."""
+    classes = whole("classes", classes, 2)
+    generator = torch.Generator().manual_seed(whole("seed", seed))
     return Head(torch.randn(classes, width, generator=generator) / width**0.5, torch.zeros(classes))
 
 
-def linear_probe(
-    features: torch.Tensor, labels: Sequence[int] | torch.Tensor, strength: float = STRENGTH
-) -> Head:
-    """Fit scikit-learn's multinomial logistic regression on rows that stay as they are.
+def linear_probe(features: torch.Tensor, labels: Labels, strength: float = STRENGTH) -> Head:
+    """Fit scikit-learn's multinomial logistic regression on embeddings, which stay as they are.
 
     Args:
-        features: rows, shape (n, d).
-        labels: the class of each row, 0 to classes - 1, shape (n,); each class at least once.
+        features: embeddings, shape (n, d).
+        labels: the class of each embedding, 0 to classes - 1, shape (n,); each class at least once.
         strength: the inverse of the L2 penalty, scikit-learn's C.
 
     Returns:
         A :class:`Head` on the CPU; its softmax is scikit-learn's ``predict_proba``.
 
     Raises:
-        ValueError: labels of another length, or a class without a row.
+        ValueError: labels that are no whole numbers or of a different length, or a class without
+            an embedding.
     """
-    import torch
-    from sklearn.linear_model import LogisticRegression
-
     labels = checked_labels(labels, len(features))
+    regression = LogisticRegression(C=strength, max_iter=2_000, tol=1e-5)
     with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", message="The number of unique classes"
-        )  # one picture per class is a fair question
-        fitted = LogisticRegression(C=strength, max_iter=2_000, tol=1e-5).fit(
-            features.cpu().double().numpy(), labels.numpy()
-        )
-    weight, bias = (
-        torch.from_numpy(fitted.coef_).float(),
-        torch.from_numpy(fitted.intercept_).float(),
-    )
+        # One picture per class is a fair question.
+        warnings.filterwarnings("ignore", message="The number of unique classes")
+        regression.fit(torch.as_tensor(features).detach().cpu().double().numpy(), labels.numpy())
+    weight = torch.from_numpy(regression.coef_).float()
+    bias = torch.from_numpy(regression.intercept_).float()
     if len(weight) == 1:  # two classes share one row there: the log odds of class 1
-        weight, bias = torch.cat([-weight, weight]) / 2, torch.cat([-bias, bias]) / 2
+        weight = torch.cat([-weight, weight]) / 2
+        bias = torch.cat([-bias, bias]) / 2
     return Head(weight, bias)
 
 
-def checked_labels(
-    labels: Sequence[int] | torch.Tensor, count: int, classes: int | None = None
-) -> torch.Tensor:
-    """Return labels as whole numbers on the CPU, shape (count,); a ValueError names what is wrong with them."""
-    import torch
+def checked_labels(labels: Labels, count: int, classes: int | None = None) -> torch.Tensor:
+    """Return labels as a tensor on the CPU, shape (count,); a ValueError says what is wrong.
 
-    labels = torch.as_tensor(labels).cpu()
-    whole = labels.ndim == 1 and len(labels) == count and not labels.is_floating_point()
-    require(
-        whole,
-        "labels",
-        f"one whole number for each of the {count} rows",
-        f"shape {tuple(labels.shape)}, {labels.dtype}",
-    )
-    top = int(labels.max()) + 1
-    if classes is None:
-        every = len(labels.unique()) == top and int(labels.min()) == 0
-        require(every, "labels", f"each class from 0 to {top - 1}", labels.unique())
-    else:
-        require(
-            0 <= int(labels.min()) and top <= classes,
-            "labels",
-            f"classes from 0 to {classes - 1}",
-            labels.unique(),
-        )
-    return labels.long()
+    Without a number of classes each class must occur: there are as many as there are labels.
+    """
+    checked = whole_numbers("labels", labels, count)
+    found = checked.unique().tolist()
+    classes = classes or len(found)
+    fits = len(found) > 0 and 0 <= found[0] and found[-1] < classes
+    require(fits, "labels", f"classes from 0 to {classes - 1}, for at least one picture", found)
+    return checked
 
 
-def build_classifier(model: PreTrainedModel, head: Head | torch.Tensor) -> torch.nn.Module:
-    """Return a module that maps pixels (n, 3, side, side) to logits (n, classes): a copy of the picture tower, and a head.
+def build_classifier(model: PreTrainedModel, head: Head | torch.Tensor) -> PictureClassifier:
+    """Return a module that maps pixels (n, 3, side, side) to logits (n, classes).
 
     Args:
-        model: a CLIP of :func:`fmcourse.load_clip`; it is copied, not changed.
-        head: a :class:`Head`, or the unit rows of a zero-shot head, shape (classes, d), which are multiplied by the
-            model's own scale.
+        model: a CLIP of :func:`fmcourse.load_clip`; its image encoder is copied, not changed.
+        head: a :class:`Head`, or the embeddings of a zero-shot head, shape (classes, d), which are
+            multiplied by the model's own scale.
 
     Returns:
-        A torch module whose logits are ``classifier(pixels)``, in evaluation mode. While it trains, its batch norms keep
-        the foundation's statistics, so that every weight can be interpolated.
+        A classifier in evaluation mode, in fp32 whatever the model's precision. While it trains,
+        its batch norms keep the foundation's statistics, so that every weight can be interpolated.
 
     Raises:
-        ValueError: a head of another width than the model's rows.
+        ValueError: a head of a different width than the model's embeddings.
     """
-    import torch
-
     if isinstance(head, torch.Tensor):
-        head = Head(model.logit_scale.detach().exp().to(head) * head, torch.zeros(len(head)))
-    width = model.visual_projection.weight.shape[0]
-    shape = tuple(head.weight.shape)
-    require(
-        head.weight.ndim == 2 and shape[1] == width,
-        "head",
-        f"rows of width {width}, one per class",
-        shape,
-    )
-    return _classifier_class()(model, head).eval()
+        scale = model.get_parameter("logit_scale").detach().float().exp()
+        head = Head(scale.to(head.device) * head.float(), torch.zeros(len(head)))
+    width = len(model.get_parameter("visual_projection.weight"))
+    shape = tuple(head.weight.shape) if isinstance(head, Head) else head
+    fits = isinstance(shape, tuple) and len(shape) == 2 and shape[1] == width
+    require(fits, "head", f"a Head or tensor of width {width}, one row per class", shape)
+    return PictureClassifier(model, head).eval()
 
 
-@functools.cache
-def _classifier_class() -> type:
-    """Build the class behind :func:`build_classifier` when torch is first needed."""
-    import torch
+class PictureClassifier(torch.nn.Module):
+    """A copy of a CLIP's image encoder with a linear head; see :func:`build_classifier`."""
 
-    class PictureClassifier(torch.nn.Module):
-        def __init__(self, model, head: Head) -> None:
-            super().__init__()
-            self.vision_model = copy.deepcopy(model.vision_model).to(
-                memory_format=torch.channels_last
-            )
-            self.visual_projection = copy.deepcopy(model.visual_projection)
-            device, (classes, width) = self.visual_projection.weight.device, head.weight.shape
-            self.head = torch.nn.utils.skip_init(
-                torch.nn.Linear, width, classes, device=device
-            )  # nothing is drawn
-            self.head.load_state_dict({"weight": head.weight, "bias": head.bias})
-            self.side = model.config.vision_config.image_size
-            self.requires_grad_(True)
+    visual_projection: torch.nn.Linear
+    head: torch.nn.Linear
 
-        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-            return self.head(
-                encode_pixels(self, pixels.contiguous(memory_format=torch.channels_last))
-            )
+    def __init__(self, model: PreTrainedModel, head: Head) -> None:
+        super().__init__()
+        self.vision_model = copy.deepcopy(model.vision_model).float()
+        self.vision_model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        projection: Any = copy.deepcopy(model.visual_projection)
+        self.visual_projection = projection.float()
+        classes, width = head.weight.shape
+        device = self.visual_projection.weight.device
+        # skip_init: a layer of random weights would move the global generator.
+        self.head = torch.nn.utils.skip_init(torch.nn.Linear, width, classes, device=device)
+        self.head.load_state_dict({"weight": head.weight, "bias": head.bias})
+        self.side = model.config.vision_config.image_size
+        self.requires_grad_(True)
 
-        @torch.inference_mode()
-        def predict(self, pixels: torch.Tensor, batch_size: int = 128) -> torch.Tensor:
-            check_pixels(pixels, self.side)
-            device, was_training = self.head.weight.device, self.training
-            self.eval()
-            logits = torch.cat([self(part.to(device)).cpu() for part in pixels.split(batch_size)])
-            self.train(was_training)
-            return logits.clone()
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Map pixels (n, 3, side, side) to logits (n, classes), with gradient."""
+        weight = self.visual_projection.weight
+        seen = pixels.to(weight.device, weight.dtype, memory_format=torch.channels_last)
+        return self.head(encode_pixels(self, seen))  # type: ignore[arg-type]
 
-        def train(self, mode: bool = True):
-            super().train(mode)
-            freeze_statistics(self)
-            return self
+    def predict(self, pixels: torch.Tensor, batch_size: int = 128) -> torch.Tensor:
+        """Return logits (n, classes) on the CPU, without gradient; no part changes its mode."""
+        check_pixels(pixels, self.side)
+        parts = pixels.split(whole("batch_size", batch_size, 1))
+        with torch.inference_mode(), _evaluating(self):  # type: ignore[arg-type]
+            logits = torch.cat([self(part).cpu() for part in parts])
+        # A copy made outside of inference mode may be used for training.
+        return logits.clone()
 
-    return PictureClassifier
+    def train(self, mode: bool = True) -> PictureClassifier:
+        """Switch the mode of all but the batch norms; see :func:`freeze_statistics`."""
+        super().train(mode)
+        freeze_statistics(self)
+        return self
 
 
 def freeze_statistics(module: torch.nn.Module) -> None:
-    """Let batch norms use the statistics that they came with: a small batch has poor ones, and they cannot be averaged."""
-    from torch.nn.modules.batchnorm import _BatchNorm
+    """Let batch norms use the statistics that they came with.
 
+    Those of a small batch are poor, and cannot be averaged.
+    """
     for part in module.modules():
         if isinstance(part, _BatchNorm):
             part.eval()
 
 
-def save_classifier(classifier: torch.nn.Module, names: Sequence[str], folder: str | Path) -> None:
-    """Write a classifier's weights and class names into a folder, made when missing; :func:`load_classifier` reads them."""
-    from safetensors.torch import save_file
+def save_classifier(
+    classifier: PictureClassifier | PeftModel, names: Sequence[str], folder: str | Path
+) -> None:
+    """Write a classifier into a folder, made when missing; :func:`load_classifier` reads it.
 
+    The file of the weights holds the names, too, and is replaced whole: should the disk be full or
+    the power fail, the old classifier stays. A second file repeats the names for other programs.
+
+    Args:
+        classifier: of this package; one that is wrapped by peft is saved merged, and stays as it
+            is.
+        names: the name of each class; whole numbers become text.
+        folder: where to write; ``~`` is your home.
+
+    Raises:
+        ValueError: names that do not fit, a different kind of module, or a file in place of the
+            folder; nothing is written.
+        OSError: the files cannot be written.
+    """
+    if isinstance(classifier, PeftModel):
+        classifier = copy.deepcopy(classifier).merge_and_unload()
+    state = {name: value.cpu().contiguous() for name, value in classifier.state_dict().items()}
+    plain = isinstance(classifier, PictureClassifier) and "lora_" not in "".join(state)
+    expected = "a classifier of build_classifier or fine_tune, or what add_lora returned"
+    require(plain, "classifier", expected, type(classifier).__name__)
     classes = classifier.head.out_features
-    require(len(names) == classes, "names", f"one for each of the {classes} classes", len(names))
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    save_file(
-        {name: value.contiguous() for name, value in classifier.state_dict().items()},
-        folder / FILES[0],
-    )
-    (folder / FILES[1]).write_text(
-        json.dumps({"names": list(names)}, ensure_ascii=False), encoding="utf-8"
-    )
+    array = np.asarray(names, dtype=object)
+    fits = array.shape == (classes,) and all(isinstance(name, (str, Integral)) for name in array)
+    require(fits, "names", f"a list of {classes} texts, one for each class", names)
+    texts = [str(name) for name in array]
+    folder = output_folder(folder)
+    write_atomic(folder / WEIGHTS, save(state, {"names": json.dumps(texts)}))
+    write_atomic(folder / NAMES, json.dumps({"names": texts}))
+
+
+def output_folder(folder: str | Path) -> Path:
+    """Return the path of a folder to write to, made when missing; a file is refused."""
+    path = user_path(folder)
+    for part in (path, *path.parents):
+        require(not part.is_file(), "folder", "a folder or the name of a new one", str(part))
+    path.mkdir(parents=True, exist_ok=True)
+    return path
 
 
 def load_classifier(
     model: PreTrainedModel, folder: str | Path
-) -> tuple[torch.nn.Module, list[str]]:
-    """Return the classifier that :func:`save_classifier` wrote, and its class names; `model` is the one it was made from."""
-    from safetensors.torch import load_file
+) -> tuple[PictureClassifier, list[str]]:
+    """Return the classifier that :func:`save_classifier` wrote, and its class names.
 
-    missing = [file for file in FILES if not (Path(folder) / file).is_file()]
-    require(not missing, "folder", f"a folder that holds {' and '.join(FILES)}", str(folder))
-    state = load_file(Path(folder) / FILES[0])
-    classifier = build_classifier(model, Head(state["head.weight"], state["head.bias"]))
-    classifier.load_state_dict(state)
-    return classifier, json.loads((Path(folder) / FILES[1]).read_text(encoding="utf-8"))["names"]
+    Args:
+        model: the CLIP that the classifier was made from.
+        folder: where it was written to; ``~`` is your home.
+
+    Raises:
+        ValueError: a file that is missing or not whole, or a classifier made from a different
+            model.
+    """
+    path = user_path(folder) / NAMES
+    try:
+        names = json.loads(path.read_text(encoding="utf-8"))["names"]
+        path = path.with_name(WEIGHTS)
+        with safe_open(path, framework="pt") as file:
+            state = {name: file.get_tensor(name) for name in file.keys()}
+            # Classifiers of the first edition have their names in the other file alone.
+            if file.metadata():
+                names = json.loads(file.metadata()["names"])
+        classifier = build_classifier(model, Head(state["head.weight"], state["head.bias"]))
+        classifier.load_state_dict(state)
+        require(len(names) == classifier.head.out_features, "names", "one for each class", names)
+    except Exception as error:  # a damaged file can fail in any way
+        raise ValueError(
+            f"folder: {path} is missing, not whole, or of a different model; check the folder and "
+            "the model, copy the folder once more, or train and save the classifier again"
+        ) from error
+    return classifier, names

@@ -1,22 +1,29 @@
-"""Where do pictures and texts lie in the shared space? Unit rows, zero-shot heads, ranks and occlusion maps.
+"""Embeddings of pictures and texts, zero-shot heads, the contrastive loss, ranks, occlusion.
 
-Serves notebook 03, sections 1, 2 and the retrieval. Source: Radford et al. 2021, sections 2.3 and 3.1.
+Used by notebook 03, sections 1, 2, 7 and the retrieval. Sources: Radford et al. 2021, sections 2.3
+and 3.1; the shared targets of the loss are those of Yang et al. 2022 (UniCL), written as
+probabilities.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from PIL import Image
+from torch.nn import functional
+from transformers import PreTrainedModel, ProcessorMixin
 
 from fmcourse.arguments import require
-
-if TYPE_CHECKING:
-    import torch
-    from PIL import Image
-    from transformers import PreTrainedModel, ProcessorMixin
+from fmcourse.clip.pictures import as_seen
 
 __all__ = [
     "TEMPLATES",
+    "contrastive_loss",
     "embed_images",
     "embed_texts",
     "encode_pixels",
@@ -24,38 +31,37 @@ __all__ = [
     "occlusion",
     "pixels_of",
     "retrieval_ranks",
+    "soft_targets",
     "zero_shot_head",
 ]
 
-TEMPLATES = (
-    "{}",
-    "a drawing of {}",
-    "an emoji of {}",
-    "a picture of {}",
-    "{} icon",
-)  # those of the bundled model's captions
+# Those of the bundled model's captions.
+TEMPLATES = ("{}", "a drawing of {}", "an emoji of {}", "a picture of {}", "{} icon")
 BATCH = 128
-MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK")
+REMEDY = "use words that it knows, or a head without words: clip.linear_probe or clip.random_head"
+READABLE = f"words that the model can read; {REMEDY}"
+APART = f"texts that the model reads differently; {REMEDY}"
 
 
 def pixels_of(processor: ProcessorMixin, images: Sequence[Image.Image]) -> torch.Tensor:
-    """Return what the model sees of some pictures: resized, laid on white, normalized.
+    """Return what the model sees of some pictures: upright, on white, resized, normalized.
 
     Args:
         processor: the one that belongs to the model.
-        images: PIL images of any size, of mode 1, L, LA, P, PA, RGB, RGBA or CMYK.
+        images: PIL images of any size and mode, taken as :func:`fmcourse.clip.pictures.as_seen`
+            shows them.
 
     Returns:
         A new tensor, shape (n, 3, side, side), float32, on the CPU.
 
     Raises:
-        ValueError: no image, something that is no image, another mode, or a side of 0 pixels.
+        ValueError: no image, something that is no image or cannot be read whole, or a side of 0
+            pixels.
     """
-    require(
-        _several(images) and len(images) > 0, "images", "a list of PIL images, at least one", images
-    )
-    rows = [_on_white(place, image) for place, image in enumerate(images)]
-    return processor.image_processor(images=rows, return_tensors="pt")["pixel_values"]
+    several = _several(images) and len(images) > 0
+    require(several, "images", "a list of PIL images, at least one", images)
+    seen = [_seen(f"images[{index}]", image) for index, image in enumerate(images)]
+    return processor.image_processor(images=seen, return_tensors="pt")["pixel_values"]
 
 
 def embed_images(
@@ -64,81 +70,75 @@ def embed_images(
     images: Sequence[Image.Image] | torch.Tensor,
     batch_size: int = BATCH,
 ) -> torch.Tensor:
-    """Return one unit row per picture.
+    """Return one embedding per picture, of length 1.
 
     Args:
-        model, processor: those of :func:`fmcourse.load_clip`; transformers 4 and 5 give the same rows.
+        model, processor: those of :func:`fmcourse.load_clip`, in any precision.
         images: PIL images, or pixels of :func:`pixels_of`, shape (n, 3, side, side).
-        batch_size: pictures per pass; the rows do not depend on it beyond rounding.
+        batch_size: pictures per pass; the embeddings do not depend on it beyond rounding.
 
     Returns:
-        A new tensor, shape (n, d), on the CPU, without gradient.
+        A new tensor, shape (n, d), float32, on the CPU, without gradient.
 
     Raises:
-        ValueError: see :func:`pixels_of`; pixels of another shape than the model's, or that are not finite.
+        ValueError: see :func:`pixels_of`; pixels of a different shape than the model's, or that are
+            not finite.
     """
-    import torch
-
     pixels = checked_pixels(model, processor, images)
-    like = next(model.parameters())
+    device = next(model.parameters()).device
+    parts = pixels.split(whole("batch_size", batch_size, 1))
     with torch.inference_mode(), _evaluating(model):
-        rows = [
-            encode_pixels(model, part.to(like.device, like.dtype)).cpu()
-            for part in pixels.split(batch_size)
-        ]
-    return torch.cat(rows).clone()
+        embeddings = [encode_pixels(model, part.to(device)).cpu() for part in parts]
+    return torch.cat(embeddings).clone()
 
 
 def embed_texts(
     model: PreTrainedModel, processor: ProcessorMixin, texts: Sequence[str], batch_size: int = BATCH
 ) -> torch.Tensor:
-    """Return one unit row per text, shape (n, d), on the CPU; a text longer than the model's context is cut.
+    """Return one embedding per text, shape (n, d), as :func:`embed_images` does.
+
+    Beyond the model's context a text is cut.
 
     Raises:
-        ValueError: no text, one string in place of a list, or something that is no string.
+        ValueError: no text, one string in place of a list, something that is no string, a text
+            without a word that the model knows, or different texts that differ in unknown words
+            only.
     """
-    import torch
-
-    texts = list(texts) if _several(texts) else texts
-    fine = (
-        isinstance(texts, list) and len(texts) > 0 and all(isinstance(text, str) for text in texts)
-    )
-    require(fine, "texts", "a list of strings, at least one", texts)
+    texts = _strings("texts", texts)
+    batch_size = whole("batch_size", batch_size, 1)
+    first: dict[tuple[int, ...], str] = {}
+    # Those without an unknown word come first, so that both of a pair are met.
+    for (unknown, known), text in sorted(zip(_words(processor, "texts", texts), texts)):
+        other = first.setdefault(known, text)
+        require(not unknown or other == text, "texts", APART, (other, text))
     device = next(model.parameters()).device
-    rows = []
+    embeddings = []
     with torch.inference_mode(), _evaluating(model):
-        for first in range(0, len(texts), batch_size):
-            batch = processor.tokenizer(
-                texts[first : first + batch_size],
-                padding=True,
-                truncation=True,
-                return_tensors="pt",
-            )
-            rows.append(encode_tokens(model, batch.to(device)).cpu())
-    return torch.cat(rows).clone()
+        for start in range(0, len(texts), batch_size):
+            part = texts[start : start + batch_size]
+            batch = processor.tokenizer(part, padding=True, truncation=True, return_tensors="pt")
+            embeddings.append(encode_tokens(model, batch.to(device)).cpu())
+    return torch.cat(embeddings).clone()
 
 
-def encode_pixels(model: PreTrainedModel, pixels: torch.Tensor) -> torch.Tensor:
-    """Return unit rows of pixels, shape (n, d), with gradient: the picture tower, its projection, the norm."""
-    from torch.nn import functional
-
-    return functional.normalize(project_pixels(model, pixels), dim=-1)
+def encode_pixels(model: Any, pixels: torch.Tensor) -> torch.Tensor:
+    """Return embeddings of pixels, of length 1, shape (n, d), float32, with gradient."""
+    return functional.normalize(project_pixels(model, pixels).float(), dim=-1)
 
 
-def encode_tokens(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Return unit rows of tokens (keys input_ids and attention_mask, shape (n, tokens)), shape (n, d), with gradient."""
-    from torch.nn import functional
-
-    return functional.normalize(project_tokens(model, batch), dim=-1)
+def encode_tokens(model: Any, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """Return the same of tokens: a batch of input_ids and attention_mask, shape (n, tokens)."""
+    return functional.normalize(project_tokens(model, batch).float(), dim=-1)
 
 
-def project_pixels(model: PreTrainedModel, pixels: torch.Tensor) -> torch.Tensor:
-    """Return rows of pixels before they are brought to length 1, shape (n, d), with gradient."""
+def project_pixels(model: Any, pixels: torch.Tensor) -> torch.Tensor:
+    """Return embeddings of pixels of any length, in the model's precision, with gradient."""
+    pixels = pixels.to(next(model.parameters()).dtype)
     return model.visual_projection(model.vision_model(pixel_values=pixels).pooler_output.flatten(1))
 
 
-def project_tokens(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Return rows of tokens before they are brought to length 1, shape (n, d), with gradient."""
+def project_tokens(model: Any, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """Return the same of tokens."""
     kept = {name: batch[name] for name in ("input_ids", "attention_mask")}
     return model.text_projection(model.text_model(**kept).pooler_output)
 
@@ -149,172 +149,253 @@ def zero_shot_head(
     names: Sequence[str],
     templates: Sequence[str] = TEMPLATES,
 ) -> torch.Tensor:
-    """Return a classifier made of words: for each name the mean of its templates' rows, brought to length 1.
+    """Return a classifier of words: for each name the mean of its templates' embeddings, length 1.
 
     Args:
         names: one per class.
         templates: sentences with a slot ``{}`` for the name (Radford et al. 2021, section 3.1.4).
 
     Returns:
-        Unit rows, shape (classes, d); the class of a picture is the row with the largest dot product.
+        Embeddings, shape (classes, d); the class of a picture is the one with the largest dot
+        product.
 
     Raises:
-        ValueError: no name, no template, or a template without a slot.
+        ValueError: no name, a name that the model cannot read, names that it reads alike, no
+            template, or a template without one slot.
     """
-    import torch
-    from torch.nn import functional
-
-    require(
-        _several(names) and len(names) > 0, "names", "a list of class names, at least one", names
-    )
-    require(
-        _several(templates) and len(templates) > 0,
-        "templates",
-        "a list of templates, at least one",
-        templates,
-    )
+    names, templates = _strings("names", names), _strings("templates", templates)
     for template in templates:
-        require(template.count("{}") == 1, "templates", "one slot {} in each template", template)
-    filled = [
-        embed_texts(model, processor, [template.format(name) for name in names])
-        for template in templates
-    ]
-    return functional.normalize(torch.stack(filled).mean(0), dim=-1)
+        before, slot, after = template.partition("{}")
+        plain = slot and not set("{}") & set(before + after)
+        require(bool(plain), "templates", "one slot {} and no other brace in each", template)
+    filled = [[template.replace("{}", name) for name in names] for template in templates]
+    _words(processor, "names", names)
+    read = [_words(processor, "names", texts) for texts in filled]
+    first: dict[tuple[Any, ...], int] = {}
+    for index, words in enumerate(zip(*read)):
+        other = first.setdefault(tuple(known for _, known in words), index)
+        require(other == index, "names", APART, (names[other], names[index]))
+    embeddings = [embed_texts(model, processor, texts) for texts in filled]
+    return functional.normalize(torch.stack(embeddings).mean(0), dim=-1)
+
+
+def contrastive_loss(
+    image: torch.Tensor,
+    text: torch.Tensor,
+    scale: float | torch.Tensor,
+    ids: Sequence[int] | torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Return the mean of both directions' cross-entropies between pictures and texts, in nats.
+
+    Args:
+        image: embeddings of length 1, shape (n, d).
+        text: the same of the texts; number i belongs to picture i.
+        scale: what the dot products are multiplied by, the inverse temperature.
+        ids: which pairs mean the same, shape (n,); equal ids share the target evenly. None means
+            that all differ, which is the loss of transformers' own CLIP.
+
+    Returns:
+        A scalar with gradient, on the device of `image`: logits are ``scale * image @ text.T``.
+
+    Raises:
+        ValueError: embeddings that are not two tensors of one shape (n, d), or ids that are not n
+            whole numbers.
+
+    >>> rows = torch.eye(2)
+    >>> round(contrastive_loss(rows, rows, 1.0).item(), 4)
+    0.3133
+    >>> round(contrastive_loss(rows, rows, 1.0, ids=[7, 7]).item(), 4)
+    0.8133
+    """
+    shape = tuple(image.shape)
+    require(len(shape) == 2 and shape[0] > 0, "image", "shape (n, d), n at least 1", shape)
+    require(tuple(text.shape) == shape, "text", f"the shape of image, {shape}", tuple(text.shape))
+    scale = scale.to(image.device) if isinstance(scale, torch.Tensor) else scale
+    logits = scale * image @ text.to(image).T
+    targets = soft_targets(range(len(image)) if ids is None else ids, len(image)).to(logits)
+    of_images = functional.cross_entropy(logits, targets)
+    return (of_images + functional.cross_entropy(logits.T, targets)) / 2
+
+
+def soft_targets(ids: Sequence[int] | torch.Tensor, count: int) -> torch.Tensor:
+    """Return each pair's target, spread evenly over the pairs of its id, shape (count, count).
+
+    >>> soft_targets([3, 5, 3], 3).tolist()
+    [[0.5, 0.0, 0.5], [0.0, 1.0, 0.0], [0.5, 0.0, 0.5]]
+    """
+    ids = whole_numbers("ids", ids, count)
+    same = (ids[:, None] == ids[None]).float()
+    return same / same.sum(1, keepdim=True)
 
 
 def retrieval_ranks(
     queries: torch.Tensor, gallery: torch.Tensor, right: Sequence[int] | torch.Tensor
 ) -> torch.Tensor:
-    """Return how many of the gallery's other rows lie at least as near to each query as its right one, shape (n,).
+    """Return how many others of the gallery are at least as near to a query as its right one, (n,).
 
-    A rank of 0 is a find; recall@k is the share of ranks below k. Ties count against the query, so that a model
-    which gives every picture the same row finds nothing.
+    A rank of 0 is a find; recall@k is the share of ranks below k. Ties count against the query, so
+    that a model which gives every picture the same embedding finds nothing.
 
     Args:
-        queries: unit rows, shape (n, d).
-        gallery: unit rows, shape (m, d).
-        right: for each query the place of its right row in the gallery, shape (n,).
+        queries: embeddings of length 1, shape (n, d).
+        gallery: the same, shape (m, d).
+        right: for each query the index of its right one in the gallery, shape (n,).
 
-    >>> import torch
+    Raises:
+        ValueError: indices that are no whole numbers, of a different number, or outside the
+            gallery.
+
     >>> eye = torch.eye(3)
     >>> retrieval_ranks(eye, eye, [0, 1, 2]).tolist(), retrieval_ranks(eye[:1], eye, [2]).tolist()
     ([0, 0, 0], [2])
     """
-    import torch
-
-    right = torch.as_tensor(right).to(queries.device)
-    require(
-        right.shape == (len(queries),),
-        "right",
-        f"one place for each of the {len(queries)} queries",
-        tuple(right.shape),
-    )
-    similarity = queries @ gallery.to(queries.device).T
-    own = similarity.gather(1, right[:, None])
-    return (~(similarity < own)).sum(1) - 1  # so that NaN counts against the query too
+    right = whole_numbers("right", right, len(queries))
+    inside = bool(((right >= 0) & (right < len(gallery))).all())
+    require(inside, "right", f"indices from 0 to {len(gallery) - 1}", right.tolist())
+    similarity = queries @ gallery.to(queries).T
+    own = similarity.gather(1, right[:, None].to(queries.device))
+    # Not "as near or nearer": NaN counts against the query, too.
+    return (~(similarity < own)).sum(1) - 1
 
 
 def occlusion(
     model: PreTrainedModel, processor: ProcessorMixin, image: Image.Image, text: str, patch: int = 4
 ) -> torch.Tensor:
-    """Return how much of the picture's nearness to the text is lost when a square of it is hidden (Zeiler & Fergus 2014).
+    """Return how much of a cosine is lost when a square is hidden (Zeiler & Fergus 2014).
 
     Args:
         image: one PIL image.
         text: what to look for.
-        patch: the square's side, as a share: a quarter of the picture's side for 4. It moves by half its side.
+        patch: the square's side, as a share: a quarter of the picture's side for 4. It moves by
+            half its side.
 
     Returns:
-        Cosine without minus cosine with the square, shape (2 * patch - 1, 2 * patch - 1), top row first; large where
-        the model looked. The square has the picture's mean colour.
+        Cosine without minus cosine with the square, shape (2 * patch - 1, 2 * patch - 1), top row
+        first; large where the model looked. The square has the picture's mean colour.
 
     Raises:
         ValueError: a patch below 2 or over half as many as the picture has pixels.
     """
-    pixels = pixels_of(processor, [image])
+    pixels = pixels_of(processor, [image])[0]
     side = pixels.shape[-1]
-    require(
-        isinstance(patch, int) and 2 <= patch <= side // 2,
-        "patch",
-        f"a whole number from 2 to {side // 2}",
-        patch,
-    )
-    hidden, width = [pixels[0]], -(-side // patch)
-    for top, left in _corners(side, patch):
-        covered = pixels[0].clone()
-        covered[:, top : top + width, left : left + width] = pixels[0].mean((1, 2))[:, None, None]
-        hidden.append(covered)
-    import torch
-
-    nearness = (
-        embed_images(model, processor, torch.stack(hidden))
-        @ embed_texts(model, processor, [text])[0]
-    )
-    return (nearness[0] - nearness[1:]).view(2 * patch - 1, 2 * patch - 1)
+    patch = whole("patch", patch, 2)
+    require(patch <= side // 2, "patch", f"at most {side // 2}, half the picture's pixels", patch)
+    width, places = -(-side // patch), 2 * patch - 1
+    corners = [round(place * side / patch / 2) for place in range(places)]
+    hidden = [pixels]
+    for top in corners:
+        for left in corners:
+            covered = pixels.clone()
+            covered[:, top : top + width, left : left + width] = pixels.mean((1, 2), keepdim=True)
+            hidden.append(covered)
+    embeddings = embed_images(model, processor, torch.stack(hidden))
+    cosines = embeddings @ embed_texts(model, processor, [text])[0]
+    return (cosines[0] - cosines[1:]).view(places, places)
 
 
 def checked_pixels(
     model: PreTrainedModel, processor: ProcessorMixin, images: Sequence[Image.Image] | torch.Tensor
 ) -> torch.Tensor:
-    """Return pixels, shape (n, 3, side, side), of PIL images or of pixels; a ValueError names what the model cannot take."""
-    import torch
-
+    """Return the pixels of PIL images or pixels; a ValueError names what the model cannot take."""
     pixels = images if isinstance(images, torch.Tensor) else pixels_of(processor, images)
     check_pixels(pixels, model.config.vision_config.image_size)
     return pixels
 
 
 def check_pixels(pixels: torch.Tensor, side: int) -> None:
-    """Raise a ValueError unless pixels are finite and of shape (n, 3, side, side), n at least 1."""
+    """Raise a ValueError unless pixels are finite, of shape (n, 3, side, side), n at least 1."""
     fits = pixels.ndim == 4 and len(pixels) > 0 and pixels.shape[1:] == (3, side, side)
     require(fits, "pixels", f"shape (n, 3, {side}, {side}), n at least 1", tuple(pixels.shape))
+    require(pixels.is_floating_point(), "pixels", "fractions, as pixels_of gives", pixels.dtype)
     require(bool(pixels.isfinite().all()), "pixels", "finite numbers", "NaN or infinity")
 
 
-def _corners(side: int, patch: int) -> Iterator[tuple[int, int]]:
-    steps = [round(place * side / patch / 2) for place in range(2 * patch - 1)]
-    return ((top, left) for top in steps for left in steps)
+def whole(name: str, value: Any, least: int | None = None) -> int:
+    """Return a whole number, NumPy's included, as Python's; a ValueError names what is none."""
+    fits = isinstance(value, (int, np.integer)) and (least is None or bool(value >= least))
+    bound = "" if least is None else f", at least {least}"
+    require(fits, name, f"a whole number{bound}", value)
+    return int(value)
+
+
+def whole_numbers(name: str, values: ArrayLike | torch.Tensor, count: int) -> torch.Tensor:
+    """Return a list, array, Series or tensor of whole numbers as a tensor (count,) on the CPU.
+
+    Raises:
+        ValueError: words, fractions, missing values or a different length.
+    """
+    if isinstance(values, torch.Tensor):
+        values = values.cpu()
+    try:
+        # By way of objects: a Series of pandas' own whole numbers holds objects, too.
+        array = np.array(np.asarray(values, dtype=object).tolist())
+    except (TypeError, ValueError):  # lists of different lengths
+        array = np.array(None)
+    expected = "whole numbers (for words, each word's index in the list of names)"
+    require(array.dtype.kind in "iub", name, expected, array.tolist())
+    expected = f"one whole number for each of the {count} pictures"
+    require(array.shape == (count,), name, expected, f"shape {array.shape}")
+    return torch.from_numpy(array.astype(np.int64))
+
+
+def _words(
+    processor: ProcessorMixin, name: str, texts: list[str]
+) -> list[tuple[bool, tuple[int, ...]]]:
+    """Return whether each text has unknown words, and the ids of its known ones within the context.
+
+    Raises:
+        ValueError: a text without a known word.
+    """
+    tokenizer = processor.tokenizer
+    read = tokenizer(texts, truncation=True, return_special_tokens_mask=True)
+    found = []
+    for text, ids, added in zip(texts, read["input_ids"], read["special_tokens_mask"]):
+        # Without the marks of start and end; OpenAI's end is also its mark for what is unknown.
+        own = [token for token, mark in zip(ids, added) if not mark]
+        # Marks of unknown letters decode to nothing; ▁ is sentencepiece's mark of a blank.
+        known = [
+            token
+            for token in own
+            if tokenizer.decode([token], skip_special_tokens=True).strip(" ▁")
+        ]
+        require(len(known) > 0, name, READABLE, text)
+        found.append((tokenizer.unk_token_id in own, tuple(known)))
+    return found
 
 
 def _several(values: object) -> bool:
-    return (
-        hasattr(values, "__len__")
-        and hasattr(values, "__getitem__")
-        and not isinstance(values, (str, bytes, dict))
-    )
+    """Return whether values are a list, an array or a column, not a text or a table of names."""
+    sized = hasattr(values, "__len__") and hasattr(values, "__getitem__")
+    return sized and not isinstance(values, (str, bytes, dict))
 
 
-def _on_white(place: int, image: Image.Image) -> Image.Image:
-    from PIL import Image
-
-    require(isinstance(image, Image.Image), f"images[{place}]", "a PIL image", image)
-    require(
-        image.mode in MODES,
-        f"images[{place}]",
-        f"an image of mode {', '.join(MODES)}",
-        f"mode {image.mode}",
-    )
-    require(
-        min(image.size) > 0,
-        f"images[{place}]",
-        "at least one pixel on each side",
-        f"size {image.size}",
-    )
-    if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
+def _strings(name: str, values: Sequence[str]) -> list[str]:
+    texts = list(values) if _several(values) else []
+    fine = len(texts) > 0 and all(isinstance(text, str) for text in texts)
+    require(fine, name, "a list of strings, at least one", values)
+    return [str(text) for text in texts]
 
 
-class _evaluating:
-    """A block in which a model is in evaluation mode; afterwards each part of it is in the mode it came in."""
+def _seen(name: str, image: Image.Image) -> Image.Image:
+    require(isinstance(image, Image.Image), name, "a PIL image", image)
+    require(min(image.size) > 0, name, "at least one pixel on each side", f"size {image.size}")
+    try:
+        return as_seen(image)
+    except Exception as error:
+        # On a damaged file Pillow raises OSError, SyntaxError, struct.error and others.
+        reason = f"{image.mode} {image.size}: {error}"
+        raise ValueError(
+            f"{name}: expected a picture that can be read whole, got {reason}"
+        ) from error
 
-    def __init__(self, model: PreTrainedModel) -> None:
-        self.model, self.modes = model, [(part, part.training) for part in model.modules()]
 
-    def __enter__(self) -> None:
-        self.model.eval()
-
-    def __exit__(self, *error: object) -> None:
-        for part, training in self.modes:
+@contextmanager
+def _evaluating(model: torch.nn.Module) -> Iterator[None]:
+    """Put a model into evaluation mode for a block; then each part is again in its own mode."""
+    modes = [(part, part.training) for part in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes:
             part.training = training

@@ -1,7 +1,7 @@
-"""How do your own pictures get in? As a folder with one subfolder per label, or as a zip of such a folder.
+"""Your own pictures, from a folder or zip with one subfolder per label, as a viewer shows them.
 
-Serves the notebook on CLIP. A bad file stops nothing and is never passed over in silence: whatever was left out or
-is doubtful has a sentence of its own. The files are opened by Pillow; a zip is read where it lies, nothing is unpacked.
+Used by notebook 03. Whatever is left out or doubtful has a sentence of its own. Pillow opens the
+files.
 """
 
 from __future__ import annotations
@@ -11,61 +11,50 @@ import io
 import random
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from numbers import Integral, Real
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, Any
+
+import numpy as np
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from fmcourse.arguments import require
-from fmcourse.clip.files import Entry, in_folder, in_zip, open_zip, visible
+from fmcourse.clip.folders import Entry, LeftOut, in_folder, in_zip, open_zip, visible
+from fmcourse.files import user_path
 
-if TYPE_CHECKING:
-    from PIL import Image
+__all__ = ["Pictures", "as_seen", "read_pictures"]
 
-__all__ = ["Pictures", "read_pictures"]
-
-FORMATS = (
-    "JPEG",
-    "PNG",
-    "GIF",
-    "WEBP",
-    "BMP",
-    "TIFF",
-    "AVIF",
-    "PPM",
-    "JPEG2000",
-)  # those that start no other program
+# Those that start no other program; HEIF where the package pillow-heif has added it.
+FORMATS = "JPEG PNG GIF WEBP BMP TIFF AVIF PPM JPEG2000 HEIF".split()
 LONGEST = 512  # pixels on the longer side; CLIP itself looks at 224 or 336
-DOUBTFUL, TOO_SMALL = (
-    16,
-    4,
-)  # pixels on the shorter side: below the first a warning, below the second left out
+DOUBTFUL = 16  # pixels on the shorter side: with fewer a picture is doubtful,
+TOO_SMALL = 4  # and with fewer than these it is left out
 LARGEST_FILE = 100 * 2**20  # bytes
 SENTENCES, COPIES = 10, 3  # problems, and copies of one file, that are listed; the rest are counted
-PARTS = {
-    "train",
-    "training",
-    "test",
-    "testing",
-    "val",
-    "valid",
-    "validation",
-}  # of a data set: no labels, as a rule
+# Of a data set: no labels, as a rule.
+PARTS = {"train", "training", "test", "testing", "val", "valid", "validation"}
 ORIENTATION = 0x0112  # the EXIF tag
+PNG, NOTES = b"\x89PNG\r\n\x1a\n", (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
+# What white may be in the modes that do not tell it: a share, or a value of 8 or 16 bits.
+WHITES = {"I": [255, 65535], "F": [1, 255, 65535]}
 
 
 @dataclass(frozen=True, repr=False)
 class Pictures:
-    """Labelled pictures, ready for CLIP; as the last line of a cell they show how many there are and what is doubtful.
+    """Labelled pictures; printed, they say how many there are and what is doubtful.
 
     Attributes:
-        images: PIL pictures, RGB on white, upright, at most 512 pixels on the longer side (0.8 MB of memory each).
-        labels: for each picture, the place of its label in `names`.
+        images: PIL pictures, RGB on white, upright, at most 512 pixels on the longer side (0.8 MB
+            of memory each).
+        labels: for each picture, the index of its label in `names`.
         names: the labels, in the order of their code points.
         problems: one sentence for each file or label that was left out or is doubtful.
 
     >>> from PIL import Image
-    >>> Pictures([Image.new("RGB", (32, 32))] * 3, [0, 1, 1], ["cat", "dog"], ["cat is doubtful: one picture"])
+    >>> images = [Image.new("RGB", (32, 32))] * 3
+    >>> Pictures(images, [0, 1, 1], ["cat", "dog"], ["cat is doubtful: one picture"])
     3 pictures of 2 labels: cat 1, dog 2
     cat is doubtful: one picture
     """
@@ -87,81 +76,144 @@ class Pictures:
     __repr__ = __str__
 
     def split(self, test_share: float = 0.25, seed: int = 0) -> tuple[Pictures, Pictures]:
-        """Return a training part and a test part, drawn within each label; order, names and the images are shared.
+        """Return a training part and a test part, sampled within each label, in the same order.
 
         Args:
-            test_share: share of each label's pictures in the test part, between 0 and 1, rounded to whole pictures
-                such that a label with two pictures or more has at least one in either part.
-            seed: the seed of the draw; the same seed gives the same parts.
+            test_share: share of each label's pictures in the test part, between 0 and 1, rounded to
+                whole pictures such that a label with two pictures or more has at least one in
+                either part.
+            seed: of the sample; the same seed gives the same parts.
 
         Returns:
-            The two parts. A label with one picture keeps it in the training part; the problems of both parts name it,
-            and repeat nothing else.
+            The two parts. A label with one picture keeps it in the training part; the problems of
+            both parts name it, and repeat nothing else.
 
         Raises:
-            ValueError: a share that is not between 0 and 1.
+            ValueError: a share that is not between 0 and 1, or a seed that is no whole number.
         """
-        require(
-            0 < test_share < 1, "test_share", "a share between 0 and 1, such as 0.25", test_share
-        )
-        draw, held = random.Random(int(seed)), set()
+        fits = isinstance(test_share, Real) and 0 < test_share < 1
+        require(fits, "test_share", "a share between 0 and 1, such as 0.25", test_share)
+        require(isinstance(seed, Integral), "seed", "a whole number", seed)
+        sampler, held = random.Random(int(seed)), set()
         for label in range(len(self.names)):
-            places = [place for place, other in enumerate(self.labels) if other == label]
-            held.update(draw.sample(places, _held_out(len(places), test_share)))
-        return self._part(place for place in range(len(self)) if place not in held), self._part(
-            sorted(held)
-        )
+            own = [index for index, other in enumerate(self.labels) if other == label]
+            held.update(sampler.sample(own, _held_out(len(own), test_share)))
+        kept = [index for index in range(len(self)) if index not in held]
+        return self._part(kept), self._part(sorted(held))
 
-    def _part(self, places: Iterable[int]) -> Pictures:
-        chosen = list(places)
-        images, labels = (
-            [self.images[place] for place in chosen],
-            [self.labels[place] for place in chosen],
-        )
+    def _part(self, chosen: list[int]) -> Pictures:
+        images = [self.images[index] for index in chosen]
+        labels = [self.labels[index] for index in chosen]
         return Pictures(images, labels, list(self.names), _lone(self.names, self.labels))
 
 
 def read_pictures(source: str | Path) -> Pictures:
-    """Read labelled pictures from a folder with one subfolder per label, or from a zip of such a folder.
+    """Read labelled pictures from a folder with one subfolder per label, or from a zip of it.
 
-    The label is the name of the subfolder, with blanks for underscores and hyphens; pictures in deeper folders have
-    the label of the first. A lone folder around the label folders is looked through. Of an animation the first
-    picture counts. Transparent pixels turn white, 16-bit grey becomes 8-bit, and what a camera marked as lying on its
-    side is put upright. A picture whose shorter side, after shrinking, is under 16 pixels is kept and called
-    doubtful; under 4 it is left out. So is a file of more than 100 MB, and one with more pixels than Pillow opens
-    without a warning (89 million). Hidden files and those that systems leave behind (``__MACOSX``, ``Thumbs.db``)
-    are skipped, and links to folders are not followed.
+    The label is the name of the subfolder, with blanks for underscores and hyphens; folders that
+    differ in case only have one label, since models read them alike. Pictures in deeper folders
+    have the label of the first. A lone folder around the label folders is looked through. Each
+    picture is what :func:`as_seen` shows, of an animation the first. A picture whose shorter side,
+    after shrinking, is under 16 pixels is kept and called doubtful; under 4 it is left out. So is a
+    file of more than 100 MB, and one with more pixels than Pillow opens without a warning (89
+    million). Hidden files and those that systems leave behind (``__MACOSX``, ``$RECYCLE.BIN``) are
+    skipped. Links to folders are not followed.
 
     Args:
         source: the folder or the zip file; ``~`` is your home.
 
     Returns:
-        The pictures, by label and then by path, in the order of code points: the same on every system.
+        The pictures, by label and then by path, in the order of code points: the same on every
+            system.
 
     Raises:
-        ValueError: no such folder or file, a damaged zip or one with a password, or pictures in fewer than two
-            label folders; the message then says what was left out.
+        ValueError: no such folder or file, a damaged zip or one with a password, or pictures in
+            fewer than two label folders; the message then says what was left out.
         OSError: the source itself may not be opened.
 
     >>> read_pictures("nowhere")
     Traceback (most recent call last):
     ValueError: source: expected the path of a folder or of a zip file, got 'nowhere'
     """
-    place = Path(source).expanduser()
-    require(place.exists(), "source", "the path of a folder or of a zip file", str(source))
-    if place.is_dir():
-        return _pictures(in_folder(place))
-    with open_zip(place) as archive:
-        return _pictures(in_zip(archive))
+    given = isinstance(source, (str, Path)) and source != ""
+    path = user_path(source) if given else Path()
+    fits = given and (path.is_dir() or path.is_file())
+    require(fits, "source", "the path of a folder or of a zip file", source)
+    if path.is_dir():
+        return _pictures(in_folder(path), [])
+    with open_zip(path) as archive:
+        return _pictures(*in_zip(archive))
 
 
-class _LeftOut(Exception):
-    """A file gives no picture; the message says why."""
+def as_seen(image: Image.Image) -> Image.Image:
+    """Return a picture as a viewer shows it: upright, on white, RGB in the colours of sRGB.
+
+    Grey of more than 8 bits becomes 8-bit: white is 65535 in mode I;16. In modes I and F, which do
+    not tell, it is the first of 255 and 65535 (in F, of 1, 255 and 65535) that no pixel exceeds,
+    and else the brightest pixel.
+
+    Args:
+        image: a PIL image of any mode, which stays as it is; of an animation the frame that it
+            stands at.
+
+    Raises:
+        Exception: the image's file is damaged; Pillow raises OSError, SyntaxError, struct.error and
+            others.
+    """
+    image.load()  # some notes beside the pixels are known only then
+    profile, orientation = image.info.get("icc_profile"), _orientation(image)
+    if image.mode.startswith(("I", "F")):
+        image = _eight_bits(image)
+    if image.mode == "La":
+        image = image.convert("LA")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+    elif image.mode not in ("L", "CMYK"):
+        image = image.convert("RGB")
+    if profile:
+        image = _in_srgb(image, profile)
+    if image.mode == "RGBA":
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    upright = image.convert("RGB")
+    upright.info = {}
+    upright.getexif()[ORIENTATION] = orientation
+    return ImageOps.exif_transpose(upright)
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return image.getexif().get(ORIENTATION, 1)
+    except Exception:
+        # Notes that cannot be read say nothing against the pixels.
+        return 1
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Return grey of 16 or 32 bits, or of fractions, as 8-bit grey."""
+    values = np.asarray(image).astype(np.float64)
+    require(bool(np.isfinite(values).all()), "image", "finite pixels", "NaN or infinity")
+    top = values.max()
+    white = next((white for white in WHITES.get(image.mode, [65535]) if top <= white), top)
+    grey = Image.fromarray((values * (255 / white)).round().clip(0, 255).astype(np.uint8))
+    if "transparency" in image.info:
+        grey.putalpha(Image.fromarray(values != image.info["transparency"]).convert("L"))
+    return grey
+
+
+def _in_srgb(image: Image.Image, profile: bytes) -> Image.Image:
+    """Return a picture in the colours of sRGB; a profile that does not fit is ignored."""
+    mode = "RGBA" if image.mode == "RGBA" else "RGB"
+    try:
+        own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        srgb = ImageCms.createProfile("sRGB")
+        return ImageCms.profileToProfile(image, own, srgb, outputMode=mode) or image
+    except (ImageCms.PyCMSError, ImportError, OSError):
+        return image
 
 
 @dataclass(frozen=True)
 class _Read:
-    """A picture that was read, with its width and height in the file and the digest of the file's bytes."""
+    """A picture, its width and height in the file, and the digest of the file's bytes."""
 
     entry: Entry
     image: Image.Image
@@ -169,101 +221,97 @@ class _Read:
     digest: bytes
 
 
-def _pictures(entries: list[Entry]) -> Pictures:
+def _pictures(entries: list[Entry], problems: list[str]) -> Pictures:
     entries = visible(entries)
-    read, problems = _read_all([entry for entry in entries if entry.open])
+    read = []
+    for entry in entries:
+        try:
+            if entry.open:
+                read.append(_read(entry, entry.open))
+        except LeftOut as reason:
+            problems.append(f"{entry.path} was left out: {reason}")
     names = sorted({one.entry.label for one in read})
     labels = [names.index(one.entry.label) for one in read]
     problems += [*_small(read), *_copies(read), *_folders(entries, names), *_lone(names, labels)]
     if len(names) < 2:
         expected = "source: expected pictures in at least two folders, one per label"
-        raise ValueError(
-            "\n".join([f"{expected}, got {', '.join(names) or 'none'}", *_shortened(problems)])
-        )
+        found = f"{expected}, got {', '.join(names) or 'none'}"
+        raise ValueError("\n".join([found, *_shortened(problems)]))
     return Pictures([one.image for one in read], labels, names, problems)
 
 
-def _read_all(entries: list[Entry]) -> tuple[list[_Read], list[str]]:
-    read, problems = [], []
-    for entry in entries:
-        try:
-            read.append(_read(entry))
-        except _LeftOut as reason:
-            problems.append(f"{entry.path} was left out: {reason}")
-    return read, problems
-
-
-def _read(entry: Entry) -> _Read:
-    if not entry.in_a_label_folder:
-        raise _LeftOut("it lies in no label folder")
-    content = _content(entry)
+def _read(entry: Entry, opens: Callable[[], IO[Any]]) -> _Read:
+    try:
+        with opens() as file:
+            if not entry.in_a_label_folder:
+                raise LeftOut("it lies in no label folder")
+            content = file.read(LARGEST_FILE + 1)
+    except LeftOut:
+        raise
+    except Exception as error:
+        # OSError from a folder; a damaged zip also gives BadZipFile, zlib.error and others.
+        raise LeftOut(f"it cannot be opened: {getattr(error, 'strerror', None) or error}") from None
+    if not content:
+        raise LeftOut("the file is empty")
+    if len(content) > LARGEST_FILE:
+        raise LeftOut(f"it has more than {LARGEST_FILE // 2**20} MB")
     image, size = _decoded(content)
     if min(image.size) < TOO_SMALL:
-        raise _LeftOut(f"{size[0]}x{size[1]} pixels show too little")
+        raise LeftOut(f"{size[0]}x{size[1]} pixels show too little")
     return _Read(entry, image, size, hashlib.sha256(content).digest())
 
 
-def _content(entry: Entry) -> bytes:
-    try:
-        with entry.open() as file:
-            content = file.read(LARGEST_FILE + 1)
-    except Exception:  # OSError from a folder; a damaged zip also gives BadZipFile, zlib.error, NotImplementedError
-        raise _LeftOut("it cannot be opened") from None
-    if not content:
-        raise _LeftOut("the file is empty")
-    if len(content) > LARGEST_FILE:
-        raise _LeftOut(f"it has more than {LARGEST_FILE // 2**20} MB")
-    return content
-
-
 def _decoded(content: bytes) -> tuple[Image.Image, tuple[int, int]]:
-    """Return a picture in the form that :class:`Pictures` promises, and its width and height in the file."""
-    from PIL import Image
-
+    """Return a picture as :class:`Pictures` promises it, and its width and height in the file."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            return _normalized(content)
+            return _first_picture(content)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
-        raise _LeftOut("it has more pixels than are safe to open") from None
-    except (
-        Exception
-    ):  # on a damaged file Pillow raises OSError, SyntaxError, struct.error and others
-        raise _LeftOut("damaged, or no picture of a known kind (JPEG and PNG are)") from None
+        raise LeftOut("it has more pixels than are safe to open") from None
+    except UnidentifiedImageError:
+        raise LeftOut(_unknown(content)) from None
+    except Exception as error:
+        # Pillow refuses a PNG for long texts or a long profile; its pixels can be read without.
+        bare = _without_notes(content)
+        if bare != content:
+            return _decoded(bare)
+        raise LeftOut(f"it cannot be read whole: {error}") from None
 
 
-def _normalized(content: bytes) -> tuple[Image.Image, tuple[int, int]]:
-    from PIL import Image, ImageOps
-
+def _first_picture(content: bytes) -> tuple[Image.Image, tuple[int, int]]:
     Image.init()
-    with Image.open(
-        io.BytesIO(content), formats=[name for name in FORMATS if name in Image.OPEN]
-    ) as image:
+    formats = [name for name in FORMATS if name in Image.OPEN]
+    with Image.open(io.BytesIO(content), formats=formats) as image:
         size = image.size
-        image.draft(
-            None, (LONGEST, LONGEST)
-        )  # a JPEG is decoded at half its size or less where that is enough
-        image.load()  # some notes beside the pixels are known only then
-        flat = _eight_bits(image)
-        flat = flat.convert("RGBA" if flat.has_transparency_data else "RGB")
-        flat.thumbnail((LONGEST, LONGEST))
-        upright = Image.new("RGB", flat.size, "white")
-        upright.paste(flat, mask=flat if flat.mode == "RGBA" else None)
-        upright.getexif()[ORIENTATION] = image.getexif().get(ORIENTATION, 1)
-    return ImageOps.exif_transpose(upright), size
+        # A JPEG is decoded at half its size or less where that is enough.
+        image.draft(None, (LONGEST, LONGEST))
+        seen = as_seen(image)
+    seen.thumbnail((LONGEST, LONGEST))
+    return seen, size
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """Return 16-bit grey as 8-bit, 65535 as 255; any other picture as it is."""
-    if image.mode == "F":
-        raise ValueError("fractions have no known white")
-    if not image.mode.startswith("I"):
-        return image
-    grey = image.convert("I").point(lambda value: value * (1 / 257) + 0.5).convert("L")
-    if "transparency" in grey.info:
-        grey.info["transparency"] = round(grey.info["transparency"] / 257)
-    return grey
+def _without_notes(content: bytes) -> bytes:
+    """Return a PNG without its texts and its colour profile; any other file as it is."""
+    if not content.startswith(PNG):
+        return content
+    kept, first = [PNG], len(PNG)
+    while first < len(content):
+        # A chunk is its length, four letters, the data and a checksum.
+        last = first + 12 + int.from_bytes(content[first : first + 4], "big")
+        if content[first + 4 : first + 8] not in NOTES:
+            kept.append(content[first:last])
+        first = last
+    return b"".join(kept)
+
+
+def _unknown(content: bytes) -> str:
+    if content.startswith(b"PK\x03\x04"):
+        return "it is a zip; unpack it first"
+    if content[4:8] == b"ftyp":
+        return "it is a HEIC picture or a video; save it as JPEG"
+    return "no picture of a known kind (JPEG and PNG are), or damaged from its first bytes on"
 
 
 def _small(read: list[_Read]) -> Iterator[str]:
@@ -279,27 +327,25 @@ def _copies(read: list[_Read]) -> Iterator[str]:
     for same in groups.values():
         if len(same) > 1:
             alike = len({entry.label for entry in same}) == 1
-            why = (
-                "the same file, which a split may put into both parts"
-                if alike
-                else "the same file under different labels"
-            )
-            yield f"{', '.join(_shortened([entry.path for entry in same], COPIES))} are doubtful: {why}"
+            why = "which a split may put into both parts" if alike else "under different labels"
+            paths = ", ".join(_shortened([entry.path for entry in same], COPIES))
+            yield f"{paths} are doubtful: the same file{', ' if alike else ' '}{why}"
 
 
 def _folders(entries: list[Entry], names: list[str]) -> Iterator[str]:
-    """Yield what is wrong with whole folders: those without a picture, those of one label, those that are no labels."""
-    folders = defaultdict(dict)
+    """Yield what is wrong with whole folders: no picture, several for one label, no label."""
+    folders: dict[str, set[str]] = defaultdict(set)
     for entry in entries:
         if entry.in_a_label_folder:
-            folders[entry.label][entry.parts[0]] = None
+            folders[entry.label].add(entry.parts[0])
     for label, spellings in folders.items():
         if label not in names:
             yield f"{label} was left out: no picture could be read from its folder"
         elif len(spellings) > 1:
-            yield f"{', '.join(spellings)} are doubtful: folders of one label, {label}"
+            yield f"{', '.join(sorted(spellings))} are doubtful: folders of one label, {label}"
     if len(names) > 1 and PARTS.issuperset(name.lower() for name in names):
-        yield f"{', '.join(names)} are doubtful: they sound like parts of a data set, not like labels"
+        reason = "they sound like parts of a data set, not like labels"
+        yield f"{', '.join(names)} are doubtful: {reason}"
 
 
 def _lone(names: list[str], labels: list[int]) -> list[str]:
@@ -311,7 +357,7 @@ def _lone(names: list[str], labels: list[int]) -> list[str]:
 
 
 def _held_out(count: int, share: float) -> int:
-    """Return how many of a label's pictures go to the test part: halves up, and at least one on either side."""
+    """Return how many of a label's pictures are tests: halves up, at least one on either side."""
     return max(1, min(count - 1, int(count * share + 0.5))) if count > 1 else 0
 
 

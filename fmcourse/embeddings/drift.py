@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 
-from fmcourse import uncertainty
+from fmcourse import stats
 from fmcourse.arguments import require
 from fmcourse.embeddings.rows import as_rows
-from fmcourse.uncertainty import Interval
+from fmcourse.stats import Interval
 
 __all__ = ["DriftDetector", "cut_passages", "drift_detector", "ring_rate", "runs"]
 
@@ -179,32 +180,21 @@ def cut_passages(texts: Sequence[str], words: int = 100) -> tuple[list[str], np.
 
 
 def ring_rate(rings: ArrayLike, series: ArrayLike) -> Interval:
-    """Return the share of windows in which an alarm rings, with a bootstrap interval over series:
-    windows of one are no strangers.
+    """Return the share of windows in which an alarm rings, with an interval over series.
 
     Args:
         rings: whether the alarm rings in each window, shape (windows,).
-        series: the series that each window is from, shape (windows,).
+        series: the series that each window is from, shape (windows,), at least two series.
 
-    >>> ring_rate([True, True, False, False], ["a", "a", "b", "b"])
-    Interval(estimate=0.5, low=0.0, high=1.0)
+    >>> f"{ring_rate([True, True, True, False], ['a', 'a', 'b', 'b']):.2f}"
+    '0.75 [0.00, 1.00]'
     """
-
     rings, series = np.asarray(rings), np.asarray(series)
     yes_or_no = rings.dtype == bool or bool(np.isin(rings, (0, 1)).all())
     require(yes_or_no, "rings", "True or False for each window", rings.tolist())
-    require(
-        rings.shape == series.shape and rings.size > 0,
-        "series",
-        f"shape {rings.shape}, one per window",
-        series.shape,
-    )
-    names, own = np.unique(series, return_inverse=True)
-    require(len(names) >= 2, "series", "at least two, or the spread between them is unknown", names)
-    fired = np.bincount(own, weights=rings.astype(float))
-    counts = np.column_stack([fired, np.bincount(own)])
-    return uncertainty.bootstrap(counts, _pooled_share)
-
-
-def _pooled_share(counts: np.ndarray) -> float:
-    return counts[:, 0].sum() / counts[:, 1].sum()
+    fits = rings.shape == series.shape
+    require(fits, "series", f"shape {rings.shape}, one per window", series.shape)
+    several = len(np.unique(series)) >= 2
+    require(several, "series", "windows of at least two series", series)
+    windows = pd.Series(rings).groupby(series).agg(["mean", "size"])
+    return stats.share_interval(windows["mean"], windows["size"])

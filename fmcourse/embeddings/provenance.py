@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from fmcourse import bundle
+from fmcourse import data
 from fmcourse.arguments import choose, require
 
 __all__ = ["licences", "lineage"]
@@ -19,7 +19,7 @@ def lineage(file: str, manifest: Mapping[str, Mapping] | None = None) -> list[st
     Args:
         file: a file of the manifest.
         manifest: file to entry with key ``sources``, a list of bundled files and of outside
-            sources; None means :func:`fmcourse.bundle.manifest`.
+            sources; None means :func:`fmcourse.data.manifest`.
 
     Returns:
         The file, the bundled files among its sources, and theirs; the outside sources of all close
@@ -31,7 +31,7 @@ def lineage(file: str, manifest: Mapping[str, Mapping] | None = None) -> list[st
     >>> lineage("ladder-small/model.safetensors")[:2]
     ['ladder-small/model.safetensors', 'addresses.parquet']
     """
-    manifest = bundle.manifest() if manifest is None else manifest
+    manifest = data.manifest() if manifest is None else manifest
     files = [choose("file", file, manifest)]
     outside: list[str] = []
     # The list grows while it is read: each file adds its own sources behind.
@@ -49,7 +49,7 @@ def licences(files: Sequence[str], manifest: Mapping[str, Mapping] | None = None
     Args:
         files: files of the manifest.
         manifest: file to entry with keys ``sources`` and ``licence``; None means
-            :func:`fmcourse.bundle.manifest`.
+            :func:`fmcourse.data.manifest`.
 
     Returns:
         Each file of their lineage, the files themselves first, to its licence.
@@ -60,7 +60,7 @@ def licences(files: Sequence[str], manifest: Mapping[str, Mapping] | None = None
     >>> licences(["emoji-noto.parquet"])
     {'emoji-noto.parquet': 'Apache-2.0'}
     """
-    manifest = bundle.manifest() if manifest is None else manifest
+    manifest = data.manifest() if manifest is None else manifest
     behind = list(files)
     for file in files:
         behind += [step for step in lineage(file, manifest) if step in manifest]

@@ -15,10 +15,10 @@ from numpy.typing import ArrayLike
 from scipy.sparse.csgraph import connected_components
 from sklearn.neighbors import NearestNeighbors, radius_neighbors_graph
 
-from fmcourse import uncertainty
+from fmcourse import stats
 from fmcourse.arguments import require
 from fmcourse.embeddings.rows import as_rows
-from fmcourse.uncertainty import Interval
+from fmcourse.stats import Interval
 
 __all__ = ["accuracy_by_count", "alike", "duplicate_groups", "mutual_nearest", "nearest"]
 
@@ -126,5 +126,5 @@ def accuracy_by_count(
         inside = (counts >= low) & (True if high is None else counts < high)
         if inside.any():
             label = f"{low}+" if high is None else f"{low}-{high - 1}"
-            shares[label] = uncertainty.wilson(int(right[inside].sum()), int(inside.sum()))
+            shares[label] = stats.wilson(int(right[inside].sum()), int(inside.sum()))
     return shares

@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from safetensors import safe_open
 
-from fmcourse import bundle, uncertainty
+from fmcourse import data, stats
 from fmcourse.arguments import require
 from fmcourse.embeddings.rows import as_rows
-from fmcourse.uncertainty import Interval
+from fmcourse.stats import Interval
 
 __all__ = ["Flips", "Versions", "check_version", "fingerprint", "flips", "load_versions"]
 
@@ -74,9 +74,7 @@ def flips(
         )
     require(bool(counted.any()), "where", "at least one item that counts", "none")
     kinds = (old != new, (old == labels) & (new != labels), (old != labels) & (new == labels))
-    return Flips(
-        *(uncertainty.wilson(int(kind[counted].sum()), int(counted.sum())) for kind in kinds)
-    )
+    return Flips(*(stats.wilson(int(kind[counted].sum()), int(counted.sum())) for kind in kinds))
 
 
 @dataclass(frozen=True)
@@ -104,7 +102,7 @@ class Versions:
 def load_versions() -> Versions:
     """Return the bundled versions, in float32, in the order in which they are described above."""
 
-    with safe_open(bundle.path(FILE), "np") as file:
+    with safe_open(data.path(FILE), "np") as file:
         about = {column: json.loads(text) for column, text in file.metadata().items()}
         rows = {name: file.get_tensor(name).astype(np.float32) for name in about["versions"]}
     learnt = np.array([part == "train" for part in about["part"]])

@@ -87,7 +87,7 @@ def breakthroughness(scale: ArrayLike, score: ArrayLike, resolution: float = 0.0
 def sharpness(
     scale: ArrayLike, runs: ArrayLike, statistic: Callable = linearity, seed: int = 0
 ) -> Interval:
-    """Return the mean of a statistic over seeds with its bootstrap interval, computed run by run.
+    """Return the mean of a statistic over seeds with its interval, computed run by run.
 
     A mean of curves would be smoother than any of them, so each run has its own score.
 
@@ -98,12 +98,12 @@ def sharpness(
         seed: the seed of the resampling.
 
     Raises:
-        ValueError: no run, a run that is constant, or one that is infinitely sharp; a resolution mends the last.
+        ValueError: fewer than two runs, a run that is constant, or one that is infinitely sharp; a resolution mends the last.
     """
     import numpy as np
 
     found = [statistic(scale, run) for run in runs]
-    require(len(found) > 0, "runs", "at least one curve", found)
+    require(len(found) >= 2, "runs", "at least two curves", found)
     require(
         bool(np.isfinite(found).all()), "runs", "curves whose statistic is a finite number", found
     )

@@ -1,7 +1,7 @@
-"""How does a language model choose its next word, and what does each way of choosing cost in quality or variety?
+"""Continuing texts with a language model, and measuring what it writes and gives away.
 
-Serves notebook 04. Shapes: a prompt is (length,) or (1, length) token ids; logits are (rows, vocabulary). Each module
-names its sources.
+Used by notebooks 04 and 06. Shapes: a prompt is (length,) or (1, length) token ids; logits are
+(rows, vocabulary). Each module names its sources.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from fmcourse.generation.memorization import (
     plant,
 )
 from fmcourse.generation.probes import (
-    Finding,
+    PairedEffect,
     Probe,
     compare,
     log_odds,
@@ -38,6 +38,7 @@ from fmcourse.generation.scoring import (
     mean_surprise,
     perplexity,
     repetition_curves,
+    row_losses,
     token_losses,
 )
 from fmcourse.generation.strategies import Beam, Greedy, Sample
@@ -49,9 +50,9 @@ __all__ = [
     "Beam",
     "Decoder",
     "DecodingFrontier",
-    "Finding",
     "Greedy",
     "Memorization",
+    "PairedEffect",
     "Probe",
     "Sample",
     "Secret",
@@ -83,6 +84,7 @@ __all__ = [
     "receptive_field",
     "repetition_curves",
     "repetition_n",
+    "row_losses",
     "self_bleu",
     "self_bleu_scores",
     "share",

@@ -1,28 +1,31 @@
-"""How is a prompt continued? One token after the other, with a cache; one pass over the prompt for all samples.
+"""Continuing prompts, one token after the other, with a cache. Used by notebook 04.
 
-Serves notebook 04. A prompt is (length,) or (1, length) token ids; logits are (rows, vocabulary).
+A prompt is (length,) or (1, length) token ids; logits are (rows, vocabulary).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import Any
+
+import torch
+from torch.nn.utils.rnn import pad_sequence
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from fmcourse.arguments import require
-from fmcourse.generation.fast import Decoder, Session
-from fmcourse.generation.strategies import IMPOSSIBLE, Beam, Greedy, Sample
+from fmcourse.generation.checks import Ids, encode, finite, token_ids, unpadded, whole
+from fmcourse.generation.fast import Decoder, FastSession, is_plain
+from fmcourse.generation.strategies import Session, Strategy
 
-if TYPE_CHECKING:
-    import torch
-    from transformers import GPTNeoForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
+__all__ = ["begin", "generate", "generate_batch", "next_logits", "next_tokens", "stream"]
 
-__all__ = ["checked_prompt", "generate", "generate_batch", "next_logits", "next_tokens", "stream"]
+Model = PreTrainedModel | Decoder
 
 
 def generate(
-    model: PreTrainedModel | Decoder,
-    ids: torch.Tensor | Sequence[int],
-    strategy: Greedy | Sample | Beam,
+    model: Model,
+    ids: Ids,
+    strategy: Strategy,
     max_new_tokens: int,
     num_samples: int = 1,
     seed: int | None = None,
@@ -30,310 +33,204 @@ def generate(
     """Continue a prompt; all samples share one pass over it.
 
     Args:
-        model: a causal language model, such as ``load_gpt_neo()`` gives, or its :class:`Decoder`, which is several times as
-            fast and gives the same tokens but where two logits differ by no more than rounding.
+        model: a causal language model, such as ``load_gpt_neo()`` gives. A GPT-Neo in fp32 and
+            evaluation mode, without hooks or patches, is decoded several times as fast as others;
+            the tokens are the same but where two logits differ by no more than rounding.
         ids: the prompt, shape (length,) or (1, length), at least one token.
         strategy: how the next token is chosen.
-        max_new_tokens: the most tokens to add, 0 or more; prompt and new tokens must fit the model's context.
-        num_samples: how many continuations; with :class:`Beam` the best that many, at most its width.
-        seed: the seed of the drawing; None draws from torch's global generator.
+        max_new_tokens: the most tokens to add, 0 or more; prompt and new tokens must fit the
+            model's context.
+        num_samples: how many continuations; with :class:`Beam` the best that many, at most its
+            width.
+        seed: the seed of the sampling, 0 or more; None samples from torch's global generator.
 
     Returns:
-        A new tensor, shape (num_samples, length), prompt included. A row that ended early is filled with the end token.
+        A new tensor, shape (num_samples, length), prompt included. A row that ended early is
+        filled with the end token.
 
     Raises:
-        ValueError: an empty prompt, several prompts, an id outside the vocabulary, or a text longer than the context.
+        ValueError: an argument of a wrong kind, several prompts, an id outside the vocabulary, or
+            a text longer than the context.
+        FloatingPointError: the model's logits are not finite.
     """
-    import torch
-
-    prompt = checked_prompt(model, ids)
-    known = isinstance(strategy, (Greedy, Sample, Beam))
-    require(known, "strategy", "Greedy(), Sample(...) or Beam(width)", strategy)
-    _check_room(model, prompt.shape[1], max_new_tokens)
-    require(num_samples >= 1, "num_samples", "at least 1", num_samples)
-    if max_new_tokens == 0:
-        return prompt.repeat(num_samples, 1)
-    with torch.inference_mode():
-        if isinstance(strategy, Beam):
-            rows = _beam_search(model, prompt, strategy, max_new_tokens, num_samples)
-        else:
-            draw = None if seed is None else torch.Generator(prompt.device).manual_seed(seed)
-            session = _begin(model, prompt, num_samples, max_new_tokens)
-            new = _token_by_token(
-                session, strategy, max_new_tokens, model.config.eos_token_id, draw
-            )
-            rows = torch.cat([prompt.repeat(num_samples, 1), new], dim=1)
-    return rows.clone()  # outside inference mode: an ordinary tensor, that can be trained on
+    prompt = token_ids(model, ids)
+    return generate_batch(model, [prompt], strategy, max_new_tokens, num_samples, seed)[0]
 
 
 def generate_batch(
-    model: GPTNeoForCausalLM | Decoder,
-    prompts: Sequence[torch.Tensor | Sequence[int]],
-    strategy: Greedy | Sample,
+    model: Model,
+    prompts: Sequence[Ids],
+    strategy: Strategy,
     max_new_tokens: int,
     num_samples: int = 1,
     seed: int | None = None,
     shorten: bool = False,
+    attention_mask: torch.Tensor | None = None,
 ) -> list[torch.Tensor]:
-    """Continue several prompts of any lengths at once.
+    """Continue several prompts of any lengths at once; beams are searched one prompt at a time.
 
     Args:
-        model: a GPT-Neo or its :class:`Decoder`.
-        prompts: one or more prompts, each of shape (length,) or (1, length).
-        strategy: how the next token is chosen; beams are searched by :func:`generate`, one prompt at a time.
-        max_new_tokens, num_samples, seed: as in :func:`generate`.
-        shorten: whether a prompt that leaves no room in the context loses its first tokens; else it is an error.
+        model, strategy, max_new_tokens, num_samples, seed: as in :func:`generate`.
+        prompts: a list of one or more prompts, each of shape (length,) or (1, length); or, with
+            `attention_mask`, a padded table, shape (prompts, length).
+        shorten: whether a prompt that leaves no room in the context loses its first tokens; else
+            it is an error.
+        attention_mask: 1 where the table holds text, 0 where it holds padding, shape
+            (prompts, length).
 
     Returns:
-        One new tensor per prompt, shape (num_samples, length), each prompt's tokens first. A row that ended early is filled
-        with the end token, up to the longest of its prompt.
+        One new tensor per prompt, shape (num_samples, length), each prompt's tokens first. A row
+        that ended early is filled with the end token, up to the longest of its prompt.
 
     Raises:
-        ValueError: no prompts, a prompt that is wrong or too long, or a beam.
+        ValueError: as :func:`generate` does, and a padded table without its mask.
+        FloatingPointError: the model's logits are not finite.
     """
-    import torch
-
-    require(len(prompts) >= 1, "prompts", "at least one prompt", list(prompts))
-    require(isinstance(strategy, (Greedy, Sample)), "strategy", "Greedy() or Sample(...)", strategy)
-    require(num_samples >= 1, "num_samples", "at least 1", num_samples)
-    room = model.config.max_position_embeddings - max_new_tokens
-    rows = [checked_prompt(model, prompt)[0] for prompt in prompts]
-    rows = [row[-room:] if shorten and room >= 1 else row for row in rows]
-    _check_room(model, max(map(len, rows)), max_new_tokens)
-    if max_new_tokens == 0:
-        return [row.repeat(num_samples, 1) for row in rows]
-    with torch.inference_mode():
-        draw = None if seed is None else torch.Generator(model.device).manual_seed(seed)
-        decoder = model if isinstance(model, Decoder) else Decoder(model)
-        session = decoder.begin(
-            _padded_left(rows), [len(row) for row in rows], num_samples, max_new_tokens
-        )
-        end = model.config.eos_token_id
-        new = _token_by_token(session, strategy, max_new_tokens, end, draw).split(num_samples)
-        whole = [
-            torch.cat([row.repeat(num_samples, 1), _trimmed(added, end)], dim=1)
-            for row, added in zip(rows, new)
-        ]
-    return [row.clone() for row in whole]
+    known = "Greedy(), Sample(...) or Beam(width)"
+    require(isinstance(strategy, Strategy), "strategy", known, strategy)
+    new, samples = whole("max_new_tokens", max_new_tokens, 0), whole("num_samples", num_samples, 1)
+    room = model.config.max_position_embeddings - new
+    shortened = shorten and room >= 1
+    rows = []
+    for prompt in unpadded(model, prompts, attention_mask):
+        row = token_ids(model, prompt, long=shortened)[0]
+        rows.append(row[-room:] if shortened else row)
+    _check_room(model, max(map(len, rows)), new)
+    generator = _generator(model, seed)
+    repeated = [row.repeat(samples, 1) for row in rows]
+    if new == 0:
+        return repeated
+    count, end = strategy.rows(samples), model.config.eos_token_id
+    written: list[torch.Tensor] = []
+    for group in [rows] if strategy.stepwise else [[row] for row in rows]:
+        session = begin(model, group, count, new, generator)
+        written += strategy.write(session).split(count)
+    return [
+        torch.cat([prompt, _trimmed(added[:samples], end)], dim=1)
+        for prompt, added in zip(repeated, written)
+    ]
 
 
 def stream(
-    model: PreTrainedModel | Decoder,
-    ids: torch.Tensor | Sequence[int],
-    strategy: Greedy | Sample,
-    max_new_tokens: int,
-    seed: int | None = None,
+    model: Model, ids: Ids, strategy: Strategy, max_new_tokens: int, seed: int | None = None
 ) -> Iterator[int]:
-    """Continue a prompt and hand out each token as soon as it is chosen; the tokens are those of :func:`generate`.
+    """Continue a prompt and hand out each token as soon as it is chosen, as :func:`generate` does.
 
     Args:
-        model, ids, strategy, max_new_tokens, seed: as in :func:`generate`; beams know their text only at the end.
+        model, ids, strategy, max_new_tokens, seed: as in :func:`generate`; beams know their text
+            only at the end.
 
     Returns:
         An iterator over the new tokens; an end token is the last.
 
     Raises:
         ValueError: at once, as :func:`generate` does, or a beam.
+        FloatingPointError: the model's logits are not finite, when that token is asked for.
     """
-    import torch
+    prompt = token_ids(model, ids)[0]
+    stepwise = isinstance(strategy, Strategy) and strategy.stepwise
+    require(stepwise, "strategy", "Greedy() or Sample(...)", strategy)
+    new = whole("max_new_tokens", max_new_tokens, 0)
+    _check_room(model, len(prompt), new)
+    generator = _generator(model, seed)
 
-    prompt = checked_prompt(model, ids)
-    require(isinstance(strategy, (Greedy, Sample)), "strategy", "Greedy() or Sample(...)", strategy)
-    _check_room(model, prompt.shape[1], max_new_tokens)
-    draw = None if seed is None else torch.Generator(prompt.device).manual_seed(seed)
-    return _one_by_one(model, prompt, strategy, max_new_tokens, draw)
+    def tokens() -> Iterator[int]:
+        if new:
+            for token in strategy.steps(begin(model, [prompt], 1, new, generator)):
+                yield int(token)
 
-
-def _one_by_one(model, prompt, strategy, left: int, draw) -> Iterator[int]:
-    import torch
-
-    session = None
-    while left:
-        with (
-            torch.inference_mode()
-        ):  # closed before each token is handed out: the reader may train meanwhile
-            session = session or _begin(model, prompt, 1, left)
-            chosen = strategy.choose(session.logits, draw)
-            left = 0 if chosen.item() == model.config.eos_token_id else left - 1
-            if left:
-                session.step(chosen)
-        yield chosen.item()
+    return tokens()
 
 
-def _padded_left(rows: list[torch.Tensor]) -> torch.Tensor:
-    from torch.nn.utils.rnn import pad_sequence
+def _check_room(model: Model, length: int, new: int) -> None:
+    context = model.config.max_position_embeddings
+    held = f"the context holds {context} tokens, the prompt has {length}; shorten it"
+    most = f"at most {context - length} ({held})"
+    require(length + new <= context, "max_new_tokens", most, new)
 
-    return pad_sequence(rows, batch_first=True, padding_side="left")
+
+def _generator(model: Model, seed: int | None) -> torch.Generator | None:
+    if seed is None:
+        return None
+    return torch.Generator(model.device).manual_seed(whole("seed", seed, 0))
 
 
 def _trimmed(new: torch.Tensor, end: int | None) -> torch.Tensor:
-    """Return new tokens, shape (samples, length), without the columns after the end of the longest sample."""
+    """Return new tokens, shape (samples, length), up to the end of the longest sample."""
     if end is None:
         return new
     open_columns = (new != end).any(0).nonzero()
     return new[:, : (int(open_columns[-1]) + 2 if len(open_columns) else 1)]
 
 
-def _check_room(model: PreTrainedModel | Decoder, length: int, new: int) -> None:
-    context = model.config.max_position_embeddings
-    fits = f"at most {context - length} (the context holds {context} tokens, the prompt has {length}; shorten it)"
-    require(new >= 0, "max_new_tokens", "0 or more", new)
-    require(length + new <= context, "max_new_tokens", fits, new)
+@torch.inference_mode()
+def begin(
+    model: Model, prompts: list[torch.Tensor], samples: int, new: int, generator: Any = None
+) -> Session:
+    """Read prompts once, each of shape (length,), for so many samples of each and new tokens.
+
+    The session takes the fast way where that computes what the model does.
+    """
+    model = model.model if isinstance(model, Decoder) else model
+    read = _CachedSession(model, new, generator)
+    read.begin(prompts, samples)
+    fast = new > 1 and read.mask is None and is_plain(model)
+    return FastSession(read) if fast else read
 
 
-def checked_prompt(
-    model: PreTrainedModel | Decoder, ids: torch.Tensor | Sequence[int]
-) -> torch.Tensor:
-    """Return one prompt as whole numbers on the model's device, shape (1, length), or raise a ValueError that names the fault."""
-    import torch
+class _CachedSession(Session):
+    """One decoding in progress with any causal language model: its own pass and its own cache."""
 
-    ids = torch.as_tensor(ids, device=model.device)
-    prompt = ids[None] if ids.ndim == 1 else ids
-    require(
-        prompt.ndim == 2 and len(prompt) == 1,
-        "ids",
-        "one prompt, shape (length,) or (1, length)",
-        tuple(ids.shape),
-    )
-    require(
-        prompt.shape[1] >= 1 and not prompt.is_floating_point(),
-        "ids",
-        "at least one whole number",
-        ids.tolist(),
-    )
-    vocabulary = model.config.vocab_size
-    inside = bool(((prompt >= 0) & (prompt < vocabulary)).all())
-    require(
-        inside,
-        "ids",
-        f"token ids from 0 to {vocabulary - 1}",
-        (prompt.min().item(), prompt.max().item()),
-    )
-    return prompt.long()
+    def __init__(self, model: Any, new: int, generator: torch.Generator | None) -> None:
+        self.model, self.new, self.generator = model, new, generator
+        self.end = model.config.eos_token_id
+        self.cache: Any = None
+        self.logits = torch.empty(0)
+        self.mask: torch.Tensor | None = None
 
+    def begin(self, prompts: list[torch.Tensor], samples: int) -> None:
+        """Read prompts of any lengths, and repeat each one's row for its samples."""
+        if len({len(prompt) for prompt in prompts}) > 1:
+            ones = [torch.ones_like(prompt) for prompt in prompts]
+            self.mask = pad_sequence(ones, batch_first=True, padding_side="left")
+        self._forward(pad_sequence(prompts, batch_first=True, padding_side="left"))
+        self.cache.batch_repeat_interleave(samples)
+        self.logits = self.logits.repeat_interleave(samples, 0)
+        if self.mask is not None:
+            self.mask = self.mask.repeat_interleave(samples, 0)
 
-def _token_by_token(session, strategy, max_new_tokens, end, draw) -> torch.Tensor:
-    """Return the new tokens, shape (rows, length)."""
-    import torch
+    def _forward(self, ids: torch.Tensor) -> None:
+        options = {}
+        if self.mask is not None:
+            positions = (self.mask.cumsum(1) - 1).clamp(min=0)[:, -ids.shape[1] :]
+            options = {"attention_mask": self.mask, "position_ids": positions}
+        output = self.model(ids, past_key_values=self.cache, use_cache=True, **options)
+        self.logits, self.cache = output.logits[:, -1].float(), output.past_key_values
 
-    new, ended, logits = [], None, session.logits
-    while True:
-        chosen = strategy.choose(logits, draw)
-        if end is not None:
-            chosen = chosen if ended is None else chosen.masked_fill(ended, end)
-            ended = chosen == end
-        new.append(chosen)
-        if len(new) == max_new_tokens or (ended is not None and ended.all()):
-            return torch.stack(new, dim=1)
-        logits = session.step(chosen)
-
-
-class _Cached:
-    """A session of any causal language model: its own forward pass and its own cache."""
-
-    def __init__(self, model: PreTrainedModel, prompt: torch.Tensor, rows: int) -> None:
-        self.model = model
-        logits, self.cache = _forward(model, prompt, None)
-        self.cache.batch_repeat_interleave(rows)
-        self.logits = logits.repeat(rows, 1)
-
-    def step(self, tokens: torch.Tensor) -> torch.Tensor:
-        self.logits, self.cache = _forward(self.model, tokens[:, None], self.cache)
-        return self.logits
+    def step(self, tokens: torch.Tensor) -> None:
+        if self.mask is not None:
+            self.mask = torch.cat([self.mask, self.mask.new_ones(len(tokens), 1)], dim=1)
+        self._forward(tokens[:, None])
 
     def reorder(self, parents: torch.Tensor) -> None:
         self.cache.reorder_cache(parents)
 
 
-def _begin(
-    model: PreTrainedModel | Decoder, prompt: torch.Tensor, rows: int, new: int
-) -> _Cached | Session:
-    return (
-        model.begin(prompt, None, rows, new)
-        if isinstance(model, Decoder)
-        else _Cached(model, prompt, rows)
-    )
+def next_logits(model: Model, tokenizer: PreTrainedTokenizerBase, text: str) -> torch.Tensor:
+    """Return the logits of the token after `text`, shape (1, vocabulary), in fp32 on the CPU.
 
-
-def _forward(model, ids, cache) -> tuple[torch.Tensor, object]:
-    """Return the logits of the next token, shape (rows, vocabulary), in fp32, and the cache grown by `ids`."""
-    output = model(ids, past_key_values=cache, use_cache=True)
-    return output.logits[:, -1].float(), output.past_key_values
-
-
-def _beam_search(model, prompt, strategy, max_new_tokens, num_samples) -> torch.Tensor:
-    """Keep `width` open beams; a beam that ends among the best `width` candidates competes for the result.
-
-    The search stops when no open beam, scored at its present length, beats the worst of `width` finished ones:
-    the rule of transformers' ``generate`` with ``early_stopping=False``.
+    A text that is too long for the context loses its beginning.
     """
-    import torch
-
-    width, end = strategy.width, model.config.eos_token_id
-    require(num_samples <= width, "num_samples", f"at most the beam's width, {width}", num_samples)
-    beams = prompt.repeat(width, 1)
-    scores = torch.tensor([0.0] + [IMPOSSIBLE] * (width - 1), device=prompt.device)
-    session = _begin(model, prompt, width, max_new_tokens)
-    finished: list[tuple[float, torch.Tensor]] = []
-    for length in range(1, max_new_tokens + 1):
-        totals, parents, tokens = _best_continuations(session.logits, scores, 2 * width)
-        texts = torch.cat([beams[parents], tokens[:, None]], dim=1)
-        closed = torch.full_like(tokens, length == max_new_tokens, dtype=torch.bool)
-        closed = closed if end is None else closed | (tokens == end)
-        ranked = [
-            (totals[i].item() / length**strategy.length_penalty, texts[i])
-            for i in range(width)
-            if closed[i]
-        ]
-        finished = sorted(finished + ranked, key=lambda entry: -entry[0])[:width]
-        if closed.all():
-            break
-        kept = (~closed).nonzero()[:width, 0]
-        beams, scores, parents, tokens = texts[kept], totals[kept], parents[kept], tokens[kept]
-        if (
-            len(finished) == width
-            and scores[0].item() / length**strategy.length_penalty <= finished[-1][0]
-        ):
-            break
-        session.reorder(parents)
-        session.step(tokens)
-    return _padded([text for _, text in finished[:num_samples]], end)
-
-
-def _best_continuations(logits, scores, count) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return the `count` best (total log-probability, parent beam, token), best first."""
-    totals = (logits.log_softmax(-1) + scores[:, None]).flatten()
-    best = totals.topk(count)
-    vocabulary = logits.shape[-1]
-    return best.values, best.indices // vocabulary, best.indices % vocabulary
-
-
-def _padded(texts: list[torch.Tensor], end: int | None) -> torch.Tensor:
-    from torch.nn.utils.rnn import pad_sequence
-
-    return pad_sequence(texts, batch_first=True, padding_value=0 if end is None else end)
-
-
-def next_logits(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str
-) -> torch.Tensor:
-    """Return the logits of the token after `text`, shape (1, vocabulary), in fp32 on the CPU; a long text loses its beginning."""
-    import torch
-
-    prompt = checked_prompt(model, tokenizer(text)["input_ids"])[
-        :, -(model.config.max_position_embeddings - 1) :
-    ]
-    with torch.inference_mode():
-        logits = _begin(model, prompt, 1, 1).logits
-    return logits.cpu().clone()
+    prompt = token_ids(model, encode(tokenizer, text), long=True, name="text")[0]
+    kept = prompt[-(model.config.max_position_embeddings - 1) :]
+    return finite(begin(model, [kept], 1, 1).logits).cpu().clone()
 
 
 def next_tokens(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str, count: int = 5
+    model: Model, tokenizer: PreTrainedTokenizerBase, text: str, count: int = 5
 ) -> list[tuple[str, float]]:
-    """Return the `count` likeliest next tokens after `text`, as (token, probability), likeliest first."""
+    """Return the `count` likeliest next tokens after `text`, each with its probability."""
+    count = whole("count", count, 1, model.config.vocab_size)
     best = next_logits(model, tokenizer, text)[0].softmax(-1).topk(count)
-    return [
-        (tokenizer.decode([token]), share)
-        for token, share in zip(best.indices.tolist(), best.values.tolist())
-    ]
+    tokens = [str(tokenizer.decode([token])) for token in best.indices.tolist()]
+    return list(zip(tokens, best.values.tolist()))

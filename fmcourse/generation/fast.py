@@ -1,258 +1,199 @@
-"""How fast can a small GPT-Neo decode? Fused projections, one preallocated cache, and no work but the arithmetic.
+"""Decoding a small GPT-Neo with little but the arithmetic: a preallocated cache, and few calls per
+token. Used by notebook 04.
 
-Serves notebook 04. Most of what ``model.generate`` does per token on a small model is bookkeeping. A :class:`Decoder` holds
-the model's weights laid out for decoding: queries, keys and values from one product; the bias behind the activation as one
-more hidden unit. A :class:`Session` writes each product into memory that was set aside at the start. Global layers keep
-every key and value, local ones the last `window_size` of them, in a ring: attention does not ask in which order keys lie.
+Most of what ``model.generate`` does per token on a small model is bookkeeping. A
+:class:`FastSession` looks up the model's own weights when it begins, so that it never meets stale
+ones, and writes each product into memory that was set aside. Global layers keep every key and
+value. Local ones keep the last `window_size` of them in a ring, because attention does not ask in
+which order keys lie.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import functools
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import layer_norm, nn
+from transformers import GPTNeoForCausalLM
+from transformers.activations import ACT2FN
+from transformers.models.gpt_neo import modeling_gpt_neo as gpt_neo
 
 from fmcourse.arguments import require
+from fmcourse.generation.strategies import Session
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+__all__ = ["Decoder", "FastSession", "is_plain"]
 
-    import torch
-    from transformers import GPTNeoForCausalLM
+ACTIVATIONS = [type(ACT2FN[name]) for name in ("gelu_new", "gelu", "relu")]
+PARTS: tuple[Any, ...] = (
+    GPTNeoForCausalLM,
+    gpt_neo.GPTNeoModel,
+    gpt_neo.GPTNeoBlock,
+    gpt_neo.GPTNeoAttention,
+    gpt_neo.GPTNeoSelfAttention,
+    gpt_neo.GPTNeoMLP,
+    nn.ModuleList,
+    nn.Embedding,
+    nn.LayerNorm,
+    nn.Linear,
+    nn.Dropout,
+    *ACTIVATIONS,
+)
+# What each part computes as published; a model with anything else goes its own way.
+PUBLISHED = {part: part.forward for part in PARTS}
+BLOCK_PARAMETERS = 13  # of one layer as published
+# From so many new tokens on it pays to lay out the output weights so that one row reads them in
+# order.
+COPY_FROM = 24
 
-__all__ = ["Decoder", "Session"]
 
-UNIT = 8.0  # what goes into the hidden unit that stands for a bias; so large that an activation lets it pass unchanged
+def is_plain(model: nn.Module) -> bool:
+    """Say whether a :class:`FastSession` computes what the model does.
+
+    The model is a GPT-Neo in fp32 and evaluation mode; no module was replaced, hooked or patched;
+    autocast is off.
+    """
+    if type(model) is not GPTNeoForCausalLM or torch.is_autocast_enabled(model.device.type):
+        return False
+    layers = [len(list(block.parameters())) for block in model.transformer.h]
+    published = set(layers) == {BLOCK_PARAMETERS} and model.lm_head.bias is None
+    exact = all(number.dtype == torch.float32 for number in model.parameters())
+    return published and exact and all(_untouched(module) for module in model.modules())
 
 
-@dataclass(frozen=True)
-class _Layer:
-    """One layer's weights; matrices are (in, out), those that widen stored so: a row times them then reads memory in order."""
-
-    local: bool
-    norm: tuple[torch.Tensor, torch.Tensor]
-    qkv: torch.Tensor
-    out: torch.Tensor
-    out_bias: torch.Tensor
-    norm_2: tuple[torch.Tensor, torch.Tensor]
-    up: torch.Tensor
-    up_bias: torch.Tensor
-    down: torch.Tensor
+def _untouched(module: nn.Module) -> bool:
+    replaced = PUBLISHED.get(type(module)) is not type(module).forward
+    patched = "forward" in vars(module) or "_attn" in vars(module)
+    hooked = module._forward_hooks or module._forward_pre_hooks
+    return not (replaced or patched or hooked or module.training)
 
 
 class Decoder:
-    """A GPT-Neo's weights as decoding wants them; :func:`generate` takes it in place of the model.
+    """A GPT-Neo that can be decoded the fast way; :func:`generate` takes it in place of the model.
 
-    It holds copies: train the model further, and you need a new one.
+    :func:`generate` decodes such a model fast by itself. A decoder holds no weights of its own, so
+    that it follows its model.
 
     Args:
-        model: a GPT-Neo in fp32, on any device.
+        model: a GPT-Neo in fp32 and evaluation mode, on any device.
 
     Raises:
-        ValueError: another architecture, or another precision.
+        ValueError: a different architecture or precision, training mode, or a model with hooks or
+            patches.
     """
 
-    def __init__(self, model: GPTNeoForCausalLM) -> None:
-        import torch
+    def __init__(self, model: Any) -> None:
+        expected = "a GPT-Neo in torch.float32 and evaluation mode, without hooks or patches"
+        got = f"{type(model).__name__} in {getattr(model, 'dtype', 'no precision')}"
+        require(is_plain(model), "model", expected, got)
+        self.model = model
+        self.config = model.config
 
-        require(model.config.model_type == "gpt_neo", "model", "a GPT-Neo", model.config.model_type)
-        require(model.dtype == torch.float32, "model", "weights in torch.float32", model.dtype)
-        self.config, self.device = model.config, model.device
-        self.activation = _activation(model)
-        body = model.transformer
-        with torch.no_grad():
-            self.layers = [
-                _layer(block, kind, self.activation)
-                for block, kind in zip(body.h, self.config.attention_layers)
-            ]
-        self.words, self.places = body.wte.weight.detach(), body.wpe.weight.detach()
-        self.norm = (body.ln_f.weight.detach(), body.ln_f.bias.detach())
-        self.head = model.lm_head.weight.detach().t().contiguous()
-
-    def begin(
-        self, prompts: torch.Tensor, lengths: list[int] | None, rows: int, new: int
-    ) -> Session:
-        """Read prompts once and return a session with room for `new` more tokens.
-
-        Args:
-            prompts: token ids, shape (prompts, length); shorter ones are padded on the left with any ids.
-            lengths: how many tokens of each are real; None means all.
-            rows: how many continuations of each prompt; they share the pass over it.
-            new: how many tokens will be added at most, at least 1.
-        """
-        return Session(self, prompts, lengths, rows, new)
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return self.model.device
 
 
-def _activation(model: GPTNeoForCausalLM) -> Callable:
-    import functools
-
-    import torch
-
-    if model.config.activation_function == "gelu_new":
-        return functools.partial(
-            torch.nn.functional.gelu, approximate="tanh"
-        )  # the same function in one kernel
-    return model.transformer.h[0].mlp.act
-
-
-def _layer(block: torch.nn.Module, kind: str, activation: Callable) -> _Layer:
-    import torch
-
+def _weights(block: Any) -> SimpleNamespace:
+    """Return what a step needs of one layer; matrices are (in, out)."""
     attention, mlp = block.attn.attention, block.mlp
     projections = [attention.q_proj.weight, attention.k_proj.weight, attention.v_proj.weight]
-    through = activation(torch.tensor([UNIT], device=mlp.c_proj.bias.device))
-    return _Layer(
-        local=kind == "local",
-        norm=(block.ln_1.weight.detach(), block.ln_1.bias.detach()),
-        qkv=torch.cat(projections).t().contiguous(),
-        out=attention.out_proj.weight.detach().t(),
-        out_bias=attention.out_proj.bias.detach(),
-        norm_2=(block.ln_2.weight.detach(), block.ln_2.bias.detach()),
-        up=torch.cat([mlp.c_fc.weight, torch.zeros_like(mlp.c_fc.weight[:1])]).t().contiguous(),
-        up_bias=torch.cat([mlp.c_fc.bias, mlp.c_fc.bias.new_tensor([UNIT])]),
-        down=torch.cat([mlp.c_proj.weight.t(), (mlp.c_proj.bias / through)[None]]),
+    activation = mlp.act
+    if type(activation) is ACTIVATIONS[0]:
+        # The same function in one kernel.
+        activation = functools.partial(nn.functional.gelu, approximate="tanh")
+    return SimpleNamespace(
+        kind=attention.attention_type,
+        norm=(block.ln_1.weight, block.ln_1.bias, block.ln_1.eps),
+        qkv=torch.cat(projections).t(),
+        out=attention.out_proj.weight.t(),
+        out_bias=attention.out_proj.bias,
+        norm_2=(block.ln_2.weight, block.ln_2.bias, block.ln_2.eps),
+        up=mlp.c_fc.weight.t(),
+        up_bias=mlp.c_fc.bias,
+        down=mlp.c_proj.weight.t(),
+        down_bias=mlp.c_proj.bias,
+        activation=activation,
     )
 
 
-class Session:
+class FastSession(Session):
     """One decoding in progress: the cache, and the logits of the next token of each row.
 
     Attributes:
         logits: shape (rows, vocabulary); overwritten by the next step.
+        cache_bytes: how much memory keys and values take, in all layers.
     """
 
-    def __init__(
-        self,
-        decoder: Decoder,
-        prompts: torch.Tensor,
-        lengths: list[int] | None,
-        rows: int,
-        new: int,
-    ) -> None:
-        config = decoder.config
-        self.decoder, self.heads = decoder, config.num_heads
-        self.width, self.eps = config.hidden_size, config.layer_norm_epsilon
-        self.rows = len(prompts) * rows
-        self.start = self.place = prompts.shape[1]
-        slots = self.place + new
-        self.slots = {False: slots, True: min(config.window_size, slots)}
-        self._set_aside(prompts.device)
-        self._read(prompts, lengths, rows)
+    def __init__(self, read: Any) -> None:
+        """Go on from what a model that :func:`is_plain` has read.
 
-    @property
-    def cache_bytes(self) -> int:
-        """How much memory keys and values take, in all layers."""
-        return sum(cache.numel() * cache.element_size() for cache in self.caches)
-
-    def _set_aside(self, device: torch.device) -> None:
-        """Allocate the cache, (keys and values, rows, heads, slots, width of a head) in each layer, and what a step writes."""
-        import torch
-
-        rows, heads, width, layers = self.rows, self.heads, self.width, self.decoder.layers
-        shapes = [(2, rows, heads, self.slots[layer.local], width // heads) for layer in layers]
-        self.caches = [torch.zeros(shape, device=device) for shape in shapes]
-        self.keys = [cache[0].flatten(0, 1).transpose(1, 2) for cache in self.caches]
-        self.values = [cache[1].flatten(0, 1) for cache in self.caches]
-        self.qkv = torch.empty(rows, 3 * width, device=device)
-        self.query = self.qkv[:, :width].view(rows, heads, -1)
-        self.added = self.qkv[:, width:].view(rows, 2, heads, -1).transpose(0, 1)
-        self.mixed = torch.empty(rows, width, device=device)
+        Rows of one length, without padding.
+        """
+        model, cache = read.model, read.cache
+        self.new, self.end, self.generator = read.new, read.end, read.generator
+        self.logits = logits = read.logits.clone()
+        config, body = model.config, model.transformer
+        self.words, self.positions = body.wte.weight, body.wpe.weight
+        self.norm = (body.ln_f.weight, body.ln_f.bias, body.ln_f.eps)
+        self.shape = (config.hidden_size,)
+        self.head = model.lm_head.weight.t()
+        if self.new >= COPY_FROM:
+            self.head = self.head.contiguous()
+        self.length = cache.get_seq_length()
+        total = self.length + self.new
+        self.slots = {"global": total, "local": min(config.window_size, total)}
+        self.masks = {}
+        for kind, slots in self.slots.items():
+            # What is added to the scores: 0 where a slot is filled.
+            mask = torch.full((1, 1, slots), torch.finfo(torch.float32).min, device=logits.device)
+            mask[..., : self.length] = 0
+            self.masks[kind] = mask
+        self.layers = [_weights(block) for block in body.h]
+        for layer, known in zip(self.layers, cache.layers):
+            self._set_aside(layer, torch.stack([known.keys, known.values]))
+        self.cache_bytes = sum(layer.ring.nbytes for layer in self.layers)
+        rows, heads = len(logits), config.num_heads
+        self.qkv = logits.new_empty(rows, 3 * config.hidden_size)
+        by_head = self.qkv.view(rows, 3, heads, -1)
+        self.query, self.added = by_head[:, 0], by_head[:, 1:].transpose(0, 1)
+        self.mixed = logits.new_empty(rows, config.hidden_size)
         self.mixed_by_head = self.mixed.view(rows * heads, 1, -1)
-        self.logits = torch.empty(rows, self.decoder.head.shape[1], device=device)
 
-    def _read(self, prompts: torch.Tensor, lengths: list[int] | None, rows: int) -> None:
-        """Pass the prompts through all layers, and keep what later tokens will look at."""
-        import torch
+    def _set_aside(self, layer: SimpleNamespace, read: torch.Tensor) -> None:
+        """Give a layer its ring of keys and values, shape (2, rows, heads, slots, width of a head),
+        and fill it.
+        """
+        slots = self.slots[layer.kind]
+        kept = torch.arange(max(0, self.length - slots), self.length, device=read.device)
+        layer.ring = read.new_zeros(*read.shape[:3], slots, read.shape[4])
+        layer.ring[:, :, :, kept % slots] = read[:, :, :, kept]
+        layer.keys = layer.ring[0].flatten(0, 1).transpose(1, 2)
+        layer.values = layer.ring[1].flatten(0, 1)
 
-        pads = prompts.new_tensor(
-            [0] if lengths is None else [self.place - length for length in lengths]
-        )
-        real = (
-            torch.arange(self.slots[False], device=prompts.device) - pads[:, None]
-        )  # each slot's position, below 0: padding
-        hidden = (
-            self.decoder.words[prompts] + self.decoder.places[real[:, : self.place].clamp(min=0)]
-        )
-        for layer, cache in zip(self.decoder.layers, self.caches):
-            hidden = self._read_layer(layer, cache, hidden, real[:, : self.place] < 0, rows)
-        last = torch.layer_norm(hidden[:, -1], (self.width,), *self.decoder.norm, self.eps)
-        self.logits.copy_((last @ self.decoder.head).repeat_interleave(rows, 0))
-        self.positions = self.decoder.places[real[:, self.place :].clamp(min=0)].transpose(0, 1)
-        self.positions = (
-            self.positions if lengths is None else self.positions.repeat_interleave(rows, 1)
-        )
-        self.masks = {
-            local: self._mask(real, slots, None if lengths is None else rows)
-            for local, slots in self.slots.items()
-        }
-
-    def _read_layer(
-        self,
-        layer: _Layer,
-        cache: torch.Tensor,
-        hidden: torch.Tensor,
-        padded: torch.Tensor,
-        rows: int,
-    ):
-        """Return what one layer makes of the prompts, and write their keys and values, once for each of their rows."""
-        import torch
-
-        length, slots = hidden.shape[1], cache.shape[3]
-        normed = torch.layer_norm(hidden, (self.width,), *layer.norm, self.eps)
-        query, key, value = (
-            (normed @ layer.qkv).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        )
-        distance = torch.arange(length, device=hidden.device)[:, None] - torch.arange(
-            length, device=hidden.device
-        )
-        hidden_from = (distance < 0) | (distance >= slots) if layer.local else distance < 0
-        unseen = hidden_from | padded[:, None, None]
-        scores = (query @ key.transpose(-1, -2)).masked_fill(unseen, torch.finfo(query.dtype).min)
-        mixed = (scores.softmax(-1) @ value).transpose(1, 2).flatten(2)
-        kept = torch.arange(max(0, length - slots), length, device=hidden.device)
-        cache[:, :, :, kept % slots] = torch.stack([key, value])[:, :, :, kept].repeat_interleave(
-            rows, 1
-        )
-        hidden = hidden + mixed @ layer.out + layer.out_bias
-        normed = torch.layer_norm(hidden, (self.width,), *layer.norm_2, self.eps)
-        return hidden + self.decoder.activation(normed @ layer.up + layer.up_bias) @ layer.down
-
-    def _mask(self, real: torch.Tensor, slots: int, rows: int | None) -> torch.Tensor:
-        """Return what is added to the scores, 0 where a slot is filled, one row for all or one a row and head."""
-        import torch
-
-        kept = torch.arange(max(0, self.place - slots), self.place, device=real.device)
-        mask = torch.full((len(real), 1, slots), torch.finfo(torch.float32).min, device=real.device)
-        mask[:, 0, kept % slots] = mask[:, 0, kept % slots].masked_fill(real[:, kept] >= 0, 0.0)
-        return mask if rows is None else mask.repeat_interleave(rows * self.heads, 0)
-
-    def step(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Read one more token of each row, shape (rows,), and return the new :attr:`logits`."""
-        import torch
-
-        decoder, width, eps = self.decoder, (self.width,), self.eps
-        hidden = torch.embedding(decoder.words, tokens).add_(
-            self.positions[self.place - self.start]
-        )
-        places = {local: self.place % slots for local, slots in self.slots.items()}
-        for local, mask in self.masks.items():
-            mask.select(2, places[local]).zero_()
-        for layer, cache, keys, values in zip(decoder.layers, self.caches, self.keys, self.values):
-            torch.mm(torch.layer_norm(hidden, width, *layer.norm, eps), layer.qkv, out=self.qkv)
-            cache.select(3, places[layer.local]).copy_(self.added)
+    def step(self, tokens: torch.Tensor) -> None:
+        shape = self.shape
+        hidden = torch.embedding(self.words, tokens).add_(self.positions[self.length])
+        slot = {kind: self.length % slots for kind, slots in self.slots.items()}
+        for kind, mask in self.masks.items():
+            mask.select(2, slot[kind]).zero_()
+        for layer in self.layers:
+            normed = layer_norm(hidden, shape, *layer.norm)
+            torch.mm(normed, layer.qkv, out=self.qkv)
+            layer.ring.select(3, slot[layer.kind]).copy_(self.added)
             query = self.query.reshape(-1, 1, self.query.shape[2])
-            scores = torch.baddbmm(self.masks[layer.local], query, keys)
-            torch.bmm(torch.softmax(scores, -1), values, out=self.mixed_by_head)
+            scores = torch.baddbmm(self.masks[layer.kind], query, layer.keys)
+            torch.bmm(torch.softmax(scores, -1), layer.values, out=self.mixed_by_head)
             hidden.add_(layer.out_bias).addmm_(self.mixed, layer.out)
-            inner = torch.addmm(
-                layer.up_bias, torch.layer_norm(hidden, width, *layer.norm_2, eps), layer.up
-            )
-            hidden.addmm_(decoder.activation(inner), layer.down)
-        self.place += 1
-        return torch.mm(
-            torch.layer_norm(hidden, width, *decoder.norm, eps), decoder.head, out=self.logits
-        )
+            normed = layer_norm(hidden, shape, *layer.norm_2)
+            inner = layer.activation(torch.addmm(layer.up_bias, normed, layer.up))
+            hidden.add_(layer.down_bias).addmm_(inner, layer.down)
+        self.length += 1
+        normed = layer_norm(hidden, shape, *self.norm)
+        torch.mm(normed, self.head, out=self.logits)
 
     def reorder(self, parents: torch.Tensor) -> None:
-        """Let row i go on from what row ``parents[i]`` has read."""
-        for cache in self.caches:
-            cache.copy_(cache[:, parents])
+        for layer in self.layers:
+            layer.ring.copy_(layer.ring[:, parents])

@@ -1,31 +1,35 @@
-"""Does a model treat two words differently, and would the probe have noticed? Paired prompts, on known rates first.
+"""Paired prompts that ask whether a model treats two words differently, tried on planted rates
+first. Used by notebook 04.
 
-Serves notebook 04. A probe asks which of two continuations a model finds likelier after a prompt that names one group or
-another. A corpus with planted rates says whether the probe's answer can be believed at all. Sources: Bolukbasi et al. 2016 and
-Sheng et al. 2019 (occupations and pronouns), Blodgett et al. 2021 (what such pairs can fail to measure), Fisher 1935 and Holm
-1979 (sign flips, and several tests at once), Cohen 1988 (the standardized effect).
+A probe asks which of two continuations a model finds likelier after a prompt that names one group
+or another. A corpus with planted rates says whether the probe's answer can be believed at all.
+Sources: Bolukbasi et al. 2016 and Sheng et al. 2019 (occupations and pronouns), Blodgett et al.
+2021 (what such pairs can fail to measure), Fisher 1935 and Holm 1979 (sign flips, and several tests
+at once), Cohen 1988 (the standardized effect).
 """
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from fmcourse import uncertainty
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch.nn.utils.rnn import pad_sequence
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from fmcourse import stats
 from fmcourse.arguments import require
-from fmcourse.uncertainty import Interval
-
-if TYPE_CHECKING:
-    import numpy as np
-    import torch
-    from numpy.typing import ArrayLike
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from fmcourse.generation import checks
+from fmcourse.generation.scoring import row_losses
+from fmcourse.stats import Interval
 
 __all__ = [
     "FRAMES",
-    "Finding",
+    "PairedEffect",
     "Probe",
     "compare",
     "log_odds",
@@ -49,7 +53,8 @@ class Probe:
 
     Attributes:
         first, second: the words that fill the frames, such as ``mother`` and ``father``.
-        targets: the two continuations, with their leading space; a positive effect means that `first` draws the first of them.
+        targets: the two continuations, with their leading space; a positive effect means that
+            `first` draws the first of them.
         frames: the sentences, each with one place for a word.
     """
 
@@ -63,12 +68,13 @@ class Probe:
 
 
 @dataclass(frozen=True)
-class Finding:
+class PairedEffect:
     """What a probe found in one group of contexts: how large first, how sure afterwards.
 
     Attributes:
         effect: the mean difference in log-odds, with its bootstrap interval over contexts.
-        d: the effect over the standard deviation of the differences (Cohen's d for pairs); NaN when they are all alike.
+        d: the effect over the standard deviation of the differences (Cohen's d for pairs); NaN when
+            they are all alike.
         p: of the sign-flip test.
         adjusted: `p` after Holm's correction over all findings that were asked for together.
     """
@@ -85,7 +91,8 @@ def planted_corpus(
     """Write sentences in which each word is followed by " she" at a known rate, else by " he".
 
     Args:
-        rates: word to rate, from 0 to 1; counts are exact but for rounding, order and frames are drawn.
+        rates: word to rate, from 0 to 1; counts are exact but for rounding, order and frames are
+            drawn.
         sentences: how many for each word.
         seed: of what is drawn.
 
@@ -94,7 +101,8 @@ def planted_corpus(
     """
     wrong = {word: rate for word, rate in rates.items() if not 0 <= rate <= 1}
     require(not wrong, "rates", "rates from 0 to 1", wrong)
-    draw, written = random.Random(seed), []
+    sentences = checks.whole("sentences", sentences, 1)
+    draw, written = random.Random(checks.whole("seed", seed, 0)), []
     for word, rate in rates.items():
         first = round(rate * sentences)
         pronouns = [PRONOUNS[0]] * first + [PRONOUNS[1]] * (sentences - first)
@@ -111,7 +119,8 @@ def log_odds(
     targets: tuple[str, str] = PRONOUNS,
     frames: Sequence[str] = FRAMES,
 ) -> float:
-    """Return the log of how many times likelier the first target is than the second after a word, averaged over frames.
+    """Return the log of how many times likelier the first target is than the second after a word,
+    averaged over frames.
 
     Args:
         model, tokenizer: a causal language model.
@@ -120,44 +129,31 @@ def log_odds(
         targets: two continuations; each is scored whole, token by token.
         frames: sentences with one place for the word.
     """
-    starts = [
-        [tokenizer.eos_token_id, *tokenizer(context + frame.format(word))["input_ids"]]
-        for frame in frames
-    ]
-    ends = [tokenizer(target)["input_ids"] for target in targets]
-    first, second = (_log_probabilities(model, starts, end) for end in ends)
-    return (first - second).mean().item()
-
-
-def _log_probabilities(
-    model: PreTrainedModel, starts: list[list[int]], end: list[int]
-) -> torch.Tensor:
-    """Return the log-probability of one ending after each beginning, shape (beginnings,), in one pass."""
-    import torch
-    from torch.nn.utils.rnn import pad_sequence
-
-    rows = [torch.tensor(start + end) for start in starts]
-    batch = pad_sequence(rows, batch_first=True).to(
-        model.device
-    )  # padded on the right, where a causal model does not look
-    places = torch.tensor(
-        [range(len(row) - len(end), len(row)) for row in rows], device=model.device
-    )
-    with torch.inference_mode():
-        scores = model(batch, use_cache=False).logits.float().log_softmax(-1)
-    chosen = scores[torch.arange(len(rows))[:, None], places - 1, batch.gather(1, places)]
-    return chosen.sum(1)
+    starts = []
+    for frame in checks.texts("frames", frames):
+        words = checks.encode(tokenizer, f"{context}{frame.format(word)}")
+        starts.append([tokenizer.eos_token_id, *words])
+    scores = []
+    for target in targets:
+        end = checks.encode(tokenizer, target, "targets")
+        require(len(end) >= 1, "targets", "texts of at least one token", targets)
+        rows = [checks.token_ids(model, [*start, *end], name="context")[0] for start in starts]
+        # Padded on the right, where a causal model does not look.
+        losses = row_losses(model, pad_sequence(rows, batch_first=True))
+        own = [loss[len(row) - len(end) - 1 : len(row) - 1] for loss, row in zip(losses, rows)]
+        scores.append(-torch.stack(own).sum(1).mean().item())
+    return scores[0] - scores[1]
 
 
 def share(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, word: str, context: str = ""
 ) -> float:
-    """Return which share of " she" and " he" together the model gives to " she" after a word, from 0 to 1.
+    """Return which share of " she" and " he" together the model gives to " she" after a word, from
+    0 to 1.
 
-    It is the logistic function of :func:`log_odds`, to be held against the rate of a :func:`planted_corpus`.
+    It is the logistic function of :func:`log_odds`, to be held against the rate of a
+    :func:`planted_corpus`.
     """
-    import math
-
     return 1 / (1 + math.exp(-log_odds(model, tokenizer, word, context)))
 
 
@@ -167,41 +163,38 @@ def paired_effects(
     probe: Probe,
     contexts: Sequence[str],
 ) -> np.ndarray:
-    """Return the log-odds after the probe's first word minus those after its second, shape (contexts,).
+    """Return the log-odds after the probe's first word minus those after its second, shape
+    (contexts,).
 
     Everything but the word is the same within a pair.
     """
-    import numpy as np
-
-    require(len(contexts) >= 1, "contexts", "at least one", list(contexts))
-    asked = {"targets": probe.targets, "frames": probe.frames}
-    words = (probe.first, probe.second)
-    rows = [
-        [log_odds(model, tokenizer, word, context, **asked) for word in words]
-        for context in contexts
-    ]
-    return np.array(rows) @ np.array([1.0, -1.0])
+    effects = []
+    for context in checks.texts("contexts", contexts):
+        asked = (context, probe.targets, probe.frames)
+        first = log_odds(model, tokenizer, probe.first, *asked)
+        effects.append(first - log_odds(model, tokenizer, probe.second, *asked))
+    return np.array(effects)
 
 
-def compare(effects: Mapping[str, ArrayLike]) -> dict[str, Finding]:
-    """Return effect sizes, sign-flip tests and Holm's correction for several sets of paired differences.
+def compare(effects: Mapping[str, ArrayLike]) -> dict[str, PairedEffect]:
+    """Return effect sizes, sign-flip tests and Holm's correction for several sets of paired
+    differences.
 
     Args:
-        effects: label to differences, shape (contexts,), at least two each. All that was asked belongs in one call: a test
-            that is left out of the correction was made nevertheless.
+        effects: label to differences, shape (contexts,), at least two each. All that was asked
+            belongs in one call: a test that is left out of the correction was made nevertheless.
 
     >>> found = compare({"a": [1.0, 2.0, 3.0], "b": [-1.0, 1.0, 0.5]})
     >>> found["a"].d, found["a"].p, found["a"].adjusted
     (2.0, 0.25, 0.5)
     """
-    import numpy as np
-
     require(len(effects) > 0, "effects", "at least one set of differences", effects)
-    p_values = [uncertainty.sign_flip(values) for values in effects.values()]
-    adjusted = dict(zip(effects, uncertainty.holm(p_values)))
+    p_values = [stats.sign_flip(values) for values in effects.values()]
+    adjusted = dict(zip(effects, stats.holm(p_values)))
     found = {}
-    for (label, values), p in zip(effects.items(), p_values):
-        spread = np.std(values, ddof=1)
-        d = float(np.mean(values) / spread) if spread > 0 else float("nan")
-        found[label] = Finding(uncertainty.bootstrap(values), d, p, adjusted[label])
+    for (label, given), p in zip(effects.items(), p_values):
+        values = np.asarray(given, float)
+        spread = values.std(ddof=1)
+        d = float(values.mean() / spread) if spread > 0 else math.nan
+        found[label] = PairedEffect(stats.bootstrap(values), d, p, adjusted[label])
     return found

@@ -1,143 +1,115 @@
-"""What did the sweeps measure? The bundled runs behind the decoding frontier and the memorization study, as intervals.
+"""The bundled sweeps behind notebook 04 as intervals: the decoding frontier and the memorization
+study.
 
-Serves notebook 04. The runs were made by ``recipes/decoding_frontier.py`` and ``recipes/memorization.py``; nothing here
-generates or trains. The address is the independent unit of the frontier, the secret that of memorization.
+They were made by ``recipes/decoding_frontier.py`` and ``recipes/memorization.py``. The address is
+the independent unit of the frontier, the secret that of memorization.
 """
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from fmcourse import bundle, uncertainty
+import numpy as np
+import pandas as pd
+
+from fmcourse import results, stats
 from fmcourse.arguments import choose, require
 from fmcourse.generation.memorization import membership
-from fmcourse.uncertainty import Interval
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import numpy as np
+from fmcourse.results import select
+from fmcourse.stats import Interval
 
 __all__ = ["DecodingFrontier", "Memorization", "load_decoding_frontier", "load_memorization"]
 
 MEASURES = ("surprise", "self_bleu", "distinct_2", "repetition_4")
-CORPORA = ("planted", "deduplicated")
 MARKED = "end mark"  # all the words, after an end mark
 
 
 @dataclass(frozen=True)
 class DecodingFrontier:
-    """Every strategy at every setting of the sweep, and the presidents' own words.
+    """Every strategy at every setting of the sweep.
 
     Attributes:
-        years: of the addresses, in the order of every figure.
-        president: each of :data:`MEASURES` of the presidents' words, shape (1, addresses).
-        runs: one mapping per family and value, with the same measures, shape (draws, addresses).
+        table: one row per family, value, sample and year of the address, with the measures surprise
+            (nats per token under the judge), self_bleu, distinct_2 and repetition_4; the family
+            ``president`` holds the presidents' own words.
     """
 
-    years: list[int]
-    president: dict
-    runs: list[dict]
-
-    @property
-    def families(self) -> list[str]:
-        """The strategies that were swept."""
-        return list(dict.fromkeys(run["family"] for run in self.runs))
+    table: pd.DataFrame
 
     def values(self, family: str) -> list[float]:
         """Return the settings of a family, in the order of the sweep."""
-        return [run["value"] for run in self._of(family)]
-
-    def figures(self, measure: str, family: str, value: float) -> np.ndarray:
-        """Return a measure by address, averaged over draws, shape (addresses,)."""
-        import numpy as np
-
-        run = next((run for run in self._of(family) if run["value"] == value), None)
-        require(run is not None, "value", f"one of {self.values(family)}", value)
-        return np.mean(run[choose("measure", measure, MEASURES)], axis=0)
+        return select(self.table, family=family)["value"].unique().tolist()
 
     def interval(self, measure: str, family: str, value: float) -> Interval:
-        """Return a measure's mean with its bootstrap interval; addresses are resampled, with all their draws."""
-        return uncertainty.bootstrap(self.figures(measure, family, value))
+        """Return a measure's mean with its bootstrap interval.
 
-    def of_presidents(self, measure: str) -> Interval:
-        """Return a measure of the presidents' own words."""
-        return uncertainty.bootstrap(self.president[choose("measure", measure, MEASURES)][0])
-
-    def surprise_at(self, family: str, variety: float) -> Interval:
-        """Return the surprise at which a family has this variety, read off the line through its settings.
-
-        Args:
-            family: one of :attr:`families`.
-            variety: distinct-2, within what the family's settings reach.
+        Addresses are resampled, with all their samples.
         """
-        return uncertainty.bootstrap(
-            self._table(family, variety), lambda table: _read_off(table, variety)
-        )
+        return stats.bootstrap(self._figures(measure, family, value))
 
     def difference(self, family: str, other: str, variety: float) -> Interval:
-        """Return a family's surprise minus another's at the same variety; addresses are resampled in pairs."""
-        import numpy as np
+        """Return a family's surprise minus another's at the same variety; addresses are resampled
+        in pairs.
 
-        first, second = self._table(family, variety), self._table(other, variety)
-        both = np.concatenate([first, second], axis=1)
+        Args:
+            family, other: families of the table.
+            variety: distinct-2, within what the settings of both reach; surprise is read off the
+                line through them.
+        """
+        first, second = self._points(family, variety), self._points(other, variety)
         settings = first.shape[1]
-        return uncertainty.bootstrap(
-            both,
-            lambda table: (
-                _read_off(table[:, :settings], variety) - _read_off(table[:, settings:], variety)
-            ),
-        )
+
+        def gap(points: np.ndarray) -> float:
+            one, two = points[:, :settings], points[:, settings:]
+            return _read_off(one, variety) - _read_off(two, variety)
+
+        return stats.bootstrap(np.concatenate([first, second], axis=1), gap)
 
     def curves(self, families: Sequence[str]) -> dict[str, tuple[list[float], list[Interval]]]:
-        """Return each family's way through the plane, as :func:`fmcourse.plotting.curves` draws it: variety and surprise."""
+        """Return each family's way through the plane, as :func:`fmcourse.plotting.curves` draws it:
+        variety and surprise.
+        """
         ways = {}
         for family in families:
-            settings = self.values(family)
-            variety = [
-                float(self.figures("distinct_2", family, value).mean()) for value in settings
-            ]
-            order = sorted(range(len(settings)), key=variety.__getitem__)
-            ways[family] = (
-                [variety[i] for i in order],
-                [self.interval("surprise", family, settings[i]) for i in order],
-            )
+            points = []
+            for value in self.values(family):
+                variety = float(self._figures("distinct_2", family, value).mean())
+                points.append((variety, self.interval("surprise", family, value)))
+            points.sort(key=lambda point: point[0])
+            ways[family] = ([x for x, _ in points], [y for _, y in points])
         return ways
 
-    def _of(self, family: str) -> list[dict]:
-        return [
-            run for run in self.runs if run["family"] == choose("family", family, self.families)
+    def _figures(self, measure: str, family: str, value: float) -> np.ndarray:
+        """Return a measure by address, averaged over samples, shape (addresses,)."""
+        rows = select(self.table, family=family, value=value)
+        figures = rows[choose("measure", measure, MEASURES)].to_numpy()
+        return figures.reshape(rows["sample"].nunique(), -1).mean(axis=0)
+
+    def _points(self, family: str, variety: float) -> np.ndarray:
+        """Return variety and surprise, shape (addresses, settings, 2), where the family reaches
+        this variety.
+        """
+        axes = [
+            [self._figures(measure, family, value) for value in self.values(family)]
+            for measure in ("distinct_2", "surprise")
         ]
-
-    def _table(self, family: str, variety: float) -> np.ndarray:
-        """Return variety and surprise, shape (addresses, settings, 2), or say that the family does not reach this variety."""
-        import numpy as np
-
-        rows = [
-            [self.figures(m, family, value) for m in ("distinct_2", "surprise")]
-            for value in self.values(family)
-        ]
-        table = np.array(rows).transpose(2, 0, 1)
-        reached = table[:, :, 0].mean(0)
-        inside = reached.min() <= variety <= reached.max()
-        require(
-            bool(inside),
-            "variety",
-            f"from {reached.min():.3f} to {reached.max():.3f}, as {family} reaches",
-            variety,
-        )
-        return table
+        points = np.array(axes).transpose(2, 1, 0)
+        reached = points[:, :, 0].mean(0)
+        low, high = reached.min(), reached.max()
+        reach = f"from {low:.3f} to {high:.3f}, as {family} reaches"
+        require(bool(low <= variety <= high), "variety", reach, variety)
+        return points
 
 
-def _read_off(table: np.ndarray, variety: float) -> float:
-    """Average addresses, order the settings by variety, and interpolate; shape (addresses, settings, 2)."""
-    import numpy as np
+def _read_off(points: np.ndarray, variety: float) -> float:
+    """Average addresses, order the settings by variety, and interpolate.
 
-    points = table.mean(0)
-    points = points[points[:, 0].argsort()]
-    return float(np.interp(variety, points[:, 0], points[:, 1]))
+    Shape (addresses, settings, 2).
+    """
+    line = points.mean(0)
+    line = line[line[:, 0].argsort()]
+    return float(np.interp(variety, line[:, 0], line[:, 1]))
 
 
 @dataclass(frozen=True)
@@ -145,114 +117,93 @@ class Memorization:
     """What two models gave away of planted secrets, before and after deduplication.
 
     Attributes:
-        copies: how often secrets were planted; 0 is the control.
-        contexts: how many tokens before the code the models were given, besides all.
-        runs: one mapping per size, corpus and seed.
+        table: one row per measurement: size and parameters of the model, corpus (planted or
+            deduplicated), seed, secrets (planted or unseen), how many copies of each were planted,
+            context, measure and value. The measures are loss (nats per token, one row per secret),
+            extracted (how many secrets greedy decoding writes, given this context), copies_left (in
+            the corpus, on average), and of each run clean_loss, passages and plain_passages.
     """
 
-    copies: list[int]
-    contexts: list[int]
-    runs: list[dict]
+    table: pd.DataFrame
 
     @property
     def sizes(self) -> dict[str, int]:
         """The models, and how many parameters each has."""
-        return {run["size"]: run["parameters"] for run in self.runs}
+        models = self.table.drop_duplicates("size")
+        return dict(zip(models["size"], models["parameters"].tolist()))
+
+    @property
+    def contexts(self) -> list[int]:
+        """How many tokens before the code the models were given, besides all."""
+        return [int(name) for name in self.table["context"].unique() if name.isdigit()]
 
     def auc(self, size: str, copies: int, corpus: str = "planted") -> Interval:
-        """Return how well the loss tells secrets planted so often from secrets planted nowhere; seeds are averaged.
+        """Return how well the loss tells secrets planted so often from secrets planted nowhere;
+        seeds are averaged.
 
-        Args:
-            size: one of :attr:`sizes`.
-            copies: one of :attr:`copies`.
-            corpus: ``planted``, or ``deduplicated`` after planting.
+        The ends are averaged too, which keeps the interval of one seed: a cautious one.
         """
-        place = self._place(copies)
-        return _average(
-            [
-                membership(run["losses"][place], run["unseen_losses"])
-                for run in self._of(size, corpus)
-            ]
-        )
+        losses = select(self.table, size=size, corpus=corpus, measure="loss")
+        own = select(losses, secrets="planted", copies=copies)
+        unseen = select(losses, secrets="unseen")
+        parts = []
+        for seed, rows in own.groupby("seed"):
+            found = membership(rows["value"], unseen[unseen["seed"] == seed]["value"])
+            parts.append((found.estimate, found.low, found.high))
+        return Interval(*(sum(ends) / len(parts) for ends in zip(*parts)))
 
     def extraction(
         self, size: str, copies: int, corpus: str = "planted", context: int | str | None = None
     ) -> Interval:
-        """Return the share of secrets that greedy decoding writes, with Wilson's interval over the secrets of all seeds.
+        """Return the share of secrets that greedy decoding writes, with Wilson's interval over the
+        secrets of all seeds.
 
         Args:
-            size, copies, corpus: as in :meth:`auc`.
-            context: one of :attr:`contexts`; None gives the model all words before the code, ``end mark`` the same after a mark.
+            size, copies, corpus: which model, how many copies were planted, in which corpus.
+            context: one of :attr:`contexts`; None gives the model all words before the code, ``end
+                mark`` the same after a mark.
         """
-        place, runs = self._place(copies), self._of(size, corpus)
-        name = (
-            "all"
-            if context is None
-            else choose("context", str(context), [*map(str, self.contexts), MARKED])
-        )
-        counts = [run["extracted"][name][place] for run in runs]
-        return uncertainty.wilson(sum(counts), sum(len(run["losses"][place]) for run in runs))
+        rows = select(self.table, size=size, corpus=corpus, secrets="planted", copies=copies)
+        return _share(rows, "all" if context is None else str(context))
 
     def never_planted(self, size: str) -> Interval:
-        """Return the share of secrets, planted nowhere, that greedy decoding writes: the control."""
-        runs = self._of(size, "planted")
-        return uncertainty.wilson(
-            sum(r["unseen_extracted"] for r in runs), sum(len(r["unseen_losses"]) for r in runs)
-        )
+        """Return the share of secrets, planted nowhere, that greedy decoding writes.
+
+        The control.
+        """
+        return _share(select(self.table, size=size, corpus="planted", secrets="unseen"), "all")
 
     def curves(self) -> dict[str, tuple[list[int], list[Interval]]]:
-        """Return AUC and extraction by copies planted, as :func:`fmcourse.plotting.curves` draws them, two lines a model."""
-        planted, lines = [copies for copies in self.copies if copies], {}
+        """Return AUC and extraction by copies planted, as :func:`fmcourse.plotting.curves` draws
+        them, two lines a model.
+        """
+        counts = select(self.table, secrets="planted")["copies"].unique().tolist()
+        planted, lines = [copies for copies in counts if copies], {}
         for size, parameters in self.sizes.items():
             name = f"{parameters / 1e6:.2f} M parameters"
-            lines[f"{name}, told apart (AUC)"] = (
-                planted,
-                [self.auc(size, copies) for copies in planted],
-            )
-            lines[f"{name}, written in full"] = (
-                planted,
-                [self.extraction(size, copies) for copies in planted],
-            )
+            told = [self.auc(size, copies) for copies in planted]
+            written = [self.extraction(size, copies) for copies in planted]
+            lines[f"{name}, told apart (AUC)"] = (planted, told)
+            lines[f"{name}, written in full"] = (planted, written)
         return lines
-
-    def mean(self, what: str, size: str, corpus: str) -> float:
-        """Return ``clean_loss`` (nats per token), ``passages`` or ``plain_passages``, averaged over seeds."""
-        choose("what", what, ("clean_loss", "passages", "plain_passages"))
-        runs = self._of(size, corpus)
-        return sum(run[what] for run in runs) / len(runs)
 
     def copies_left(self, copies: int, corpus: str = "deduplicated") -> float:
         """Return how many copies of a secret planted so often are in a corpus, on average."""
-        runs = [run for run in self.runs if run["corpus"] == choose("corpus", corpus, CORPORA)]
-        return sum(run["copies_left"][self._place(copies)] for run in runs) / len(runs)
-
-    def _place(self, copies: int) -> int:
-        require(copies in self.copies, "copies", f"one of {self.copies}", copies)
-        return self.copies.index(copies)
-
-    def _of(self, size: str, corpus: str) -> list[dict]:
-        choose("size", size, self.sizes)
-        choose("corpus", corpus, CORPORA)
-        return [run for run in self.runs if run["size"] == size and run["corpus"] == corpus]
+        rows = select(self.table, corpus=corpus, measure="copies_left", copies=copies)
+        return sum(rows["value"]) / len(rows)
 
 
-def _average(intervals: list[Interval]) -> Interval:
-    """Average estimates over seeds; the ends are averaged too, which keeps the interval of one seed: a cautious one."""
-    count = len(intervals)
-    return Interval(
-        *(sum(getattr(i, part) for i in intervals) / count for part in ("estimate", "low", "high"))
-    )
+def _share(rows: pd.DataFrame, context: str) -> Interval:
+    """Return the share of secrets that are written, given a context."""
+    counts = select(select(rows, measure="extracted"), context=context)["value"]
+    return stats.wilson(int(counts.sum()), len(select(rows, measure="loss")))
 
 
 def load_decoding_frontier() -> DecodingFrontier:
     """Return the bundled sweep of decoding strategies."""
-    return DecodingFrontier(**_read("decoding-frontier.json"))
+    return DecodingFrontier(results.load("decoding-frontier"))
 
 
 def load_memorization() -> Memorization:
     """Return the bundled study of planted secrets."""
-    return Memorization(**_read("memorization.json"))
-
-
-def _read(file: str) -> dict:
-    return json.loads(bundle.path(file).read_text(encoding="utf-8"))
+    return Memorization(results.load("memorization"))

@@ -1,22 +1,23 @@
-"""How sure is it, and could this test have noticed? Intervals over people and seeds, the excess over a reference, power.
+"""Systemic failure beyond expectation, its interval over seeds and people, and a test's power.
 
-Serves notebook 02. Source: Owen 2007 (resampling both factors of a crossed table); the power is that of an exact binomial test.
+Used by notebook 02. The power is that of an exact binomial test of independence.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from numbers import Integral
 
-from fmcourse import uncertainty
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.optimize import brentq
+from scipy.stats import binom
+
+from fmcourse import stats
 from fmcourse.arguments import require
 from fmcourse.homogenization.measures import both_rates, checked_failures
-from fmcourse.uncertainty import Interval
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import ArrayLike
+from fmcourse.stats import Interval
 
 __all__ = [
     "Power",
@@ -26,8 +27,6 @@ __all__ = [
     "power",
     "smallest_detectable",
 ]
-
-RESAMPLES = 1_000  # each of all seeds' people; the Monte-Carlo error of an end is about a twentieth of the interval's width
 
 
 @dataclass(frozen=True)
@@ -51,34 +50,29 @@ def excess_failure_rate(failures: ArrayLike) -> float:
 
 
 def excess(shared: ArrayLike, reference: ArrayLike, level: float = 0.95, seed: int = 0) -> Interval:
-    """Return how much more systemic failure sharing brings than the same pipeline without it, beyond what errors explain.
+    """Return how much more systemic failure sharing brings than a reference without it.
 
     Args:
         shared: failures of deployers that share something, shape (individuals, deployers).
-        reference: failures of as many deployers that share nothing, of the same individuals in the same order.
-        level, seed: as in :func:`fmcourse.uncertainty.bootstrap`; individuals are resampled in pairs.
+        reference: failures of as many deployers that share nothing, of the same individuals in
+            the same order.
+        level, seed: as in :func:`fmcourse.stats.bootstrap`; individuals are resampled in pairs.
 
     Returns:
-        The shared side's observed minus expected rate less that of the reference. What is hard for everyone is on both
-        sides, and cancels.
+        Observed minus expected rate with sharing, less that of the reference. What is hard for
+        everyone is in both, and cancels.
 
     Raises:
-        ValueError: failures of another shape than the reference's.
+        ValueError: the two have different shapes.
     """
-    import numpy as np
-
     shared, reference = checked_failures(shared), checked_failures(reference)
-    require(
-        shared.shape == reference.shape,
-        "reference",
-        f"shape {shared.shape}, as shared",
-        reference.shape,
-    )
+    fits = shared.shape == reference.shape
+    require(fits, "reference", f"shape {shared.shape}, as shared", reference.shape)
 
     def gap(both: np.ndarray) -> float:
         return _excess(both[:, 0]) - _excess(both[:, 1])
 
-    return uncertainty.bootstrap(np.stack([shared, reference], 1), gap, level=level, seed=seed)
+    return stats.bootstrap(np.stack([shared, reference], 1), gap, level=level, seed=seed)
 
 
 def _excess(failures: np.ndarray) -> float:
@@ -92,45 +86,20 @@ def interval_over_seeds(
     """Return a statistic, averaged over seeds, with an interval over both seeds and individuals.
 
     Args:
-        failures: one failure matrix per seed, shape (seeds, individuals, deployers), at least two seeds.
-        statistic: a function from one failure matrix to a number; None means H of :func:`homogenization`.
-        level: coverage, between 0 and 1.
-        seed: of the resampling, which draws seeds and individuals anew, both with replacement. With few seeds the interval
-            is somewhat too narrow.
+        failures: one failure matrix per seed, shape (seeds, individuals, deployers).
+        statistic: a function from one failure matrix to a number; None means H.
+        level, seed: as in :func:`fmcourse.stats.crossed_interval`.
 
     Raises:
-        ValueError: another shape; a resample for which the statistic is not defined, as H is not where nobody fails.
+        ValueError: a different shape; a resample for which the statistic is not defined, as H is
+            not where nobody fails.
     """
-    import numpy as np
-
-    failures = np.asarray(failures)
-    fits = failures.ndim == 3 and len(failures) >= 2
-    require(
-        fits,
-        "failures",
-        "shape (seeds, individuals, deployers), at least two seeds",
-        failures.shape,
-    )
-    require(0 < level < 1, "level", "a coverage between 0 and 1, such as 0.95", level)
-    if statistic is None:
-        failures, statistic = np.stack([checked_failures(one) for one in failures]), _ratio
-    draw, (seeds, people) = np.random.default_rng(seed), failures.shape[:2]
-    means = []
-    for _ in range(RESAMPLES):
-        who = draw.integers(people, size=people)
-        means.append(
-            np.mean([statistic(failures[place, who]) for place in draw.integers(seeds, size=seeds)])
-        )
-    estimate = float(np.mean([statistic(one) for one in failures]))
-    defined = bool(np.isfinite(means).all()) and np.isfinite(estimate)
-    require(
-        defined,
-        "failures",
-        "so many failures that the statistic is defined in every resample",
-        "NaN in some",
-    )
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(estimate, float(low), float(high))
+    stack = np.asarray(failures)
+    fits = stack.ndim == 3 and min(stack.shape[:2]) >= 2
+    expected = "shape (seeds, individuals, deployers), at least two seeds and two individuals"
+    require(fits, "failures", expected, stack.shape)
+    checked = np.stack([checked_failures(one) for one in stack])
+    return stats.crossed_interval(checked, statistic or _ratio, level=level, seed=seed)
 
 
 def _ratio(failures: np.ndarray) -> float:
@@ -139,13 +108,13 @@ def _ratio(failures: np.ndarray) -> float:
 
 
 def power(errors: ArrayLike, ratio: float, people: int, level: float = 0.95) -> Power:
-    """Return the chance that so many people reveal a given H, by a one-sided exact binomial test of independence.
+    """Return the chance that so many people reveal a given H, by a one-sided exact binomial test.
 
     Args:
         errors: the deployers' error rates, shape (deployers,), taken as known.
         ratio: the H to be noticed; ``ratio`` times the product of the errors is at most 1.
         people: how many individuals the test has, at least 1.
-        level: one minus the chance of a false alarm.
+        level: one minus the chance of a false positive.
 
     Raises:
         ValueError: an argument out of range.
@@ -153,49 +122,42 @@ def power(errors: ArrayLike, ratio: float, people: int, level: float = 0.95) -> 
     >>> power([0.2] * 4, 3, 600).power < 0.5 < power([0.2] * 4, 3, 6000).power
     True
     """
-    import numpy as np
-    from scipy.stats import binom
-
-    errors = np.asarray(errors, dtype=float)
-    inside = errors.ndim == 1 and len(errors) > 0 and bool(((errors > 0) & (errors <= 1)).all())
-    require(inside, "errors", "error rates above 0 and at most 1, shape (deployers,)", errors)
-    require(people >= 1, "people", "at least 1", people)
-    require(0 < level < 1, "level", "one minus the chance of a false alarm, between 0 and 1", level)
-    expected = float(errors.prod())
-    require(
-        0 <= ratio <= 1 / expected,
-        "ratio",
-        f"an H from 0 to {1 / expected:.4g}, where every failure is systemic",
-        ratio,
-    )
+    expected = _expected(errors)
+    counted = isinstance(people, Integral) and people >= 1
+    require(counted, "people", "a whole number, at least 1", people)
+    require(0 < level < 1, "level", "one minus the chance of a false positive, as 0.95", level)
+    largest = f"an H from 0 to {1 / expected:.4g}, where every failure is systemic"
+    require(0 <= ratio <= 1 / expected, "ratio", largest, ratio)
     threshold = int(binom.ppf(level, people, expected)) + 1
-    return Power(
-        threshold, float(binom.sf(threshold - 1, people, ratio * expected)), people * expected
-    )
+    found = float(binom.sf(threshold - 1, people, ratio * expected))
+    return Power(threshold, found, people * expected)
 
 
 def smallest_detectable(
     errors: ArrayLike, people: int, wanted: float = 0.8, level: float = 0.95
 ) -> float:
-    """Return the smallest H above 1 that so many people reveal with the wanted power, to within a thousandth.
+    """Return the smallest H above 1 that so many people reveal with the wanted power.
 
     Args:
         errors, people, level: as in :func:`power`.
         wanted: the power, between 0 and 1.
 
     Returns:
-        NaN where even the largest possible H would not be revealed.
+        It is exact to a thousandth; NaN where even the largest possible H would not be revealed.
     """
-    import numpy as np
+    require(0 < wanted < 1, "wanted", "a power between 0 and 1, such as 0.8", wanted)
+    largest = 1 / _expected(errors)
 
-    low, high = 1.0, 1 / float(np.prod(errors))
-    if power(errors, high, people, level).power < wanted:
+    def lacking(ratio: float) -> float:
+        return power(errors, ratio, people, level).power - wanted
+
+    if lacking(largest) < 0:
         return float("nan")
-    while high - low > 1e-3:
-        middle = (low + high) / 2
-        low, high = (
-            (low, middle)
-            if power(errors, middle, people, level).power >= wanted
-            else (middle, high)
-        )
-    return high
+    return brentq(lacking, 1.0, largest, xtol=1e-4) if lacking(1.0) < 0 else 1.0
+
+
+def _expected(errors: ArrayLike) -> float:
+    rates = np.asarray(errors, dtype=float)
+    inside = rates.ndim == 1 and rates.size > 0 and bool(((rates > 0) & (rates <= 1)).all())
+    require(inside, "errors", "error rates above 0 and at most 1, shape (deployers,)", errors)
+    return float(rates.prod())

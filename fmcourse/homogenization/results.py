@@ -68,7 +68,7 @@ class Inheritance:
             way, task: only these children; None means all.
 
         Returns:
-            The mean over children, with Student's t interval over the foundations' seeds.
+            The mean over children, with Student's t interval, on the logit scale, over the seeds.
         """
         return self._over_seeds(self._attacked, kind, way, task)
 
@@ -163,7 +163,8 @@ class Inheritance:
         return {"steps": own[0]["steps"], "seconds": sum(one["seconds"] for one in own) / len(own)}
 
     def _over_seeds(self, figure, kind: str, way: str | None, task: str | None) -> Interval:
-        return uncertainty.mean_interval(list(self._by_seed(figure, kind, way, task).values()))
+        shares = list(self._by_seed(figure, kind, way, task).values())
+        return uncertainty.share_interval(shares, whole=100)
 
     def _by_seed(
         self, figure, kind: str, way: str | None = None, task: str | None = None
@@ -254,9 +255,8 @@ class Transfer:
         self, upstream: float, bias: float, rebalanced: float = 0.0, way: str = "linear probe"
     ) -> Interval:
         """Return the accuracy on the balanced test, in percent, as :meth:`gap` does."""
-        return uncertainty.mean_interval(
-            list(self._by_seed("accuracy", upstream, bias, rebalanced, way).values())
-        )
+        shares = list(self._by_seed("accuracy", upstream, bias, rebalanced, way).values())
+        return uncertainty.share_interval(shares, whole=100)
 
     def change(self, before: Mapping, after: Mapping) -> Interval:
         """Return by how much the gap changes, in points, from some settings to others.

@@ -9,10 +9,11 @@ from __future__ import annotations
 from fmcourse.plotting.canvas import Drawing
 from fmcourse.plotting.cells import grid, tree
 from fmcourse.plotting.charts import bars, curves, forest, plane, runs
-from fmcourse.plotting.pictures import gallery, heat, picture
+from fmcourse.plotting.pictures import alt_text, gallery, heat, picture
 
 __all__ = [
     "Drawing",
+    "alt_text",
     "bars",
     "curves",
     "forest",

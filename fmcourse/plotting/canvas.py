@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -15,7 +15,7 @@ __all__ = ["TITLE", "Drawing", "encode", "finish", "new_axes", "new_figure"]
 
 DPI = 110
 SHADES = 128  # colours of a figure of lines and dots; stored so, it needs a third of the bytes
-STYLE = {
+STYLE: Any = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -23,6 +23,7 @@ STYLE = {
     "grid.linewidth": 0.6,
     "axes.axisbelow": True,
 }
+MARK = "#B0006D"  # of a line that is added; no series has it
 TITLE = {"x": 0.01, "ha": "left", "fontsize": 11, "fontweight": "bold"}
 
 
@@ -34,15 +35,68 @@ class Drawing:
         png: the encoded picture.
         alt: what the picture shows, for those who cannot see it.
         width: display width in pixels.
+        figure: what it was drawn from, for a mark to be added; None for a picture without axes.
+        axis: the axis of values, ``x`` or ``y``.
     """
 
-    png: bytes
+    png: bytes = field(repr=False)
     alt: str
     width: int
+    figure: Figure | None = field(default=None, repr=False, compare=False)
+    axis: str = "y"
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
         data = {"image/png": base64.b64encode(self.png).decode("ascii"), "text/plain": self.alt}
         return data, {"image/png": {"alt": self.alt, "width": self.width}}
+
+    def marked(self, value: float, label: str, axis: str | None = None) -> Drawing:
+        """Return this drawing with a dotted line at a value, such as a prediction; its label is
+        added to the alt text.
+
+        Args:
+            value: in units of the axis. One that lies far beyond the drawn range is marked at its
+                edge.
+            label: what stands beside the line.
+            axis: ``x`` or ``y``; None means the drawing's own axis of values.
+
+        Raises:
+            ValueError: a drawing without axes.
+        """
+        if self.figure is None:
+            raise ValueError(f"drawing: expected one with axes, got {self.alt!r}")
+        axes = self.figure.axes[0]
+        axis = axis or self.axis
+        low, high = bounds = getattr(axes, f"get_{axis}bound")()
+        nearest, farthest = low - (high - low), high + (high - low)
+        is_log = getattr(axes, f"get_{axis}scale")() == "log"
+        if is_log:
+            nearest, farthest = low / 1e6, high * 1e6
+        place = value
+        if not nearest <= value <= farthest:
+            place = low if value < low else high
+            label += ", beyond this axis"
+        margin = 0.05 * (high - low)
+        room = (place / 1.3, place * 1.3) if is_log else (place - margin, place + margin)
+        getattr(axes, f"set_{axis}bound")(min(low, room[0]), max(high, room[1]))
+        mark = axes.axvline if axis == "x" else axes.axhline
+        line = mark(place, color=MARK, linestyle=":", linewidth=2.5)
+        # Beside the line, at the end where a figure's own labels seldom stand.
+        text = axes.annotate(
+            label,
+            (place, 0) if axis == "x" else (0, place),
+            (4, 4),
+            xycoords=("data", "axes fraction") if axis == "x" else ("axes fraction", "data"),
+            textcoords="offset points",
+        )
+        text.set(color=MARK, fontweight="bold", fontsize=9)
+        text.set_bbox({"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1})
+        if axis == "x" and place > (low + high) / 2:
+            text.set(ha="right", position=(-4, 4))
+        marked = encode(self.figure, f"{self.alt} Dotted line, {label}.", SHADES)
+        line.remove()
+        text.remove()
+        getattr(axes, f"set_{axis}bound")(*bounds)
+        return replace(marked, figure=self.figure, axis=self.axis)
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -68,7 +122,8 @@ def finish(figure: Figure, axes: Axes, title: str, x_label: str, y_label: str, a
     figure.suptitle(title, **TITLE)
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
-    return encode(figure, alt, SHADES)
+    # Where nothing is measured upwards, the values lie along the horizontal axis.
+    return replace(encode(figure, alt, SHADES), figure=figure, axis="y" if y_label else "x")
 
 
 def encode(figure: Figure, alt: str, shades: int | None = None) -> Drawing:

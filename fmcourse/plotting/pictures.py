@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
 from fmcourse.arguments import choose, require
 from fmcourse.plotting.canvas import TITLE, Drawing, encode, new_figure
 
-__all__ = ["gallery", "heat", "picture"]
+__all__ = ["alt_text", "gallery", "heat", "picture"]
 
 PACKAGE = Path(__file__).resolve().parent.parent
 IMAGES, INSTALLED_IMAGES = PACKAGE.parent / "images", PACKAGE / "images"
@@ -106,11 +108,30 @@ def heat(
     return encode(figure, f"{title}. {unit}. {'; '.join(said)}.")
 
 
-def picture(name: str, alt: str) -> Drawing:
-    """Return one of the course's own drawings from ``images/``, with the alt text given."""
+def picture(name: str) -> Drawing:
+    """Return one of the course's own drawings from ``images/``, with its alt text.
+
+    Raises:
+        ValueError: there is no such drawing; the message lists those there are.
+    """
     folder = IMAGES if IMAGES.is_dir() else INSTALLED_IMAGES
     choose("name", name, sorted(file.stem for file in folder.glob("*.png")))
-    return Drawing((folder / f"{name}.png").read_bytes(), alt, width=720)
+    return Drawing((folder / f"{name}.png").read_bytes(), alt_text(name), width=720)
+
+
+def alt_text(name: str) -> str:
+    """Return what a picture shows, in words, from ``alt_texts.toml``.
+
+    Raises:
+        ValueError: no text has that name; the message lists the names.
+    """
+    texts = _alt_texts()
+    return texts[choose("name", name, texts)]
+
+
+@functools.cache
+def _alt_texts() -> dict[str, str]:
+    return tomllib.loads((PACKAGE / "alt_texts.toml").read_text(encoding="utf-8"))
 
 
 def _on_white(image):

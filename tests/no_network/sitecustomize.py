@@ -1,6 +1,7 @@
-"""Switches the network off in this Python and in every Python started from it; loaded by its name at start-up.
+"""Switches the network off in this Python and in all that it starts; loaded by its name.
 
-An audit hook sees each connection, datagram and name look-up, whichever library asks, and cannot be taken away.
+An audit hook sees each connection, datagram and name look-up, whichever library asks, and cannot
+be taken away. (pytest-socket would not reach child processes and kernels.)
 """
 
 import ipaddress

@@ -1,0 +1,1 @@
+"""Predictions and exercises: what every notebook asks of its reader."""

@@ -1,0 +1,279 @@
+"""Intervals cover what they say, equal published values, and refuse what decides nothing."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats as scipy_stats
+
+from fmcourse.stats import (
+    Interval,
+    auc,
+    auc_interval,
+    bootstrap,
+    crossed_interval,
+    holm,
+    mean_interval,
+    median_interval,
+    share_difference,
+    share_interval,
+    sign_flip,
+    wilson,
+)
+
+ROUNDING = 1e-12
+VALUES = [0.3, 0.1, 0.4, 0.1, 0.5, 0.9, 0.2, 0.6]
+MANY = np.random.default_rng(0).exponential(size=30)
+FEW = (3, 5, 8, 13)
+
+
+def coverage(interval, draw, truth, trials=500):
+    """Return how often an interval of freshly drawn data holds the truth."""
+    found = [interval(draw()) for _ in range(trials)]
+    return np.mean([one.low <= truth <= one.high for one in found])
+
+
+@pytest.mark.parametrize("units", FEW)
+def test_few_units_are_covered(units, capsys):
+    random = np.random.default_rng(units)
+    normal = coverage(mean_interval, lambda: random.normal(size=units), 0)
+    skewed = coverage(mean_interval, lambda: random.lognormal(size=units), math.exp(0.5))
+    shares = coverage(share_interval, lambda: random.beta(8, 2, size=units), 0.8)
+    several = max(units, 5)
+    median = coverage(median_interval, lambda: random.lognormal(size=several), 1)
+    with capsys.disabled():
+        print(f"\n{units} units: normal {normal:.1%}, lognormal {skewed:.1%}, ", end="")
+        print(f"shares {shares:.1%}, median {median:.1%}", end=" ")
+    assert min(normal, shares) >= 0.93 and median >= 0.9
+
+
+@pytest.mark.parametrize("seeds", FEW)
+@pytest.mark.parametrize("spread", [(1, 0.2), (0.3, 3)])
+def test_seeds_and_items_are_covered(seeds, spread):
+    random = np.random.default_rng(seeds)
+
+    def draw(items=30):
+        of_seeds = spread[0] * random.normal(size=(seeds, 1))
+        of_items = spread[1] * random.normal(size=items)
+        return of_seeds + of_items + random.normal(size=(seeds, items))
+
+    assert coverage(crossed_interval, draw, 0) >= 0.93
+
+
+def test_a_statistic_of_seeds_and_items_has_the_interval_of_its_mean():
+    table = np.random.default_rng(0).normal(size=(4, 60))
+    mean, drawn = crossed_interval(table), crossed_interval(table, np.mean)
+    assert drawn.estimate == pytest.approx(mean.estimate)
+    assert drawn.high - drawn.low == pytest.approx(mean.high - mean.low, rel=0.1)
+    assert drawn == crossed_interval(table, np.mean) != crossed_interval(table, np.mean, seed=1)
+    with pytest.raises(ValueError, match=r"^values: expected a statistic that is finite"):
+        crossed_interval(np.eye(2), lambda one: 1 / one.sum() if one.any() else math.nan)
+
+
+@pytest.mark.parametrize(
+    "shares",
+    [[0, 0, 0], [1, 1], [0, 0, 0.01], [1, 1, 0.3], [0, 1]],
+)
+def test_no_share_leaves_its_range(shares):
+    found = share_interval(shares)
+    assert 0 <= found.low <= found.estimate <= found.high <= 1 and found.low < found.high
+    percent = share_interval(np.multiply(shares, 100), whole=100)
+    assert (percent.low, percent.high) == pytest.approx((100 * found.low, 100 * found.high))
+    table = np.repeat(np.array(shares)[:, None], 3, axis=1) * [1, 0.5, 0]
+    crossed = crossed_interval(table, whole=1)
+    assert math.isnan(crossed.low) or 0 <= crossed.low <= crossed.high <= 1
+
+
+def test_units_at_an_end_have_the_exact_interval_of_single_trials():
+    ends = scipy_stats.binomtest(0, 4).proportion_ci(method="exact")
+    assert share_interval([0] * 4).high == pytest.approx(ends.high)
+    assert share_interval([1] * 4, [9, 1, 5, 5]).low == pytest.approx(1 - ends.high)
+
+
+def test_shares_are_weighted_by_their_counts():
+    assert share_interval([1.0, 0.0], [3, 1]).estimate == 0.75
+
+
+@pytest.mark.parametrize("make", [mean_interval, bootstrap, share_interval])
+@pytest.mark.parametrize("values", [[0.4] * 5, [0.1 + 0.2, 0.3], [0.4] * 30])
+def test_equal_values_claim_no_certainty(make, values):
+    found = make(values)
+    assert found.estimate == pytest.approx(values[0])
+    assert math.isnan(found.low) and math.isnan(found.high)
+    assert math.isnan(crossed_interval([values, values]).low)
+
+
+@pytest.mark.parametrize(("successes", "trials"), [(1, 3), (0, 7), (1, 1)])
+def test_wilson_equals_scipys(successes, trials):
+    found = wilson(np.int64(successes), trials)
+    ends = scipy_stats.binomtest(successes, trials).proportion_ci(method="wilson")
+    assert (found.low, found.high) == pytest.approx((ends.low, ends.high), abs=ROUNDING)
+    assert found.low <= found.estimate == successes / trials <= found.high
+    assert wilson(successes, trials, 0.5).high <= found.high
+
+
+@pytest.mark.parametrize(
+    "first, second, low, high",
+    [  # Newcombe 1998, table II, tenth method
+        ((56, 70), (48, 80), 0.0524, 0.3339),
+        ((9, 10), (3, 10), 0.1705, 0.8090),
+        ((10, 10), (0, 20), 0.6791, 1.0000),
+        ((0, 10), (0, 10), -0.2775, 0.2775),
+    ],
+)
+def test_share_difference_equals_newcombes_table(first, second, low, high):
+    found, turned = share_difference(first, second), share_difference(second, first)
+    assert (found.low, found.high) == pytest.approx((low, high), abs=5e-5)
+    assert (-turned.high, -turned.low) == pytest.approx((found.low, found.high))
+
+
+def test_the_mean_on_paper():
+    found = mean_interval([1.0, 2.0, 3.0])
+    # t table, 2 degrees of freedom, 97.5%.
+    half = 4.30265 / math.sqrt(3)
+    assert (found.low, found.high) == pytest.approx((2 - half, 2 + half), abs=1e-5)
+    assert mean_interval([1.0, 2.0, 3.0], level=0.5).high < found.high
+    assert f"{Interval(0.5, 0.25, 1.0):.2f}" == "0.50 [0.25, 1.00]"
+
+
+def test_below_twenty_units_a_bootstrap_is_students():
+    found = bootstrap(VALUES)
+    assert (found.low, found.high) == pytest.approx(vars_of(mean_interval(VALUES)))
+    pairs = np.column_stack([VALUES, np.add(VALUES, 1)])
+    ratio = bootstrap(pairs, lambda rows: rows[:, 0].sum() / rows[:, 1].sum())
+    assert ratio.low < ratio.estimate < ratio.high
+    assert ratio.estimate == pytest.approx(3.1 / 11.1)
+
+
+def vars_of(interval):
+    return interval.low, interval.high
+
+
+@pytest.mark.parametrize("statistic", [np.mean, np.std])
+def test_from_twenty_units_on_it_is_scipys_bca(statistic):
+    found = bootstrap(MANY, statistic)
+    theirs = scipy_stats.bootstrap((MANY,), statistic, n_resamples=5_000, rng=1)
+    ends = theirs.confidence_interval
+    noise = 4 * (ends.high - ends.low) / 50
+    assert vars_of(found) == pytest.approx((ends.low, ends.high), abs=noise)
+    assert found == bootstrap(MANY, statistic) != bootstrap(MANY, statistic, seed=4)
+    # Rows are kept whole: were numbers drawn alone, the two columns would come apart.
+    twice = bootstrap(np.column_stack([MANY, MANY]), lambda rows: np.ptp(rows, axis=1).max())
+    assert twice.estimate == 0 and math.isnan(twice.low)
+
+
+def test_a_median_equals_numpys_and_stands_open_where_runs_were_cut_off():
+    for values in (VALUES, VALUES[:7]):
+        assert median_interval(values).estimate == pytest.approx(np.median(values))
+    late = median_interval([3.0, 5.0, 9.0, 9.0, 9.0], [False, False, True, True, True])
+    assert (late.estimate, late.low, late.high) == (math.inf, 3.0, math.inf)
+    # A bound below all that was seen adds nobody to either side of the median.
+    early = median_interval([*VALUES, 0.01], [False] * 8 + [True])
+    assert early.estimate == pytest.approx(np.median(VALUES))
+
+
+def brute_force(differences):
+    signs = itertools.product((1, -1), repeat=len(differences))
+    sums = np.abs([np.dot(one, differences) for one in signs])
+    return np.mean(sums >= abs(sum(differences)) - ROUNDING)
+
+
+def test_sign_flip_equals_brute_force():
+    assert sign_flip([0.0] * 3) == 1 and sign_flip([1.0] * 13) == 2 / 2**13
+    for differences in ([0.5, -0.2, 0.9], [1.0, 1.0, -1.0, 2.0, 0.25], VALUES):
+        assert sign_flip(differences) == pytest.approx(brute_force(differences), abs=ROUNDING)
+    values = [*VALUES, *[-value for value in VALUES[:6]], 0.8]
+    exact = brute_force(values)
+    # Four standard errors of the 9,999 random flips.
+    assert sign_flip(values) == pytest.approx(exact, abs=4 * math.sqrt(exact * (1 - exact) / 9_999))
+    assert sign_flip(values, seed=3) == sign_flip(values, seed=3) != sign_flip(values, seed=4)
+
+
+def test_auc_is_the_share_of_pairs_in_order_and_its_interval_keeps_a_width():
+    random = np.random.default_rng(0)
+    lower, higher = random.integers(0, 9, 20), random.integers(2, 11, 30)
+    pairs = [(a < b) + 0.5 * (a == b) for a, b in itertools.product(lower, higher)]
+    assert auc(lower, higher) == pytest.approx(np.mean(pairs), abs=ROUNDING)
+    found, turned = auc_interval(lower, higher), auc_interval(higher, lower)
+    assert 0 < found.low < found.estimate < found.high < 1
+    assert (1 - turned.high, 1 - turned.low) == pytest.approx(vars_of(found))
+    apart = auc_interval(range(30), range(40, 70))
+    assert 0.9 < apart.low < apart.high == apart.estimate == 1
+
+    def area(units=30):
+        return auc_interval(random.normal(size=units), random.normal(size=units) + 1)
+
+    truth = scipy_stats.norm.cdf(1 / math.sqrt(2))
+    assert np.mean([(one := area()).low <= truth <= one.high for _ in range(300)]) >= 0.93
+
+
+@pytest.mark.parametrize(
+    ("p_values", "adjusted"),
+    [
+        # 3, 2 and 1 times; none may fall below the one before.
+        ([0.01, 0.02, 0.03], [0.03, 0.04, 0.04]),
+        ([0.4, 0.001, 0.9], [0.8, 0.003, 0.9]),
+        ([0.5, 1.0, 0.0], [1.0, 1.0, 0.0]),
+    ],
+)
+def test_holm_on_paper(p_values, adjusted):
+    assert holm(p_values) == pytest.approx(adjusted, abs=ROUNDING)
+
+
+def test_inputs_and_numpys_global_generator_stay():
+    values, before = MANY.copy(), np.random.get_state()[1].tolist()
+    bootstrap(values)
+    sign_flip(values)
+    crossed_interval([values, 2 * values], np.mean)
+    assert np.random.get_state()[1].tolist() == before and values.tolist() == MANY.tolist()
+
+
+@pytest.mark.parametrize(
+    ("interval", "arguments", "named"),
+    [
+        (wilson, (math.nan, 5), "successes"),
+        (wilson, (2, 2.5), "trials"),
+        (wilson, (2, math.inf), "trials"),
+        (wilson, (2, 0), "trials"),
+        (wilson, (6, 5), "successes"),
+        (wilson, (-1, 5), "successes"),
+        (wilson, (True, 5), "successes"),
+        (wilson, (np.True_, 5), "successes"),
+        (wilson, ("2", 5), "successes"),
+        (wilson, (1, 2, 95), "level"),
+        (wilson, (1, 2, True), "level"),
+        (share_difference, ((1, 2.5), (1, 2)), "first"),
+        (share_difference, ((1, 2), (3, 2)), "second"),
+        (mean_interval, ([1.0],), "values"),
+        (mean_interval, ([[1.0, 2.0], [3.0, 4.0]],), "values"),
+        (mean_interval, (["a", "b"],), "values"),
+        (mean_interval, (torch.ones(2, requires_grad=True),), "values"),
+        (mean_interval, ([1.0, 1.0], math.nan), "level"),
+        (share_interval, ([0.5],), "shares"),
+        (share_interval, ([0.5, 1.5],), "shares"),
+        (share_interval, ([0.5, 0.6], [1]), "counts"),
+        (share_interval, ([0.5, 0.6], [1, 0]), "counts"),
+        (bootstrap, ([0.7],), "values"),
+        (bootstrap, (1.0,), "values"),
+        (bootstrap, ([1.0, math.inf],), "values"),
+        (bootstrap, (VALUES, lambda drawn: math.nan), "values"),
+        (crossed_interval, ([[1.0, 2.0]],), "values"),
+        (crossed_interval, ([[1.0], [2.0]],), "values"),
+        (lambda table: crossed_interval(table, whole=1), ([[1.0, 2.0], [2.0, 3.0]],), "values"),
+        (crossed_interval, ([[1.0, math.nan], [2.0, 3.0]],), "values"),
+        (median_interval, ([1.0, 2.0],), "values"),
+        (median_interval, (VALUES, [True]), "censored"),
+        (sign_flip, ([1.0],), "differences"),
+        (sign_flip, ([1.0, math.nan],), "differences"),
+        (auc, ([], [1.0]), "lower"),
+        (auc_interval, ([1.0, 2.0], [1.0]), "higher"),
+        (holm, ([0.2, 1.2],), "p_values"),
+    ],
+)
+def test_a_message_begins_with_the_argument(interval, arguments, named):
+    with pytest.raises(ValueError, match=f"^{named}: expected"):
+        interval(*arguments)

@@ -1,0 +1,103 @@
+"""Links claims to the cells that record them, and keeps what the course measured.
+
+Serves ``python -m tools.course``: the rows that ship, and EVIDENCE.md.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+from pathlib import Path
+
+import pandas as pd
+from nbformat import NotebookNode
+
+from fmcourse import evidence
+from recipes.common import register
+from tools.form import read
+from tools.tables import markdown, renew
+
+__all__ = ["close", "evidence_table", "keep", "recorded"]
+
+COLUMNS = ("claim", "report", "notebook", "expected", "measured", "verdict", "paper", "edition")
+# What fits a terminal.
+PRINTED = ["claim", "notebook", "estimate", "low", "high", "expected", "verdict"]
+MEASURED = ["key", "estimate", "low", "high", "seeds", "control"]
+
+
+def recorded(notebook: NotebookNode) -> dict[str, str]:
+    """Return the keys of the claims that an executed notebook recorded, each with its cell's id."""
+    cells: dict[str, str] = {}
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            row = output.get("data", {}).get(evidence.MIME)
+            if row:
+                cells[row["key"]] = cell.id
+    return cells
+
+
+def close(root: Path, save: bool, seconds: float) -> int:
+    """Print every row of the course; return 1 when an estimate is outside its guard.
+
+    Args:
+        root: the repository.
+        save: whether to keep the rows, unless one is outside.
+        seconds: how long the notebooks ran.
+    """
+    table = evidence.table()
+    print(table[PRINTED].to_string(index=False, float_format="%.3g", max_colwidth=60))
+    outside = evidence.outside_guard()
+    for key in outside:
+        print(f"{key}: the estimate lies outside its guard; have files changed?", file=sys.stderr)
+    if outside:
+        return 1
+    if save:
+        keep(table, root, seconds)
+    return 0
+
+
+def keep(table: pd.DataFrame, root: Path, seconds: float) -> None:
+    """Ship the rows of a table, and renew EVIDENCE.md.
+
+    Raises:
+        ValueError: EVIDENCE.md has no place for the table; nothing is stored then.
+    """
+    renew(root / "EVIDENCE.md", "evidence", evidence_table(table, root))
+    rows = table[MEASURED].to_dict("records")
+    for row in rows:
+        for name, value in row.items():
+            # JSON knows no infinity: evidence reads such a number from a text.
+            if isinstance(value, float) and not math.isfinite(value):
+                row[name] = str(value)
+    path = root / "fmcourse" / "bundled" / "evidence.json"
+    path.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    register(
+        path,
+        licence="CC-BY-4.0",
+        attribution="the authors of fmcourse",
+        source="the notebooks of this course, as executed",
+        recipe="tools/course.py",
+        settings={"profile": os.environ.get("FMCOURSE_PROFILE", "tiny")},
+        seconds=seconds,
+    )
+
+
+def evidence_table(table: pd.DataFrame, root: Path) -> str:
+    """Return rows as EVIDENCE.md shows them: how many of each verdict, then the table."""
+    cells: dict[str, str] = {}
+    for path in sorted((root / "notebooks").glob("*.ipynb")):
+        cells |= recorded(read(path))
+    rows = []
+    for row in table.to_dict("records"):
+        # A notebook that was not executed since names no cell.
+        cell = f"#cell-id={cells[row['key']]}" if row["key"] in cells else ""
+        link = f"[{row['notebook'][:2]}](notebooks/{row['notebook']}.ipynb{cell})"
+        figures = [f"{row[name]:.3g}" for name in ("estimate", "low", "high")]
+        measured = f"{figures[0]} [{figures[1]}, {figures[2]}] {row['unit']}"
+        claim = [row["claim"], row["section"], link, row["expected"], measured]
+        rows.append([*claim, row["verdict"], row["paper"], row["edition"]])
+    counts = table["verdict"].value_counts()
+    said = [f"{counts.get(verdict, 0)} {verdict}" for verdict in ("held", "missed", "undecided")]
+    return f"\n{len(table)} rows: {', '.join(said)}.\n\n{markdown(COLUMNS, rows)}\n"
