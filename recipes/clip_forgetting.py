@@ -204,20 +204,21 @@ def _train(bench, classifier, lr, steps, every, keep, replay: bool = False) -> N
         shown = encode_pixels(module, bench.drawings["replay"][old])
         return value + functional.cross_entropy(scale * shown @ bench.heads["replay"].T, old)
 
-    done = 0
-
-    def look(module: torch.nn.Module) -> dict[str, float]:
-        nonlocal done
-        if keep is not None and done:
-            keep(done)
-        done = min(steps, done + every)
+    def look(module: torch.nn.Module, step: int) -> dict[str, float]:
+        if keep is not None and step:
+            keep(step)
         return {}
 
     training.fit(
         classifier,
         batch,
         steps,
-        optimizer=adaptation._adamw(lr, adaptation.HEAD_LR),
+        optimizer=training.adamw(
+            lr,
+            adaptation.WEIGHT_DECAY,
+            betas=(0.9, 0.98),
+            parts={"head": {"lr": adaptation.HEAD_LR, "weight_decay": 0.0}},
+        ),
         loss=loss,
         schedule=training.cosine(warmup=0.1, floor=0.0),
         seed=bench.seed,
