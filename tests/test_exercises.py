@@ -103,9 +103,9 @@ def no_parentheses_and_fractions(old, new, labels):
         ("recall", lambda ranks, k: (ranks < k).mean(), ".float()"),
         ("recall", lambda ranks, k: statistics.mean(ranks), "not imported"),  # noqa: F821
         ("recall", lambda ranks, k: ranks.bfloat16().numpy().mean(), ".float()"),
-        ("interpolation", lambda a, b, alpha: a.requires_grad_().numpy(), ".detach()"),
-        ("unit-rows", lambda rows: rows / torch.ones(5), "keepdim"),
-        ("honest-alpha", lambda alphas, validation, test: validation.argmax(), "list of Python"),
+        ("training-bug", lambda w, batches, lr: w.requires_grad_().numpy(), ".detach()"),
+        ("training-bug", lambda w, batches, lr: w / torch.ones(5), "keepdim"),
+        ("training-bug", lambda w, batches, lr: batches.argmax(), "list of Python"),
         ("turning-point", lambda steps, score: steps[score > 2][0], "An index"),
     ],
 )
@@ -131,6 +131,16 @@ def mutual(cosines):
     return ((row, best[row]) for row in range(len(best)) if cosines[:, best[row]].argmax() == row)
 
 
+def with_an_optimizer(w, batches, lr):
+    w = torch.nn.Parameter(w)
+    optimizer = torch.optim.SGD([w], lr)
+    for x, y in batches:
+        optimizer.zero_grad()
+        torch.nn.functional.mse_loss(x @ w, y).backward()
+        optimizer.step()
+    return w
+
+
 RIGHT = [
     ("top-k", top_k_with(-1e9)),
     ("top-k", top_k_with(-1e4)),
@@ -138,13 +148,9 @@ RIGHT = [
     ("top-k", top_k_in_place),
     ("mutual-nearest", mutual),
     ("mutual-nearest", lambda cosines: set(mutual(cosines))),
-    ("honest-alpha", lambda a, v, t: t[len(v) - 1 - v[::-1].index(max(v))]),
-    ("interpolation", lambda a, b, alpha: torch.lerp(a, b, alpha).bfloat16()),
-    (
-        "interpolation",
-        lambda a, b, alpha: [x.lerp(y, alpha) for x, y in zip(a.requires_grad_(), b)],
-    ),
-    ("unit-rows", torch.nn.functional.normalize),
+    ("honest-alpha", lambda c, r: list(r[sorted(c, key=lambda alpha: sum(c[alpha]))[-1]])),
+    ("training-bug", with_an_optimizer),
+    ("ship", torch.tensor(3)),
     ("negative-flips", lambda o, n, y: np.mean([a == c != b for a, b, c in zip(o, n, y)])),
     *(("none-in-ten", value) for value in (0.28, 0.278, 0.2775, np.float32(0.27753))),
     *(("daily-alarms", value) for value in (0.87, 0.871, 0.8714, torch.tensor(0.8715))),
@@ -155,8 +161,9 @@ WRONG = [
     ("top-k", lambda logits, k: logits.softmax(0)),
     ("breakthroughness", lambda s: (s[-1] - s[0]) / np.median(np.diff(s) ** 2) ** 0.5),
     ("systemic-failure", lambda failures: failures[:, :2].all(axis=1).mean()),
-    ("unit-rows", lambda rows: (rows / rows.norm(dim=1, keepdim=True)).abs()),
-    ("unit-rows", lambda rows: (rows / rows.norm(dim=1, keepdim=True)).T),
+    ("honest-alpha", lambda c, r: max(r.values())),
+    ("training-bug", lambda w, batches, lr: w),
+    *(("ship", value) for value in (0, 4, "3", None)),
     ("worst-group", lambda f, g: f[g == g[0]].mean(0).prod() / f.mean(0).prod()),
     ("none-of-n", lambda items: stats.wilson(0, items)),
     ("repetition", lambda text, n: 1 - len(set(text.split())) / len(text.split())),

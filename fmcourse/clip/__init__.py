@@ -31,15 +31,23 @@ from fmcourse.clip.embedding import (
 )
 from fmcourse.clip.mistakes import MISTAKES, RIGHT_WAYS, Habits, fine_tune_pairs
 from fmcourse.clip.pictures import Pictures, read_pictures
-from fmcourse.clip.results import Clinic, Frontier, cross_fitted, halves, load_clinic, load_frontier
-from fmcourse.clip.tasks import Part, Task, sample_folder, subgroup_task
+from fmcourse.clip.results import (
+    Clinic,
+    Comparison,
+    cross_fitted,
+    halves,
+    load_clinic,
+    load_forgetting,
+    load_retention,
+)
+from fmcourse.clip.tasks import Part, Task, known_drawings, sample_folder, subgroup_task
 
 __all__ = [
     "MISTAKES",
     "RIGHT_WAYS",
     "TEMPLATES",
     "Clinic",
-    "Frontier",
+    "Comparison",
     "Habits",
     "Head",
     "Part",
@@ -55,10 +63,12 @@ __all__ = [
     "fine_tune_pairs",
     "halves",
     "interpolate",
+    "known_drawings",
     "linear_probe",
     "load_classifier",
     "load_clinic",
-    "load_frontier",
+    "load_forgetting",
+    "load_retention",
     "lora",
     "lp_ft",
     "occlusion",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
@@ -166,18 +166,30 @@ class PictureClassifier(torch.nn.Module):
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Map pixels (n, 3, side, side) to logits (n, classes), with gradient."""
-        weight = self.visual_projection.weight
-        seen = pixels.to(weight.device, weight.dtype, memory_format=torch.channels_last)
-        return self.head(encode_pixels(self, seen))  # type: ignore[arg-type]
+        return self.head(self._encoded(pixels))
 
     def predict(self, pixels: torch.Tensor, batch_size: int = 128) -> torch.Tensor:
         """Return logits (n, classes) on the CPU, without gradient; no part changes its mode."""
+        return self._in_parts(self, pixels, batch_size)
+
+    def embed(self, pixels: torch.Tensor, batch_size: int = 128) -> torch.Tensor:
+        """Return embeddings (n, d) of length 1, whatever the head, as :meth:`predict` does."""
+        return self._in_parts(self._encoded, pixels, batch_size)
+
+    def _encoded(self, pixels: torch.Tensor) -> torch.Tensor:
+        weight = self.visual_projection.weight
+        seen = pixels.to(weight.device, weight.dtype, memory_format=torch.channels_last)
+        return encode_pixels(self, seen)
+
+    def _in_parts(
+        self, function: Callable[..., torch.Tensor], pixels: torch.Tensor, batch_size: int
+    ) -> torch.Tensor:
         check_pixels(pixels, self.side)
         parts = pixels.split(whole("batch_size", batch_size, 1))
         with torch.inference_mode(), _evaluating(self):  # type: ignore[arg-type]
-            logits = torch.cat([self(part).cpu() for part in parts])
+            found = torch.cat([function(part).cpu() for part in parts])
         # A copy made outside of inference mode may be used for training.
-        return logits.clone()
+        return found.clone()
 
     def train(self, mode: bool = True) -> PictureClassifier:
         """Switch the mode of all but the batch norms; see :func:`freeze_statistics`."""

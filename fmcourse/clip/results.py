@@ -1,10 +1,9 @@
-"""The bundled runs behind the frontier and the mistakes clinic, as tables of right and wrong
-answers.
+"""The bundled runs behind sections 1 to 3 of notebook 03's further part: remedies for forgetting,
+what fine-tuning keeps, and the mistakes clinic.
 
-Serves notebook 03. The runs were made by ``recipes/clip_frontier.py`` and
-``recipes/clip_clinic.py``; nothing here trains. Whatever had to be chosen from a run (an alpha, a
-step) was chosen on one half of the test pictures in the training style and measured on the other
-half, and the other way round: cross-fitting, so that no picture is judged by its own choice.
+The runs were made by ``recipes/clip_forgetting.py``, ``recipes/clip_retention.py`` and
+``recipes/clip_clinic.py``; nothing here trains. Alpha and steps are chosen on pictures that are not
+reported. In the clinic these are the other half of the test pictures, in turn: cross-fitting.
 """
 
 from __future__ import annotations
@@ -19,10 +18,19 @@ from fmcourse.arguments import choose, require
 from fmcourse.clip.mistakes import MISTAKES, RIGHT, counterpart
 from fmcourse.stats import Interval
 
-__all__ = ["Clinic", "Frontier", "cross_fitted", "halves", "load_clinic", "load_frontier"]
+__all__ = [
+    "Clinic",
+    "Comparison",
+    "cross_fitted",
+    "halves",
+    "load_clinic",
+    "load_forgetting",
+    "load_retention",
+]
 
-INTERPOLATED = "interpolated"
-CHOSEN = "interpolated, alpha chosen in Noto"
+TO_CHOOSE = ", to choose"
+PRETRAINED = ("noto", "twemoji")
+PRETRAINED_STYLES = "styles of pre-training"
 
 
 def halves(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -66,70 +74,108 @@ def cross_fitted(
 
 
 @dataclass(frozen=True)
-class Frontier:
-    """Every method's answers on the test pictures, in the training style and in the shifted one.
+class Comparison:
+    """Ways to adapt one model, each measured on several parts after training with several seeds.
 
     Attributes:
-        table: one row per method, alpha (of the interpolation only), seed, part (``test``, the
-            training style, or ``shifted``) and picture, with the column `right`. Both parts show
-            the same concepts in the same order.
+        table: one row per seed, method, step, alpha and part, with the columns `right` and `total`.
+        choosing: the parts on which an interpolation's alpha is chosen; none of them is reported.
+        ends: interpolated method to the methods at its alphas 0 and 1.
     """
 
     table: pd.DataFrame
+    choosing: tuple[str, ...]
+    ends: dict[str, tuple[str, str]]
 
     @property
     def methods(self) -> list[str]:
-        """The methods, the interpolation with its chosen alpha in place of its single alphas."""
-        return [name for name in self.table["method"].unique() if name != INTERPOLATED] + [CHOSEN]
+        return self.table["method"].unique().tolist()
 
-    @property
-    def alphas(self) -> list[float]:
-        """The alphas of the interpolation, from the zero-shot end (0) to the fine-tuned one (1)."""
-        return sorted(self.table["alpha"].dropna().unique().tolist())
+    def shares(self, method: str, part: str) -> pd.Series:
+        """Return the percentage right, by seed, at the last step; of an interpolation at the chosen
+        alpha.
 
-    def right(self, method: str, part: str, alpha: float | None = None) -> np.ndarray:
-        """Return which pictures a method got right, 0 or 1, shape (seeds, pictures).
-
-        Args:
-            method: one of :attr:`methods`, or ``interpolated`` together with an alpha.
-            part: ``test``, the training style, or ``shifted``; the same concepts in the same order.
-            alpha: one of :attr:`alphas`, for ``interpolated`` only.
+        Raises:
+            ValueError: a method or a part that was not measured.
         """
-        if method == CHOSEN:
-            return np.array([answers for answers, _ in self._cross_fitted(part)])
-        runs = results.select(self.table, method=method, part=part)
-        if method == INTERPOLATED or alpha is not None:
-            runs = results.select(runs, alpha=alpha)
-        return _wide(runs, "seed")
+        if method not in self.ends:
+            return self._last(method, part)
+        path = self._path(method, part)
+        chosen = self.alphas(method)
+        return pd.Series({seed: path.loc[seed, alpha] for seed, alpha in chosen.items()})
 
-    def chosen_alphas(self) -> list[tuple[float, float]]:
-        """Return each seed's two alphas: for the first half of the pictures and the second."""
-        alphas = self.alphas
-        return [
-            (alphas[first], alphas[second]) for _, (first, second) in self._cross_fitted("test")
-        ]
+    def alphas(self, method: str) -> pd.Series:
+        """Return each seed's alpha: the largest mean over the parts to choose on, first of equals.
 
-    def accuracy(self, method: str, part: str, alpha: float | None = None) -> Interval:
-        """Return a method's accuracy in percent, with an interval over seeds and pictures."""
-        return stats.crossed_interval(100 * self.right(method, part, alpha), whole=100)
+        Raises:
+            ValueError: a method without alphas.
+        """
+        choose("method", method, self.ends)
+        paths = [self._path(method, part) for part in self.choosing]
+        return sum(paths[1:], paths[0]).idxmax(axis=1)
+
+    def accuracy(self, method: str, part: str) -> Interval:
+        """Return the percentage right, with an interval over seeds."""
+        return stats.share_interval(self.shares(method, part), whole=100)
 
     def difference(self, method: str, other: str, part: str) -> Interval:
-        """Return a method's accuracy minus a different one's, in points, paired by picture."""
-        gained = self.right(method, part) - self.right(other, part)
-        return stats.crossed_interval(100 * gained)
+        """Return a method's percentage right minus a different one's, in points, paired by seed."""
+        return stats.mean_interval(self.shares(method, part) - self.shares(other, part))
 
-    def shift_cost(self, method: str) -> Interval:
-        """Return how many points a method loses in the shifted style, paired by concept."""
-        lost = self.right(method, "test") - self.right(method, "shifted")
-        return stats.crossed_interval(100 * lost)
+    def gain_kept(self, method: str, part: str) -> Interval:
+        """Return how much of the gain from alpha 0 to alpha 1 is left at the chosen alpha, in
+        percent."""
+        first, last = self.ends[choose("method", method, self.ends)]
+        before = self._last(first, part)
+        gains = self._last(last, part) - before
+        return stats.mean_interval(100 * (self.shares(method, part) - before) / gains)
 
-    def _cross_fitted(self, part: str) -> list[tuple[np.ndarray, list[int]]]:
-        """Return each seed's answers with alpha chosen in the training style, and the choices."""
-        # Shape (seeds, alphas, pictures).
-        choosing = np.stack([self.right(INTERPOLATED, "test", a) for a in self.alphas], axis=1)
-        measured = np.stack([self.right(INTERPOLATED, part, a) for a in self.alphas], axis=1)
-        seeds = sorted(self.table.loc[self.table["method"] == INTERPOLATED, "seed"].unique())
-        return [cross_fitted(*both) for both in zip(choosing, measured, seeds)]
+    def along(self, method: str, part: str) -> tuple[list[float], list[Interval]]:
+        """Return a line as figures draw it: every alpha, and the percentage right at each."""
+        path = self._path(method, part)
+        return path.columns.tolist(), [stats.mean_interval(path[alpha]) for alpha in path]
+
+    def _last(self, method: str, part: str) -> pd.Series:
+        runs = results.select(self.table, method=method, part=part)
+        return _percent(runs[runs["steps"] == runs["steps"].max()].set_index("seed"))
+
+    def _path(self, method: str, part: str) -> pd.DataFrame:
+        """Return the percentage right, one row per seed and one column per alpha, ends included."""
+        first, last = self.ends[method]
+        runs = results.select(self.table, method=method, part=part)
+        between = _percent(runs.set_index(["seed", "alpha"])).unstack()
+        between[0.0] = self._last(first, part)
+        between[1.0] = self._last(last, part)
+        return between.sort_index(axis=1)
+
+
+def _percent(runs: pd.DataFrame) -> pd.Series:
+    return 100 * runs["right"] / runs["total"]
+
+
+def load_forgetting() -> Comparison:
+    """Return the bundled runs of what CLIP forgets when it learns digits, and of the remedies.
+
+    Its parts are ``digits``, ``names`` (of drawings in Noto) and ``openmoji``.
+    """
+    table = results.load("clip-forgetting")
+    table["part"] = table["task"].where(~table["choosing"], table["task"] + TO_CHOOSE)
+    ends = {f"{rate}, interpolated": ("before", rate) for rate in ("1e-3", "3e-4")}
+    return Comparison(table, (f"digits{TO_CHOOSE}", f"names{TO_CHOOSE}"), ends)
+
+
+def load_retention() -> Comparison:
+    """Return the bundled runs of what fine-tuning on OpenMoji keeps of the pre-training's styles.
+
+    Its parts are ``openmoji``, ``noto``, ``twemoji`` and ``styles of pre-training``, the last two
+    together.
+    """
+    table = results.load("clip-retention").rename(columns={"split": "seed"}).assign(steps=0)
+    both = table[table["part"].isin(PRETRAINED)].assign(part=PRETRAINED_STYLES)
+    keys = ["seed", "method", "steps", "alpha", "part"]
+    pooled = both.groupby(keys, sort=False, as_index=False)[["right", "total"]].sum()
+    ends = {"interpolated": ("members' names", "names")}
+    return Comparison(pd.concat([table, pooled]), ("validation",), ends)
 
 
 @dataclass(frozen=True)
@@ -187,11 +233,6 @@ class Clinic:
                 chosen["picked"], _ = cross_fitted(steps, steps, seed)
             answers.append(chosen[step])
         return np.array(answers)
-
-
-def load_frontier() -> Frontier:
-    """Return the bundled runs of the frontier."""
-    return Frontier(results.load("clip-frontier"))
 
 
 def load_clinic() -> Clinic:

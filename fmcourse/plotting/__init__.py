@@ -9,7 +9,7 @@ from __future__ import annotations
 from fmcourse.plotting.canvas import Drawing
 from fmcourse.plotting.cells import grid, tree
 from fmcourse.plotting.charts import bars, curves, forest, plane, runs
-from fmcourse.plotting.pictures import alt_text, gallery, heat, picture
+from fmcourse.plotting.pictures import alt_text, gallery, heat, matches, picture
 
 __all__ = [
     "Drawing",
@@ -20,6 +20,7 @@ __all__ = [
     "gallery",
     "grid",
     "heat",
+    "matches",
     "picture",
     "plane",
     "runs",

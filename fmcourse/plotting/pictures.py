@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import functools
+import textwrap
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
+import matplotlib
+
 from fmcourse.arguments import choose, require
 from fmcourse.plotting.canvas import TITLE, Drawing, encode, new_figure
 
-__all__ = ["alt_text", "gallery", "heat", "picture"]
+__all__ = ["alt_text", "gallery", "heat", "matches", "picture"]
 
 PACKAGE = Path(__file__).resolve().parent.parent
 IMAGES, INSTALLED_IMAGES = PACKAGE.parent / "images", PACKAGE / "images"
@@ -106,6 +109,44 @@ def heat(
     figure.colorbar(drawn, ax=list(grid.flat), shrink=0.8, label=unit)
     figure.suptitle(title, **TITLE)
     return encode(figure, f"{title}. {unit}. {'; '.join(said)}.")
+
+
+def matches(
+    images: Sequence, captions: Sequence[str], values: Sequence, title: str, unit: str
+) -> Drawing:
+    """Draw pictures beside a heat map: a row for each picture, a column for each caption.
+
+    Args:
+        images: PIL images.
+        captions: the columns.
+        values: how well each picture fits each caption, shape (images, captions).
+        title: what is shown.
+        unit: what the values are; the largest is the darkest.
+    """
+    shape = (len(images), len(captions))
+    found = (len(values), *{len(row) for row in values})
+    require(found == shape, "values", f"shape {shape}", found)
+    flat = [value for row in values for value in row]
+    lowest, span = min(flat), max(max(flat) - min(flat), 1e-9)
+    figure = new_figure(1.3 * (len(captions) + 1), 1.0 + 0.85 * len(images))
+    grid = figure.subplots(len(images), len(captions) + 1, squeeze=False)
+    said = []
+    for line, image, row in zip(grid, images, values):
+        line[0].imshow(_on_white(image))
+        line[0].axis("off")
+        for axes, caption, value in zip(line[1:], captions, row):
+            share = (value - lowest) / span
+            axes.set_facecolor(matplotlib.colormaps["Oranges"](0.9 * share))
+            axes.set(xticks=[], yticks=[])
+            ink = "white" if share > 0.6 else "black"
+            axes.text(0.5, 0.5, f"{round(value, 2) + 0.0:.2f}", ha="center", va="center", color=ink)
+        said.append(", ".join(f"{each} {value:.2f}" for each, value in zip(captions, row)))
+    for axes, caption in zip(grid[0][1:], captions):
+        axes.set_title(textwrap.fill(caption, 14), fontsize=10)
+    figure.suptitle(title, **TITLE)
+    figure.supxlabel(unit, fontsize=10)
+    lines = "; ".join(f"picture {number}: {line}" for number, line in enumerate(said, 1))
+    return encode(figure, f"{title}. {unit}. {lines}.")
 
 
 def picture(name: str) -> Drawing:
