@@ -9,12 +9,22 @@ Radford et al. 2021 (CLIP), Kumar et al. 2022 (LP-FT), Wortsman et al. 2022 (WiS
 
 from __future__ import annotations
 
-from fmcourse.clip.adaptation import add_lora, fine_tune, interpolate, lora, lp_ft, tip_adapter
+from fmcourse.clip.adaptation import (
+    add_lora,
+    batches_of,
+    fine_tune,
+    interpolate,
+    lora,
+    lp_ft,
+    optimizer_of,
+    tip_adapter,
+)
 from fmcourse.clip.classifier import (
     Head,
     build_classifier,
     linear_probe,
     load_classifier,
+    percent_right,
     random_head,
     save_classifier,
 )
@@ -40,7 +50,14 @@ from fmcourse.clip.results import (
     load_forgetting,
     load_retention,
 )
-from fmcourse.clip.tasks import Part, Task, known_drawings, sample_folder, subgroup_task
+from fmcourse.clip.tasks import (
+    Part,
+    Task,
+    drawings_of,
+    known_drawings,
+    sample_folder,
+    subgroup_task,
+)
 
 __all__ = [
     "MISTAKES",
@@ -54,9 +71,11 @@ __all__ = [
     "Pictures",
     "Task",
     "add_lora",
+    "batches_of",
     "build_classifier",
     "contrastive_loss",
     "cross_fitted",
+    "drawings_of",
     "embed_images",
     "embed_texts",
     "fine_tune",
@@ -72,6 +91,8 @@ __all__ = [
     "lora",
     "lp_ft",
     "occlusion",
+    "optimizer_of",
+    "percent_right",
     "pixels_of",
     "random_head",
     "read_pictures",

@@ -32,7 +32,16 @@ from fmcourse.clip.classifier import (
 from fmcourse.clip.embedding import checked_pixels, embed_images, whole
 from fmcourse.runtime import PROFILES
 
-__all__ = ["add_lora", "fine_tune", "interpolate", "lora", "lp_ft", "tip_adapter"]
+__all__ = [
+    "add_lora",
+    "batches_of",
+    "fine_tune",
+    "interpolate",
+    "lora",
+    "lp_ft",
+    "optimizer_of",
+    "tip_adapter",
+]
 
 # All of these were chosen by recipes/clip_frontier.py.
 LR = PROFILES["tiny"].clip_lr  # of the image encoder
@@ -42,6 +51,7 @@ LP_RATES = {"lr": 3e-4, "head_lr": 0.1}  # when the head starts as a probe
 WEIGHT_DECAY = 0.05
 STEPS = 60
 BATCH = 32
+SCHEDULE = training.cosine(warmup=0.1, floor=0.0)
 BETA = 10.0
 ALPHA = 300.0
 
@@ -107,8 +117,6 @@ def fine_tune(
         logits = classifier(pixels[chosen].to(device))
         return functional.cross_entropy(logits, classes[chosen].to(device))
 
-    # The head moves faster than the encoder, and never shrinks.
-    parts = {"head": {"lr": head_lr, "weight_decay": 0.0}}
     identity: dict[str, Any] = {
         "batch_size": batch_size,
         "lr": lr,
@@ -121,9 +129,9 @@ def fine_tune(
         classifier,
         batches_of(len(pixels), batch_size, seed),
         steps,
-        optimizer=training.adamw(lr, WEIGHT_DECAY, betas=(0.9, 0.98), parts=parts),
+        optimizer=_adamw(lr, head_lr),
         loss=loss,
-        schedule=training.cosine(warmup=0.1, floor=0.0),
+        schedule=SCHEDULE,
         accumulate=accumulate,
         precision=precision,
         accelerator=accelerator,
@@ -137,6 +145,27 @@ def fine_tune(
     if rank:
         classifier = classifier.merge_and_unload().eval().requires_grad_(True)
     return classifier, run
+
+
+def _adamw(lr: float, head_lr: float) -> Callable[[torch.nn.Module], torch.optim.Optimizer]:
+    # The head has a rate of its own, and never shrinks.
+    parts = {"head": {"lr": head_lr, "weight_decay": 0.0}}
+    return training.adamw(lr, WEIGHT_DECAY, betas=(0.9, 0.98), parts=parts)
+
+
+def optimizer_of(
+    classifier: PictureClassifier, lr: float, steps: int, head_lr: float = HEAD_LR
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR]:
+    """Return the optimizer of :func:`fine_tune` and its schedule, for a loop of your own.
+
+    Args:
+        classifier: what is trained.
+        lr, head_lr: the largest learning rates of the image encoder and of the head.
+        steps: how many there will be; step the schedule after each step of the optimizer.
+    """
+    optimizer = _adamw(lr, head_lr)(classifier)
+    factor = functools.partial(SCHEDULE, steps=whole("steps", steps, 1))
+    return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
 
 
 def lp_ft(

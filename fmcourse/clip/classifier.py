@@ -41,6 +41,7 @@ __all__ = [
     "build_classifier",
     "linear_probe",
     "load_classifier",
+    "percent_right",
     "random_head",
     "save_classifier",
 ]
@@ -196,6 +197,32 @@ class PictureClassifier(torch.nn.Module):
         super().train(mode)
         freeze_statistics(self)
         return self
+
+
+def percent_right(
+    classifier: PictureClassifier,
+    pixels: torch.Tensor,
+    labels: Labels,
+    head: torch.Tensor | None = None,
+) -> float:
+    """Return how many pictures are classified correctly, in percent.
+
+    Args:
+        classifier: of :func:`build_classifier`, before or after training.
+        pixels: shape (n, 3, side, side).
+        labels: the class of each picture, shape (n,).
+        head: a zero-shot head, shape (classes, d), to use in place of the classifier's own: an old
+            task, after the encoder was trained on a new one.
+
+    Raises:
+        ValueError: labels that do not fit.
+    """
+    if head is None:
+        logits = classifier.predict(pixels)
+    else:
+        logits = classifier.embed(pixels) @ head.T
+    right = logits.argmax(1) == checked_labels(labels, len(pixels), logits.shape[1])
+    return 100 * int(right.sum()) / len(right)
 
 
 def freeze_statistics(module: torch.nn.Module) -> None:

@@ -89,6 +89,7 @@ class Comparison:
 
     @property
     def methods(self) -> list[str]:
+        """The methods in the order of the table, each once."""
         return self.table["method"].unique().tolist()
 
     def shares(self, method: str, part: str) -> pd.Series:

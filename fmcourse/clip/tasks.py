@@ -1,13 +1,14 @@
 """The pictures of notebook 03: drawings and their names, a sample folder, and the task to name a
 drawing's subgroup.
 
-The task's test concepts were held out from the bundled model's pre-training, too. The validation concepts
-were not, so accuracy on them flatters the model.
+The task's test concepts were held out from the bundled model's pre-training, too. The validation
+concepts were not, so accuracy on them flatters the model.
 """
 
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,11 +17,11 @@ import pandas as pd
 from PIL import Image
 
 from fmcourse import data
-from fmcourse.arguments import require
+from fmcourse.arguments import choose, require
 from fmcourse.clip.embedding import whole
 from fmcourse.files import user_path
 
-__all__ = ["Part", "Task", "known_drawings", "sample_folder", "subgroup_task"]
+__all__ = ["Part", "Task", "drawings_of", "known_drawings", "sample_folder", "subgroup_task"]
 
 SMALLEST = 8  # concepts of a class that may be trained on, validation included
 VALIDATION_SHARE = 0.2
@@ -142,13 +143,24 @@ def known_drawings(
     return list(chosen["image"]), list(chosen["name"])
 
 
+def drawings_of(names: Sequence[str], style: str = "noto") -> list[Image.Image]:
+    """Return the drawings of some concepts by their names, in the order given.
+
+    Raises:
+        ValueError: an unknown style, or a name that it does not have.
+    """
+    drawings = data.load_emoji(style)
+    own = list(drawings["name"])
+    return [drawings[own.index(choose("names", name, own))]["image"] for name in names]
+
+
 def sample_folder(folder: str | Path, seed: int = 0) -> Path:
     """Write a small folder of labelled pictures, with the accidents of real ones, and return it.
 
-    Its pictures are 120 handwritten digits of each label, ``even`` and ``odd``: a task for which the
-    bundled model has neither words nor features, so that fine-tuning is worth its cost. A file that
-    is no picture and a label with a single picture are what
-    :func:`fmcourse.clip.read_pictures` has to cope with.
+    Its pictures are 120 handwritten digits of each label, ``even`` and ``odd``: the bundled model
+    has neither words nor features for this task, so fine-tuning is worth its cost. A file that is
+    no picture and a label with a single picture are what :func:`fmcourse.clip.read_pictures` has to
+    cope with.
 
     Args:
         folder: where to write; made when missing, ``~`` is your home.

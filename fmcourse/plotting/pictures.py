@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
+import numpy as np
+from numpy.typing import ArrayLike
 
 from fmcourse.arguments import choose, require
 from fmcourse.plotting.canvas import TITLE, Drawing, encode, new_figure
@@ -112,7 +114,7 @@ def heat(
 
 
 def matches(
-    images: Sequence, captions: Sequence[str], values: Sequence, title: str, unit: str
+    images: Sequence, captions: Sequence[str], values: ArrayLike, title: str, unit: str
 ) -> Drawing:
     """Draw pictures beside a heat map: a row for each picture, a column for each caption.
 
@@ -123,18 +125,17 @@ def matches(
         title: what is shown.
         unit: what the values are; the largest is the darkest.
     """
+    table = np.asarray(values, dtype=float)
     shape = (len(images), len(captions))
-    found = (len(values), *{len(row) for row in values})
-    require(found == shape, "values", f"shape {shape}", found)
-    flat = [value for row in values for value in row]
-    lowest, span = min(flat), max(max(flat) - min(flat), 1e-9)
+    require(table.shape == shape, "values", f"shape {shape}", table.shape)
+    lowest, span = table.min(), max(np.ptp(table), 1e-9)
     figure = new_figure(1.3 * (len(captions) + 1), 1.0 + 0.85 * len(images))
     grid = figure.subplots(len(images), len(captions) + 1, squeeze=False)
     said = []
-    for line, image, row in zip(grid, images, values):
+    for line, image, row in zip(grid, images, table):
         line[0].imshow(_on_white(image))
         line[0].axis("off")
-        for axes, caption, value in zip(line[1:], captions, row):
+        for axes, value in zip(line[1:], row):
             share = (value - lowest) / span
             axes.set_facecolor(matplotlib.colormaps["Oranges"](0.9 * share))
             axes.set(xticks=[], yticks=[])

@@ -1,5 +1,5 @@
-"""The exercises of notebook 03: which model to ship, a bug in a loop, an honest choice, shared targets
-and recall."""
+"""The exercises of notebook 03: which model to ship, a bug in a loop, an honest choice, shared
+targets and recall."""
 
 from __future__ import annotations
 
