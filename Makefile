@@ -5,7 +5,7 @@ PYTHON ?= python3
 LAB_FLAGS ?=
 BIN := .venv/bin/python
 READY := .venv/.ready
-RECIPES := addresses adult emoji emoji_clip sweep_clip clip_frontier clip_clinic defects recall bias_transfer breadth versions emergence_autopsy emergence_forecast emergence_dose emergence_quanta ladder decoding_frontier memorization smoke_detector cards drawings
+RECIPES := addresses adult emoji emoji_clip sweep_clip clip_forgetting clip_retention clip_clinic defects recall bias_transfer breadth versions emergence_autopsy emergence_forecast emergence_dose emergence_quanta ladder decoding_frontier memorization smoke_detector cards drawings
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 PIP := $(BIN) -m pip install -qq --disable-pip-version-check
 # In a container the user is root, which JupyterLab refuses unless it is told.

@@ -1,7 +1,9 @@
-"""The mistakes clinic of notebook 03: contrastive fine-tuning of the bundled CLIP, done right and with seven mistakes.
+"""The mistakes clinic of notebook 03: contrastive fine-tuning of the bundled CLIP, done right and
+with seven mistakes.
 
-A seed draws the training concepts and the order of the batches. What ships is, for each mistake, seed and measured step,
-which test pictures were right; the notebook picks steps, on other pictures, and computes costs from it.
+A seed draws the training concepts and the order of the batches. What ships is, for each mistake,
+seed and measured step, which test pictures were right; the notebook picks steps, on other pictures,
+and computes costs from it.
 """
 
 from __future__ import annotations
@@ -9,12 +11,16 @@ from __future__ import annotations
 import argparse
 import copy
 import functools
+import random
 import time
+
+import pandas as pd
+import torch
 
 import fmcourse
 from fmcourse import clip
-from recipes.clip_frontier import Bench, answers, ship
-from recipes.common import kept_json, work_folder
+from fmcourse.clip import adaptation
+from recipes.common import kept_json, ship, work_folder
 
 SEEDS = range(5)
 MEASURE_EVERY = 20
@@ -39,8 +45,29 @@ def main() -> None:
         write(runs)
 
 
+class Bench:
+    """One seed's task, with the pixels of the bundled CLIP made once."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.model, self.processor = fmcourse.load_clip("emoji-clip")
+        self.task = clip.subgroup_task(seed=seed)
+        self.labels, self.pixels = {}, {}
+        for part in ("train", "test"):
+            self.labels[part] = torch.tensor(getattr(self.task, part).labels)
+            self.pixels[part] = clip.pixels_of(self.processor, getattr(self.task, part).images)
+
+    @property
+    def captions(self) -> list[str]:
+        """One sentence per training picture, its template sampled by the seed."""
+        draw = random.Random(self.seed)
+        names = [self.task.names[label] for label in self.labels["train"]]
+        return [draw.choice(clip.TEMPLATES).format(name) for name in names]
+
+
 def one_seed(seed: int) -> list[dict]:
-    """Return the runs of one seed, the right one first; each is kept in the work folder when done."""
+    """Return the runs of one seed, the right one first; each is kept in the work folder when
+    done."""
     bench, runs = Bench(seed), []
     for name, habits in {**clip.RIGHT_WAYS, **clip.MISTAKES}.items():
         if habits.pick == "test":
@@ -51,7 +78,8 @@ def one_seed(seed: int) -> list[dict]:
 
 
 def one_run(bench: Bench, name: str, habits: clip.Habits) -> dict:
-    """Train with these habits and return what was measured on the way, and the step at which the loss was lost."""
+    """Train with these habits and return what was measured on the way, and the step at which the
+    loss was lost."""
     start, records, failed = time.time(), [], None
 
     def measure(tuned) -> dict[str, float]:
@@ -66,7 +94,13 @@ def one_run(bench: Bench, name: str, habits: clip.Habits) -> dict:
             "progress": False,
         }
         clip.fine_tune_pairs(
-            *bench.examples[:3], bench.captions, habits, ids=bench.labels["train"], **settings
+            bench.model,
+            bench.processor,
+            bench.pixels["train"],
+            bench.captions,
+            habits,
+            ids=bench.labels["train"],
+            **settings,
         )
     except FloatingPointError as error:
         failed = str(error)
@@ -84,12 +118,13 @@ def one_run(bench: Bench, name: str, habits: clip.Habits) -> dict:
 
 
 def right_or_wrong(bench: Bench, tuned) -> str:
-    """Return for each test picture 1 if words sort it rightly, else 0; half-precision weights answer in single precision."""
+    """Return for each test picture 1 if words sort it rightly, else 0; half-precision weights
+    answer in single precision."""
     plain = copy.deepcopy(tuned).float()
     head = clip.zero_shot_head(plain, bench.processor, bench.task.names)
-    return bench.bits(
-        "test", clip.embed_images(plain, bench.processor, bench.pixels["test"]) @ head.T
-    )
+    rows = clip.embed_images(plain, bench.processor, bench.pixels["test"])
+    right = (rows @ head.T).argmax(1) == bench.labels["test"]
+    return "".join(map(str, right.int().tolist()))
 
 
 def write(runs: list[dict]) -> None:
@@ -97,12 +132,18 @@ def write(runs: list[dict]) -> None:
     concepts, parts = clip.subgroup_task().test.concepts, []
     for run in runs:
         columns = {"mistake": run["mistake"], "seed": run["seed"], "failed": run["failed"]}
-        parts += [
-            answers(concepts, at["test"], step=at["step"], **columns) for at in run["records"]
-        ]
-    seconds = sum(run["seconds"] for run in runs)
-    sources = ["emoji-clip/model.safetensors", "emoji-noto.parquet"]
-    ship(FILE, parts, "clip_clinic", sources, {"seeds": list(SEEDS)}, seconds)
+        for at in run["records"]:
+            rows = {"picture": range(len(concepts)), "concept": concepts}
+            rows["right"] = [bit == "1" for bit in at["test"]]
+            parts.append(pd.DataFrame(columns | {"step": at["step"]} | rows))
+    ship(
+        FILE,
+        pd.concat(parts, ignore_index=True),
+        sources=["emoji-clip/model.safetensors", "emoji-noto.parquet"],
+        recipe="clip_clinic",
+        settings={"seeds": list(SEEDS), "steps": adaptation.STEPS, "batch": adaptation.BATCH},
+        seconds=sum(run["seconds"] for run in runs),
+    )
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ __all__ = [
     "tip_adapter",
 ]
 
-# All of these were chosen by recipes/clip_frontier.py.
+# All of these were chosen on validation concepts, for the first edition.
 LR = PROFILES["tiny"].clip_lr  # of the image encoder
 LORA_LR = 3e-3
 HEAD_LR = 1e-3  # of a head that starts as words

@@ -46,7 +46,7 @@ __all__ = [
     "save_classifier",
 ]
 
-STRENGTH = 10.0  # of the linear probe; chosen on validation concepts by recipes/clip_frontier.py
+STRENGTH = 10.0  # of the linear probe; chosen on validation concepts
 WEIGHTS, NAMES = "classifier.safetensors", "classifier.json"
 
 # What functions of this package take as pictures, and as their classes.

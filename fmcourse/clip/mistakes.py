@@ -36,7 +36,7 @@ __all__ = ["MISTAKES", "RIGHT_WAYS", "Habits", "counterpart", "fine_tune_pairs"]
 
 NEAR_THE_BOUND = 99.9  # a first scale from which 100 can be reached within 60 steps
 RIGHT = "done right"
-PAIRS_LR = 1e-4  # of both encoders; chosen on validation concepts by recipes/clip_frontier.py
+PAIRS_LR = 1e-4  # of both encoders; chosen on validation concepts
 
 
 @dataclass(frozen=True)
