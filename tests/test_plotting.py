@@ -21,6 +21,7 @@ from fmcourse.plotting import (
     gallery,
     grid,
     heat,
+    matches,
     picture,
     plane,
     runs,
@@ -100,6 +101,12 @@ DRAWINGS = {
             "cosine lost",
         ),
         "It looks up. cosine lost. cat: largest 0.50, 25% down and 75% from the left.",
+    ),
+    "matches": (
+        lambda: matches(
+            [SQUARE, SQUARE], ["a cat", "a bus"], np.array([[0.5, -0.001], [0.25, 1]]), "M", "cosine"
+        ),
+        "M. cosine. picture 1: a cat 0.50, a bus 0.00; picture 2: a cat 0.25, a bus 1.00.",
     ),
     "tree": (
         lambda: tree(
@@ -398,6 +405,10 @@ ERRORS = [
     (
         lambda: heat([SQUARE], [], ["one"], "t", "u"),
         "maps: expected one for each of the 1 images, got 0",
+    ),
+    (
+        lambda: matches([SQUARE], ["one", "two"], [[1.0]], "t", "u"),
+        "values: expected shape (1, 2), got (1, 1)",
     ),
     (
         lambda: gallery([SQUARE] * 2, ["one"], "t"),

@@ -164,8 +164,9 @@ def optimizer_of(
         steps: how many there will be; step the schedule after each step of the optimizer.
     """
     optimizer = _adamw(lr, head_lr)(classifier)
-    factor = functools.partial(SCHEDULE, steps=whole("steps", steps, 1))
-    return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+    count = whole("steps", steps, 1)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: SCHEDULE(step, count))
+    return optimizer, schedule
 
 
 def lp_ft(

@@ -135,12 +135,13 @@ def matches(
     for line, image, row in zip(grid, images, table):
         line[0].imshow(_on_white(image))
         line[0].axis("off")
+        row = np.round(row, 2) + 0.0  # no minus before a zero
         for axes, value in zip(line[1:], row):
             share = (value - lowest) / span
             axes.set_facecolor(matplotlib.colormaps["Oranges"](0.9 * share))
             axes.set(xticks=[], yticks=[])
             ink = "white" if share > 0.6 else "black"
-            axes.text(0.5, 0.5, f"{round(value, 2) + 0.0:.2f}", ha="center", va="center", color=ink)
+            axes.text(0.5, 0.5, f"{value:.2f}", ha="center", va="center", color=ink)
         said.append(", ".join(f"{each} {value:.2f}" for each, value in zip(captions, row)))
     for axes, caption in zip(grid[0][1:], captions):
         axes.set_title(textwrap.fill(caption, 14), fontsize=10)
