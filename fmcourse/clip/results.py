@@ -102,8 +102,8 @@ class Comparison:
         if method not in self.ends:
             return self._last(method, part)
         path = self._path(method, part)
-        chosen = self.alphas(method)
-        return pd.Series({seed: path.loc[seed, alpha] for seed, alpha in chosen.items()})
+        chosen = path.columns.get_indexer(pd.Index(self.alphas(method).loc[path.index]))
+        return pd.Series(path.to_numpy()[np.arange(len(path)), chosen], path.index)
 
     def alphas(self, method: str) -> pd.Series:
         """Return each seed's alpha: the largest mean over the parts to choose on, first of equals.
@@ -134,7 +134,8 @@ class Comparison:
     def along(self, method: str, part: str) -> tuple[list[float], list[Interval]]:
         """Return a line as figures draw it: every alpha, and the percentage right at each."""
         path = self._path(method, part)
-        return path.columns.tolist(), [stats.mean_interval(path[alpha]) for alpha in path]
+        alphas = [float(alpha) for alpha in path.columns]
+        return alphas, [stats.mean_interval(path[alpha]) for alpha in alphas]
 
     def _last(self, method: str, part: str) -> pd.Series:
         runs = results.select(self.table, method=method, part=part)
