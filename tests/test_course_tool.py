@@ -177,7 +177,7 @@ def claim(house, monkeypatch):
     bundled = root / "fmcourse" / "bundled"
     bundled.mkdir(parents=True)
     (root / "EVIDENCE.md").write_text(PAGE)
-    monkeypatch.setattr(common, "BUNDLED", bundled)
+    monkeypatch.setitem(common._chosen, "output", bundled)
     return next(iter(evidence.claims()))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -34,7 +35,7 @@ def frontier():
 
 def test_samples_are_averaged_within_an_address(frontier):
     found = frontier.interval("surprise", "top-p", 0.9)
-    assert (found.estimate, found.low, found.high) == (4.0, 4.0, 4.0)
+    assert found.estimate == 4.0 and np.isnan([found.low, found.high]).all()
     assert frontier.values("min-p") == [0.5, 0.1]  # in the order of the sweep
 
 
