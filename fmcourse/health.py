@@ -70,7 +70,7 @@ def doctor() -> list[Finding]:
     if runtime is None:
         checks.append(_unloaded)
     else:
-        checks += [_bundle, _hub, _memory, _places, _profile, _keeping, _encoding, _kernel]
+        checks += [_bundle, _hub, _memory, _places, _profile, _kept, _keeping, _encoding, _kernel]
     return [finding for check in checks for finding in _run(check)]
 
 
@@ -276,6 +276,18 @@ def _notebooks() -> Iterator[Finding]:
             yield Finding(
                 f"The notebook {path.name} holds widget state, and GitHub refuses to show it",
                 "From the clone: python -m tools.notebooks --fix",
+            )
+
+
+def _kept() -> Iterator[Finding]:
+    """Find predictions, exercises and evidence that were kept here and cannot be read."""
+    for path in sorted(runtime.state_folder().rglob("*.json")):
+        try:
+            json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            yield Finding(
+                f"The file {path} is empty or damaged",
+                "Go on: the course sets it aside and begins a new one",
             )
 
 

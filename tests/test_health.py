@@ -272,3 +272,15 @@ def test_a_clone_with_changed_line_endings_is_whole_or_repaired_by_the_remedy(
         subprocess.run(command.split(), cwd=clone, check=True)
     assert file.read_bytes() == b"{\n}\n"
     assert subprocess.check_output(["git", "status", "--short"], cwd=clone) == b""
+
+
+@pytest.mark.parametrize(
+    "name", ["predictions.json", "evidence/ladder-bits.json", "exercises/a.json"]
+)
+@pytest.mark.parametrize("content", ["", "{", "\x00"])
+def test_a_kept_file_that_cannot_be_read_is_found(state, name, content):
+    (state / name).parent.mkdir(exist_ok=True)
+    (state / name).write_text(content)
+    (state / "whole.json").write_text("{}")
+    found = [str(finding) for finding in health.doctor() if "damaged" in str(finding)]
+    assert len(found) == 1 and Path(name).name in found[0]
