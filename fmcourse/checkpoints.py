@@ -146,7 +146,12 @@ class _Description:
 
     def _object(self, value: Any) -> str:
         """Describe what pickle would keep of an object; of one that it does not take, the class."""
-        parts = [type(value), getattr(value, "__wrapped__", None), getattr(value, "fget", None)]
+        parts: list[Any] = [type(value)]
+        for name in ("__wrapped__", "fget"):
+            try:
+                parts.append(getattr(value, name, None))
+            except Exception:  # a class may refuse any name in its own way
+                parts.append(None)
         try:
             reduced = value.__reduce_ex__(4)
         except Exception:  # each class has its own

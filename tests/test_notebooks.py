@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 
 import nbformat
 import pytest
@@ -136,14 +135,6 @@ def test_the_normal_form_keeps_content_and_joins_what_a_kernel_splits():
 
 def code(path, number):
     return [cell for cell in form.read(path).cells if cell.cell_type == "code"][number].source
-
-
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_failed_installation_stops_with_the_remedy(path, monkeypatch):
-    # As if it were not installed.
-    monkeypatch.setitem(sys.modules, "fmcourse", None)
-    with pytest.raises(ModuleNotFoundError, match="install"):
-        exec(code(path, 1), {})
 
 
 FORM = re.compile(r"^profile = None +#@param (\[.*\]) \{type: \"raw\"\}$", re.MULTILINE)

@@ -316,5 +316,5 @@ def test_each_question_is_asked_once_and_an_unknown_one_is_an_error():
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_kernel_without_the_course_hears_what_to_do(path, monkeypatch):
     monkeypatch.setitem(sys.modules, "fmcourse", None)
-    with pytest.raises(ModuleNotFoundError, match=r"Colab.*JupyterLab or VS Code.*kernel"):
+    with pytest.raises(ModuleNotFoundError, match=r"install.*Colab.*JupyterLab or VS Code.*kernel"):
         exec(cells(path)[1].source, {})

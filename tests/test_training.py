@@ -897,3 +897,11 @@ def test_a_digest_tells_numbers_shapes_kinds_and_words_apart():
     assert digest(rows.clone(), "cat") == alike == digest(torch.stack([rows, rows], 1)[:, 0], "cat")
     others = [digest(rows + 1e-6, "cat"), digest(rows.double(), "cat"), digest(rows, "dog")]
     assert len({alike, *others, digest(rows.view(2, 2), "cat")}) == 5
+
+
+def test_an_object_that_refuses_every_name_is_described():
+    class Closed:
+        def __getattr__(self, name):
+            raise RuntimeError(name)
+
+    assert describe(Closed()) == describe(Closed())
