@@ -13,7 +13,8 @@ are of OpenMoji, a style that the foundation never saw. Scored are unseen OpenMo
 Noto and Twemoji drawings of the same concepts. The latter two were in pre-training, so they measure
 retention.
 
-A split draws the concepts to learn from, those of validation, and the batches.
+A split draws the concepts to learn from, those of validation, and the batches. Every start is
+trained at every rate, so that starts can also be compared at equal rates.
 """
 
 from __future__ import annotations
@@ -41,11 +42,12 @@ VALIDATION = 0.2  # of the concepts to learn from
 STEPS = 60
 ALPHAS = tuple(tenth / 10 for tenth in range(1, 10))
 GRID = (1e-4, 3e-4, 1e-3)  # of the image encoder
-# Of the image encoder and of the head, start by start; chosen by `choose`.
+# Of the image encoder and of the head, start by start; chosen by `choose`. A random head has far to
+# go and a head of names little, so their own rates differ.
 RATES = {
-    "random head": {"lr": 3e-4, "head_lr": 0.1},
-    "LP-FT": {"lr": 3e-4, "head_lr": 0.1},
-    "names": {"lr": 3e-4, "head_lr": 1e-3},
+    "random head": {"lr": 1e-4, "head_lr": 0.1},
+    "LP-FT": {"lr": 1e-3, "head_lr": 0.1},
+    "names": {"lr": 1e-4, "head_lr": 1e-3},
 }
 FILE = "clip-retention.parquet"
 SOURCES = ["emoji-clip/model.safetensors", *(f"emoji-{style}.parquet" for style in STYLES)]
@@ -74,6 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "splits": chosen.seeds,
             "steps": chosen.steps,
             "rates": RATES,
+            "grid": list(GRID),
             "alphas": list(ALPHAS),
         },
         seconds=time.time() - started,
@@ -160,25 +163,29 @@ def measured(seed: int, steps: int) -> list[dict]:
     split = Split(seed)
     rows: list[dict] = []
 
-    def keep(method: str, logits_of, alpha: float = 1.0) -> None:
+    def keep(method: str, logits_of, lr: float = 0.0, alpha: float = 1.0) -> None:
         for part in ("validation", *STYLES):
             right = split.right(part, logits_of(part))
-            about = {"split": seed, "method": method, "alpha": alpha, "part": part}
+            about = {"split": seed, "method": method, "lr": lr, "alpha": alpha, "part": part}
             rows.append(about | {"right": right, "total": len(split.labels[part])})
         shares = [f"{row['right'] / row['total']:.3f}" for row in rows[-4:]]
-        print(seed, method, alpha, shares, flush=True)
+        print(seed, method, lr, alpha, shares, flush=True)
 
     starts = split.starts()
     keep("members' names", lambda part: split.features[part] @ split.head.T)
     keep("linear probe", lambda part: starts["LP-FT"](split.features[part]))
+    tuned = {}
     for name, head in starts.items():
-        classifier = split.tuned(name, head, steps)
-        keep(name, functools.partial(split.logits, classifier))
+        for lr in GRID:
+            tuned[name, lr] = split.tuned(name, head, steps, lr=lr)
+            keep(name, functools.partial(split.logits, tuned[name, lr]), lr)
+    lr = RATES["names"]["lr"]
+    last = tuned["names", lr].state_dict()
     first = clip.build_classifier(split.model, split.head).state_dict()
     mixed = clip.build_classifier(split.model, split.head)
     for alpha in ALPHAS:
-        mixed.load_state_dict(clip.interpolate(first, classifier.state_dict(), alpha))
-        keep("interpolated", functools.partial(split.logits, mixed), alpha)
+        mixed.load_state_dict(clip.interpolate(first, last, alpha))
+        keep("interpolated", functools.partial(split.logits, mixed), lr, alpha)
     return rows
 
 
