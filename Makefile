@@ -19,19 +19,25 @@ TEST := $(BIN) -m pytest -q -n 2 --dist worksteal
 
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: help course lab answers ready check size test test-all assets bench retarget
+.PHONY: help course lab site student slides ready check size test test-all assets bench retarget
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1 \2/p' Makefile | awk '{ printf "  %s %-9s", $$1, $$2; $$1 = $$2 = ""; print }'
 
-course: $(READY) ## run every notebook, write the pages under build/, print the evidence
+course: $(READY) ## run every notebook, build the website, print the evidence
 	@$(BIN) -m tools.course
 
 lab: $(READY) ## open JupyterLab on notebooks/; LAB_FLAGS adds flags
 	@$(BIN) -m jupyter lab $(ROOT_FLAG) --ServerApp.root_dir="$(CURDIR)" --LabApp.default_url=/lab/tree/notebooks $(LAB_FLAGS)
 
-answers: $(READY) ## write the printable answer key, build/answers.html
-	@$(BIN) -m tools.answers
+site: $(READY) ## build the website from the notebooks as they were last executed, in build/site
+	@$(BIN) -m tools.site
+
+student: $(READY) ## write notebooks/student: the notebooks without outputs and solutions
+	@$(BIN) -m tools.student
+
+slides: $(READY) ## write one deck per notebook from its questions and figures, in build/slides
+	@$(BIN) -m tools.slides
 
 ready: $(READY) ## before class: what is missing, and what to do about it
 	@$(BIN) -m tools.ready
@@ -51,7 +57,8 @@ size: $(READY) ## count the code, in tokens per folder
 test: $(READY) ## test the package and the notebooks, two at a time, with the coverage of the package
 	@$(TEST) -m "not slow" --cov=fmcourse --cov-report=term:skip-covered --cov-fail-under=90
 
-test-all: $(READY) ## the same with the slow tests
+test-all: $(READY) ## the same with the slow tests; the browser's need Chromium and its driver
+	@$(PIP) --no-deps axe-playwright-python
 	@$(TEST)
 
 assets: $(READY) ## make every bundled file anew; can be stopped and goes on

@@ -1,7 +1,8 @@
-"""JupyterLab in a headless Chromium runs notebooks 00, 03 and 05 as a student does."""
+"""In a headless Chromium: JupyterLab runs notebooks as a student does, and the website is used."""
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import os
 import re
@@ -11,14 +12,15 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import nbformat
 import numpy as np
 import pytest
 from PIL import Image
 
+from tools import ROOT, site
 from tools.form import read, write
-from tools.pages import page
 
 webdriver = pytest.importorskip(
     "selenium.webdriver", reason="the browser run needs the package selenium"
@@ -182,15 +184,6 @@ def test_predictions_come_first_and_a_slider_reacts(browser, tmp_path, root):
         cell.find_element(By.CSS_SELECTOR, ".noUi-handle").send_keys(Keys.ARROW_RIGHT)
         wait(lambda: said() != before)
         assert not cell.find_elements(By.CSS_SELECTOR, "[title=null]")
-    # The page of the executed notebook, on a phone.
-    (tmp_path / "page.html").write_text(page(notebook, "00"), encoding="utf-8")
-    browser.set_window_size(500, 900)
-    browser.get((tmp_path / "page.html").as_uri())
-    scrolled = """return [...document.querySelectorAll('.highlight pre')]
-        .filter(code => code.scrollWidth > code.clientWidth + 1)
-        .map(code => { code.scrollLeft = 9; return code.scrollLeft; })"""
-    moved = browser.execute_script(scrolled)
-    assert moved and min(moved) > 0
 
 
 def test_training_shows_progress_and_pictures_stand_on_white(browser, tmp_path, root):
@@ -221,3 +214,91 @@ def test_notebook_05_runs_through(browser, tmp_path, root):
         before = said()
         cell.find_element(By.CSS_SELECTOR, ".noUi-handle").send_keys(Keys.PAGE_UP)
         wait(lambda: said() != before)
+
+
+# The website.
+
+
+@pytest.fixture(scope="module")
+def pages():
+    """Return the pages of the website, built from the notebooks as they are."""
+    assert site.build(ROOT) == 0
+    return sorted((ROOT / "build" / "site").glob("*.html"))
+
+
+def axe_core():
+    """Return the script that finds faults of accessibility."""
+    found = importlib.util.find_spec("axe_playwright_python")
+    if found is None:
+        pytest.skip("this test needs the package axe-playwright-python, for its axe-core")
+    return (Path(found.origin).parent / "axe.min.js").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_no_fault_on_any_page(browser, pages, theme):
+    script = axe_core()
+    faults = {}
+    for page in pages:
+        browser.get(page.as_uri())
+        dress = "document.documentElement.dataset.theme = arguments[0]"
+        browser.execute_script(dress, theme)
+        browser.execute_script(script)
+        found = browser.execute_async_script(
+            """const done = arguments[arguments.length - 1];
+            axe.run().then(all => done(all.violations.map(
+                each => [each.id, each.nodes.map(node => node.html.slice(0, 99))])))"""
+        )
+        if found:
+            faults[page.name] = found
+    assert faults == {}
+
+
+def test_no_page_of_the_site_asks_for_anything_outside(browser, pages):
+    script = "return performance.getEntriesByType('resource').map(entry => entry.name)"
+    for page in pages:
+        browser.get(page.as_uri())
+        outside = [name for name in browser.execute_script(script) if name.startswith("http")]
+        assert outside == [], page.name
+
+
+def test_on_a_phone_no_page_is_wider_than_the_screen_and_code_scrolls(browser, pages):
+    browser.set_window_size(500, 900)
+    moved = []
+    for page in pages:
+        browser.get(page.as_uri())
+        wide, shown = browser.execute_script(
+            "const all = document.documentElement; return [all.scrollWidth, all.clientWidth]"
+        )
+        assert wide <= shown, page.name
+        moved += browser.execute_script(
+            """return [...document.querySelectorAll('.highlight pre')]
+            .filter(code => code.scrollWidth > code.clientWidth + 1)
+            .map(code => { code.scrollLeft = 9; return code.scrollLeft; })"""
+        )
+    assert moved and min(moved) > 0
+
+
+def test_search_finds_a_page_and_the_dark_theme_can_be_chosen(browser, pages):
+    browser.get(pages[0].with_name("search.html").as_uri() + "?q=forget")
+    wait(lambda: browser.find_elements(By.CSS_SELECTOR, "#search-results li a"), 60)
+    browser.get(pages[0].as_uri())
+    theme = "return document.documentElement.dataset.theme"
+    seen = {browser.execute_script(theme)}
+    for _ in range(3):
+        browser.execute_script("document.querySelector('.theme-switch-button').click()")
+        seen.add(browser.execute_script(theme))
+    assert {"light", "dark"} <= seen
+
+
+def test_evidence_is_filtered_and_the_keyboard_reaches_links(browser, pages):
+    browser.get(pages[0].with_name("evidence.html").as_uri())
+    shown = "return [...document.querySelectorAll('tbody tr')].filter(row => !row.hidden).length"
+    before = browser.execute_script(shown)
+    browser.find_element(By.ID, "filter").send_keys("undecided")
+    assert 0 < browser.execute_script(shown) < before
+    browser.get(pages[0].as_uri())
+    reached = set()
+    for _ in range(15):
+        browser.switch_to.active_element.send_keys(Keys.TAB)
+        reached.add(browser.switch_to.active_element.tag_name)
+    assert "a" in reached and "button" in reached

@@ -1,4 +1,4 @@
-"""``python -m tools.course``: runs, pages, a failing cell, and the evidence that is kept."""
+"""``python -m tools.course``: runs, a failing cell, and the evidence that is kept."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import re
 import sys
 
 import pytest
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from fmcourse import evidence
 from recipes import common
-from tools import ROOT, claims, course, form, notebooks, pages
+from tools import ROOT, claims, course, form, notebooks, site
 
 SHOWS = "import os, sys\nprint(sys.executable, os.environ['FMCOURSE_PREDICTIONS'])"
 
@@ -22,7 +22,9 @@ def house(tmp_path, monkeypatch):
     """Return a function that makes a repository with one notebook of some code cells."""
     for folder in ("notebooks", "images", "build"):
         (tmp_path / folder).mkdir()
-    monkeypatch.setattr(pages, "ROOT", tmp_path)
+    # The website has tests of its own.
+    monkeypatch.setattr(site, "main", lambda root: 0)
+    monkeypatch.setattr(site, "pick_figures", lambda root: None)
     for name in ("PYTHONPATH", "FMCOURSE_STATE", "FMCOURSE_PREDICTIONS"):
         monkeypatch.setenv(name, os.environ.get(name, ""))
 
@@ -34,16 +36,13 @@ def house(tmp_path, monkeypatch):
     return make
 
 
-def test_a_small_notebook_gives_pages_and_an_index_without_the_answer_key(house, capsys):
+def test_a_notebook_runs_with_this_python_and_a_fresh_state(house, capsys):
     root = house(SHOWS)
     (root / "build" / "state").mkdir()
     (root / "build" / "state" / "old").touch()
-    (root / "build" / "answers.html").touch()
     assert course.main([], root) == 0
-    page = (root / "build" / "00_two.html").read_text()
-    assert f"{sys.executable} skip" in page
-    index = (root / "build" / "index.html").read_text()
-    assert '<a href="00_two.html">Two cells?</a>' in index and "answers" not in index
+    executed = form.read(root / "build" / "executed" / "00_two.ipynb")
+    assert executed.cells[1].outputs[0].text == f"{sys.executable} skip\n"
     assert not (root / "build" / "state" / "old").exists()
     assert re.search(r"00_two +\d+ s", capsys.readouterr().out)
 
@@ -75,8 +74,8 @@ def test_a_failing_cell_stops_the_course_and_is_named(house, capsys, sources, wo
     form.write(later, root / "notebooks" / "01_later.ipynb")
     assert course.main([], root) == 1
     said = capsys.readouterr().err
-    assert words in said and "build/00_two.html" in said
-    assert (root / "build" / "00_two.html").exists()
+    assert words in said and "build/executed/00_two.ipynb" in said
+    assert (root / "build" / "executed" / "00_two.ipynb").exists()
     assert not (root / "notebooks" / "reached").exists()
 
 
@@ -88,71 +87,6 @@ def test_notebooks_are_chosen_by_the_beginnings_of_their_names(tmp_path):
     assert [path.stem for path in course.choose(["notebooks/00_a.ipynb"], tmp_path)] == ["00_a"]
     with pytest.raises(ValueError, match="no notebook begins with '07'; there are 00_a, 04_b"):
         course.choose(["07"], tmp_path)
-
-
-@pytest.fixture(scope="module")
-def shown(tmp_path_factory):
-    """A page with a formula, links, a drawing, a folded answer, a table, a figure and a widget."""
-    root = tmp_path_factory.mktemp("page")
-    (root / "images").mkdir()
-    (root / "images" / "dot.png").write_bytes(b"dot")
-    prose = [
-        "# Page?\n\n[![Open](https://example.org/b.svg)](https://a.org) [next](04_n.ipynb#top)",
-        "Inline $a_i < b$ and\n\n$$\\frac{1}{n}$$\n\n![A dot](../images/dot.png)",
-        "<details><summary>Solution</summary>\n\nThe **answer**.\n\n</details>",
-    ]
-    alt = {"image/png": {"alt": 'A "rising" line'}}
-    outputs = [
-        new_output("display_data", {"image/png": "AAAA"}, metadata=alt),
-        new_output("display_data", {form.WIDGET_VIEW: {"model_id": "1"}, "text/plain": "Slider()"}),
-        new_output("display_data", {"text/html": "<table><tr><th></th></tr></table>"}),
-    ]
-    cells = [*map(new_markdown_cell, prose), new_code_cell("figure", outputs=outputs)]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pages, "ROOT", root)
-        return pages.page(new_notebook(cells=cells), "A page?")
-
-
-PARTS = [
-    '<html lang="en">',
-    "<title>A page?</title>",
-    'name="viewport"',
-    '<a href="index.html">',
-    '<math display="inline"',
-    '<math display="block"',
-    "<mo>&lt;</mo>",
-    "data:image/png;base64,ZG90",
-    '<pre tabindex="0">',
-    'alt="A dot"',
-    "alt='A \"rising\" line'",
-    '<a href="04_n.html#top">next</a>',
-    "<summary>Solution</summary>",
-    "<strong>answer</strong>",
-    "Run the notebook to use the widget",
-]
-
-
-def test_a_page_holds_everything_and_loads_nothing(shown):
-    assert [part for part in PARTS if part not in shown] == []
-    unwanted = ["<script", "Slider()", "<th></th>"]
-    assert [part for part in unwanted if part in shown] == []
-    assert not re.search(r'<(?:img|link|iframe)[^>]*(?:src|href)="(?!data:)', shown)
-    assert not re.search(r"@import|url\((?![\"']?data:)", shown)
-
-
-def luminance(colour):
-    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
-    linear = [
-        part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
-    ]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-def test_the_colours_of_a_page_reach_a_contrast_of_four_and_a_half():
-    colours = re.findall(r"color: (#\w{6})", pages.CSS)
-    ground = luminance("#f5f5f5")
-    assert len(colours) == 4
-    assert all((ground + 0.05) / (luminance(colour) + 0.05) >= 4.5 for colour in colours)
 
 
 # Evidence: a real row is recorded by a real cell, kept, and linked to its cell.

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 import fmcourse
-from tools import ROOT, answers, form, pages, ready
+from tools import ROOT, answers, form, ready
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 TASK = "### Exercise 1 · Double (2 minutes)\n\nDouble `x`."
@@ -41,11 +44,10 @@ def house(tmp_path, monkeypatch):
         ((SOLUTION, TASK, SOLUTION), "expected a heading"),
     ],
 )
-def test_a_key_with_a_gap_is_not_written(house, capsys, texts, words):
-    root = house(*texts)
-    assert answers.main(root) == 1
-    assert words in capsys.readouterr().err
-    assert not (root / "build").exists()
+def test_a_key_with_a_gap_is_refused(house, texts, words):
+    path = house(*texts) / "notebooks" / "00_two.ipynb"
+    with pytest.raises(ValueError, match=re.escape(words)):
+        answers.key([path])
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -55,28 +57,20 @@ def test_every_exercise_of_the_course_is_in_the_key(path):
     assert len(answers.answers(stored)) == len(exercises) > 0
 
 
-def test_the_key_is_a_page_with_the_solution_unfolded(house):
-    root = house("Before.", TASK, f"{SOLUTION}\n\n## Next")
-    assert answers.main(root) == 0
-    text = (root / "build" / "answers.html").read_text()
-    assert "Is it two?" in text and "Double" in text and "Before." not in text
-    assert "<details" not in text
-
-
 def test_ready_names_what_is_missing_and_its_remedy(house, capsys, monkeypatch):
     monkeypatch.setattr(fmcourse, "doctor", lambda: ["memory is short"])
     assert ready.main(house()) == 1
     said = capsys.readouterr().out
-    for words in ("memory is short", "00_two.html: no page", "make course", "make answers"):
+    for words in ("memory is short", "no page of 00_two.ipynb", "make course"):
         assert words in said
 
 
 def test_a_page_is_old_when_the_sources_changed_and_only_then(house, capsys):
     root = house()
     path = root / "notebooks" / "00_two.ipynb"
-    (root / "build").mkdir()
-    (root / "build" / "answers.html").touch()
-    (root / "build" / "00_two.html").write_text(pages.page(form.read(path), "Two"))
+    (root / "build" / "site").mkdir(parents=True)
+    made = json.dumps({"00_two": form.digest(form.read(path))})
+    (root / "build" / "site" / "sources.json").write_text(made)
     opened = form.read(path)
     opened.metadata.kernelspec = {"name": "python3", "display_name": "Python 3 (ipykernel)"}
     opened.metadata.widgets = {"state": {}}
@@ -93,7 +87,7 @@ def test_a_page_is_old_when_the_sources_changed_and_only_then(house, capsys):
 def test_a_broken_notebook_is_one_sentence_with_a_remedy(house, text):
     root = house()
     (root / "notebooks" / "00_two.ipynb").write_text(text)
-    (sentence, _) = ready.missing(root)
+    (sentence,) = ready.missing(root)
     assert "00_two.ipynb cannot be read" in sentence and "git checkout" in sentence
 
 
@@ -103,3 +97,17 @@ def test_a_repository_with_an_address_gets_no_note(house, capsys):
     (root / "pyproject.toml").write_text(settings)
     ready.main(root)
     assert "placeholder" not in capsys.readouterr().out
+
+
+def test_the_minutes_of_the_three_hours_add_up():
+    text = (ROOT / "TEACHING.md").read_text(encoding="utf-8")
+    rows = re.findall(
+        r"^\| (\d):(\d\d) \|.*\| (.+) \| (.+) \| (.+) \| (\d+) \|$", text, re.MULTILINE
+    )
+    now = 0
+    for hour, minute, *parts, total in rows:
+        assert 60 * int(hour) + int(minute) == now
+        if parts != ["–"] * 3:
+            assert sum(map(int, parts)) == int(total)
+        now += int(total)
+    assert now == 180

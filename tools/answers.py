@@ -1,6 +1,4 @@
-"""Writes the printable answer key from the solutions that are folded in the notebooks.
-
-    python -m tools.answers
+"""Gathers the answer key from the solutions that are folded in the notebooks, for the website.
 
 Nothing is written twice: an exercise that changes in its notebook changes here.
 """
@@ -8,17 +6,13 @@ Nothing is written twice: an exercise that changes in its notebook changes here.
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 
 from nbformat import NotebookNode
-from nbformat.v4 import new_markdown_cell, new_notebook
 
-from tools import ROOT
-from tools.form import read
-from tools.pages import heading, page
+from tools.form import heading, read
 
-__all__ = ["answers", "key", "main"]
+__all__ = ["answers", "key"]
 
 EXERCISE = re.compile(r"^### (Exercise .+)$", re.MULTILINE)
 FOLDED = re.compile(r"<details><summary>Solution</summary>\s*(.*?)\s*</details>", re.DOTALL)
@@ -44,13 +38,13 @@ def answers(notebook: NotebookNode) -> list[str]:
     return found
 
 
-def key(paths: list[Path]) -> NotebookNode:
-    """Return a notebook of text alone: the exercises of some notebooks, with their solutions.
+def key(paths: list[Path]) -> str:
+    """Return the exercises of some notebooks with their solutions, as Markdown.
 
     Raises:
         ValueError: see :func:`answers`; the message begins with the notebook's name.
     """
-    texts = ["# Answer key\n\nFor the teacher. Each solution passes the notebook's own check."]
+    texts = ["# Solutions\n\nEach solution passes the notebook's own check."]
     for path in paths:
         notebook = read(path)
         try:
@@ -58,22 +52,4 @@ def key(paths: list[Path]) -> NotebookNode:
         except ValueError as error:
             raise ValueError(f"{path.stem}: {error}") from error
         texts += [f"## {heading(notebook)}", *found]
-    return new_notebook(cells=[new_markdown_cell(text) for text in texts])
-
-
-def main(root: Path = ROOT) -> int:
-    """Write the key to build/answers.html; return 1 when an exercise lacks its solution."""
-    try:
-        made = key(sorted((root / "notebooks").glob("*.ipynb")))
-    except ValueError as error:
-        print(error, file=sys.stderr)
-        return 1
-    target = root / "build" / "answers.html"
-    target.parent.mkdir(exist_ok=True)
-    target.write_text(page(made, "Answer key"), encoding="utf-8")
-    print("The key: build/answers.html")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return "\n\n".join(texts) + "\n"

@@ -1,6 +1,6 @@
-"""Runs the notebooks in order, writes each as a page, and shows the evidence at the end.
+"""Runs the notebooks in order, builds the website, and shows the evidence at the end.
 
-    python -m tools.course               run all, write build/<notebook>.html and build/index.html
+    python -m tools.course               run all, write build/site
     python -m tools.course 04            run the notebooks whose names begin so
     python -m tools.course --save        and keep it: executed notebooks, evidence, EVIDENCE.md
 
@@ -25,9 +25,8 @@ from nbformat import NotebookNode
 from tqdm import tqdm
 from traitlets import default
 
-from tools import ROOT, claims
+from tools import ROOT, claims, site
 from tools.form import read, write
-from tools.pages import heading, index, page
 
 __all__ = ["CellFailure", "OwnKernel", "choose", "main", "run"]
 
@@ -145,11 +144,10 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     for path in paths:
         if not _one(path, root, chosen.save):
             return 1
-    build = root / "build"
-    shown = [path for path in choose([], root / "notebooks") if _page_of(path, root).exists()]
-    (build / "index.html").write_text(index(shown), encoding="utf-8")
-    print("The pages: build/index.html\n")
-    return claims.close(root, chosen.save, time.monotonic() - started)
+    status = claims.close(root, chosen.save, time.monotonic() - started)
+    if chosen.save and status == 0:
+        site.pick_figures(root)
+    return site.main(root) or status
 
 
 def _prepare(root: Path) -> None:
@@ -163,12 +161,8 @@ def _prepare(root: Path) -> None:
     os.environ["FMCOURSE_PREDICTIONS"] = "skip"
 
 
-def _page_of(path: Path, root: Path) -> Path:
-    return root / "build" / f"{path.stem}.html"
-
-
 def _one(path: Path, root: Path, save: bool) -> bool:
-    """Run one notebook, write its page, and return whether it came through."""
+    """Run one notebook, keep what it shows, and return whether it came through."""
     started = time.monotonic()
     failure = None
     cells = sum(cell.cell_type == "code" for cell in read(path).cells)
@@ -179,10 +173,11 @@ def _one(path: Path, root: Path, save: bool) -> bool:
         except CellFailure as error:
             notebook, failure = error.notebook, error
     print(f"{path.stem:<28} {time.monotonic() - started:6.0f} s", flush=True)
-    target = _page_of(path, root)
-    target.write_text(page(notebook, heading(notebook)), encoding="utf-8")
+    folder = root / "build" / "executed"
+    folder.mkdir(exist_ok=True)
+    write(notebook, folder / path.name)
     if failure:
-        print(f"\n{failure}\n  as far as it came: build/{target.name}", file=sys.stderr)
+        print(f"\n{failure}\n  as far as it came: build/executed/{path.name}", file=sys.stderr)
     elif save:
         write(notebook, path)
     return failure is None

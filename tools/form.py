@@ -18,6 +18,7 @@ __all__ = [
     "METADATA",
     "WIDGET_VIEW",
     "digest",
+    "heading",
     "normalize",
     "read",
     "serialize",
@@ -29,7 +30,8 @@ __all__ = [
 # The tag of cells whose outputs must come out again.
 CHECKED = "nbval-check-output"
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
-# "cellView" folds a form in Colab; "holds" lists what the text of a cell states of the run above it.
+NO_WIDGET = "Run the notebook to use the widget that stands here."
+# "cellView" folds a form in Colab; "holds" lists what a text states of the run above it.
 KEPT_CELL_METADATA = ("cellView", "holds", "tags")
 METADATA = {
     "colab": {"provenance": [], "toc_visible": True},
@@ -76,9 +78,10 @@ def normalize(notebook: NotebookNode) -> NotebookNode:
 
 
 def _plain_output(output: NotebookNode) -> NotebookNode:
-    """Drop the widget view, and all metadata but a picture's description."""
+    """Keep of a widget one sentence, and of all metadata a picture's description."""
     if "data" in output:
-        output.data.pop(WIDGET_VIEW, None)
+        if WIDGET_VIEW in output.data:
+            output.data = nbformat.from_dict({"text/plain": NO_WIDGET})
         kept = {}
         for kind, about in output.metadata.items():
             if isinstance(about, dict) and "alt" in about:
@@ -102,6 +105,12 @@ def digest(notebook: NotebookNode) -> str:
     """Return a short name of a notebook's sources, whatever its outputs and metadata."""
     sources = "\0".join(cell.source for cell in notebook.cells)
     return hashlib.sha256(sources.encode()).hexdigest()[:16]
+
+
+def heading(notebook: NotebookNode) -> str:
+    """Return a notebook's title, without the sign before it."""
+    lines = notebook.cells[0].source.splitlines() if notebook.cells else []
+    return lines[0].lstrip("# ") if lines else ""
 
 
 def tags(cell: NotebookNode) -> list[str]:

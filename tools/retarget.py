@@ -29,7 +29,7 @@ WRITTEN_IN = (
     "*.cff",
     "docs/*.md",
     ".github/**/*.yml",
-    "notebooks/*.ipynb",
+    "notebooks/**/*.ipynb",
 )
 
 

@@ -1,0 +1,282 @@
+"""Builds the website: notebooks as pages, solutions, glossary, evidence and the teacher's pages.
+
+    python -m tools.site            write build/site, from the notebooks as last executed
+
+The pages load nothing from a network, so the folder can be carried on a stick.
+"""
+
+from __future__ import annotations
+
+import base64
+import copy
+import io
+import json
+import re
+import shutil
+import sys
+import tomllib
+from pathlib import Path
+
+from nbformat import NotebookNode
+from nbformat.v4 import new_markdown_cell, new_output
+from PIL import Image
+from sphinx.cmd.build import build_main
+
+from fmcourse import evidence
+from tools import ROOT, answers
+from tools.form import digest, heading, read, tags
+from tools.retarget import Target, read_target
+
+__all__ = ["build", "executed", "gather", "main", "pick_figures", "relink", "sources"]
+
+# Pages that are not notebooks, and their files in the repository.
+PAGES = {
+    "glossary": "docs/glossary.md",
+    "evidence": "EVIDENCE.md",
+    "teaching": "TEACHING.md",
+}
+CLINIC = re.compile(r"^## .*mistakes clinic", re.MULTILINE | re.IGNORECASE)
+LINK = re.compile(r"(?<=\]\()(?!https?:|#|mailto:)([^)\s#]+)(#[^)\s]*)?(?=\))")
+BADGE = re.compile(r"!\[([^\]]*)\]\(https://colab\.research\.google\.com/assets/[^)]+\)")
+# Pixels of a figure on the home page.
+WIDEST = 640
+# A collapsed form, or the cell that sets the course up.
+BOOK_KEEPING = re.compile(r"^#@title|^env = fmcourse\.setup\(seed=0, profile", re.MULTILINE)
+FILTER = """# What was measured
+
+<label for="filter">Show the rows that contain</label>
+<input id="filter" type="search" placeholder="for example: forgotten, or 03, or undecided">
+"""
+
+
+def executed(root: Path = ROOT) -> list[Path]:
+    """Return every notebook in reading order, as this machine last ran it, else as it ships."""
+    found = []
+    for path in sorted((root / "notebooks").glob("*.ipynb"), key=reading_order):
+        ran = root / "build" / "executed" / path.name
+        is_same = ran.exists() and digest(read(ran)) == digest(read(path))
+        found.append(ran if is_same else path)
+    return found
+
+
+def reading_order(path: Path) -> float:
+    """Return a sort key: notebook 07, on prompting, is read after 04."""
+    number = int(path.name[:2])
+    return 4.5 if number == 7 else number
+
+
+def sources(root: Path = ROOT) -> dict[str, str]:
+    """Return the digest of the sources that each page of the built site was made from."""
+    record = root / "build" / "site" / "sources.json"
+    return json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
+
+
+def build(root: Path = ROOT) -> int:
+    """Write the site to build/site; return Sphinx's exit status."""
+    source, made = root / "build" / "site-source", root / "build" / "site"
+    shutil.rmtree(source, ignore_errors=True)
+    shutil.rmtree(made, ignore_errors=True)
+    paths = executed(root)
+    gather(paths, source, root)
+    options = ["-q", "-b", "html", "-c", str(root / "site")]
+    options += ["-D", f"html_static_path={source / '_static'}"]
+    status = build_main([*options, str(source), str(made)])
+    digests = {path.stem: digest(read(path)) for path in paths}
+    (made / "sources.json").write_text(json.dumps(digests), encoding="utf-8")
+    return status
+
+
+def gather(paths: list[Path], source: Path, root: Path = ROOT) -> None:
+    """Write what Sphinx reads, in one folder: notebooks, Markdown pages, pictures, settings.
+
+    Args:
+        paths: the notebooks, in reading order.
+        source: the folder to write.
+        root: the repository.
+    """
+    target = read_target(root)
+    shutil.copytree(root / "images", source / "images")
+    shutil.copytree(root / "site" / "_static", source / "_static")
+    shutil.copy(root / "site" / "badge.svg", source / "images")
+    notebooks = [read(path) for path in paths]
+    for path, notebook in zip(paths, notebooks):
+        shown = _page(notebook, path.stem, source, target)
+        _write(source / path.name, json.dumps(shown))
+        clinic = _clinic(shown)
+        if clinic:
+            _write(source / "mistakes-clinic.ipynb", json.dumps(clinic))
+    _write(source / "solutions.md", relink(answers.key(paths), target))
+    for name, file in PAGES.items():
+        if (root / file).exists():
+            text = (root / file).read_text(encoding="utf-8")
+            if name == "evidence":
+                text = text.replace("# What was measured\n", FILTER, 1)
+            _write(source / f"{name}.md", relink(text, target, file))
+    _write(source / "index.md", _home(paths, notebooks, source, root))
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8", newline="\n")
+
+
+def relink(text: str, target: Target, file: str = "") -> str:
+    """Return Markdown whose relative links lead to pages of the site, else to the repository.
+
+    Args:
+        text: the Markdown.
+        target: the repository on GitHub.
+        file: the Markdown's path in the repository, from which its links are seen.
+    """
+    pages = {Path(path).name: f"{name}.html" for name, path in PAGES.items()}
+
+    def served(match: re.Match) -> str:
+        path, anchor = match[1], (match[2] or "").replace("#cell-id=", "#")
+        name = Path(path).name
+        if name.endswith(".ipynb"):
+            return name.removesuffix(".ipynb") + ".html" + anchor
+        if name in pages:
+            return pages[name] + anchor
+        if "images/" in path:
+            return "images/" + path.partition("images/")[2]
+        place = (Path("/") / Path(file).parent / path).resolve().relative_to("/")
+        return f"https://github.com/{target.slug}/blob/{target.ref}/{place.as_posix()}{anchor}"
+
+    return LINK.sub(served, BADGE.sub(r"![\1](images/badge.svg)", text))
+
+
+def _page(notebook: NotebookNode, stem: str, source: Path, target: Target) -> NotebookNode:
+    """Return a notebook as its page shows it: figures with their alt text, no book-keeping."""
+    shown = copy.deepcopy(notebook)
+    shown.cells = [_question(cell) for cell in shown.cells]
+    for number, cell in enumerate(shown.cells):
+        if cell.cell_type == "markdown":
+            cell.source = _one_title(relink(cell.source, target, "notebooks/x"), number)
+            cell.source = (
+                f'<span id="{cell.id}"></span>\n\n{cell.source}' if number else cell.source
+            )
+            continue
+        keeps_books = {"setup", "hide-input"} & set(tags(cell)) or BOOK_KEEPING.search(cell.source)
+        cell.metadata["tags"] = ["remove-input"] if keeps_books else []
+        cell.outputs = [
+            _still(output, f"{stem}-{number}-{place}", source)
+            for place, output in enumerate(cell.outputs)
+        ]
+    return shown
+
+
+def _question(cell: NotebookNode) -> NotebookNode:
+    """Return a prediction's form as the question that it asks; any other cell as it is."""
+    asked = re.findall(r"^#@markdown (.*)$", cell.source, re.MULTILINE)
+    if cell.cell_type == "markdown" or not asked:
+        return cell
+    text = f":::{{admonition}} Predict before you read on\n{' '.join(asked)}\n:::"
+    return new_markdown_cell(text, id=cell.id)
+
+
+def _one_title(text: str, number: int) -> str:
+    """Let only the first cell hold a title: a page has one."""
+    return re.sub(r"^# ", "## ", text, flags=re.MULTILINE) if number else text
+
+
+def _still(output: NotebookNode, name: str, source: Path) -> NotebookNode:
+    """Return an output that needs no kernel, with a figure in a file of its own."""
+    data = output.get("data", {})
+    data.pop(evidence.MIME, None)
+    if "text/html" in data:
+        # A column without a name is no heading to a screen reader.
+        data["text/html"] = data["text/html"].replace("<th></th>", "<td></td>")
+        return output
+    if "image/png" not in data:
+        return output
+    folder = source / "_static" / "figures"
+    folder.mkdir(exist_ok=True)
+    (folder / f"{name}.png").write_bytes(base64.b64decode(data["image/png"]))
+    alt = output.metadata.get("image/png", {}).get("alt", "").replace('"', "&quot;")
+    tag = f'<img src="_static/figures/{name}.png" alt="{alt}">'
+    return new_output("display_data", {"text/html": tag})
+
+
+def _clinic(notebook: NotebookNode) -> NotebookNode | None:
+    """Return the section on the mistakes clinic as a notebook of its own, if there is one."""
+    inside = []
+    for cell in notebook.cells:
+        begins = cell.cell_type == "markdown" and CLINIC.search(cell.source)
+        ends = cell.cell_type == "markdown" and re.search(r"^## ", cell.source, re.MULTILINE)
+        if begins:
+            first = copy.deepcopy(cell)
+            first.source = (
+                "# The mistakes clinic\n" + first.source[begins.end() :].partition("\n")[2]
+            )
+            inside = [first]
+        elif inside and ends:
+            last = copy.deepcopy(cell)
+            last.source = last.source[: ends.start()]
+            break
+        elif inside:
+            inside.append(cell)
+    if not inside:
+        return None
+    clinic = copy.copy(notebook)
+    clinic.cells = [*inside, last]
+    return clinic
+
+
+def _home(paths: list[Path], notebooks: list[NotebookNode], source: Path, root: Path) -> str:
+    """Return the home page: three result figures, and a card for each notebook."""
+    text = (root / "site" / "home.md").read_text(encoding="utf-8")
+    figures = _chosen(root)
+    results, cards = "", ""
+    for path, notebook in zip(paths, notebooks):
+        about = figures[path.stem[:2]]
+        picture = f"images/results/{path.stem[:2]}.png"
+        alt = _figure(notebook, about["cell"]).metadata["image/png"]["alt"]
+        if "line" in about:
+            results += f":::{{grid-item-card}} {about['line']}\n:link: {path.stem}.html\n"
+            results += f"![{alt}]({picture})\n:::\n"
+        cards += f":::{{grid-item-card}} {heading(notebook)}\n:link: {path.stem}.html\n"
+        cards += f":img-top: {picture}\n:img-alt: {alt}\n{about['will']}\n:::\n"
+    pages = [path.stem for path in paths]
+    pages += ["mistakes-clinic", "solutions", *PAGES]
+    present = [name for name in pages if any(source.glob(f"{name}.*"))]
+    return text.format(results=results, cards=cards, pages="\n".join(present))
+
+
+def _chosen(root: Path) -> dict[str, dict]:
+    """Return the figure that stands for each notebook, by the notebook's number."""
+    return tomllib.loads((root / "site" / "figures.toml").read_text(encoding="utf-8"))
+
+
+def _figure(notebook: NotebookNode, cell_id: str) -> NotebookNode:
+    """Return the first output of a cell that is a figure.
+
+    Raises:
+        ValueError: the cell is not there, or shows no figure.
+    """
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []) if cell.id == cell_id else []:
+            if "image/png" in output.get("data", {}):
+                return output
+    raise ValueError(f"site/figures.toml: expected a figure in the cell {cell_id!r}")
+
+
+def pick_figures(root: Path = ROOT) -> None:
+    """Write the figure that stands for each notebook to images/results: README and home page."""
+    folder = root / "images" / "results"
+    folder.mkdir(exist_ok=True)
+    for number, about in _chosen(root).items():
+        (path,) = (root / "notebooks").glob(f"{number}_*.ipynb")
+        data = _figure(read(path), about["cell"]).data["image/png"]
+        picture = Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB")
+        picture.thumbnail((WIDEST, WIDEST))
+        picture.save(folder / f"{number}.png", optimize=True)
+
+
+def main(root: Path = ROOT) -> int:
+    """Build the site and say where it is."""
+    status = build(root)
+    print("The website: build/site/index.html" if status == 0 else "Sphinx failed.")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
