@@ -283,11 +283,10 @@ def test_search_finds_a_page_and_the_dark_theme_can_be_chosen(browser, pages):
     wait(lambda: browser.find_elements(By.CSS_SELECTOR, "#search-results li a"), 60)
     browser.get(pages[0].as_uri())
     theme = "return document.documentElement.dataset.theme"
-    seen = {browser.execute_script(theme)}
-    for _ in range(3):
-        browser.execute_script("document.querySelector('.theme-switch-button').click()")
-        seen.add(browser.execute_script(theme))
-    assert {"light", "dark"} <= seen
+    for mode in ("dark", "light"):
+        choice = f"document.querySelector('.theme-change-button[data-mode={mode}]').click()"
+        browser.execute_script(choice)
+        assert browser.execute_script(theme) == mode
 
 
 def test_evidence_is_filtered_and_the_keyboard_reaches_links(browser, pages):

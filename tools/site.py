@@ -182,10 +182,6 @@ def _still(output: NotebookNode, name: str, source: Path) -> NotebookNode:
     """Return an output that needs no kernel, with a figure in a file of its own."""
     data = output.get("data", {})
     data.pop(evidence.MIME, None)
-    if "text/html" in data:
-        # A column without a name is no heading to a screen reader.
-        data["text/html"] = data["text/html"].replace("<th></th>", "<td></td>")
-        return output
     if "image/png" not in data:
         return output
     folder = source / "_static" / "figures"

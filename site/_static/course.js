@@ -4,6 +4,10 @@ document.addEventListener("DOMContentLoaded", () => {
   const sidebar = document.querySelector(".bd-sidebar-primary");
   sidebar?.setAttribute("role", "complementary");
   sidebar?.setAttribute("aria-label", "Pages of the course");
+  // A column without a name is no heading to a screen reader.
+  for (const head of document.querySelectorAll("th")) {
+    if (!head.textContent.trim()) head.replaceWith(document.createElement("td"));
+  }
   for (const box of document.querySelectorAll(".highlight pre, .bd-article table, .cell_output pre")) {
     if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
   }
