@@ -71,7 +71,7 @@ EXERCISES = {
             "checkpoints": lambda steps, *run: _lead(list(range(len(steps))), *run),
         },
     ),
-    "stop-or-go": Exercise(reference=1, mistakes={"go on": 2}),
+    "stop-or-go": Exercise(reference=1, mistakes={"go on": 2, "undecidable": 3}),
     "every-look": Exercise(
         reference=lambda runs: max(max(run) for run in runs),
         cases=(
