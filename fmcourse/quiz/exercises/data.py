@@ -44,6 +44,7 @@ EXERCISES = {
             "of those right": lambda old, new, labels: (new != labels)[old == labels].mean(),
         },
     ),
+    "which-alarm": Exercise(reference=3, mistakes={"most detected": 1, "middle": 2}),
     "precision-at-k": Exercise(
         reference=lambda scores, members, k: embeddings.precision_at(scores[:, None], members, k),
         cases=tuple((SCORES, MEMBERS, k) for k in (1, 2, 4)),
