@@ -5,6 +5,7 @@ Used by :mod:`fmcourse.training`, and so by all notebooks that train.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import dis
 import hashlib
@@ -32,7 +33,6 @@ __all__ = [
     "digest",
     "digest_of_weights",
     "plain",
-    "with_intervals",
 ]
 
 FORMAT = 2  # of the file; 1, of the first edition, did not note all that decides a result
@@ -147,15 +147,12 @@ class _Description:
     def _object(self, value: Any) -> str:
         """Describe what pickle would keep of an object; of one that it does not take, the class."""
         parts: list[Any] = [type(value)]
-        for name in ("__wrapped__", "fget"):
-            try:
-                parts.append(getattr(value, name, None))
-            except Exception:  # a class may refuse any name in its own way
-                parts.append(None)
-        try:
+        reduced: Any = ""
+        # A class may refuse any name in its own way.
+        with contextlib.suppress(Exception):
+            parts += [getattr(value, name, None) for name in ("__wrapped__", "fget")]
+        with contextlib.suppress(Exception):
             reduced = value.__reduce_ex__(4)
-        except Exception:  # each class has its own
-            reduced = ""
         # Behind the state stand iterators over items.
         parts += [reduced[:3], *map(list, filter(None, reduced[3:5]))]
         return self(parts)
@@ -202,11 +199,11 @@ def digest_of_weights(model: torch.nn.Module) -> str:
 
 
 def plain(name: str, value: Any) -> Any:
-    """Return a figure as numbers, texts, None, and lists and mappings of these: what a checkpoint
-    can hold.
+    """Return a figure as numbers, texts, None, intervals, and lists and mappings of these: what a
+    checkpoint can hold.
 
-    NumPy's numbers, arrays and tensors become Python's numbers and lists; an interval, or another
-    dataclass, a mapping.
+    NumPy's numbers, arrays and tensors become Python's numbers and lists; other dataclasses than
+    intervals become mappings.
 
     Raises:
         TypeError: anything else; the message begins with `name`.
@@ -216,6 +213,8 @@ def plain(name: str, value: Any) -> Any:
     for kind, made in KINDS.items():
         if isinstance(value, kind):
             return made(value)
+    if isinstance(value, Interval):
+        return Interval(**plain(name, vars(value)))
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         value = vars(value)
     if isinstance(value, Mapping):
@@ -228,17 +227,6 @@ def plain(name: str, value: Any) -> Any:
         f"{name}: expected numbers, texts, None, intervals, or lists and mappings of these, "
         f"got {type(value).__name__}"
     )
-
-
-def with_intervals(value: Any) -> Any:
-    """Return what :func:`plain` made, with intervals as intervals again."""
-    if isinstance(value, list):
-        return [with_intervals(part) for part in value]
-    if not isinstance(value, dict):
-        return value
-    if value.keys() == {part.name for part in dataclasses.fields(Interval)}:
-        return Interval(**value)
-    return {name: with_intervals(part) for name, part in value.items()}
 
 
 def checkpoint_file(path: str | Path | None) -> Path | None:
@@ -403,7 +391,8 @@ def _stamp(path: Path) -> tuple[int, ...] | None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals([Interval]):
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file can fail in any way
         raise ValueError(
             f"checkpoint: {path} cannot be read: it is damaged, or no checkpoint; {REMEDY}"

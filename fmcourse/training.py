@@ -37,7 +37,6 @@ from fmcourse.checkpoints import (
     digest,
     digest_of_weights,
     plain,
-    with_intervals,
 )
 from fmcourse.files import say
 
@@ -104,13 +103,11 @@ def adamw(
         ValueError: a number that is negative or not finite, or, from the function, a part that the
             model does not have.
     """
-    shared = {"lr": _number("lr", lr), "weight_decay": _number("weight_decay", weight_decay)}
-    own: dict[str, dict[str, float]] = {}
-    for part, settings in (parts or {}).items():
-        own[part] = shared | {
-            choose(f"parts[{part!r}]", name, shared): _number(f"parts[{part!r}]", value)
-            for name, value in settings.items()
-        }
+    shared = {"lr": lr, "weight_decay": weight_decay}
+    own = {part: shared | dict(settings) for part, settings in (parts or {}).items()}
+    for settings in (shared, *own.values()):
+        for name, value in settings.items():
+            _number(choose("parts", name, shared), value)
 
     def build(model: torch.nn.Module) -> torch.optim.Optimizer:
         unused = set(own)
@@ -186,35 +183,30 @@ def parts(batch: Any, count: int) -> list[tuple[Any, float]]:
         Views of the batch's tensors, in order; the batch itself when `count` is 1.
 
     Raises:
-        ValueError: fewer rows than parts, or tensors that differ in their rows.
-        TypeError: a batch of another kind.
+        ValueError: fewer rows than parts, tensors that differ in their rows, or a different kind of
+            batch.
 
     >>> [(part.tolist(), round(share, 2)) for part, share in parts(torch.arange(3), 2)]
     [([0, 1], 0.67), ([2], 0.33)]
     """
     if count == 1:
         return [(batch, 1.0)]
-    named = isinstance(batch, Mapping)
-    tensors = list(batch.values()) if named else batch
-    if not isinstance(tensors, (list, tuple)):
-        tensors = [tensors]
-    for tensor in tensors:
-        if not isinstance(tensor, torch.Tensor) or not tensor.ndim:
-            raise TypeError(
-                "batches: expected tensors with rows, or mappings or tuples of them, to be cut "
-                f"into parts, got {type(tensor).__name__}"
-            )
-    sizes = {len(tensor) for tensor in tensors}
-    alike = "tensors with equally many rows in each batch, to be cut into parts"
-    require(len(sizes) == 1, "batches", alike, sorted(sizes))
-    rows = sizes.pop()
-    require(rows >= count, "batches", f"at least {count} rows in each, one for each part", rows)
+    tensors = batch if isinstance(batch, (list, tuple)) else [batch]
+    if isinstance(batch, Mapping):
+        tensors = list(batch.values())
+    # What is no tensor, or has no rows, has 0 of them.
+    rows = [len(one) if isinstance(one, torch.Tensor) and one.ndim else 0 for one in tensors]
+    fits = len(set(rows)) == 1 and rows[0] >= count
+    expected = f"tensors with equally many rows, at least {count}, to be cut into parts"
+    require(fits, "batches", expected, batch)
     found = []
     for cut in zip(*(tensor.tensor_split(count) for tensor in tensors)):
-        part: Any = cut if isinstance(batch, (list, tuple)) else cut[0]
-        if named:
+        part: Any = cut
+        if isinstance(batch, Mapping):
             part = dict(zip(batch, cut))
-        found.append((part, len(cut[0]) / rows))
+        elif isinstance(batch, torch.Tensor):
+            part = cut[0]
+        found.append((part, len(cut[0]) / rows[0]))
     return found
 
 
@@ -236,7 +228,6 @@ def fit(
     measure: Callable[..., Mapping[str, Any]] | None = None,
     measure_every: int = 100,
     seed: int = 0,
-    data: str = "",
     progress: bool = True,
 ) -> Run:
     """Train `model` in place for `steps` steps, and go on from `checkpoint` when that file exists.
@@ -274,24 +265,23 @@ def fit(
             by three of them, functions by their code and by the values that they use. When the file
             cannot be written, a printed sentence says so and the run goes on.
         identity: further settings that decide the result and cannot be seen from here, by name,
-            such as the version of a file that the batches are read from.
-        measure: a function from the model, or from the model and the step, to figures by name:
-            numbers, arrays, texts, intervals. It is called before the first step, every
-            `measure_every` steps and after the last; the figures are kept in :attr:`Run.records`
-            and survive a restart.
+            such as the :func:`digest` of a file that the batches are read from.
+        measure: a function from the model, or from the model and a parameter named ``step``, to
+            figures by name: numbers, arrays, texts, intervals. It is called before the first step,
+            every `measure_every` steps and after the last; the figures are kept in
+            :attr:`Run.records` and survive a restart.
         seed: the seed of everything random inside a step (batches, dropout).
-        data: what the batches are made of, such as a :func:`digest`; a part of the identity.
         progress: whether a line with step, loss and time is shown.
 
     Returns:
         A :class:`Run`; the trained weights are in `model`.
 
     Raises:
-        TypeError: `batches` is an iterator, which cannot be rewound after an interruption, a batch
-            cannot be cut, or a figure cannot be kept.
-        ValueError: an argument out of range, no trained weights, or trained weights in half
-            precision (experiments on these build their optimizer with ``fused=False``), or a
-            checkpoint that is not of this very run.
+        TypeError: `batches` is an iterator, which cannot be rewound after an interruption, or a
+            figure cannot be kept.
+        ValueError: an argument out of range, a batch that cannot be cut, no trained weights, or
+            trained weights in half precision (experiments on these build their optimizer with
+            ``fused=False``), or a checkpoint that is not of this very run.
         FloatingPointError: the loss or a gradient is not finite; the message names the step.
 
     >>> line = torch.nn.Linear(1, 1)
@@ -330,7 +320,7 @@ def fit(
         _set_modes(modes)
         own: dict[str, str] = {}
         if path is not None:
-            own = _identity(plan, model, moved) | _functions(plan, model) | {"data": describe(data)}
+            own = _identity(plan, model, moved) | _functions(plan, model)
             for name, value in (identity or {}).items():
                 own[f"identity[{name!r}]"] = describe(value)
         state = State(model, moved, scaler, path, own, lambda: _functions(plan, model))
@@ -349,7 +339,7 @@ def fit(
         steps=state.step,
         resumed_from=resumed_from,
         losses=tuple(state.losses),
-        records=tuple(with_intervals(state.records)),
+        records=tuple(state.records),
         seconds=state.seconds,
         saved=state.saved,
     )
@@ -465,19 +455,6 @@ def _batch_function(batches: Callable[[int], Any] | Sequence[Any]) -> Callable[[
     return lambda step: batches[step % len(batches)]
 
 
-def _with_step(measure: Callable) -> Callable[[torch.nn.Module, int], Mapping[str, Any]]:
-    """Return a function from (model, step) that calls `measure` with what it takes."""
-    parameters = inspect.signature(measure).parameters
-    if "step" in parameters:
-        return lambda model, step: measure(model, step=step)
-    positional = [p for p in parameters.values() if p.kind <= p.POSITIONAL_OR_KEYWORD]
-    # A second parameter with a default is one that the caller has bound, not the step.
-    needed = [p for p in positional if p.default is p.empty]
-    if len(needed) == 2:
-        return measure
-    return lambda model, step: measure(model)
-
-
 def _check_weights(
     model: torch.nn.Module, optimizer: torch.optim.Optimizer, precision: str | None
 ) -> None:
@@ -552,19 +529,17 @@ def _functions(plan: _Plan, model: torch.nn.Module) -> dict[str, str]:
 
 def _loop(plan: _Plan, state: State, modes: Modes, checkpoint_seconds: float, line: _Line) -> None:
     saved = time.monotonic()
-    measure = _with_step(plan.measure) if plan.measure else None
     try:
         while state.step < plan.steps:
-            if measure and state.step % plan.measure_every == 0:
-                _record(plan, state, modes, measure)
+            if state.step % plan.measure_every == 0:
+                _record(plan, state, modes)
             value = _step(plan, state)
             line.set_postfix_str(f"loss {value:.3f}", refresh=False)
             line.update()
             if time.monotonic() - saved > checkpoint_seconds:
                 state.save()
                 saved = time.monotonic()
-        if measure:
-            _record(plan, state, modes, measure)
+        _record(plan, state, modes)
     except BaseException:
         # The same call, made again in this kernel, must find the model as the file has it.
         if state.whole:
@@ -631,21 +606,22 @@ def _summed(plan: _Plan, model: torch.nn.Module, loss: float) -> float:
     """Sum the gradients over all processes, in place, and return the sum of their losses."""
     if plan.processes == 1:
         return loss
-    gradients = [weight.grad for weight in model.parameters() if weight.grad is not None]
-    flat = torch.cat([*map(torch.flatten, gradients), gradients[0].new_tensor([loss])])
-    pieces = plan.accelerator.reduce(flat, "sum").split([*map(torch.numel, gradients), 1])
-    for gradient, piece in zip(gradients, pieces):
-        gradient.copy_(piece.view(gradient.shape))
-    return pieces[-1].item()
+    weights = [weight for weight in model.parameters() if weight.grad is not None]
+    for weight in weights:
+        weight.grad = plan.accelerator.reduce(weight.grad, "sum")
+    total = weights[0].new_tensor(loss)
+    return plan.accelerator.reduce(total, "sum").item()
 
 
-def _record(plan: _Plan, state: State, modes: Modes, measure: Callable) -> None:
+def _record(plan: _Plan, state: State, modes: Modes) -> None:
     """Measure the model, once a step: a resumed run stands where it has already measured."""
-    if state.records and state.records[-1]["step"] == state.step:
+    measured = bool(state.records) and state.records[-1]["step"] == state.step
+    if plan.measure is None or measured:
         return
     torch.manual_seed(plan.seed_at(state.step))
     state.model.eval()
-    figures = measure(state.model, state.step)
+    asks = "step" in inspect.signature(plan.measure).parameters
+    figures = plan.measure(state.model, **({"step": state.step} if asks else {}))
     require(isinstance(figures, Mapping), "measure", "a mapping from names to figures", figures)
     state.record({"step": state.step} | plain("measure", figures) | {"step": state.step})
     _set_modes(modes)
