@@ -47,7 +47,6 @@ __all__ = [
     "profile",
     "setup",
     "state_folder",
-    "threads",
     "work_folder",
 ]
 
@@ -170,7 +169,7 @@ def setup(seed: int = 0, profile: str | None = None) -> Environment:
     seed = whole("seed", seed, 0, 2**32 - 1)
     if profile is not None:
         os.environ["FMCOURSE_PROFILE"] = choose("profile", profile, PROFILES)
-    chosen = _profile()
+    chosen = current_profile()
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
@@ -207,25 +206,17 @@ def _set_threads(chosen: Profile) -> None:
         _limits.append(threadpoolctl.threadpool_limits(1))
 
 
-def threads() -> dict[str, int]:
-    """Return how many threads torch and each loaded BLAS and OpenMP library use, by its file."""
-    pools = threadpoolctl.threadpool_info()
-    found = {pool["filepath"]: pool["num_threads"] for pool in pools}
-    return {"torch": torch.get_num_threads(), **found}
-
-
 def profile() -> Profile:
     """Return the profile that ``FMCOURSE_PROFILE`` names, or ``tiny``.
 
     >>> profile().name
     'tiny'
     """
-    return _profile()
-
-
-def _profile() -> Profile:
     name = os.environ.get("FMCOURSE_PROFILE") or "tiny"
     return PROFILES[choose("FMCOURSE_PROFILE", name, PROFILES)]
+
+
+current_profile = profile  # for setup(), where the name is a parameter's
 
 
 def device() -> str:

@@ -37,6 +37,7 @@ __all__ = [
 
 SHOWN = 12  # tokens, pictures or steps
 TOP_K = (1, 2, 3, 5, 10, 20, 50, 100, 500)  # values of the prompt box, besides all
+NO_CUT = {"top_k": "all", "top_p": 1.0, "min_p": 0.0}
 LONGEST_ANSWER = 16  # digits
 NOTCHES = 100  # of the slider for an alarm's threshold
 PIXELS = 300  # of the longest bar
@@ -51,10 +52,7 @@ def answer_length_explorer(steps: Sequence[float], accuracy: Sequence[float]) ->
         steps: when the accuracy was measured, shape (measurements,).
         accuracy: share of digits that are right, 0 to 1, shape (measurements,).
     """
-    measured = list(zip(steps, map(float, accuracy)))
-    expected = f"one for each of the {len(steps)} steps"
-    require(len(steps) == len(accuracy) > 0, "accuracy", expected, len(accuracy))
-    shown = measured[:: -(-len(measured) // SHOWN)]
+    shown = list(zip(steps, map(float, accuracy)))[:: -(-len(steps) // SHOWN)]
 
     def chart(digits: int) -> str:
         bars = [(f"{step:g}", share**digits) for step, share in shown]
@@ -72,8 +70,6 @@ def drift_explorer(scores: Mapping[str, Sequence[float]], threshold: float) -> i
             whose bar is the false positives.
         threshold: where the slider starts; the alarm fires above it.
     """
-    full = len(scores) > 0 and all(len(own) for own in scores.values())
-    require(full, "scores", "at least one window in each era", list(scores))
     largest = max(max(own) for own in scores.values())
 
     def chart(at: float) -> str:
@@ -93,15 +89,12 @@ def shots_explorer(accuracy: Mapping[str, Sequence[float]]) -> ipywidgets.VBox:
         accuracy: foundation to its accuracies with 1, 2, ... examples of a class, shares; equally
             many for each foundation.
     """
-    counts = {name: len(values) for name, values in accuracy.items()}
-    same = len(set(counts.values())) == 1 and 0 not in counts.values()
-    require(same, "accuracy", "equally many for each foundation", counts)
 
     def chart(shots: int) -> str:
         bars = [(name, float(values[shots - 1])) for name, values in accuracy.items()]
         return _bars(bars, f"Accuracy after {shots} of each class.")
 
-    most = min(counts.values())
+    most = min(map(len, accuracy.values()))
     return _above(ipywidgets.IntSlider, "examples", 1, chart, min=1, max=most)
 
 
@@ -113,8 +106,6 @@ def shared_omission(by_sharing: Sequence[Sequence[World]]) -> ipywidgets.VBox:
         by_sharing: worlds of :func:`fmcourse.homogenization.simulate`, those of one deployer first,
             then of two, and so on; several worlds each, over which all figures are averaged.
     """
-    full = len(by_sharing) > 0 and all(by_sharing)
-    require(full, "by_sharing", "at least one world for each number of deployers", by_sharing)
     rates = [_failed_by_all(worlds) for worlds in by_sharing]
     longest = max(max(own) for own in rates)
 
@@ -182,20 +173,19 @@ def prompt_box(
     slider, choice = ipywidgets.FloatSlider, ipywidgets.SelectionSlider
     controls = {
         "temperature": _control(slider, "temperature", 1.0, min=0.1, max=3.0),
-        "top_k": _control(choice, "top-k", "all", options=[*TOP_K, "all"]),
-        "top_p": _control(slider, "top-p", 1.0, min=0.05, max=1.0, step=0.05),
-        "min_p": _control(slider, "min-p", 0.0, max=1.0, step=0.01),
+        "top_k": _control(choice, "top-k", NO_CUT["top_k"], options=[*TOP_K, "all"]),
+        "top_p": _control(slider, "top-p", NO_CUT["top_p"], min=0.05, max=1.0, step=0.05),
+        "min_p": _control(slider, "min-p", NO_CUT["min_p"], max=1.0, step=0.01),
     }
     button = ipywidgets.Button(description="write", tooltip="write")
     text, chart = _html(), _html()
 
     def strategy() -> Sample:
-        chosen = {name: control.value for name, control in controls.items()}
         # What cuts nothing is left out, so that rounding cuts nothing either.
-        chosen["top_k"] = chosen["top_k"] if chosen["top_k"] != "all" else None
-        chosen["min_p"] = chosen["min_p"] or None
-        chosen["top_p"] = chosen["top_p"] if chosen["top_p"] < 1 else None
-        return Sample(**chosen)
+        chosen = {name: control.value for name, control in controls.items()}
+        return Sample(
+            **{name: value for name, value in chosen.items() if value != NO_CUT.get(name)}
+        )
 
     def redraw(change: object = None) -> None:
         # What stood here was written under other settings.
@@ -254,14 +244,15 @@ def picture_search(
         query: the text to start with.
         names: what each picture shows, for a screen reader and as a tooltip; None numbers them.
     """
-    names = [f"picture {number}" for number in range(len(images))] if names is None else names
-    for name, own in (("embeddings", embeddings), ("names", names)):
-        fits = len(images) == len(own) > 0
-        require(fits, name, f"one for each of the {len(images)} images", len(own))
+    count = len(images)
+    names = [f"picture {number}" for number in range(count)] if names is None else names
+    fits = count == len(embeddings) == len(names) > 0
+    got = [len(embeddings), len(names)]
+    require(fits, "embeddings, names", f"one for each of the {count} images", got)
 
     def found(text: str) -> str:
         cosines = embeddings @ clip.embed_texts(model, processor, [text])[0]
-        near = cosines.topk(min(SHOWN, len(images)))
+        near = cosines.topk(min(SHOWN, count))
         figures = [
             _figure(images[number], html.escape(names[number]), cosine)
             for number, cosine in zip(near.indices.tolist(), near.values.tolist())

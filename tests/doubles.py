@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import re
+import tomllib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ from transformers import (
 
 from fmcourse import data
 
+CASES = tomllib.loads(Path(__file__).with_name("cases.toml").read_text(encoding="utf-8"))
 END = 0  # the end token of the doubles
 VOCABULARY = 17
 CONTEXT = 64
@@ -198,11 +200,6 @@ def stop_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
         return clip(*given, **options)
 
     monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", stopping)
-
-
-def says(kind: type[BaseException], words: str):
-    """Expect an error of this kind with exactly these words."""
-    return pytest.raises(kind, match=f"^{re.escape(words)}$")
 
 
 def forget_bundle() -> None:

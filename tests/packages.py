@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import zipfile
@@ -36,14 +35,6 @@ def _write(path: Path, content: object) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def _rows(rows: list[dict]) -> str:
-    file = io.StringIO()
-    writer = csv.DictWriter(file, list(rows[0]))
-    writer.writeheader()
-    writer.writerows(rows)
-    return file.getvalue()
-
-
 def _addresses(folder: Path) -> None:
     rows = []
     for year in range(1800, 1810):
@@ -51,7 +42,7 @@ def _addresses(folder: Path) -> None:
         about = {"fileid": f"a-{year}", "date": f"{year}-12-01", "year": year, "is_sotu": "True"}
         rows.append(about | president)
         _write(folder / "speeches" / f"a-{year}.txt", f"Fellow citizens of {year} — well.")
-    _write(folder / "metadata.csv", _rows(rows))
+    _write(folder / "metadata.csv", pd.DataFrame(rows).to_csv(index=False))
 
 
 def _adult(folder: Path) -> None:
@@ -65,7 +56,7 @@ def _adult(folder: Path) -> None:
         rows.append(row | {"salary_<=50K": index, "salary_>50K": 1 - index})
     folder.mkdir(parents=True)
     with zipfile.ZipFile(folder / "adult.csv.zip", "w") as archive:
-        archive.writestr("adult.csv", _rows(rows))
+        archive.writestr("adult.csv", pd.DataFrame(rows).to_csv(index=False))
 
 
 def _emojibase(folder: Path) -> pd.DataFrame:
