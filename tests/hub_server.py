@@ -120,7 +120,7 @@ class _Answers(http.server.BaseHTTPRequestHandler):
             fault.times -= 1
         time.sleep(fault.stall)
         asked = re.fullmatch(r"(?:/api/models)?/(\w+/[^/]+)(?:/(\w+)/([^/]+)(?:/(.+))?)?", path)
-        name, what, revision, file = asked.groups()
+        name, what, revision, file = asked.groups() if asked else ("", None, None, None)
         folder, commit = self.server.published.get(name, (None, ""))
         headers = {"X-Repo-Commit": commit, "X-Error-Code": fault.code}
         if fault.status:

@@ -8,15 +8,14 @@ import zipfile
 from pathlib import Path
 
 import pandas as pd
+from doubles import HERE, SIZES
 from PIL import Image
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from recipes import common
 from recipes.emoji_data import STYLES, TONES
 
 DRAWN = ("elephant", "dolphin", "rooster", "snail", "pineapple", "pizza", "pretzel", "doughnut")
-WORDS = "the of and with drawing picture emoji icon bird apple house river mountain".split()
 
 
 def make_packages() -> None:
@@ -46,17 +45,9 @@ def _addresses(folder: Path) -> None:
 
 
 def _adult(folder: Path) -> None:
-    numbers = ("age", "education-num", "capital-gain", "capital-loss", "hours-per-week", "fnlwgt")
-    blocks = "workclass education marital-status occupation relationship race sex native-country"
-    rows = []
-    for index in range(2):
-        row = dict.fromkeys(numbers, index)
-        for block in blocks.split():
-            row |= {f"{block}_A": 1 - index, f"{block}_B": index}
-        rows.append(row | {"salary_<=50K": index, "salary_>50K": 1 - index})
     folder.mkdir(parents=True)
     with zipfile.ZipFile(folder / "adult.csv.zip", "w") as archive:
-        archive.writestr("adult.csv", pd.DataFrame(rows).to_csv(index=False))
+        archive.write(HERE / "adult.csv", "adult.csv")
 
 
 def _emojibase(folder: Path) -> pd.DataFrame:
@@ -104,19 +95,14 @@ def _icons(folder: Path, style: str, table: pd.DataFrame) -> None:
 
 
 def _minilm(folder: Path) -> None:
-    letters = "abcdefghijklmnopqrstuvwxyz"
-    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *letters, *(f"##{one}" for one in letters)]
-    vocabulary = {piece: index for index, piece in enumerate([*pieces, *WORDS])}
-    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.decoder = decoders.WordPiece()
-    PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", model_max_length=64
-    ).save_pretrained(folder)
-    size = {"hidden_size": 384, "intermediate_size": 16, "num_attention_heads": 2}
-    config = BertConfig(vocab_size=len(vocabulary), num_hidden_layers=1, **size)
-    BertModel(config).save_pretrained(folder)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_file=str(HERE / "pieces.json"),
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        model_max_length=64,
+    )
+    tokenizer.save_pretrained(folder)
+    BertModel(BertConfig(**SIZES["minilm"])).save_pretrained(folder)
 
 
 def svg_to_bytes(svg_string: str, width: int, height: int, **options: object) -> bytes:
