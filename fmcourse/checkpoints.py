@@ -21,6 +21,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
+from torch.nn import Module
 
 from fmcourse.arguments import require
 from fmcourse.files import say, user_path, write_atomic
@@ -44,7 +46,7 @@ KINDS = {str: str, bool: bool, np.bool_: bool, numbers.Integral: int, numbers.Re
 PASSING = ("name_or_path", "_name_or_path", "_original_object_hash", "warnings_issued")
 
 
-def digest(*parts: torch.Tensor | str) -> str:
+def digest(*parts: Tensor | str) -> str:
     """Return a short name of some tensors and texts that changes when any number, shape or letter
     does.
 
@@ -99,7 +101,7 @@ class _Description:
         return self.texts[id(value)]
 
     def _parts(self, value: Any) -> str:
-        if isinstance(value, torch.Tensor):
+        if isinstance(value, Tensor):
             return f"#{digest(value)}"
         if isinstance(value, Mapping):
             kept = [name for name in value if name not in PASSING]
@@ -190,9 +192,9 @@ def _of_a_library(module: str | None) -> bool:
     return "site-packages" in file or "dist-packages" in file
 
 
-def digest_of_weights(model: torch.nn.Module) -> str:
+def digest_of_weights(model: Module) -> str:
     """Return a short name of all parameters and buffers, frozen and unsaved ones too."""
-    parts: list[torch.Tensor | str] = []
+    parts: list[Tensor | str] = []
     for name, value in [*model.named_parameters(), *model.named_buffers()]:
         parts += [name, value]
     return f"#{digest(*parts)}"
@@ -269,7 +271,7 @@ class State:
         saved: whether the file holds the run as it stands.
     """
 
-    model: torch.nn.Module
+    model: Module
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     path: Path | None

@@ -452,7 +452,8 @@ def plane(
         errors = np.abs(values[1:] - values[0])
         look: Any = _look(place) | {"linestyle": "none", "capsize": 2, "elinewidth": 1}
         named = label + _notes(values)
-        axes.errorbar(*values[0], errors[:, 1:], errors[:, :1], label=named, **look)
+        look |= {"xerr": errors[:, :1], "yerr": errors[:, 1:], "label": named}
+        axes.errorbar(values[0, 0], values[0, 1], **look)
         centre = [said(value, digits) for value in values[0]]
         words.append(f"{named} at {centre[0]} and {centre[1]}")
     ways = np.empty((2, 0))

@@ -10,6 +10,7 @@ import random
 import shutil
 import sys
 import tempfile
+import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,33 +91,9 @@ class Profile:
     cpu_minutes: int
 
 
-TINY = Profile(
-    "tiny",
-    gpt_neo="ladder-medium",
-    judge="ladder-large",
-    clip="emoji-clip",
-    clip_lr=3e-4,
-    clip_accumulate=1,
-    new_tokens=60,
-    prompts=13,
-    judged=13,
-    memory_gib=3.0,
-    cpu_minutes=2,
-)
-FULL = Profile(
-    "full",
-    gpt_neo="EleutherAI/gpt-neo-125m",
-    judge="EleutherAI/gpt-neo-1.3B",
-    clip="openai/clip-vit-base-patch32",
-    clip_lr=1e-5,
-    clip_accumulate=2,
-    new_tokens=60,
-    prompts=13,
-    judged=2,
-    memory_gib=8.5,
-    cpu_minutes=40,
-)
-PROFILES = {"tiny": TINY, "full": FULL}
+with Path(__file__).with_name("profiles.toml").open("rb") as _file:
+    PROFILES = {name: Profile(name, **given) for name, given in tomllib.load(_file).items()}
+TINY, FULL = PROFILES["tiny"], PROFILES["full"]
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import scipy.stats
 from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 from scipy.special import expit, logit
+from scipy.stats import norm, sem, t
 from sklearn.metrics import roc_auc_score
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
@@ -111,7 +112,7 @@ def mean_interval(values: ArrayLike) -> Interval:
     '2.00 [-0.48, 4.48]'
     """
     array = _row("values", values)
-    return _around(array.mean(), scipy.stats.sem(array) * _student(len(array)))
+    return _around(array.mean(), sem(array) * _student(len(array)))
 
 
 def share_interval(
@@ -177,7 +178,7 @@ def bootstrap(values: ArrayLike, statistic: Callable | None = None, *, seed: int
     if units < FEW:
         left_out = [float(measure(np.delete(array, unit, axis=0))) for unit in range(units)]
         pseudo_values = units * estimate - (units - 1) * np.array(left_out)
-        return _around(estimate, scipy.stats.sem(pseudo_values) * _student(units))
+        return _around(estimate, sem(pseudo_values) * _student(units))
     with warnings.catch_warnings():
         # NaN ends say that all resamples are equal.
         warnings.simplefilter("ignore", RuntimeWarning)
@@ -229,7 +230,7 @@ def crossed_interval(
     if statistic is None:
         by_seed = array.reshape(seeds, -1).mean(axis=1)
         by_item = array.mean(axis=0).reshape(items, -1).mean(axis=1)
-        items_error = scipy.stats.sem(by_item)
+        items_error = sem(by_item)
     else:
         by_seed = np.array([statistic(one) for one in array])
         draw = np.random.default_rng(seed)
@@ -241,7 +242,7 @@ def crossed_interval(
         require(defined, "values", "a statistic that is finite in every resample", "NaN in some")
         items_error = np.std(replicates, ddof=1)
     estimate = by_seed.mean()
-    half = np.hypot(scipy.stats.sem(by_seed) * of_seeds, items_error * of_items)
+    half = np.hypot(sem(by_seed) * of_seeds, items_error * of_items)
     if whole is None:
         return _around(estimate, half)
     inside = 0 <= by_seed.min() and by_seed.max() <= whole
@@ -323,7 +324,7 @@ def auc_interval(lower: ArrayLike, higher: ArrayLike) -> Interval:
     """
     sizes = len(_row("lower", lower)), len(_row("higher", higher))
     area = auc(lower, higher)
-    z = scipy.stats.norm.ppf((1 + LEVEL) / 2)
+    z = norm.ppf((1 + LEVEL) / 2)
 
     def too_far(end: float) -> float:
         pairs = sum(sizes) / 2 - 1
@@ -375,7 +376,7 @@ def _logit_ends(share: float, half: float, whole: float) -> Interval:
 
 
 def _student(units: int, level: float = LEVEL) -> float:
-    return float(scipy.stats.t.ppf((1 + _checked(level)) / 2, units - 1))
+    return float(t.ppf((1 + _checked(level)) / 2, units - 1))
 
 
 def _first(places: np.ndarray, reached: np.ndarray) -> float:

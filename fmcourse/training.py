@@ -27,6 +27,9 @@ from typing import Any
 import torch
 from IPython import get_ipython
 from IPython.display import display
+from torch import Tensor
+from torch.nn import Module, Parameter
+from torch.optim import Optimizer
 from tqdm import tqdm
 
 from fmcourse.arguments import choose, real, require, whole
@@ -46,7 +49,7 @@ __all__ = ["MovingFigure", "Run", "adamw", "constant", "cosine", "crops", "diges
 SEED_STRIDE = 1_000_003
 RANK_STRIDE = 7_368_787
 LARGEST_SEED = 2**42  # times the stride it still fits into torch's 64 bits
-Modes = dict[torch.nn.Module, bool]  # what `training` says in each module
+Modes = dict[Module, bool]  # what `training` says in each module
 PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}  # of a step's products
 SMALLEST_SCALE = 2.0**-10  # below it, fp16 gradients overflow for another reason than the scale
 
@@ -87,7 +90,7 @@ def adamw(
     weight_decay: float = 0.1,
     betas: tuple[float, float] = (0.9, 0.99),
     parts: Mapping[str, Mapping[str, float]] | None = None,
-) -> Callable[[torch.nn.Module], torch.optim.Optimizer]:
+) -> Callable[[Module], Optimizer]:
     """Return a function from a model to a fused AdamW that decays matrices only, not biases and
     norms.
 
@@ -109,9 +112,9 @@ def adamw(
         for name, value in settings.items():
             _number(choose("parts", name, shared), value)
 
-    def build(model: torch.nn.Module) -> torch.optim.Optimizer:
+    def build(model: Module) -> Optimizer:
         unused = set(own)
-        groups: dict[tuple, list[torch.nn.Parameter]] = {}
+        groups: dict[tuple, list[Parameter]] = {}
         for name, weight in model.named_parameters():
             words = name.split(".")
             unused -= set(words)
@@ -153,7 +156,7 @@ def cosine(warmup: float = 0.05, floor: float = 0.05) -> Callable[[int, int], fl
     return factor
 
 
-def crops(ids: torch.Tensor, rows: int, length: int) -> dict[str, torch.Tensor]:
+def crops(ids: Tensor, rows: int, length: int) -> dict[str, Tensor]:
     """Draw a batch for a language model from torch's global generator: windows of a long text, at
     random positions.
 
@@ -195,7 +198,7 @@ def parts(batch: Any, count: int) -> list[tuple[Any, float]]:
     if isinstance(batch, Mapping):
         tensors = list(batch.values())
     # What is no tensor, or has no rows, has 0 of them.
-    rows = [len(one) if isinstance(one, torch.Tensor) and one.ndim else 0 for one in tensors]
+    rows = [len(one) if isinstance(one, Tensor) and one.ndim else 0 for one in tensors]
     fits = len(set(rows)) == 1 and rows[0] >= count
     expected = f"tensors with equally many rows, at least {count}, to be cut into parts"
     require(fits, "batches", expected, batch)
@@ -204,19 +207,19 @@ def parts(batch: Any, count: int) -> list[tuple[Any, float]]:
         part: Any = cut
         if isinstance(batch, Mapping):
             part = dict(zip(batch, cut))
-        elif isinstance(batch, torch.Tensor):
+        elif isinstance(batch, Tensor):
             part = cut[0]
         found.append((part, len(cut[0]) / rows[0]))
     return found
 
 
 def fit(
-    model: torch.nn.Module,
+    model: Module,
     batches: Callable[[int], Any] | Sequence[Any],
     steps: int,
     *,
-    optimizer: Callable[[torch.nn.Module], torch.optim.Optimizer] | None = None,
-    loss: Callable[[torch.nn.Module, Any], torch.Tensor] | None = None,
+    optimizer: Callable[[Module], Optimizer] | None = None,
+    loss: Callable[[Module, Any], Tensor] | None = None,
     schedule: Callable[[int, int], float] = constant,
     clip: float | None = 1.0,
     accumulate: int = 1,
@@ -455,9 +458,7 @@ def _batch_function(batches: Callable[[int], Any] | Sequence[Any]) -> Callable[[
     return lambda step: batches[step % len(batches)]
 
 
-def _check_weights(
-    model: torch.nn.Module, optimizer: torch.optim.Optimizer, precision: str | None
-) -> None:
+def _check_weights(model: Module, optimizer: Optimizer, precision: str | None) -> None:
     """Refuse weights that cannot be trained, and settings of the optimizer that are no numbers."""
     kinds = {weight.dtype for weight in model.parameters() if weight.requires_grad}
     if precision is not None:
@@ -479,9 +480,7 @@ def _check_weights(
             )
 
 
-def _identity(
-    plan: _Plan, model: torch.nn.Module, optimizer: torch.optim.Optimizer
-) -> dict[str, str]:
+def _identity(plan: _Plan, model: Module, optimizer: Optimizer) -> dict[str, str]:
     """Describe what decides the result of a run, apart from functions, by names for messages."""
     names = {id(weight): name for name, weight in model.named_parameters()}
     found: dict[str, Any] = {
@@ -513,7 +512,7 @@ def _identity(
     return described | {"batches": describe(probes), "first weights": digest_of_weights(model)}
 
 
-def _functions(plan: _Plan, model: torch.nn.Module) -> dict[str, str]:
+def _functions(plan: _Plan, model: Module) -> dict[str, str]:
     """Describe the functions of a run, and the structure of the model without its weights."""
     weights = {}
     for name, value in [*model.named_parameters(), *model.named_buffers()]:
@@ -602,7 +601,7 @@ def _backward(plan: _Plan, state: State) -> float:
     return total
 
 
-def _summed(plan: _Plan, model: torch.nn.Module, loss: float) -> float:
+def _summed(plan: _Plan, model: Module, loss: float) -> float:
     """Sum the gradients over all processes, in place, and return the sum of their losses."""
     if plan.processes == 1:
         return loss
@@ -627,10 +626,10 @@ def _record(plan: _Plan, state: State, modes: Modes) -> None:
     _set_modes(modes)
 
 
-def _language_model_loss(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+def _language_model_loss(model: Module, batch: dict[str, Tensor]) -> Tensor:
     return model(**batch).loss
 
 
-def _gpus(model: torch.nn.Module) -> list[torch.device]:
+def _gpus(model: Module) -> list[torch.device]:
     devices = {weight.device for weight in model.parameters()}
     return [device for device in devices if device.type == "cuda"]

@@ -13,8 +13,18 @@ import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-import ipywidgets
 import torch
+from ipywidgets import (
+    HTML,
+    Button,
+    DOMWidget,
+    FloatSlider,
+    IntSlider,
+    SelectionSlider,
+    Text,
+    VBox,
+    dlink,
+)
 from PIL import Image
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
 
@@ -41,10 +51,10 @@ NO_CUT = {"top_k": "all", "top_p": 1.0, "min_p": 0.0}
 LONGEST_ANSWER = 16  # digits
 NOTCHES = 100  # of the slider for an alarm's threshold
 PIXELS = 300  # of the longest bar
-TOOLTIP = "tooltip" if hasattr(ipywidgets.DOMWidget, "tooltip") else "description_tooltip"
+TOOLTIP = "tooltip" if hasattr(DOMWidget, "tooltip") else "description_tooltip"
 
 
-def answer_length_explorer(steps: Sequence[float], accuracy: Sequence[float]) -> ipywidgets.VBox:
+def answer_length_explorer(steps: Sequence[float], accuracy: Sequence[float]) -> VBox:
     """Return a slider for the length of an answer above bars: the chance that all its digits are
     right, step by step.
 
@@ -58,10 +68,10 @@ def answer_length_explorer(steps: Sequence[float], accuracy: Sequence[float]) ->
         bars = [(f"{step:g}", share**digits) for step, share in shown]
         return _bars(bars, f"Step, and the chance that all {digits} digits are right.")
 
-    return _above(ipywidgets.IntSlider, "digits", 4, chart, min=1, max=LONGEST_ANSWER)
+    return _above(IntSlider, "digits", 4, chart, min=1, max=LONGEST_ANSWER)
 
 
-def drift_explorer(scores: Mapping[str, Sequence[float]], threshold: float) -> ipywidgets.VBox:
+def drift_explorer(scores: Mapping[str, Sequence[float]], threshold: float) -> VBox:
     """Return a slider for an alarm's threshold above bars: the share of each era's windows in which
     the alarm then fires.
 
@@ -76,12 +86,10 @@ def drift_explorer(scores: Mapping[str, Sequence[float]], threshold: float) -> i
         fires = [(era, sum(s > at for s in own) / len(own)) for era, own in scores.items()]
         return _bars(fires, "The share of each era's windows in which the alarm fires.")
 
-    return _above(
-        ipywidgets.FloatSlider, "threshold", threshold, chart, max=largest, step=largest / NOTCHES
-    )
+    return _above(FloatSlider, "threshold", threshold, chart, max=largest, step=largest / NOTCHES)
 
 
-def shots_explorer(accuracy: Mapping[str, Sequence[float]]) -> ipywidgets.VBox:
+def shots_explorer(accuracy: Mapping[str, Sequence[float]]) -> VBox:
     """Return a slider for the number of examples of a class, above bars: how well each foundation
     is adapted with so many.
 
@@ -95,10 +103,10 @@ def shots_explorer(accuracy: Mapping[str, Sequence[float]]) -> ipywidgets.VBox:
         return _bars(bars, f"Accuracy after {shots} of each class.")
 
     most = min(map(len, accuracy.values()))
-    return _above(ipywidgets.IntSlider, "examples", 1, chart, min=1, max=most)
+    return _above(IntSlider, "examples", 1, chart, min=1, max=most)
 
 
-def shared_omission(by_sharing: Sequence[Sequence[World]]) -> ipywidgets.VBox:
+def shared_omission(by_sharing: Sequence[Sequence[World]]) -> VBox:
     """Return a slider for how many deployers leave out the same group, above what happens to each
     group: systemic failure rates, the most failed first, with error rate and H.
 
@@ -117,7 +125,7 @@ def shared_omission(by_sharing: Sequence[Sequence[World]]) -> ipywidgets.VBox:
         said = "groups by the share of their people whom all deployers fail"
         return _bars(bars, f"Mean error {error:.1%}, H {ratio:.2f}; {said}.", longest)
 
-    return _above(ipywidgets.IntSlider, "sharing", 1, chart, min=1, max=len(by_sharing))
+    return _above(IntSlider, "sharing", 1, chart, min=1, max=len(by_sharing))
 
 
 def _failed_by_all(worlds: Sequence[World]) -> list[float]:
@@ -129,7 +137,7 @@ def _failed_by_all(worlds: Sequence[World]) -> list[float]:
     return [statistics.mean(column) for column in zip(*rates)]
 
 
-def alarm_explorer(traces: Sequence[Trace], precursor: str) -> ipywidgets.VBox:
+def alarm_explorer(traces: Sequence[Trace], precursor: str) -> VBox:
     """Return a slider for an alarm's threshold above bars: harmful runs that are warned in time,
     and clean runs in which it fires.
 
@@ -153,12 +161,12 @@ def alarm_explorer(traces: Sequence[Trace], precursor: str) -> ipywidgets.VBox:
 
     start = safeguards.calibrate(traces, precursor)
     scale = {"min": low, "max": high, "step": (high - low) / NOTCHES}
-    return _above(ipywidgets.FloatSlider, "threshold", start, chart, **scale)
+    return _above(FloatSlider, "threshold", start, chart, **scale)
 
 
 def prompt_box(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompt: str, new_tokens: int = 40
-) -> ipywidgets.VBox:
+) -> VBox:
     """Return a prompt that can be edited, the next token's probabilities, and a button that writes.
 
     Sliders set the strategy; at the start they cut nothing, so that the model is sampled plainly.
@@ -169,15 +177,15 @@ def prompt_box(
         prompt: what to begin with; it comes back when the field is emptied.
         new_tokens: how many are written at most.
     """
-    field = _control(ipywidgets.Text, "prompt", prompt, continuous_update=False)
-    slider, choice = ipywidgets.FloatSlider, ipywidgets.SelectionSlider
+    field = _control(Text, "prompt", prompt, continuous_update=False)
+    slider, choice = FloatSlider, SelectionSlider
     controls = {
         "temperature": _control(slider, "temperature", 1.0, min=0.1, max=3.0),
         "top_k": _control(choice, "top-k", NO_CUT["top_k"], options=[*TOP_K, "all"]),
         "top_p": _control(slider, "top-p", NO_CUT["top_p"], min=0.05, max=1.0, step=0.05),
         "min_p": _control(slider, "min-p", NO_CUT["min_p"], max=1.0, step=0.01),
     }
-    button = ipywidgets.Button(description="write", tooltip="write")
+    button = Button(description="write", tooltip="write")
     text, chart = _html(), _html()
 
     def strategy() -> Sample:
@@ -211,7 +219,7 @@ def prompt_box(
     for control in (field, *controls.values()):
         control.observe(redraw, names="value")
     redraw()
-    return ipywidgets.VBox([field, *controls.values(), button, text, chart])
+    return VBox([field, *controls.values(), button, text, chart])
 
 
 def _tokens(tokenizer: PreTrainedTokenizerBase, probabilities: torch.Tensor) -> str:
@@ -234,7 +242,7 @@ def picture_search(
     embeddings: torch.Tensor,
     query: str,
     names: Sequence[str] | None = None,
-) -> ipywidgets.VBox:
+) -> VBox:
     """Return a text field above the pictures that lie nearest to what is typed.
 
     Args:
@@ -259,7 +267,7 @@ def picture_search(
         ]
         return "".join(figures)
 
-    return _above(ipywidgets.Text, "find", query, found, continuous_update=False)
+    return _above(Text, "find", query, found, continuous_update=False)
 
 
 def _figure(image: Image.Image, name: str, cosine: float) -> str:
@@ -280,17 +288,15 @@ def _control(kind: type, name: str, value: Any, **options: Any) -> Any:
     return kind(value=value, description=name, **options)
 
 
-def _html() -> ipywidgets.HTML:
-    return ipywidgets.HTML(**{TOOLTIP: ""})
+def _html() -> HTML:
+    return HTML(**{TOOLTIP: ""})
 
 
-def _above(
-    kind: type, name: str, value: Any, chart: Callable[[Any], str], **options: Any
-) -> ipywidgets.VBox:
+def _above(kind: type, name: str, value: Any, chart: Callable[[Any], str], **options: Any) -> VBox:
     """Return a control above what `chart` says of its value as HTML, said anew at each change."""
     control, shown = _control(kind, name, value, **options), _html()
-    ipywidgets.dlink((control, "value"), (shown, "value"), chart)
-    return ipywidgets.VBox([control, shown])
+    dlink((control, "value"), (shown, "value"), chart)
+    return VBox([control, shown])
 
 
 def _bars(shares: Iterable[tuple[str, float]], said: str, longest: float = 1.0) -> str:

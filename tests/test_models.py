@@ -70,16 +70,13 @@ def test_the_default_is_the_profiles_model_and_two_loads_share_no_weights(ladder
 
 
 @pytest.fixture
-def mine(tmp_path, monkeypatch):
+def mine(home):
     """A GPT-Neo and a CLIP of the student's, in ~/models; the home is the working folder."""
-    monkeypatch.chdir(tmp_path)
-    for name in ("HOME", "USERPROFILE"):
-        monkeypatch.setenv(name, str(tmp_path))
     for name, parts in {"neo": (tiny_gpt_neo(), word_tokenizer()), "clip": tiny_vit_clip()}.items():
         for part in parts:
-            part.save_pretrained(tmp_path / "models" / name)
+            part.save_pretrained(home / "models" / name)
     shutil.copytree("models/neo", "neo")
-    return tmp_path
+    return home
 
 
 @pytest.mark.parametrize("place", ["~/models/{}", "./models/{}", "{home}/models/{}/"])

@@ -137,14 +137,12 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="other systems have o
 
 
 @pytest.fixture
-def home(monkeypatch, tmp_path):
-    """A home folder of its own, FMCOURSE_STATE unset, and no temporary folder given out yet."""
+def home(home, monkeypatch):
+    """The home folder, with FMCOURSE_STATE unset and no temporary folder given out yet."""
     for name in ("FMCOURSE_STATE", "XDG_DATA_HOME", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("USERPROFILE", str(tmp_path))
     monkeypatch.setattr(runtime, "_temporary", {})
-    return tmp_path
+    return home
 
 
 @linux
