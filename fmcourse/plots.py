@@ -171,10 +171,9 @@ def new_axes(width: float = 7.2, height: float = 3.2) -> tuple[Figure, Axes]:
 def alike(name: str, tables: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Check that all tables have the same labels in the same order, and return these."""
     labels = {key: list(table) for key, table in tables.items()}
-    require(len(labels) > 0, name, "at least one entry", tables)
-    first = next(iter(labels.values()))
-    same = all(own == first for own in labels.values())
-    require(same, name, f"{first} in every entry", labels)
+    first = next(iter(labels.values()), [])
+    same = len(first) > 0 and all(own == first for own in labels.values())
+    require(same, name, f"{first or 'at least one label'} in every entry", labels)
     return first
 
 

@@ -201,7 +201,7 @@ def parts(batch: Any, count: int) -> list[tuple[Any, float]]:
     rows = [len(one) if isinstance(one, Tensor) and one.ndim else 0 for one in tensors]
     fits = len(set(rows)) == 1 and rows[0] >= count
     expected = f"tensors with equally many rows, at least {count}, to be cut into parts"
-    require(fits, "batches", expected, batch)
+    require(fits, "batches", expected, f"{rows} rows")
     found = []
     for cut in zip(*(tensor.tensor_split(count) for tensor in tensors)):
         part: Any = cut
