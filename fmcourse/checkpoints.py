@@ -5,6 +5,7 @@ Used by :mod:`fmcourse.training`, and so by all notebooks that train.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import dis
 import hashlib
@@ -20,6 +21,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
+from torch.nn import Module
 
 from fmcourse.arguments import require
 from fmcourse.files import say, user_path, write_atomic
@@ -32,7 +35,6 @@ __all__ = [
     "digest",
     "digest_of_weights",
     "plain",
-    "with_intervals",
 ]
 
 FORMAT = 2  # of the file; 1, of the first edition, did not note all that decides a result
@@ -44,7 +46,7 @@ KINDS = {str: str, bool: bool, np.bool_: bool, numbers.Integral: int, numbers.Re
 PASSING = ("name_or_path", "_name_or_path", "_original_object_hash", "warnings_issued")
 
 
-def digest(*parts: torch.Tensor | str) -> str:
+def digest(*parts: Tensor | str) -> str:
     """Return a short name of some tensors and texts that changes when any number, shape or letter
     does.
 
@@ -99,7 +101,7 @@ class _Description:
         return self.texts[id(value)]
 
     def _parts(self, value: Any) -> str:
-        if isinstance(value, torch.Tensor):
+        if isinstance(value, Tensor):
             return f"#{digest(value)}"
         if isinstance(value, Mapping):
             kept = [name for name in value if name not in PASSING]
@@ -147,15 +149,12 @@ class _Description:
     def _object(self, value: Any) -> str:
         """Describe what pickle would keep of an object; of one that it does not take, the class."""
         parts: list[Any] = [type(value)]
-        for name in ("__wrapped__", "fget"):
-            try:
-                parts.append(getattr(value, name, None))
-            except Exception:  # a class may refuse any name in its own way
-                parts.append(None)
-        try:
+        reduced: Any = ""
+        # A class may refuse any name in its own way.
+        with contextlib.suppress(Exception):
+            parts += [getattr(value, name, None) for name in ("__wrapped__", "fget")]
+        with contextlib.suppress(Exception):
             reduced = value.__reduce_ex__(4)
-        except Exception:  # each class has its own
-            reduced = ""
         # Behind the state stand iterators over items.
         parts += [reduced[:3], *map(list, filter(None, reduced[3:5]))]
         return self(parts)
@@ -193,20 +192,20 @@ def _of_a_library(module: str | None) -> bool:
     return "site-packages" in file or "dist-packages" in file
 
 
-def digest_of_weights(model: torch.nn.Module) -> str:
+def digest_of_weights(model: Module) -> str:
     """Return a short name of all parameters and buffers, frozen and unsaved ones too."""
-    parts: list[torch.Tensor | str] = []
+    parts: list[Tensor | str] = []
     for name, value in [*model.named_parameters(), *model.named_buffers()]:
         parts += [name, value]
     return f"#{digest(*parts)}"
 
 
 def plain(name: str, value: Any) -> Any:
-    """Return a figure as numbers, texts, None, and lists and mappings of these: what a checkpoint
-    can hold.
+    """Return a figure as numbers, texts, None, intervals, and lists and mappings of these: what a
+    checkpoint can hold.
 
-    NumPy's numbers, arrays and tensors become Python's numbers and lists; an interval, or another
-    dataclass, a mapping.
+    NumPy's numbers, arrays and tensors become Python's numbers and lists; other dataclasses than
+    intervals become mappings.
 
     Raises:
         TypeError: anything else; the message begins with `name`.
@@ -216,6 +215,8 @@ def plain(name: str, value: Any) -> Any:
     for kind, made in KINDS.items():
         if isinstance(value, kind):
             return made(value)
+    if isinstance(value, Interval):
+        return Interval(**plain(name, vars(value)))
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         value = vars(value)
     if isinstance(value, Mapping):
@@ -228,17 +229,6 @@ def plain(name: str, value: Any) -> Any:
         f"{name}: expected numbers, texts, None, intervals, or lists and mappings of these, "
         f"got {type(value).__name__}"
     )
-
-
-def with_intervals(value: Any) -> Any:
-    """Return what :func:`plain` made, with intervals as intervals again."""
-    if isinstance(value, list):
-        return [with_intervals(part) for part in value]
-    if not isinstance(value, dict):
-        return value
-    if value.keys() == {part.name for part in dataclasses.fields(Interval)}:
-        return Interval(**value)
-    return {name: with_intervals(part) for name, part in value.items()}
 
 
 def checkpoint_file(path: str | Path | None) -> Path | None:
@@ -281,7 +271,7 @@ class State:
         saved: whether the file holds the run as it stands.
     """
 
-    model: torch.nn.Module
+    model: Module
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     path: Path | None
@@ -403,7 +393,8 @@ def _stamp(path: Path) -> tuple[int, ...] | None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals([Interval]):
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file can fail in any way
         raise ValueError(
             f"checkpoint: {path} cannot be read: it is damaged, or no checkpoint; {REMEDY}"

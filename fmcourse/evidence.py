@@ -131,8 +131,8 @@ def verdict(expected: Sequence[float], interval: Interval) -> str:
 def expectation(expected: Sequence[float]) -> str:
     """Return an expected range in words.
 
-    >>> expectation([-5, 5]), expectation([0, math.inf])
-    ('within 5 of 0', 'above 0')
+    >>> expectation([-5, 5]), expectation([0, math.inf]), expectation([-math.inf, 0.25])
+    ('within 5 of 0', 'above 0', 'below 0.25')
     """
     least, most = expected
     if math.isinf(most):

@@ -61,6 +61,10 @@ class Finding:
         return f"{self.problem}. {self.remedy[0].upper()}{self.remedy[1:]}."
 
 
+# What a check gives: problems with their remedies.
+Troubles = Iterator[tuple[str, str]]
+
+
 def doctor() -> list[Finding]:
     """Return what is wrong with this environment, each with its remedy; none: it is in order.
 
@@ -74,35 +78,31 @@ def doctor() -> list[Finding]:
     return [finding for check in checks for finding in _run(check)]
 
 
-def _run(check: Callable[[], Iterator[Finding]]) -> list[Finding]:
-    found = []
+def _run(check: Callable[[], Troubles]) -> Iterator[Finding]:
     try:
-        for finding in check():
-            found.append(finding)
+        for problem, remedy in check():
+            yield Finding(problem, remedy)
     except Exception as error:
         name = check.__name__.strip("_").replace("_", " ")
-        found.append(
-            Finding(
-                f"The check of {name} stopped ({type(error).__name__}: {error})",
-                "Go on if all else works, and tell the course's maintainers of this line",
-            )
+        yield Finding(
+            f"The check of {name} stopped ({type(error).__name__}: {error})",
+            "Go on if all else works, and tell the course's maintainers of this line",
         )
-    return found
 
 
-def _python() -> Iterator[Finding]:
+def _python() -> Troubles:
     if not PYTHONS[0] <= sys.version_info[:2] <= PYTHONS[1]:
         low, high = (".".join(map(str, version)) for version in PYTHONS)
-        yield Finding(
+        yield (
             f"This is Python {platform.python_version()}; the course is tested on {low} to {high}",
             f"Make an environment with one of these, for example: make PYTHON=python{high} course",
         )
 
 
-def _packages() -> Iterator[Finding]:
+def _packages() -> Troubles:
     """Compare what is installed with the floors in the package's own metadata."""
     if _installed("fmcourse") is None:
-        yield Finding(
+        yield (
             f"fmcourse is not installed in the environment of this kernel, {sys.executable}",
             "Choose the kernel of the course's .venv, or run in a clone: pip install --editable .",
         )
@@ -112,77 +112,77 @@ def _packages() -> Iterator[Finding]:
             continue
         version = _installed(requirement.name)
         if version is None:
-            yield Finding(
+            yield (
                 f"The package {requirement.name} is missing",
                 f'Install it and restart the kernel: pip install "{requirement}"',
             )
         elif not requirement.specifier.contains(version, prereleases=True):
-            yield Finding(
+            yield (
                 f"{requirement.name} is {version}, but the course needs {requirement.specifier}",
                 f'Upgrade it and restart the kernel: pip install "{requirement}"',
             )
 
 
-def _interfaces() -> Iterator[Finding]:
+def _interfaces() -> Troubles:
     """Find packages whose next major version came after the course and may rename interfaces."""
     for name, major in TESTED.items():
         version = _installed(name)
         if version and int(version.split(".")[0]) > major:
-            yield Finding(
+            yield (
                 f"{name} is {version}; the course is tested up to {major}",
                 "If a cell fails on a name that is gone, restart the kernel after: "
                 f'pip install "{name}<{major + 1}"',
             )
 
 
-def _stale_imports() -> Iterator[Finding]:
+def _stale_imports() -> Troubles:
     """Find packages that were reinstalled after this kernel had loaded them."""
     for name in ("numpy", "torch", "transformers", "datasets"):
         loaded = getattr(sys.modules.get(name), "__version__", None)
         installed = _installed(name)
         if loaded and installed and loaded.split("+")[0] != installed.split("+")[0]:
-            yield Finding(
+            yield (
                 f"{name} {loaded} is loaded, but {installed} is installed by now",
                 "Restart the kernel (in Colab: Runtime, Restart session), then run the cells "
                 "from the top",
             )
 
 
-def _broken_imports() -> Iterator[Finding]:
+def _broken_imports() -> Troubles:
     for name in filter(_installed, COMPILED):
         try:
             importlib.import_module(name)
         except Exception as error:  # a compiled package can fail with any kind of error
-            yield Finding(
+            yield (
                 f"The package {name} does not load ({type(error).__name__}: {error})",
                 "It was probably built for a different NumPy: reinstall both in a new environment",
             )
 
 
-def _unloaded() -> Iterator[Finding]:
-    yield Finding(
+def _unloaded() -> Troubles:
+    yield (
         f"The course does not load here ({UNLOADED})",
         "Repair the packages first, restart the kernel, and ask the doctor again",
     )
 
 
-def _bundle() -> Iterator[Finding]:
+def _bundle() -> Troubles:
     try:
         broken = data.damaged()
     except (OSError, ValueError, KeyError) as error:
-        yield Finding(f"The list of bundled data cannot be read ({error})", data.REMEDY)
+        yield (f"The list of bundled data cannot be read ({error})", data.REMEDY)
         return
     if broken:
         what = "missing or altered"
         if all(map(data.line_endings_changed, broken)):
             what = "altered by git, which changed their line endings"
-        yield Finding(
+        yield (
             f"{len(broken)} bundled files are {what}, the first is {broken[0]}",
             data.REMEDY,
         )
 
 
-def _hub() -> Iterator[Finding]:
+def _hub() -> Troubles:
     """Ask whether the hub answers; the tiny profile never needs it."""
     if _chosen() is runtime.TINY:
         return
@@ -190,7 +190,7 @@ def _hub() -> Iterator[Finding]:
         session = huggingface_hub.utils.get_session()
         session.head(huggingface_hub.constants.ENDPOINT, timeout=HUB_SECONDS)
     except Exception as error:  # the HTTP library differs between versions, and with it the errors
-        yield Finding(
+        yield (
             f"The Hugging Face hub does not answer ({type(error).__name__})",
             "Go on if you like: what it does not give, bundled models replace; or check the "
             "connection and try again",
@@ -205,17 +205,17 @@ def _chosen() -> Any:
         return runtime.TINY
 
 
-def _memory() -> Iterator[Finding]:
+def _memory() -> Troubles:
     free = psutil.virtual_memory().available / runtime.GIB
     needed = _chosen().memory_gib
     if free < needed:
-        yield Finding(
+        yield (
             f"Only {free:.1f} GiB of memory are free; a notebook may need {needed:g}",
             "Close other notebooks and programs, or shut down their kernels",
         )
 
 
-def _places() -> Iterator[Finding]:
+def _places() -> Troubles:
     """Find folders that cannot be written to, or lie on a full disk."""
     folders = {
         "FMCOURSE_STATE": ("Predictions, evidence and models", runtime.own_state_folder),
@@ -232,40 +232,40 @@ def _places() -> Iterator[Finding]:
                 file.write(b"kept")
             free = shutil.disk_usage(there).free / runtime.GIB
         except (OSError, ValueError) as error:
-            yield Finding(
+            yield (
                 f"{what} cannot be kept ({error})",
                 f"Set {variable} to a folder that you can write to, and restart the kernel",
             )
             continue
         if free < DISK_GIB:
-            yield Finding(
+            yield (
                 f"Only {free:.1f} GiB of disk are free in {folder}",
                 f"Delete what you no longer need, or set {variable} to a folder elsewhere",
             )
 
 
-def _profile() -> Iterator[Finding]:
+def _profile() -> Troubles:
     try:
         wanted = runtime.profile()
     except ValueError as error:
-        yield Finding(str(error), "Set FMCOURSE_PROFILE to tiny or full, or unset it")
+        yield (str(error), "Set FMCOURSE_PROFILE to tiny or full, or unset it")
         return
     if wanted is runtime.FULL and runtime.device() == "cpu":
-        yield Finding(
+        yield (
             "The full profile runs here without a GPU; "
             f"a notebook may take {wanted.cpu_minutes} minutes",
             f"{runtime.GPU_ADVICE}; elsewhere unset FMCOURSE_PROFILE",
         )
 
 
-def _notebooks() -> Iterator[Finding]:
+def _notebooks() -> Troubles:
     """Find damaged notebooks, and those that hold their widgets' state, which GitHub refuses."""
     for path in sorted(NOTEBOOKS.glob("*.ipynb")):
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             metadata, _ = content["metadata"], content["cells"]
         except (OSError, ValueError, KeyError, TypeError) as error:
-            yield Finding(
+            yield (
                 f"The notebook {path.name} is damaged ({type(error).__name__}: {error}): it is "
                 "empty or cut off, holds git's conflict marks, or was saved by a text editor",
                 "Copy out what you wrote in it, then take the published one: "
@@ -273,48 +273,48 @@ def _notebooks() -> Iterator[Finding]:
             )
             continue
         if "widgets" in metadata:
-            yield Finding(
+            yield (
                 f"The notebook {path.name} holds widget state, and GitHub refuses to show it",
                 "From the clone: python -m tools.notebooks --fix",
             )
 
 
-def _kept() -> Iterator[Finding]:
+def _kept() -> Troubles:
     """Find predictions, exercises and evidence that were kept here and cannot be read."""
     for path in sorted(runtime.state_folder().rglob("*.json")):
         try:
             json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            yield Finding(
+            yield (
                 f"The file {path} is empty or damaged",
                 "Go on: the course sets it aside and begins a new one",
             )
 
 
-def _keeping() -> Iterator[Finding]:
+def _keeping() -> Troubles:
     """Find long work, that of the full profile, which a disconnect would lose."""
     if not runtime.in_colab() or _chosen() is runtime.TINY:
         return
     if not runtime.state_folder().is_relative_to(runtime.DRIVE):
-        yield Finding(
+        yield (
             "Colab takes this machine back after a while, with all that it holds",
             f"Mount Drive, set FMCOURSE_STATE to a folder under {runtime.DRIVE}, and give "
             "checkpoint= a file there when you train",
         )
 
 
-def _encoding() -> Iterator[Finding]:
+def _encoding() -> Troubles:
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     try:
         PRINTED.encode(encoding)
     except UnicodeEncodeError:
-        yield Finding(
+        yield (
             f"This console prints in {encoding}, which lacks signs that the course prints",
             "Set PYTHONUTF8=1 and start Python again, or use a notebook",
         )
 
 
-def _kernel() -> Iterator[Finding]:
+def _kernel() -> Troubles:
     """Find a notebooks' kernel whose Python is gone."""
     try:
         from jupyter_client.kernelspec import get_kernel_spec  # noqa: PLC0415 (it is optional)
@@ -323,7 +323,7 @@ def _kernel() -> Iterator[Finding]:
     except (ImportError, RuntimeError):  # no Jupyter, or no home to look in
         return
     if os.path.isabs(program) and not os.path.exists(program):
-        yield Finding(
+        yield (
             f"The kernel of the notebooks starts {program}, which is not there",
             "Run in the course's environment: python -m ipykernel install --user",
         )

@@ -171,10 +171,9 @@ def new_axes(width: float = 7.2, height: float = 3.2) -> tuple[Figure, Axes]:
 def alike(name: str, tables: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Check that all tables have the same labels in the same order, and return these."""
     labels = {key: list(table) for key, table in tables.items()}
-    require(len(labels) > 0, name, "at least one entry", tables)
-    first = next(iter(labels.values()))
-    same = all(own == first for own in labels.values())
-    require(same, name, f"{first} in every entry", labels)
+    first = next(iter(labels.values()), [])
+    same = len(first) > 0 and all(own == first for own in labels.values())
+    require(same, name, f"{first or 'at least one label'} in every entry", labels)
     return first
 
 
@@ -405,9 +404,10 @@ def bars(
     figure, axes = new_axes()
     width = 0.8 / len(groups)
     centres = np.arange(len(categories))
-    words = []
+    words, drawn = [], []
     for place, (label, named) in enumerate(groups.items()):
         heights = spans(named.values())[0]
+        drawn.append(heights)
         left = centres + (place - (len(groups) - 1) / 2) * width
         look: Any = {"color": _of(COLOURS, place), "hatch": _of(HATCHES, place)}
         axes.bar(left, heights, width, label=label, edgecolor="white", **look)
@@ -417,7 +417,7 @@ def bars(
         words.append(f"{label}: {', '.join(tops)}")
     axes.set_xticks(centres, categories)
     axes.grid(axis="x", visible=False)
-    fit(axes, "y", np.concatenate([spans(named.values())[0] for named in groups.values()]))
+    fit(axes, "y", np.concatenate(drawn))
     if len(groups) > 1:
         axes.legend()
     return finish(figure, axes, title, "", y_label, f"{title}. {y_label}. {'; '.join(words)}.")
@@ -459,16 +459,7 @@ def plane(
     if trail:
         label, pairs = trail
         ways = np.array(pairs, dtype=float).T
-        axes.plot(
-            ways[0],
-            ways[1],
-            ".-",
-            color="#777777",
-            linewidth=1,
-            markersize=4,
-            zorder=1,
-            label=label,
-        )
+        axes.plot(*ways, ".-", color="#777777", linewidth=1, zorder=1, label=label)
         ends = [f"{x:z.{digits}f} and {y:z.{digits}f}" for x, y in (pairs[0], pairs[-1])]
         words.append(f"a line, {label}, from {ends[0]} to {ends[1]}")
     for axis, number in (("x", 0), ("y", 1)):
@@ -479,12 +470,9 @@ def plane(
 
 
 def _look(place: int) -> dict[str, Any]:
-    return {
-        "marker": _of(MARKERS, place),
-        "linestyle": _of(LINES, place),
-        "color": _of(COLOURS, place),
-        "linewidth": 1.4,
-    }
+    """Return how the series of this number is drawn."""
+    palettes: dict[str, Sequence] = {"marker": MARKERS, "linestyle": LINES, "color": COLOURS}
+    return {name: _of(palette, place) for name, palette in palettes.items()} | {"linewidth": 1.4}
 
 
 def _of(palette: Sequence, place: int) -> Any:
@@ -499,7 +487,6 @@ def tree(
     unit: str,
     beside: Mapping[str, Mapping[str, float]] | None = None,
     beside_unit: str = "",
-    largest: float = 100.0,
 ) -> Drawing:
     """Draw a family: the root on top, a branch for each task, on it a leaf for each adaptation.
 
@@ -507,10 +494,9 @@ def tree(
         root: what stands in the root.
         branches: branch to (leaf to figure); all branches have the same leaves, in the same order.
         title: what is shown.
-        unit: what the figures are; they stand in the leaves and colour them.
+        unit: what the figures are; they stand in the leaves and colour them, from 0 to 100.
         beside: a second figure for each leaf, which stands behind the first in brackets.
         beside_unit: what these are.
-        largest: the figure of the darkest leaf, in the unit of the figures.
     """
     leaves = alike("branches", branches)
     if beside:
@@ -529,7 +515,7 @@ def tree(
             if beside:
                 texts[branch][leaf] += f" ({said(beside[branch][leaf], 0)})"
         words.append(f"{branch}: {_listed(texts[branch])}")
-    _table(axes, pd.DataFrame(branches) / largest, pd.DataFrame(texts), top=2)
+    _table(axes, pd.DataFrame(branches) / 100, pd.DataFrame(texts), top=2)
     axes.set_xticks([])
     axes.set_ylim(1.5 + len(leaves), -0.35)
     units = f"{unit}; in brackets {beside_unit}" if beside else unit

@@ -10,6 +10,7 @@ import random
 import shutil
 import sys
 import tempfile
+import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +48,6 @@ __all__ = [
     "profile",
     "setup",
     "state_folder",
-    "threads",
     "work_folder",
 ]
 
@@ -91,33 +91,9 @@ class Profile:
     cpu_minutes: int
 
 
-TINY = Profile(
-    "tiny",
-    gpt_neo="ladder-medium",
-    judge="ladder-large",
-    clip="emoji-clip",
-    clip_lr=3e-4,
-    clip_accumulate=1,
-    new_tokens=60,
-    prompts=13,
-    judged=13,
-    memory_gib=3.0,
-    cpu_minutes=2,
-)
-FULL = Profile(
-    "full",
-    gpt_neo="EleutherAI/gpt-neo-125m",
-    judge="EleutherAI/gpt-neo-1.3B",
-    clip="openai/clip-vit-base-patch32",
-    clip_lr=1e-5,
-    clip_accumulate=2,
-    new_tokens=60,
-    prompts=13,
-    judged=2,
-    memory_gib=8.5,
-    cpu_minutes=40,
-)
-PROFILES = {"tiny": TINY, "full": FULL}
+with Path(__file__).with_name("profiles.toml").open("rb") as _file:
+    PROFILES = {name: Profile(name, **given) for name, given in tomllib.load(_file).items()}
+TINY, FULL = PROFILES["tiny"], PROFILES["full"]
 
 
 @dataclass(frozen=True)
@@ -170,7 +146,7 @@ def setup(seed: int = 0, profile: str | None = None) -> Environment:
     seed = whole("seed", seed, 0, 2**32 - 1)
     if profile is not None:
         os.environ["FMCOURSE_PROFILE"] = choose("profile", profile, PROFILES)
-    chosen = _profile()
+    chosen = current_profile()
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
@@ -207,25 +183,17 @@ def _set_threads(chosen: Profile) -> None:
         _limits.append(threadpoolctl.threadpool_limits(1))
 
 
-def threads() -> dict[str, int]:
-    """Return how many threads torch and each loaded BLAS and OpenMP library use, by its file."""
-    pools = threadpoolctl.threadpool_info()
-    found = {pool["filepath"]: pool["num_threads"] for pool in pools}
-    return {"torch": torch.get_num_threads(), **found}
-
-
 def profile() -> Profile:
     """Return the profile that ``FMCOURSE_PROFILE`` names, or ``tiny``.
 
     >>> profile().name
     'tiny'
     """
-    return _profile()
-
-
-def _profile() -> Profile:
     name = os.environ.get("FMCOURSE_PROFILE") or "tiny"
     return PROFILES[choose("FMCOURSE_PROFILE", name, PROFILES)]
+
+
+current_profile = profile  # for setup(), where the name is a parameter's
 
 
 def device() -> str:

@@ -15,6 +15,7 @@ import scipy.stats
 from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 from scipy.special import expit, logit
+from scipy.stats import norm, sem, t
 from sklearn.metrics import roc_auc_score
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
@@ -37,6 +38,7 @@ __all__ = [
     "wilson",
 ]
 
+LEVEL = 0.95  # the coverage of every interval, unless a caller asks for a different one
 # Below this many units a bootstrap covers less than it says, and Student's t does not.
 FEW = 20
 # The Monte-Carlo error of a bootstrap end is then about a fiftieth of the interval's width.
@@ -62,7 +64,7 @@ class Interval:
         return f"{self.estimate:{spec}} [{self.low:{spec}}, {self.high:{spec}}]"
 
 
-def wilson(successes: float, trials: float, level: float = 0.95) -> Interval:
+def wilson(successes: float, trials: float, level: float = LEVEL) -> Interval:
     """Return a share of counted, independent trials with its interval (Wilson 1927).
 
     Args:
@@ -76,49 +78,45 @@ def wilson(successes: float, trials: float, level: float = 0.95) -> Interval:
     >>> f"{wilson(0, 1000):.4f}"
     '0.0000 [0.0000, 0.0038]'
     """
-    _check_trials("successes", successes, "trials", trials)
+    _check_trials(successes, trials, "successes", "trials")
     low, high = proportion_confint(successes, trials, 1 - _checked(level), method="wilson")
     share = float(successes / trials)
     # Rounding can leave a share of 0 or 1 just outside.
     return Interval(share, min(float(low), share), max(float(high), share))
 
 
-def share_difference(
-    first: tuple[float, float], second: tuple[float, float], level: float = 0.95
-) -> Interval:
+def share_difference(first: tuple[float, float], second: tuple[float, float]) -> Interval:
     """Return a share minus another of different trials (Newcombe 1998, tenth method).
 
     Args:
         first, second: successes and trials of each, as in :func:`wilson`.
-        level: coverage, between 0 and 1.
 
     >>> f"{share_difference((56, 70), (48, 80)):.4f}"
     '0.2000 [0.0524, 0.3339]'
     """
-    _check_trials("first", first[0], "first", first[1])
-    _check_trials("second", second[0], "second", second[1])
+    _check_trials(*first, "first", "first")
+    _check_trials(*second, "second", "second")
     low, high = confint_proportions_2indep(
-        *first, *second, method="newcomb", compare="diff", alpha=1 - _checked(level)
+        *first, *second, method="newcomb", compare="diff", alpha=1 - LEVEL
     )
     return Interval(float(first[0] / first[1] - second[0] / second[1]), float(low), float(high))
 
 
-def mean_interval(values: ArrayLike, level: float = 0.95) -> Interval:
+def mean_interval(values: ArrayLike) -> Interval:
     """Return the mean of independent runs with Student's t interval; NaN ends when all are equal.
 
     Args:
         values: one number per run, shape (runs,), at least two.
-        level: coverage, between 0 and 1.
 
     >>> f"{mean_interval([1.0, 2.0, 3.0]):.2f}"
     '2.00 [-0.48, 4.48]'
     """
     array = _row("values", values)
-    return _around(array.mean(), scipy.stats.sem(array) * _student(level, len(array)))
+    return _around(array.mean(), sem(array) * _student(len(array)))
 
 
 def share_interval(
-    shares: ArrayLike, counts: ArrayLike | None = None, *, whole: float = 1.0, level: float = 0.95
+    shares: ArrayLike, counts: ArrayLike | None = None, *, whole: float = 1.0
 ) -> Interval:
     """Return the mean of shares measured over units, with Student's t interval on the logit scale.
 
@@ -129,7 +127,6 @@ def share_interval(
         shares: one per independent unit (a run, a person, an address), at least two.
         counts: how many trials stand behind each share, its weight; None means equal weights.
         whole: the largest possible share: 1, or 100 for percent.
-        level: coverage, between 0 and 1.
 
     Returns:
         NaN ends when all shares are equal and lie between 0 and `whole`.
@@ -146,17 +143,15 @@ def share_interval(
     require(fits, "counts", f"{units} counts above 0, one for each share", counts)
     mean = float(np.average(array, weights=weights))
     if mean in (0.0, 1.0):
-        low, high = proportion_confint(units * mean, units, 1 - _checked(level), method="beta")
+        low, high = proportion_confint(units * mean, units, 1 - LEVEL, method="beta")
         return Interval(whole * mean, whole * float(low), whole * float(high))
     # The variance of a ratio of two sums over units.
     parts = units * weights / weights.sum() * (array - mean)
     error = np.sqrt((parts**2).sum() / (units - 1) / units)
-    return _logit_ends(mean, error * _student(level, units), whole)
+    return _logit_ends(mean, error * _student(units), whole)
 
 
-def bootstrap(
-    values: ArrayLike, statistic: Callable | None = None, *, level: float = 0.95, seed: int = 0
-) -> Interval:
+def bootstrap(values: ArrayLike, statistic: Callable | None = None, *, seed: int = 0) -> Interval:
     """Return a smooth statistic of independent units with its interval.
 
     From :data:`FEW` units on it is the BCa bootstrap (Efron 1987). Below, it is Student's t over
@@ -166,7 +161,6 @@ def bootstrap(
         values: one entry per unit (a prompt, an address), shape (units, ...), at least two.
         statistic: a function from such an array to a number; None means the mean. A median has
             :func:`median_interval`.
-        level: coverage, between 0 and 1.
         seed: the seed of the resampling; the same seed gives the same interval.
 
     Returns:
@@ -184,7 +178,7 @@ def bootstrap(
     if units < FEW:
         left_out = [float(measure(np.delete(array, unit, axis=0))) for unit in range(units)]
         pseudo_values = units * estimate - (units - 1) * np.array(left_out)
-        return _around(estimate, scipy.stats.sem(pseudo_values) * _student(level, units))
+        return _around(estimate, sem(pseudo_values) * _student(units))
     with warnings.catch_warnings():
         # NaN ends say that all resamples are equal.
         warnings.simplefilter("ignore", RuntimeWarning)
@@ -194,7 +188,7 @@ def bootstrap(
             n_resamples=RESAMPLES,
             batch=100,
             vectorized=False,
-            confidence_level=_checked(level),
+            confidence_level=LEVEL,
             method="BCa",
             rng=np.random.default_rng(seed),
         ).confidence_interval
@@ -206,7 +200,7 @@ def crossed_interval(
     statistic: Callable | None = None,
     *,
     whole: float | None = None,
-    level: float = 0.95,
+    level: float = LEVEL,
     seed: int = 0,
 ) -> Interval:
     """Return a statistic averaged over seeds, for seeds and items that each are a sample.
@@ -232,11 +226,11 @@ def crossed_interval(
     fits = array.ndim >= 2 and min(array.shape[:2]) >= 2
     require(fits, "values", "shape (seeds, items, ...), at least two of each", array.shape)
     seeds, items = array.shape[:2]
-    of_seeds, of_items = _student(level, seeds), _student(level, items)
+    of_seeds, of_items = _student(seeds, level), _student(items, level)
     if statistic is None:
         by_seed = array.reshape(seeds, -1).mean(axis=1)
         by_item = array.mean(axis=0).reshape(items, -1).mean(axis=1)
-        items_error = scipy.stats.sem(by_item)
+        items_error = sem(by_item)
     else:
         by_seed = np.array([statistic(one) for one in array])
         draw = np.random.default_rng(seed)
@@ -248,7 +242,7 @@ def crossed_interval(
         require(defined, "values", "a statistic that is finite in every resample", "NaN in some")
         items_error = np.std(replicates, ddof=1)
     estimate = by_seed.mean()
-    half = np.hypot(scipy.stats.sem(by_seed) * of_seeds, items_error * of_items)
+    half = np.hypot(sem(by_seed) * of_seeds, items_error * of_items)
     if whole is None:
         return _around(estimate, half)
     inside = 0 <= by_seed.min() and by_seed.max() <= whole
@@ -256,16 +250,13 @@ def crossed_interval(
     return _logit_ends(estimate / whole, half / whole, whole)
 
 
-def median_interval(
-    values: ArrayLike, censored: ArrayLike | None = None, level: float = 0.95
-) -> Interval:
+def median_interval(values: ArrayLike, censored: ArrayLike | None = None) -> Interval:
     """Return the median with its interval from the Kaplan-Meier curve (Brookmeyer & Crowley 1982).
 
     Args:
         values: one number per independent unit, shape (units,), at least five: fewer all lie above
             the median too often.
         censored: which values are only lower bounds, shape (units,); None means none.
-        level: coverage, between 0 and 1.
 
     Returns:
         Where too few units are uncensored for the median or the upper end, these are infinite.
@@ -281,7 +272,7 @@ def median_interval(
     with warnings.catch_warnings():
         # The formula has no ends where nobody is left; the interval is open there.
         warnings.simplefilter("ignore", RuntimeWarning)
-        ends = survival.confidence_interval(_checked(level), method="log-log")
+        ends = survival.confidence_interval(LEVEL, method="log-log")
     at_half = _first(survival.quantiles, survival.probabilities <= 0.5)
     below_half = _first(survival.quantiles, survival.probabilities < 0.5)
     return Interval(
@@ -325,16 +316,15 @@ def auc(lower: ArrayLike, higher: ArrayLike) -> float:
     return float(roc_auc_score(np.repeat([0, 1], [len(one), len(other)]), np.append(one, other)))
 
 
-def auc_interval(lower: ArrayLike, higher: ArrayLike, level: float = 0.95) -> Interval:
+def auc_interval(lower: ArrayLike, higher: ArrayLike) -> Interval:
     """Return :func:`auc` with an interval that has a width at 1 too (Newcombe 2006, method 5).
 
     Args:
         lower, higher: as in :func:`auc`, at least two independent units each.
-        level: coverage, between 0 and 1.
     """
     sizes = len(_row("lower", lower)), len(_row("higher", higher))
     area = auc(lower, higher)
-    z = scipy.stats.norm.ppf((1 + _checked(level)) / 2)
+    z = norm.ppf((1 + LEVEL) / 2)
 
     def too_far(end: float) -> float:
         pairs = sum(sizes) / 2 - 1
@@ -385,8 +375,8 @@ def _logit_ends(share: float, half: float, whole: float) -> Interval:
     return Interval(float(whole * share), float(whole * low), float(whole * high))
 
 
-def _student(level: float, units: int) -> float:
-    return float(scipy.stats.t.ppf((1 + _checked(level)) / 2, units - 1))
+def _student(units: int, level: float = LEVEL) -> float:
+    return float(t.ppf((1 + _checked(level)) / 2, units - 1))
 
 
 def _first(places: np.ndarray, reached: np.ndarray) -> float:
@@ -411,15 +401,11 @@ def _row(name: str, values: ArrayLike, least: int = 2) -> np.ndarray:
     return array
 
 
-def _check_trials(successes_name: str, successes: float, trials_name: str, trials: float) -> None:
-    enough = _countable(trials) and trials >= 1
-    require(enough, trials_name, "a whole number of trials, at least 1", trials)
-    fits = _countable(successes) and 0 <= successes <= trials
-    require(fits, successes_name, f"a count from 0 to {trials}", successes)
-
-
-def _countable(number: float) -> bool:
-    return real(number) and float(number).is_integer()
+def _check_trials(successes: float, trials: float, first: str, second: str) -> None:
+    counts = [real(number) and float(number).is_integer() for number in (successes, trials)]
+    require(counts[1] and trials >= 1, second, "a whole number of trials, at least 1", trials)
+    fits = counts[0] and 0 <= successes <= trials
+    require(fits, first, f"a count from 0 to {trials}", successes)
 
 
 def _checked(level: float) -> float:

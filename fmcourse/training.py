@@ -27,6 +27,9 @@ from typing import Any
 import torch
 from IPython import get_ipython
 from IPython.display import display
+from torch import Tensor
+from torch.nn import Module, Parameter
+from torch.optim import Optimizer
 from tqdm import tqdm
 
 from fmcourse.arguments import choose, real, require, whole
@@ -37,7 +40,6 @@ from fmcourse.checkpoints import (
     digest,
     digest_of_weights,
     plain,
-    with_intervals,
 )
 from fmcourse.files import say
 
@@ -47,7 +49,7 @@ __all__ = ["MovingFigure", "Run", "adamw", "constant", "cosine", "crops", "diges
 SEED_STRIDE = 1_000_003
 RANK_STRIDE = 7_368_787
 LARGEST_SEED = 2**42  # times the stride it still fits into torch's 64 bits
-Modes = dict[torch.nn.Module, bool]  # what `training` says in each module
+Modes = dict[Module, bool]  # what `training` says in each module
 PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}  # of a step's products
 SMALLEST_SCALE = 2.0**-10  # below it, fp16 gradients overflow for another reason than the scale
 
@@ -88,7 +90,7 @@ def adamw(
     weight_decay: float = 0.1,
     betas: tuple[float, float] = (0.9, 0.99),
     parts: Mapping[str, Mapping[str, float]] | None = None,
-) -> Callable[[torch.nn.Module], torch.optim.Optimizer]:
+) -> Callable[[Module], Optimizer]:
     """Return a function from a model to a fused AdamW that decays matrices only, not biases and
     norms.
 
@@ -104,17 +106,15 @@ def adamw(
         ValueError: a number that is negative or not finite, or, from the function, a part that the
             model does not have.
     """
-    shared = {"lr": _number("lr", lr), "weight_decay": _number("weight_decay", weight_decay)}
-    own: dict[str, dict[str, float]] = {}
-    for part, settings in (parts or {}).items():
-        own[part] = shared | {
-            choose(f"parts[{part!r}]", name, shared): _number(f"parts[{part!r}]", value)
-            for name, value in settings.items()
-        }
+    shared = {"lr": lr, "weight_decay": weight_decay}
+    own = {part: shared | dict(settings) for part, settings in (parts or {}).items()}
+    for settings in (shared, *own.values()):
+        for name, value in settings.items():
+            _number(choose("parts", name, shared), value)
 
-    def build(model: torch.nn.Module) -> torch.optim.Optimizer:
+    def build(model: Module) -> Optimizer:
         unused = set(own)
-        groups: dict[tuple, list[torch.nn.Parameter]] = {}
+        groups: dict[tuple, list[Parameter]] = {}
         for name, weight in model.named_parameters():
             words = name.split(".")
             unused -= set(words)
@@ -156,7 +156,7 @@ def cosine(warmup: float = 0.05, floor: float = 0.05) -> Callable[[int, int], fl
     return factor
 
 
-def crops(ids: torch.Tensor, rows: int, length: int) -> dict[str, torch.Tensor]:
+def crops(ids: Tensor, rows: int, length: int) -> dict[str, Tensor]:
     """Draw a batch for a language model from torch's global generator: windows of a long text, at
     random positions.
 
@@ -186,45 +186,40 @@ def parts(batch: Any, count: int) -> list[tuple[Any, float]]:
         Views of the batch's tensors, in order; the batch itself when `count` is 1.
 
     Raises:
-        ValueError: fewer rows than parts, or tensors that differ in their rows.
-        TypeError: a batch of another kind.
+        ValueError: fewer rows than parts, tensors that differ in their rows, or a different kind of
+            batch.
 
     >>> [(part.tolist(), round(share, 2)) for part, share in parts(torch.arange(3), 2)]
     [([0, 1], 0.67), ([2], 0.33)]
     """
     if count == 1:
         return [(batch, 1.0)]
-    named = isinstance(batch, Mapping)
-    tensors = list(batch.values()) if named else batch
-    if not isinstance(tensors, (list, tuple)):
-        tensors = [tensors]
-    for tensor in tensors:
-        if not isinstance(tensor, torch.Tensor) or not tensor.ndim:
-            raise TypeError(
-                "batches: expected tensors with rows, or mappings or tuples of them, to be cut "
-                f"into parts, got {type(tensor).__name__}"
-            )
-    sizes = {len(tensor) for tensor in tensors}
-    alike = "tensors with equally many rows in each batch, to be cut into parts"
-    require(len(sizes) == 1, "batches", alike, sorted(sizes))
-    rows = sizes.pop()
-    require(rows >= count, "batches", f"at least {count} rows in each, one for each part", rows)
+    tensors = batch if isinstance(batch, (list, tuple)) else [batch]
+    if isinstance(batch, Mapping):
+        tensors = list(batch.values())
+    # What is no tensor, or has no rows, has 0 of them.
+    rows = [len(one) if isinstance(one, Tensor) and one.ndim else 0 for one in tensors]
+    fits = len(set(rows)) == 1 and rows[0] >= count
+    expected = f"tensors with equally many rows, at least {count}, to be cut into parts"
+    require(fits, "batches", expected, f"{rows} rows")
     found = []
     for cut in zip(*(tensor.tensor_split(count) for tensor in tensors)):
-        part: Any = cut if isinstance(batch, (list, tuple)) else cut[0]
-        if named:
+        part: Any = cut
+        if isinstance(batch, Mapping):
             part = dict(zip(batch, cut))
-        found.append((part, len(cut[0]) / rows))
+        elif isinstance(batch, Tensor):
+            part = cut[0]
+        found.append((part, len(cut[0]) / rows[0]))
     return found
 
 
 def fit(
-    model: torch.nn.Module,
+    model: Module,
     batches: Callable[[int], Any] | Sequence[Any],
     steps: int,
     *,
-    optimizer: Callable[[torch.nn.Module], torch.optim.Optimizer] | None = None,
-    loss: Callable[[torch.nn.Module, Any], torch.Tensor] | None = None,
+    optimizer: Callable[[Module], Optimizer] | None = None,
+    loss: Callable[[Module, Any], Tensor] | None = None,
     schedule: Callable[[int, int], float] = constant,
     clip: float | None = 1.0,
     accumulate: int = 1,
@@ -236,7 +231,6 @@ def fit(
     measure: Callable[..., Mapping[str, Any]] | None = None,
     measure_every: int = 100,
     seed: int = 0,
-    data: str = "",
     progress: bool = True,
 ) -> Run:
     """Train `model` in place for `steps` steps, and go on from `checkpoint` when that file exists.
@@ -274,24 +268,23 @@ def fit(
             by three of them, functions by their code and by the values that they use. When the file
             cannot be written, a printed sentence says so and the run goes on.
         identity: further settings that decide the result and cannot be seen from here, by name,
-            such as the version of a file that the batches are read from.
-        measure: a function from the model, or from the model and the step, to figures by name:
-            numbers, arrays, texts, intervals. It is called before the first step, every
-            `measure_every` steps and after the last; the figures are kept in :attr:`Run.records`
-            and survive a restart.
+            such as the :func:`digest` of a file that the batches are read from.
+        measure: a function from the model, or from the model and a parameter named ``step``, to
+            figures by name: numbers, arrays, texts, intervals. It is called before the first step,
+            every `measure_every` steps and after the last; the figures are kept in
+            :attr:`Run.records` and survive a restart.
         seed: the seed of everything random inside a step (batches, dropout).
-        data: what the batches are made of, such as a :func:`digest`; a part of the identity.
         progress: whether a line with step, loss and time is shown.
 
     Returns:
         A :class:`Run`; the trained weights are in `model`.
 
     Raises:
-        TypeError: `batches` is an iterator, which cannot be rewound after an interruption, a batch
-            cannot be cut, or a figure cannot be kept.
-        ValueError: an argument out of range, no trained weights, or trained weights in half
-            precision (experiments on these build their optimizer with ``fused=False``), or a
-            checkpoint that is not of this very run.
+        TypeError: `batches` is an iterator, which cannot be rewound after an interruption, or a
+            figure cannot be kept.
+        ValueError: an argument out of range, a batch that cannot be cut, no trained weights, or
+            trained weights in half precision (experiments on these build their optimizer with
+            ``fused=False``), or a checkpoint that is not of this very run.
         FloatingPointError: the loss or a gradient is not finite; the message names the step.
 
     >>> line = torch.nn.Linear(1, 1)
@@ -330,7 +323,7 @@ def fit(
         _set_modes(modes)
         own: dict[str, str] = {}
         if path is not None:
-            own = _identity(plan, model, moved) | _functions(plan, model) | {"data": describe(data)}
+            own = _identity(plan, model, moved) | _functions(plan, model)
             for name, value in (identity or {}).items():
                 own[f"identity[{name!r}]"] = describe(value)
         state = State(model, moved, scaler, path, own, lambda: _functions(plan, model))
@@ -349,7 +342,7 @@ def fit(
         steps=state.step,
         resumed_from=resumed_from,
         losses=tuple(state.losses),
-        records=tuple(with_intervals(state.records)),
+        records=tuple(state.records),
         seconds=state.seconds,
         saved=state.saved,
     )
@@ -465,22 +458,7 @@ def _batch_function(batches: Callable[[int], Any] | Sequence[Any]) -> Callable[[
     return lambda step: batches[step % len(batches)]
 
 
-def _with_step(measure: Callable) -> Callable[[torch.nn.Module, int], Mapping[str, Any]]:
-    """Return a function from (model, step) that calls `measure` with what it takes."""
-    parameters = inspect.signature(measure).parameters
-    if "step" in parameters:
-        return lambda model, step: measure(model, step=step)
-    positional = [p for p in parameters.values() if p.kind <= p.POSITIONAL_OR_KEYWORD]
-    # A second parameter with a default is one that the caller has bound, not the step.
-    needed = [p for p in positional if p.default is p.empty]
-    if len(needed) == 2:
-        return measure
-    return lambda model, step: measure(model)
-
-
-def _check_weights(
-    model: torch.nn.Module, optimizer: torch.optim.Optimizer, precision: str | None
-) -> None:
+def _check_weights(model: Module, optimizer: Optimizer, precision: str | None) -> None:
     """Refuse weights that cannot be trained, and settings of the optimizer that are no numbers."""
     kinds = {weight.dtype for weight in model.parameters() if weight.requires_grad}
     if precision is not None:
@@ -502,9 +480,7 @@ def _check_weights(
             )
 
 
-def _identity(
-    plan: _Plan, model: torch.nn.Module, optimizer: torch.optim.Optimizer
-) -> dict[str, str]:
+def _identity(plan: _Plan, model: Module, optimizer: Optimizer) -> dict[str, str]:
     """Describe what decides the result of a run, apart from functions, by names for messages."""
     names = {id(weight): name for name, weight in model.named_parameters()}
     found: dict[str, Any] = {
@@ -536,7 +512,7 @@ def _identity(
     return described | {"batches": describe(probes), "first weights": digest_of_weights(model)}
 
 
-def _functions(plan: _Plan, model: torch.nn.Module) -> dict[str, str]:
+def _functions(plan: _Plan, model: Module) -> dict[str, str]:
     """Describe the functions of a run, and the structure of the model without its weights."""
     weights = {}
     for name, value in [*model.named_parameters(), *model.named_buffers()]:
@@ -552,19 +528,17 @@ def _functions(plan: _Plan, model: torch.nn.Module) -> dict[str, str]:
 
 def _loop(plan: _Plan, state: State, modes: Modes, checkpoint_seconds: float, line: _Line) -> None:
     saved = time.monotonic()
-    measure = _with_step(plan.measure) if plan.measure else None
     try:
         while state.step < plan.steps:
-            if measure and state.step % plan.measure_every == 0:
-                _record(plan, state, modes, measure)
+            if state.step % plan.measure_every == 0:
+                _record(plan, state, modes)
             value = _step(plan, state)
             line.set_postfix_str(f"loss {value:.3f}", refresh=False)
             line.update()
             if time.monotonic() - saved > checkpoint_seconds:
                 state.save()
                 saved = time.monotonic()
-        if measure:
-            _record(plan, state, modes, measure)
+        _record(plan, state, modes)
     except BaseException:
         # The same call, made again in this kernel, must find the model as the file has it.
         if state.whole:
@@ -627,34 +601,35 @@ def _backward(plan: _Plan, state: State) -> float:
     return total
 
 
-def _summed(plan: _Plan, model: torch.nn.Module, loss: float) -> float:
+def _summed(plan: _Plan, model: Module, loss: float) -> float:
     """Sum the gradients over all processes, in place, and return the sum of their losses."""
     if plan.processes == 1:
         return loss
-    gradients = [weight.grad for weight in model.parameters() if weight.grad is not None]
-    flat = torch.cat([*map(torch.flatten, gradients), gradients[0].new_tensor([loss])])
-    pieces = plan.accelerator.reduce(flat, "sum").split([*map(torch.numel, gradients), 1])
-    for gradient, piece in zip(gradients, pieces):
-        gradient.copy_(piece.view(gradient.shape))
-    return pieces[-1].item()
+    weights = [weight for weight in model.parameters() if weight.grad is not None]
+    for weight in weights:
+        weight.grad = plan.accelerator.reduce(weight.grad, "sum")
+    total = weights[0].new_tensor(loss)
+    return plan.accelerator.reduce(total, "sum").item()
 
 
-def _record(plan: _Plan, state: State, modes: Modes, measure: Callable) -> None:
+def _record(plan: _Plan, state: State, modes: Modes) -> None:
     """Measure the model, once a step: a resumed run stands where it has already measured."""
-    if state.records and state.records[-1]["step"] == state.step:
+    measured = bool(state.records) and state.records[-1]["step"] == state.step
+    if plan.measure is None or measured:
         return
     torch.manual_seed(plan.seed_at(state.step))
     state.model.eval()
-    figures = measure(state.model, state.step)
+    asks = "step" in inspect.signature(plan.measure).parameters
+    figures = plan.measure(state.model, **({"step": state.step} if asks else {}))
     require(isinstance(figures, Mapping), "measure", "a mapping from names to figures", figures)
     state.record({"step": state.step} | plain("measure", figures) | {"step": state.step})
     _set_modes(modes)
 
 
-def _language_model_loss(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+def _language_model_loss(model: Module, batch: dict[str, Tensor]) -> Tensor:
     return model(**batch).loss
 
 
-def _gpus(model: torch.nn.Module) -> list[torch.device]:
+def _gpus(model: Module) -> list[torch.device]:
     devices = {weight.device for weight in model.parameters()}
     return [device for device in devices if device.type == "cuda"]

@@ -13,8 +13,18 @@ import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-import ipywidgets
 import torch
+from ipywidgets import (
+    HTML,
+    Button,
+    DOMWidget,
+    FloatSlider,
+    IntSlider,
+    SelectionSlider,
+    Text,
+    VBox,
+    dlink,
+)
 from PIL import Image
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
 
@@ -37,13 +47,14 @@ __all__ = [
 
 SHOWN = 12  # tokens, pictures or steps
 TOP_K = (1, 2, 3, 5, 10, 20, 50, 100, 500)  # values of the prompt box, besides all
+NO_CUT = {"top_k": "all", "top_p": 1.0, "min_p": 0.0}
 LONGEST_ANSWER = 16  # digits
 NOTCHES = 100  # of the slider for an alarm's threshold
 PIXELS = 300  # of the longest bar
-TOOLTIP = "tooltip" if hasattr(ipywidgets.DOMWidget, "tooltip") else "description_tooltip"
+TOOLTIP = "tooltip" if hasattr(DOMWidget, "tooltip") else "description_tooltip"
 
 
-def answer_length_explorer(steps: Sequence[float], accuracy: Sequence[float]) -> ipywidgets.VBox:
+def answer_length_explorer(steps: Sequence[float], accuracy: Sequence[float]) -> VBox:
     """Return a slider for the length of an answer above bars: the chance that all its digits are
     right, step by step.
 
@@ -51,19 +62,16 @@ def answer_length_explorer(steps: Sequence[float], accuracy: Sequence[float]) ->
         steps: when the accuracy was measured, shape (measurements,).
         accuracy: share of digits that are right, 0 to 1, shape (measurements,).
     """
-    measured = list(zip(steps, map(float, accuracy)))
-    expected = f"one for each of the {len(steps)} steps"
-    require(len(steps) == len(accuracy) > 0, "accuracy", expected, len(accuracy))
-    shown = measured[:: -(-len(measured) // SHOWN)]
+    shown = list(zip(steps, map(float, accuracy)))[:: -(-len(steps) // SHOWN)]
 
     def chart(digits: int) -> str:
         bars = [(f"{step:g}", share**digits) for step, share in shown]
         return _bars(bars, f"Step, and the chance that all {digits} digits are right.")
 
-    return _above(ipywidgets.IntSlider, "digits", 4, chart, min=1, max=LONGEST_ANSWER)
+    return _above(IntSlider, "digits", 4, chart, min=1, max=LONGEST_ANSWER)
 
 
-def drift_explorer(scores: Mapping[str, Sequence[float]], threshold: float) -> ipywidgets.VBox:
+def drift_explorer(scores: Mapping[str, Sequence[float]], threshold: float) -> VBox:
     """Return a slider for an alarm's threshold above bars: the share of each era's windows in which
     the alarm then fires.
 
@@ -72,20 +80,16 @@ def drift_explorer(scores: Mapping[str, Sequence[float]], threshold: float) -> i
             whose bar is the false positives.
         threshold: where the slider starts; the alarm fires above it.
     """
-    full = len(scores) > 0 and all(len(own) for own in scores.values())
-    require(full, "scores", "at least one window in each era", list(scores))
     largest = max(max(own) for own in scores.values())
 
     def chart(at: float) -> str:
         fires = [(era, sum(s > at for s in own) / len(own)) for era, own in scores.items()]
         return _bars(fires, "The share of each era's windows in which the alarm fires.")
 
-    return _above(
-        ipywidgets.FloatSlider, "threshold", threshold, chart, max=largest, step=largest / NOTCHES
-    )
+    return _above(FloatSlider, "threshold", threshold, chart, max=largest, step=largest / NOTCHES)
 
 
-def shots_explorer(accuracy: Mapping[str, Sequence[float]]) -> ipywidgets.VBox:
+def shots_explorer(accuracy: Mapping[str, Sequence[float]]) -> VBox:
     """Return a slider for the number of examples of a class, above bars: how well each foundation
     is adapted with so many.
 
@@ -93,19 +97,16 @@ def shots_explorer(accuracy: Mapping[str, Sequence[float]]) -> ipywidgets.VBox:
         accuracy: foundation to its accuracies with 1, 2, ... examples of a class, shares; equally
             many for each foundation.
     """
-    counts = {name: len(values) for name, values in accuracy.items()}
-    same = len(set(counts.values())) == 1 and 0 not in counts.values()
-    require(same, "accuracy", "equally many for each foundation", counts)
 
     def chart(shots: int) -> str:
         bars = [(name, float(values[shots - 1])) for name, values in accuracy.items()]
         return _bars(bars, f"Accuracy after {shots} of each class.")
 
-    most = min(counts.values())
-    return _above(ipywidgets.IntSlider, "examples", 1, chart, min=1, max=most)
+    most = min(map(len, accuracy.values()))
+    return _above(IntSlider, "examples", 1, chart, min=1, max=most)
 
 
-def shared_omission(by_sharing: Sequence[Sequence[World]]) -> ipywidgets.VBox:
+def shared_omission(by_sharing: Sequence[Sequence[World]]) -> VBox:
     """Return a slider for how many deployers leave out the same group, above what happens to each
     group: systemic failure rates, the most failed first, with error rate and H.
 
@@ -113,8 +114,6 @@ def shared_omission(by_sharing: Sequence[Sequence[World]]) -> ipywidgets.VBox:
         by_sharing: worlds of :func:`fmcourse.homogenization.simulate`, those of one deployer first,
             then of two, and so on; several worlds each, over which all figures are averaged.
     """
-    full = len(by_sharing) > 0 and all(by_sharing)
-    require(full, "by_sharing", "at least one world for each number of deployers", by_sharing)
     rates = [_failed_by_all(worlds) for worlds in by_sharing]
     longest = max(max(own) for own in rates)
 
@@ -126,7 +125,7 @@ def shared_omission(by_sharing: Sequence[Sequence[World]]) -> ipywidgets.VBox:
         said = "groups by the share of their people whom all deployers fail"
         return _bars(bars, f"Mean error {error:.1%}, H {ratio:.2f}; {said}.", longest)
 
-    return _above(ipywidgets.IntSlider, "sharing", 1, chart, min=1, max=len(by_sharing))
+    return _above(IntSlider, "sharing", 1, chart, min=1, max=len(by_sharing))
 
 
 def _failed_by_all(worlds: Sequence[World]) -> list[float]:
@@ -138,7 +137,7 @@ def _failed_by_all(worlds: Sequence[World]) -> list[float]:
     return [statistics.mean(column) for column in zip(*rates)]
 
 
-def alarm_explorer(traces: Sequence[Trace], precursor: str) -> ipywidgets.VBox:
+def alarm_explorer(traces: Sequence[Trace], precursor: str) -> VBox:
     """Return a slider for an alarm's threshold above bars: harmful runs that are warned in time,
     and clean runs in which it fires.
 
@@ -162,12 +161,12 @@ def alarm_explorer(traces: Sequence[Trace], precursor: str) -> ipywidgets.VBox:
 
     start = safeguards.calibrate(traces, precursor)
     scale = {"min": low, "max": high, "step": (high - low) / NOTCHES}
-    return _above(ipywidgets.FloatSlider, "threshold", start, chart, **scale)
+    return _above(FloatSlider, "threshold", start, chart, **scale)
 
 
 def prompt_box(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompt: str, new_tokens: int = 40
-) -> ipywidgets.VBox:
+) -> VBox:
     """Return a prompt that can be edited, the next token's probabilities, and a button that writes.
 
     Sliders set the strategy; at the start they cut nothing, so that the model is sampled plainly.
@@ -178,24 +177,23 @@ def prompt_box(
         prompt: what to begin with; it comes back when the field is emptied.
         new_tokens: how many are written at most.
     """
-    field = _control(ipywidgets.Text, "prompt", prompt, continuous_update=False)
-    slider, choice = ipywidgets.FloatSlider, ipywidgets.SelectionSlider
+    field = _control(Text, "prompt", prompt, continuous_update=False)
+    slider, choice = FloatSlider, SelectionSlider
     controls = {
         "temperature": _control(slider, "temperature", 1.0, min=0.1, max=3.0),
-        "top_k": _control(choice, "top-k", "all", options=[*TOP_K, "all"]),
-        "top_p": _control(slider, "top-p", 1.0, min=0.05, max=1.0, step=0.05),
-        "min_p": _control(slider, "min-p", 0.0, max=1.0, step=0.01),
+        "top_k": _control(choice, "top-k", NO_CUT["top_k"], options=[*TOP_K, "all"]),
+        "top_p": _control(slider, "top-p", NO_CUT["top_p"], min=0.05, max=1.0, step=0.05),
+        "min_p": _control(slider, "min-p", NO_CUT["min_p"], max=1.0, step=0.01),
     }
-    button = ipywidgets.Button(description="write", tooltip="write")
+    button = Button(description="write", tooltip="write")
     text, chart = _html(), _html()
 
     def strategy() -> Sample:
-        chosen = {name: control.value for name, control in controls.items()}
         # What cuts nothing is left out, so that rounding cuts nothing either.
-        chosen["top_k"] = chosen["top_k"] if chosen["top_k"] != "all" else None
-        chosen["min_p"] = chosen["min_p"] or None
-        chosen["top_p"] = chosen["top_p"] if chosen["top_p"] < 1 else None
-        return Sample(**chosen)
+        chosen = {name: control.value for name, control in controls.items()}
+        return Sample(
+            **{name: value for name, value in chosen.items() if value != NO_CUT.get(name)}
+        )
 
     def redraw(change: object = None) -> None:
         # What stood here was written under other settings.
@@ -221,7 +219,7 @@ def prompt_box(
     for control in (field, *controls.values()):
         control.observe(redraw, names="value")
     redraw()
-    return ipywidgets.VBox([field, *controls.values(), button, text, chart])
+    return VBox([field, *controls.values(), button, text, chart])
 
 
 def _tokens(tokenizer: PreTrainedTokenizerBase, probabilities: torch.Tensor) -> str:
@@ -244,7 +242,7 @@ def picture_search(
     embeddings: torch.Tensor,
     query: str,
     names: Sequence[str] | None = None,
-) -> ipywidgets.VBox:
+) -> VBox:
     """Return a text field above the pictures that lie nearest to what is typed.
 
     Args:
@@ -254,21 +252,22 @@ def picture_search(
         query: the text to start with.
         names: what each picture shows, for a screen reader and as a tooltip; None numbers them.
     """
-    names = [f"picture {number}" for number in range(len(images))] if names is None else names
-    for name, own in (("embeddings", embeddings), ("names", names)):
-        fits = len(images) == len(own) > 0
-        require(fits, name, f"one for each of the {len(images)} images", len(own))
+    count = len(images)
+    names = [f"picture {number}" for number in range(count)] if names is None else names
+    fits = count == len(embeddings) == len(names) > 0
+    got = [len(embeddings), len(names)]
+    require(fits, "embeddings, names", f"one for each of the {count} images", got)
 
     def found(text: str) -> str:
         cosines = embeddings @ clip.embed_texts(model, processor, [text])[0]
-        near = cosines.topk(min(SHOWN, len(images)))
+        near = cosines.topk(min(SHOWN, count))
         figures = [
             _figure(images[number], html.escape(names[number]), cosine)
             for number, cosine in zip(near.indices.tolist(), near.values.tolist())
         ]
         return "".join(figures)
 
-    return _above(ipywidgets.Text, "find", query, found, continuous_update=False)
+    return _above(Text, "find", query, found, continuous_update=False)
 
 
 def _figure(image: Image.Image, name: str, cosine: float) -> str:
@@ -289,17 +288,15 @@ def _control(kind: type, name: str, value: Any, **options: Any) -> Any:
     return kind(value=value, description=name, **options)
 
 
-def _html() -> ipywidgets.HTML:
-    return ipywidgets.HTML(**{TOOLTIP: ""})
+def _html() -> HTML:
+    return HTML(**{TOOLTIP: ""})
 
 
-def _above(
-    kind: type, name: str, value: Any, chart: Callable[[Any], str], **options: Any
-) -> ipywidgets.VBox:
+def _above(kind: type, name: str, value: Any, chart: Callable[[Any], str], **options: Any) -> VBox:
     """Return a control above what `chart` says of its value as HTML, said anew at each change."""
     control, shown = _control(kind, name, value, **options), _html()
-    ipywidgets.dlink((control, "value"), (shown, "value"), chart)
-    return ipywidgets.VBox([control, shown])
+    dlink((control, "value"), (shown, "value"), chart)
+    return VBox([control, shown])
 
 
 def _bars(shares: Iterable[tuple[str, float]], said: str, longest: float = 1.0) -> str:

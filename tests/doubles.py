@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
+import tomllib
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import (
     BertConfig,
     CLIPConfig,
@@ -26,12 +26,15 @@ from transformers import (
 
 from fmcourse import data
 
+HERE = Path(__file__).parent
+CASES = tomllib.loads((HERE / "cases.toml").read_text(encoding="utf-8"))
+SIZES = tomllib.loads((HERE / "doubles.toml").read_text(encoding="utf-8"))
 END = 0  # the end token of the doubles
-VOCABULARY = 17
-CONTEXT = 64
-SIDE = 16  # pixels of the CLIP doubles
+VOCABULARY = SIZES["gpt_neo"]["vocab_size"]
+CONTEXT = SIZES["gpt_neo"]["max_position_embeddings"]
+SIDE = SIZES["efficientnet"]["image_size"]  # pixels of the CLIP doubles
 WIDTH = 8  # of the space that their towers share
-TOKENS = 12  # their context
+TOKENS = SIZES["bert"]["max_position_embeddings"]  # their context
 MARKS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 WORDS = tuple(
     "a an of red green blue black white square circle cat dog drawing emoji picture icon".split()
@@ -41,21 +44,11 @@ WORDS = tuple(
 def tiny_gpt_neo(seed: int = 0, dropout: float = 0.0, end: int | None = END) -> GPTNeoForCausalLM:
     """Return a random GPT-Neo with one global and one local layer, and end tokens that occur."""
     config = GPTNeoConfig(
-        vocab_size=VOCABULARY,
-        hidden_size=16,
-        num_layers=2,
-        attention_types=[[["global", "local"], 1]],
-        num_heads=2,
-        intermediate_size=32,
-        max_position_embeddings=CONTEXT,
-        window_size=8,
-        initializer_range=0.4,
+        **SIZES["gpt_neo"],
         resid_dropout=dropout,
         embed_dropout=dropout,
         attention_dropout=dropout,
-        bos_token_id=END,
         eos_token_id=end,
-        attn_implementation="eager",
     )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -81,35 +74,12 @@ def tiny_clip(
 ) -> tuple[VisionTextDualEncoderModel, VisionTextDualEncoderProcessor]:
     """Return a random CLIP like the bundled one: EfficientNet, with used batch norms, and BERT."""
     pictures = EfficientNetConfig(
-        image_size=SIDE,
-        width_coefficient=1 / 40,  # of the 1280 channels that every EfficientNet ends with
-        depth_coefficient=1.0,
-        kernel_sizes=(3, 3),
-        in_channels=(8, 8),
-        out_channels=(8, 8),
-        depthwise_padding=[],
-        strides=(1, 2),
-        num_block_repeats=(1, 2),
-        expand_ratios=(1, 2),
-        hidden_dim=32,
-        hidden_size=32,
-        hidden_act="tanh",  # so that pooled rows point everywhere
-        batch_norm_momentum=1.0,  # the statistics are those of the last batch
-        dropout_rate=dropout,
-        drop_connect_rate=dropout,
-        initializer_range=0.3,
+        **SIZES["efficientnet"], dropout_rate=dropout, drop_connect_rate=dropout
     )
     texts = BertConfig(
-        vocab_size=len(MARKS + WORDS),
-        hidden_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=32,
-        max_position_embeddings=TOKENS,
+        **SIZES["bert"],
         hidden_dropout_prob=dropout,
         attention_probs_dropout_prob=dropout,
-        initializer_range=0.3,
-        pad_token_id=0,
     )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -119,60 +89,32 @@ def tiny_clip(
         model = VisionTextDualEncoderModel(config).train()
         with torch.no_grad():
             model.vision_model(torch.randn(32, 3, SIDE, SIDE))
-    return model.eval(), VisionTextDualEncoderProcessor(_pixels(), word_tokenizer())
+    return model.eval(), VisionTextDualEncoderProcessor(
+        CLIPImageProcessor(**SIZES["pixels"], crop_size=None), word_tokenizer()
+    )
 
 
 def tiny_vit_clip(seed: int = 0, dropout: float = 0.0) -> tuple[CLIPModel, CLIPProcessor]:
     """Return a random CLIP like OpenAI's: a vision transformer and a causal text transformer."""
-    tower = {
-        "hidden_size": 16,
-        "intermediate_size": 32,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-    }
-    tower |= {"attention_dropout": dropout, "initializer_factor": 4.0}
-    marks = {"pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3}
+    tower = SIZES["tower"] | {"attention_dropout": dropout}
     config = CLIPConfig(
-        vision_config=tower | {"image_size": SIDE, "patch_size": 8},
-        text_config=tower
-        | marks
-        | {"vocab_size": len(MARKS + WORDS), "max_position_embeddings": TOKENS},
+        vision_config=tower | SIZES["vision"],
+        text_config=tower | SIZES["text"],
         projection_dim=WIDTH,
     )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return CLIPModel(config).eval(), CLIPProcessor(_pixels(), word_tokenizer())
+        return CLIPModel(config).eval(), CLIPProcessor(
+            CLIPImageProcessor(**SIZES["pixels"], crop_size=None), word_tokenizer()
+        )
 
 
 CLIPS = {"EfficientNet": tiny_clip, "ViT": tiny_vit_clip}
 
 
-def _pixels() -> CLIPImageProcessor:
-    size = {"height": SIDE, "width": SIDE}
-    return CLIPImageProcessor(
-        size=size, do_center_crop=False, crop_size=None, image_mean=[0.5] * 3, image_std=[0.5] * 3
-    )
-
-
 def word_tokenizer() -> PreTrainedTokenizerFast:
     """Return a tokenizer with one token a word, between [CLS] and [SEP]."""
-    places = {word: place for place, word in enumerate(MARKS + WORDS)}
-    words = Tokenizer(models.WordLevel(places, unk_token="[UNK]"))
-    words.normalizer = normalizers.Lowercase()
-    words.pre_tokenizer = pre_tokenizers.Whitespace()
-    ends = [(mark, places[mark]) for mark in ("[CLS]", "[SEP]")]
-    words.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=ends
-    )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=words,
-        pad_token="[PAD]",
-        unk_token="[UNK]",
-        cls_token="[CLS]",
-        sep_token="[SEP]",
-        model_max_length=TOKENS,
-        model_input_names=["input_ids", "attention_mask"],
-    )
+    return PreTrainedTokenizerFast(tokenizer_file=str(HERE / "words.json"), **SIZES["words"])
 
 
 def drawings(count: int, seed: int = 0, mode: str = "RGB") -> list[Image.Image]:
@@ -198,11 +140,6 @@ def stop_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
         return clip(*given, **options)
 
     monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", stopping)
-
-
-def says(kind: type[BaseException], words: str):
-    """Expect an error of this kind with exactly these words."""
-    return pytest.raises(kind, match=f"^{re.escape(words)}$")
 
 
 def forget_bundle() -> None:

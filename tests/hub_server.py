@@ -119,11 +119,8 @@ class _Answers(http.server.BaseHTTPRequestHandler):
         if self.command == "GET":
             fault.times -= 1
         time.sleep(fault.stall)
-        about = re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/(\w+)/([^/]+))?", path)
-        asked = re.fullmatch(r"/([^/]+/[^/]+)/(resolve)/([^/]+)/(.+)", path)
-        if not about and not asked:
-            return self._send(404, {})
-        name, what, revision = (about or asked).groups()[:3]
+        asked = re.fullmatch(r"(?:/api/models)?/(\w+/[^/]+)(?:/(\w+)/([^/]+)(?:/(.+))?)?", path)
+        name, what, revision, file = asked.groups() if asked else ("", None, None, None)
         folder, commit = self.server.published.get(name, (None, ""))
         headers = {"X-Repo-Commit": commit, "X-Error-Code": fault.code}
         if fault.status:
@@ -132,14 +129,14 @@ class _Answers(http.server.BaseHTTPRequestHandler):
             self._send(401, headers)  # as the hub answers anyone who is not logged in
         elif revision not in (None, "main", commit):
             self._send(404, {"X-Error-Code": "RevisionNotFound"})
-        elif about:
+        elif file is None:
             entries = [_entry(file) for file in sorted(folder.iterdir())]
             known = {"_id": "0", "id": name, "sha": commit, "siblings": entries}
             answer = json.dumps(entries if what == "tree" else known).encode()
             self._send(200, {"Content-Type": "application/json"}, len(answer))
             self.wfile.write(answer)
         else:
-            self._send_file(folder / asked[4], headers, fault)
+            self._send_file(folder / file, headers, fault)
 
     do_HEAD = do_GET
 

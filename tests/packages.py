@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import zipfile
 from pathlib import Path
 
 import pandas as pd
+from doubles import HERE, SIZES
 from PIL import Image
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from recipes import common
 from recipes.emoji_data import STYLES, TONES
 
 DRAWN = ("elephant", "dolphin", "rooster", "snail", "pineapple", "pizza", "pretzel", "doughnut")
-WORDS = "the of and with drawing picture emoji icon bird apple house river mountain".split()
 
 
 def make_packages() -> None:
@@ -36,14 +34,6 @@ def _write(path: Path, content: object) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def _rows(rows: list[dict]) -> str:
-    file = io.StringIO()
-    writer = csv.DictWriter(file, list(rows[0]))
-    writer.writeheader()
-    writer.writerows(rows)
-    return file.getvalue()
-
-
 def _addresses(folder: Path) -> None:
     rows = []
     for year in range(1800, 1810):
@@ -51,21 +41,13 @@ def _addresses(folder: Path) -> None:
         about = {"fileid": f"a-{year}", "date": f"{year}-12-01", "year": year, "is_sotu": "True"}
         rows.append(about | president)
         _write(folder / "speeches" / f"a-{year}.txt", f"Fellow citizens of {year} — well.")
-    _write(folder / "metadata.csv", _rows(rows))
+    _write(folder / "metadata.csv", pd.DataFrame(rows).to_csv(index=False))
 
 
 def _adult(folder: Path) -> None:
-    numbers = ("age", "education-num", "capital-gain", "capital-loss", "hours-per-week", "fnlwgt")
-    blocks = "workclass education marital-status occupation relationship race sex native-country"
-    rows = []
-    for index in range(2):
-        row = dict.fromkeys(numbers, index)
-        for block in blocks.split():
-            row |= {f"{block}_A": 1 - index, f"{block}_B": index}
-        rows.append(row | {"salary_<=50K": index, "salary_>50K": 1 - index})
     folder.mkdir(parents=True)
     with zipfile.ZipFile(folder / "adult.csv.zip", "w") as archive:
-        archive.writestr("adult.csv", _rows(rows))
+        archive.write(HERE / "adult.csv", "adult.csv")
 
 
 def _emojibase(folder: Path) -> pd.DataFrame:
@@ -113,19 +95,14 @@ def _icons(folder: Path, style: str, table: pd.DataFrame) -> None:
 
 
 def _minilm(folder: Path) -> None:
-    letters = "abcdefghijklmnopqrstuvwxyz"
-    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *letters, *(f"##{one}" for one in letters)]
-    vocabulary = {piece: index for index, piece in enumerate([*pieces, *WORDS])}
-    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.decoder = decoders.WordPiece()
-    PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", model_max_length=64
-    ).save_pretrained(folder)
-    size = {"hidden_size": 384, "intermediate_size": 16, "num_attention_heads": 2}
-    config = BertConfig(vocab_size=len(vocabulary), num_hidden_layers=1, **size)
-    BertModel(config).save_pretrained(folder)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_file=str(HERE / "pieces.json"),
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        model_max_length=64,
+    )
+    tokenizer.save_pretrained(folder)
+    BertModel(BertConfig(**SIZES["minilm"])).save_pretrained(folder)
 
 
 def svg_to_bytes(svg_string: str, width: int, height: int, **options: object) -> bytes:

@@ -38,10 +38,8 @@ def test_a_broken_file_is_named_and_set_aside(tmp_path, content, capsys):
     assert files.read_json(tmp_path, {}) == {}  # a folder in place of the file
 
 
-def test_a_tilde_is_the_home_folder_or_refused_in_a_sentence(monkeypatch, tmp_path):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("USERPROFILE", str(tmp_path))
-    assert files.user_path("~/kept") == tmp_path / "kept"
+def test_a_tilde_is_the_home_folder_or_refused_in_a_sentence(monkeypatch, home):
+    assert files.user_path("~/kept") == home / "kept"
 
     def none(path):
         raise RuntimeError("Could not determine home directory.")

@@ -8,18 +8,20 @@ import torch
 from benchmarks import gpu_check
 
 
-def test_every_step_is_right_on_small_models(monkeypatch, capsys):
+@pytest.fixture(autouse=True)
+def no_gpu(monkeypatch):
     monkeypatch.setenv("FMCOURSE_PROFILE", "tiny")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+
+def test_every_step_is_right_on_small_models(capsys):
     assert gpu_check.main() == 0
     shown = capsys.readouterr().out
     assert torch.__version__ in shown and "no GPU" in shown
     assert f"{len(gpu_check.STEPS)} of {len(gpu_check.STEPS)} steps are right" in shown
 
 
-def test_a_wrong_step_is_reported_and_the_next_one_runs(monkeypatch, capsys, tmp_path):
-    monkeypatch.setenv("FMCOURSE_PROFILE", "tiny")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+def test_a_wrong_step_is_reported_and_the_next_one_runs(monkeypatch, capsys):
     steps = {"breaks": lambda job: 1 / 0, "works": lambda job: "seen"}
     monkeypatch.setattr(gpu_check, "STEPS", steps)
     assert gpu_check.main() == 1

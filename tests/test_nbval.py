@@ -22,8 +22,9 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 SHORTEST = next(path for path in NOTEBOOKS if path.stem.startswith("06"))
 OPTIONS = ("--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=600", "--color=no")
 # At the end of every notebook: small models run slowly where a library uses all threads.
-ONE_THREAD = """from fmcourse import runtime
-assert set(runtime.threads().values()) == {1}, runtime.threads()"""
+ONE_THREAD = """import threadpoolctl, torch
+pools = [pool["num_threads"] for pool in threadpoolctl.threadpool_info()]
+assert {torch.get_num_threads(), *pools} == {1}, pools"""
 
 
 def nbval(notebook, folder: Path) -> list[str]:

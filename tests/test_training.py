@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextvars
-import dataclasses
 import functools
-import io
 import itertools
 import math
 import os
@@ -13,19 +11,18 @@ import re
 import signal
 import subprocess
 import sys
-import time
 import types
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from doubles import VOCABULARY, tiny_gpt_neo
+from doubles import VOCABULARY, same, tiny_gpt_neo
 
 from fmcourse import training
 from fmcourse.checkpoints import describe, plain
 from fmcourse.stats import wilson
-from fmcourse.training import MovingFigure, adamw, constant, cosine, crops, digest, fit, parts
+from fmcourse.training import adamw, cosine, crops, fit, parts
 
 STEPS = 24
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="only POSIX has fork and SIGKILL")
@@ -48,11 +45,17 @@ def watched_loss(model, batch):
     return model(**batch).loss
 
 
+class Watched(torch.optim.AdamW):
+    """An AdamW that tells of half a step: weights have moved, and the step is not counted."""
+
+    def step(self, closure=None):
+        super().step(closure)
+        ON_STEP.get()(STEP.get() + 0.5)
+
+
 def weight_norm(model):
-    return {
-        "norm": sum(p.square().sum().item() for p in model.parameters()),
-        "noise": torch.rand(1).item(),
-    }
+    norm = sum(weight.square().sum().item() for weight in model.parameters())
+    return {"norm": norm, "noise": torch.rand(1), "share": wilson(1, 2), "step": 99}
 
 
 def train(checkpoint=None, on_step=id, model=None, **changes):
@@ -61,6 +64,7 @@ def train(checkpoint=None, on_step=id, model=None, **changes):
     ON_STEP.set(on_step)
     settings = {
         "loss": watched_loss,
+        "optimizer": lambda model: Watched(model.parameters(), lr=1e-3),
         "schedule": cosine(),
         "measure": weight_norm,
         "measure_every": 8,
@@ -77,16 +81,13 @@ def whole():
 
 
 def assert_same(found, wanted):
-    (model, run), (other, whole) = found, wanted
-    for (name, weight), reference in zip(model.state_dict().items(), other.state_dict().values()):
-        assert torch.equal(weight, reference), name
-    assert run.losses == whole.losses
-    assert run.records == whole.records
-    assert run.steps == whole.steps
+    assert same(found[0], wanted[0])
+    for name in ("losses", "records", "steps"):
+        assert getattr(found[1], name) == getattr(wanted[1], name)
 
 
 def saved_step(checkpoint):
-    return torch.load(checkpoint, weights_only=True)["step"]
+    return torch.load(checkpoint, weights_only=False)["step"]
 
 
 def in_a_child(work):
@@ -98,10 +99,6 @@ def in_a_child(work):
         finally:
             os._exit(0)
     return os.WTERMSIG(os.waitpid(child, 0)[1])
-
-
-def kill_me(*_, **__):
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 # A line through two points: every figure on paper.
@@ -125,18 +122,12 @@ def straight(weight=2.0):
     return line
 
 
-def test_schedules_without_a_rise_and_for_one_step():
-    assert cosine(warmup=0.0)(0, 100) == cosine()(0, 1) == constant(9, 10) == 1.0
-
-
 def test_adamw_gives_a_part_its_own_settings_wherever_its_name_stands():
-    model = torch.nn.ModuleDict({"ahead": torch.nn.Linear(2, 2), "head": torch.nn.Linear(2, 3)})
-    wrapped = torch.nn.ModuleDict({"base": model})
+    head = torch.nn.ModuleDict({"head": torch.nn.Linear(2, 3)})
+    model = torch.nn.ModuleDict({"ahead": torch.nn.Linear(2, 2), "base": head})
     build = adamw(lr=0.1, weight_decay=0.3, parts={"head": {"lr": 0.5, "weight_decay": 0.2}})
-    found = {}
-    for group in build(wrapped).param_groups:
-        found |= {id(weight): (group["lr"], group["weight_decay"]) for weight in group["params"]}
-    rates = [found[id(weight)] for weight in wrapped.parameters()]
+    groups = build(model).param_groups
+    rates = [(group["lr"], group["weight_decay"]) for group in groups]
     assert rates == [(0.1, 0.3), (0.1, 0.0), (0.5, 0.2), (0.5, 0.0)]
 
 
@@ -175,9 +166,7 @@ def by_hand(model, batches, steps, lr):
         model.zero_grad()
         value = squared_error(model, batches[step % len(batches)])
         value.backward()
-        norm = torch.sqrt(sum(p.grad.square().sum() for p in model.parameters()))
-        for p in model.parameters():
-            p.grad *= min(1.0, 1.0 / (norm.item() + 1e-6))
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         losses.append(value.item())
     return losses
@@ -206,13 +195,19 @@ def test_equals_a_loop_written_by_hand_in_any_number_of_parts(regression, accumu
 ROWS = torch.arange(7.0)[:, None]
 
 
-@pytest.mark.parametrize("kind", [dict, tuple, list])
-def test_parts_in_order_are_the_batch(kind):
-    cut = parts({"x": ROWS, "y": -ROWS} if kind is dict else kind([ROWS, -ROWS]), 3)
-    pieces = [tuple(part.values()) if kind is dict else tuple(part) for part, _ in cut]
-    assert torch.equal(torch.cat([x for x, _ in pieces]), ROWS)
-    assert all(torch.equal(x, -y) for x, y in pieces)
-    assert [share for _, share in cut] == [len(x) / 7 for x, _ in pieces]
+@pytest.mark.parametrize("batch", [ROWS, {0: ROWS}, (ROWS, -ROWS), [ROWS]])
+def test_parts_in_order_are_the_batch(batch):
+    pieces, shares = zip(*parts(batch, 3))
+    if not isinstance(batch, torch.Tensor):
+        pieces = [part[0] for part in pieces]
+    assert torch.equal(torch.cat(pieces), ROWS)
+    assert shares == (3 / 7, 2 / 7, 2 / 7)
+
+
+@pytest.mark.parametrize("batch", [ROWS, (ROWS, ROWS[1:]), "words", {"x": ROWS, "scale": 2.0}])
+def test_what_cannot_be_cut(batch):
+    with pytest.raises(ValueError, match=r"^batches: expected tensors"):
+        parts(batch, 8)
 
 
 # Interruptions.
@@ -221,50 +216,29 @@ def test_parts_in_order_are_the_batch(kind):
 @forks
 def test_killed_in_another_interpreter(tmp_path, whole):
     checkpoint = tmp_path / "run.pt"
-    script = (
-        "import sys, test_training as t; t.train(sys.argv[1], lambda s: s == 17 and t.kill_me())"
-    )
+    script = """import os, signal, sys, test_training as t
+t.train(sys.argv[1], lambda step: step == 17 and os.kill(os.getpid(), signal.SIGKILL))"""
     command = [sys.executable, "-c", script, str(checkpoint)]
-    done = subprocess.run(
-        command, cwd=Path(__file__).parent, capture_output=True, check=False, timeout=120
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    done = subprocess.run(command, cwd=Path(__file__).parent, timeout=120)
+    assert done.returncode == -signal.SIGKILL
     found = train(checkpoint)
     assert found[1].resumed_from == 17
     assert_same(found, whole)
 
 
-def at_call(number, function, act):
-    """Return `function`, but its call of this number does `act` with the arguments."""
-    count = itertools.count(1)
-    return lambda *given, **named: (
-        act(*given, **named) if next(count) == number else function(*given, **named)
-    )
-
-
-def write_half(content, file):
-    """Write the first half of a checkpoint, so that it reaches the disk, and die."""
-    buffer = io.BytesIO()
-    ORIGINAL_SAVE(content, buffer)
-    file.write(buffer.getvalue()[: buffer.tell() // 2])
-    file.flush()
-    kill_me()
-
-
-ORIGINAL_SAVE = torch.save
-
-
 @forks
-@pytest.mark.parametrize(
-    "where",
-    [(torch, "save", write_half), (os, "fsync", kill_me), (os, "replace", kill_me)],
-    ids=lambda where: where[1],
-)
+@pytest.mark.parametrize("name", ["fsync", "replace"])
 @pytest.mark.parametrize("number", [1, 8])
-def test_killed_while_a_checkpoint_is_written(tmp_path, monkeypatch, whole, where, number):
-    checkpoint, (module, name, act) = tmp_path / "run.pt", where
+def test_killed_while_a_checkpoint_is_written(tmp_path, monkeypatch, whole, name, number):
+    checkpoint, act, count = tmp_path / "run.pt", getattr(os, name), itertools.count(1)
+
+    def dying(*given):
+        if next(count) == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return act(*given)
+
     with monkeypatch.context() as patch:
-        patch.setattr(module, name, at_call(number, getattr(module, name), act))
+        patch.setattr(os, name, dying)
         assert in_a_child(lambda: train(checkpoint)) == signal.SIGKILL
     assert len(list(tmp_path.glob("run.pt.*.partial"))) == 1
     found = train(checkpoint)
@@ -283,31 +257,6 @@ def raise_at(wanted, error):
 
 def stop_at(step):
     return raise_at(step, KeyboardInterrupt())
-
-
-class Stopping(torch.optim.AdamW):
-    """An AdamW in which Ctrl-C is pressed once: weights have moved, the step is not counted."""
-
-    presses = (press for press in ())
-
-    def step(self, closure=None):
-        super().step(closure)
-        if next(Stopping.presses, False):
-            raise KeyboardInterrupt
-
-
-@pytest.mark.parametrize("same_model", [True, False])
-def test_ctrl_c_in_the_middle_of_a_step(tmp_path, monkeypatch, same_model):
-    def build(model):
-        return Stopping(model.parameters(), lr=1e-2)
-
-    reference, model = train(optimizer=build), tiny_gpt_neo(dropout=0.2)
-    monkeypatch.setattr(Stopping, "presses", (step == 14 for step in range(15)))
-    with pytest.raises(KeyboardInterrupt):
-        train(tmp_path / "run.pt", model=model, optimizer=build)
-    found = train(tmp_path / "run.pt", model=model if same_model else None, optimizer=build)
-    assert found[1].resumed_from == 14
-    assert_same(found, reference)
 
 
 def test_a_finished_run_is_not_run_again(tmp_path, whole, capsys):
@@ -339,28 +288,7 @@ def test_what_the_loss_collects_is_no_setting(tmp_path):
     assert quick(model, batches, 5, loss=loss, checkpoint=tmp_path / "run.pt").resumed_from == 2
 
 
-def test_a_slow_clock_saves_at_the_end_only(tmp_path, monkeypatch):
-    saved = []
-    monkeypatch.setattr(os, "replace", lambda source, target: saved.append(target))
-    train(tmp_path / "run.pt", checkpoint_seconds=3600)
-    assert saved == [tmp_path / "run.pt"]
-
-
 # In half precision.
-
-
-@pytest.mark.parametrize(
-    "batch, error, words",
-    [
-        (ROWS, ValueError, "at least 8 rows"),
-        ((ROWS, ROWS[1:]), ValueError, "equally many rows"),
-        ("words", TypeError, "tensors"),
-        ({"x": ROWS, "scale": 2.0}, TypeError, "float"),
-    ],
-)
-def test_what_cannot_be_cut(batch, error, words):
-    with pytest.raises(error, match=f"^batches: .*{words}"):
-        parts(batch, 8)
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
@@ -418,6 +346,8 @@ def test_a_step_whose_scaled_gradients_overflow_moves_nothing_and_the_scale_is_r
     [
         (0, KeyboardInterrupt(), False),
         (8, KeyboardInterrupt(), True),
+        (14.5, KeyboardInterrupt(), True),
+        (14.5, KeyboardInterrupt(), False),
         (13, ZeroDivisionError(), True),
         (STEPS - 1, KeyboardInterrupt(), False),
     ],
@@ -426,15 +356,12 @@ def test_an_interrupted_run_goes_on_in_a_new_kernel_or_with_its_model_trained_in
     tmp_path, whole, capsys, step, error, same_model
 ):
     model, checkpoint = tiny_gpt_neo(dropout=0.2), tmp_path / "run.pt"
-
-    def stop(at):
-        time.sleep(0.005)
-        raise_at(step, error)(at)
-
+    # Saved when it is stopped between two steps; in the middle of one, the last save counts.
+    seconds = 3600 if isinstance(step, int) else -1
     with pytest.raises(type(error)):
-        train(checkpoint, stop, model, checkpoint_seconds=3600)
+        train(checkpoint, raise_at(step, error), model, checkpoint_seconds=seconds)
     found = train(checkpoint, model=model if same_model else None)
-    assert found[1].resumed_from == step and found[1].seconds >= step * 0.005
+    assert found[1].resumed_from == int(step)
     assert ("step" in capsys.readouterr().out) is (step > 0)
     assert_same(found, whole)
 
@@ -461,7 +388,7 @@ class FrozenNorm(torch.nn.BatchNorm1d):
 
 @pytest.mark.parametrize("mode", [True, False])
 def test_each_module_gets_its_own_mode_back(mode):
-    layers = straight(), torch.nn.BatchNorm1d(1), torch.nn.Dropout(), FrozenNorm(1)
+    layers = straight(), torch.nn.BatchNorm1d(1), FrozenNorm(1)
     model = torch.nn.Sequential(*layers).train(mode)
     model[1].eval()
     before = [module.training for module in model.modules()]
@@ -474,23 +401,20 @@ def test_each_module_gets_its_own_mode_back(mode):
     run = quick(model, loss=loss, measure=lambda model: {"training": model.training})
     assert [record["training"] for record in run.records] == [False, False]
     # A batch norm that was frozen in a model in train() stays so.
-    assert seen == [[True, True, not mode, True, False]] * 2
+    assert seen == [[True, True, not mode, False]] * 2
     with pytest.raises(FloatingPointError):
         quick(model, loss=lambda model, batch: model(batch).sum() * math.nan)
     assert [module.training for module in model.modules()] == before
 
 
-@pytest.mark.parametrize("stopped", [False, True])
-def test_the_seed_alone_decides_and_the_global_generator_is_untouched(whole, stopped):
+def test_the_seed_alone_decides_and_the_global_generator_is_untouched(whole):
     torch.manual_seed(99)  # whatever the caller drew before
     before = torch.get_rng_state()
-    if stopped:
-        with pytest.raises(KeyboardInterrupt):
-            train(on_step=stop_at(3))
-    else:
-        assert_same(train(), whole)
-    assert torch.equal(torch.get_rng_state(), before)
+    with pytest.raises(KeyboardInterrupt):
+        train(on_step=stop_at(3))
+    assert_same(train(), whole)
     assert train(seed=1)[1].losses != whole[1].losses
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 # The line of progress.
@@ -526,26 +450,10 @@ def test_a_notebook_shows_one_display_whose_end_has_no_times(notebook, capsys):
     assert stopped["text/plain"].startswith("training: 3 of 24 steps")
 
 
-def test_a_moving_figure_stays_in_its_place(notebook):
-    figure = MovingFigure()
-    figure.show("a")
-    figure.show("b")
-    MovingFigure().show("c")
-    assert notebook == [["a", "b"], ["c"]]
-
-
 # A run has an identity.
 
 
 SCALE = 1.0
-
-
-@dataclasses.dataclass
-class Weighted:
-    factor: float
-
-    def loss(self, model, batch):
-        return self.factor * model(**batch).loss
 
 
 def scaled_loss(model, batch):
@@ -563,12 +471,9 @@ def smoothed(by):
     )
 
 
-def batches_of(count, rows=4, first=0):
-    made = []
-    for number in range(first, first + count):
-        ids = torch.full((rows, 6), number % VOCABULARY)
-        made.append({"input_ids": ids, "labels": ids})
-    return made
+def batches_of(rows):
+    ids = torch.ones(rows, 6, dtype=torch.long)
+    return [{"input_ids": ids, "labels": ids}]
 
 
 def drawn_with(low):
@@ -581,17 +486,8 @@ def altered(change):
     return model
 
 
-def two_groups(rate):
-    parts = {"wte": {"lr": rate}}
-    return adamw(lr=0.1, parts=parts)
-
-
-def descent(model, momentum=0.0):
-    return torch.optim.SGD(model.parameters(), lr=0.1, momentum=momentum)
-
-
-def no_grad(model):
-    model.transformer.wpe.weight.requires_grad_(False)
+def descent(model):
+    return torch.optim.SGD(model.parameters(), lr=0.1)
 
 
 def another_buffer(model):
@@ -607,26 +503,22 @@ def frozen_dropout(model):
 DIFFERENT = [
     ("steps", "steps", 3, 4),
     ("seed", "seed", 0, 1),
-    ("data", "data", "old pictures", "new pictures"),
     ("clip", "clip", 1.0, None),
     ("accumulate", "accumulate", 1, 2),
     ("precision", "precision", None, "bf16"),
     ("identity", "head", {"head": torch.zeros(2)}, {"head": torch.ones(2)}),
     ("identity", "order", {}, {"order": "reversed"}),
     ("optimizer", "learning rate", adamw(lr=0.5), adamw(lr=0.4)),
-    ("optimizer", "learning rate", two_groups(0.5), two_groups(0.4)),
+    ("optimizer", "weight decay", adamw(), adamw(parts={"wte": {"weight_decay": 0.2}})),
     ("optimizer", "optimizer", adamw(lr=0.1), descent),
     ("schedule", "schedule", cosine(), cosine(floor=0.1)),
     ("loss", "loss", loss_with(1.0), loss_with(2.0)),
-    ("loss", "loss", Weighted(1.0).loss, Weighted(2.0).loss),
     ("loss", "loss", smoothed(0.0), smoothed(0.1)),
-    ("batches", "batches", batches_of(9), batches_of(9, rows=2)),
-    ("batches", "batches", batches_of(9), batches_of(9)[::-1]),
+    ("batches", "batches", batches_of(4), batches_of(2)),
     ("batches", "batches", drawn_with(0), drawn_with(1)),
     ("model", "first weights", tiny_gpt_neo, lambda: tiny_gpt_neo(seed=1)),
     ("model", "first weights", tiny_gpt_neo, lambda: altered(another_buffer)),
     ("model", "model", tiny_gpt_neo, lambda: tiny_gpt_neo(dropout=0.1)),
-    ("model", "model", tiny_gpt_neo, lambda: altered(no_grad)),
     ("model", "model", tiny_gpt_neo, lambda: altered(frozen_dropout)),
 ]
 
@@ -652,8 +544,7 @@ def test_a_refusal_shows_short_values_and_loads_nothing(tmp_path):
     untouched = tiny_gpt_neo()
     with pytest.raises(ValueError, match=r"steps 3 there, 4 here; seed 0 there, 7 here"):
         run_of(tmp_path / "run.pt", model=lambda: untouched, steps=4, seed=7)
-    for weight, reference in zip(untouched.parameters(), tiny_gpt_neo().parameters()):
-        assert torch.equal(weight, reference)
+    assert same(untouched, tiny_gpt_neo())
 
 
 def test_a_changed_global_is_a_different_loss(tmp_path, monkeypatch):
@@ -663,17 +554,14 @@ def test_a_changed_global_is_a_different_loss(tmp_path, monkeypatch):
         run_of(tmp_path / "run.pt", loss=scaled_loss)
 
 
-def slotted(size):
-    return types.SimpleNamespace(size=size, inner=types.SimpleNamespace(size=size))
-
-
 @pytest.mark.parametrize(
     "make",
     [
         lambda n: np.array(["text", n], dtype=object),
         lambda n: torch.tensor(n, dtype=torch.bfloat16),
+        lambda n: torch.zeros(2, 2, dtype=(torch.float, torch.double)[n - 1])[:, 0],
         lambda n: {"b": {n, 100}, "a": range(n)},
-        slotted,
+        lambda n: types.SimpleNamespace(inner=types.SimpleNamespace(size=n)),
         lambda n: Path("folder") / str(n),
     ],
 )
@@ -686,12 +574,8 @@ def test_measure_may_change_and_a_sentence_says_so(tmp_path, capsys):
     with pytest.raises(KeyboardInterrupt):
         train(checkpoint, stop_at(13))
     _, run = train(checkpoint, measure=lambda model, step: {"other": step * 2})
-    assert [(record["step"], record.get("other")) for record in run.records] == [
-        (0, None),
-        (8, None),
-        (16, 32),
-        (24, 48),
-    ]
+    assert [record["step"] for record in run.records] == [0, 8, 16, 24]
+    assert [record.get("other") for record in run.records] == [None, None, 32, 48]
     assert "measure has changed" in capsys.readouterr().out
 
 
@@ -718,14 +602,12 @@ def test_a_file_that_is_no_checkpoint_is_refused_in_a_sentence(tmp_path, harm):
 # Files and places.
 
 
-def full(*_):
-    raise OSError(28, "No space left on device")
+def test_a_full_disk_ends_no_run(tmp_path, monkeypatch, whole, capsys):
+    def full(file):
+        raise OSError(28, "No space left on device")
 
-
-@pytest.mark.parametrize("where", ["fsync", "replace"])
-def test_a_full_disk_ends_no_run(tmp_path, monkeypatch, whole, capsys, where):
     with monkeypatch.context() as patch:
-        patch.setattr(os, where, full)
+        patch.setattr(os, "fsync", full)
         model, run = train(tmp_path / "run.pt")
     assert_same((model, run), whole)
     assert not run.saved and os.listdir(tmp_path) == []
@@ -740,17 +622,13 @@ def test_a_folder_that_vanishes_is_not_made_again(tmp_path, capsys):
     assert "its folder is gone" in capsys.readouterr().out
 
 
-def test_paths_mean_what_they_meant_at_the_start(tmp_path, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("USERPROFILE", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "file").touch()
+def test_paths_mean_what_they_meant_at_the_start(home):
+    (home / "elsewhere").mkdir()
+    (home / "file").touch()
     quick(checkpoint="~/home.pt")
     assert not quick(checkpoint="file/run.pt").saved
-    quick(checkpoint="here.pt", measure=lambda model: os.chdir(tmp_path / "elsewhere") or {})
-    assert sorted(path.name for path in tmp_path.rglob("*.pt")) == ["here.pt", "home.pt"]
-    assert (tmp_path / "here.pt").exists() and (tmp_path / "home.pt").exists()
+    quick(checkpoint="here.pt", measure=lambda model: os.chdir(home / "elsewhere") or {})
+    assert sorted(home.rglob("*.pt")) == [home / "here.pt", home / "home.pt"]
 
 
 def test_a_different_run_that_writes_the_file_meanwhile_keeps_it(tmp_path, capsys):
@@ -773,19 +651,15 @@ def test_a_different_run_that_writes_the_file_meanwhile_keeps_it(tmp_path, capsy
     "figure, kept",
     [
         (np.mean([True, False]), 0.5),
+        (np.longdouble(0.5), 0.5),
         (torch.ones(1, dtype=torch.bfloat16, requires_grad=True), [1.0]),
         ([np.float32(0.5), [None, "text"]], [0.5, [None, "text"]]),
-        ({"low": wilson(1, 2)}, {"low": wilson(1, 2)}),
+        ({"low": wilson(np.int64(1), 2)}, {"low": wilson(1, 2)}),
     ],
 )
-def test_figures_are_read_again_as_they_were(tmp_path, figure, kept):
-    def measure(model):
-        return {"figure": figure, "step": 99}
-
-    for _ in range(2):
-        run = quick(checkpoint=tmp_path / "run.pt", measure=measure)
-        assert run.records == ({"step": 0, "figure": kept}, {"step": 2, "figure": kept})
-        assert type(run.records[0]["figure"]) is type(kept)
+def test_figures_are_kept_as_pythons(figure, kept):
+    found = plain("figure", figure)
+    assert found == kept and type(found) is type(kept)
 
 
 @pytest.mark.parametrize("figure", [object(), [{1, 2}], 1j])
@@ -796,20 +670,6 @@ def test_a_figure_that_cannot_be_kept_is_refused_before_the_first_step(figure):
     assert line.weight.item() == 2.0
     with pytest.raises(ValueError, match=r"^measure: expected a mapping"):
         quick(measure=lambda model: 0.5)
-    assert plain("x", np.longdouble(0.5)) == 0.5
-
-
-@pytest.mark.parametrize(
-    "measure",
-    [
-        lambda model, step: {"seen": step},
-        lambda model, bound=-1: {"seen": bound},
-        lambda *given: {"seen": -len(given)},
-    ],
-)
-def test_measure_is_told_the_step_when_it_asks(measure):
-    seen = [record["seen"] for record in quick(measure=measure).records]
-    assert seen in ([0, 2], [-1, -1])
 
 
 def test_whole_numbers_of_numpy_are_whole_numbers(tmp_path):
@@ -822,12 +682,22 @@ def test_whole_numbers_of_numpy_are_whole_numbers(tmp_path):
 
 @pytest.mark.parametrize(
     "name, value",
-    [("steps", value) for value in (0, 2.5, True, "2", None)]
-    + [("accumulate", 0), ("measure_every", 1.5), ("seed", 2**60), ("seed", None)]
-    + [("clip", value) for value in (0.0, math.nan, "1", True)],
+    [
+        ("steps", 2.5),
+        ("seed", 2**60),
+        ("clip", math.nan),
+        ("precision", "fp8"),
+        ("model", straight().bfloat16()),
+        ("model", straight().requires_grad_(False)),
+        ("batches", iter([1])),
+        ("batches", {"x": torch.ones(1)}),
+        ("checkpoint", "."),
+        ("checkpoint", os.devnull),
+        ("schedule", lambda step, steps: math.nan),
+    ],
 )
 def test_arguments_are_refused_by_name_before_anything_runs(name, value):
-    with pytest.raises(ValueError, match=f"^{name}: expected "):
+    with pytest.raises((ValueError, TypeError), match=f"^{name}: expected "):
         quick(**{name: value}, loss=lambda model, batch: pytest.fail("it ran"))
 
 
@@ -838,13 +708,7 @@ def test_arguments_are_refused_by_name_before_anything_runs(name, value):
         (lambda: adamw(parts={"haed": {"lr": 1.0}})(straight()), "^parts: .*haed"),
         (lambda: cosine(warmup=1.0), "^warmup: expected"),
         (lambda: crops(torch.arange(10), 1, 11), "^length: .*from 1 to 10, got 11"),
-        (lambda: quick(precision="fp8"), "^precision: expected one of"),
-        (lambda: quick(straight().bfloat16()), "^model: .*fp32"),
-        (lambda: quick(straight().requires_grad_(False)), "^model: .*requires_grad"),
-        (lambda: quick(schedule=lambda step, steps: math.nan), "^schedule: expected a finite"),
         (lambda: fit(straight(), [], 2), "^batches: expected at least one"),
-        (lambda: quick(checkpoint="."), "^checkpoint: expected a file"),
-        (lambda: quick(checkpoint=os.devnull), "^checkpoint: expected a file"),
     ],
 )
 def test_settings_that_cannot_work_are_refused_by_name(make, words):
@@ -852,20 +716,12 @@ def test_settings_that_cannot_work_are_refused_by_name(make, words):
         make()
 
 
-@pytest.mark.parametrize("batches", [iter([1]), {"x": torch.ones(1)}])
-def test_batches_that_are_no_list_are_refused(batches):
-    with pytest.raises(TypeError, match=r"^batches: expected a function .* list"):
-        fit(straight(), batches, 2, progress=False)
-
-
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_loss_that_is_no_number_names_its_step(tmp_path, value):
     losses = itertools.chain([1.0, 1.0, 1.0, value], itertools.repeat(1.0))
-    model = tiny_gpt_neo()
     with pytest.raises(FloatingPointError, match=f"loss is {value} at step 3.*learning rate"):
-        train(tmp_path / "run.pt", None, model, loss=lambda m, b: m(**b).loss * next(losses))
+        train(tmp_path / "run.pt", loss=lambda model, batch: model(**batch).loss * next(losses))
     assert saved_step(tmp_path / "run.pt") == 3  # the last good weights, not the bad ones
-    assert all(p.isfinite().all() for p in model.parameters())
 
 
 @pytest.mark.parametrize("clip", [1.0, None])
@@ -889,14 +745,6 @@ def test_crops_reach_the_last_token():
     rows = batch["input_ids"]
     assert batch["labels"] is rows and (rows.diff(dim=1) == 1).all()
     assert set(rows[:, 0].tolist()) == set(range(100, 107))
-
-
-def test_a_digest_tells_numbers_shapes_kinds_and_words_apart():
-    rows = torch.arange(4.0)
-    alike = digest(rows, "cat")
-    assert digest(rows.clone(), "cat") == alike == digest(torch.stack([rows, rows], 1)[:, 0], "cat")
-    others = [digest(rows + 1e-6, "cat"), digest(rows.double(), "cat"), digest(rows, "dog")]
-    assert len({alike, *others, digest(rows.view(2, 2), "cat")}) == 5
 
 
 def test_an_object_that_refuses_every_name_is_described():
