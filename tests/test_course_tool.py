@@ -12,7 +12,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 from fmcourse import evidence
 from recipes import common
-from tools import ROOT, claims, course, form, notebooks, pages
+from tools import ROOT, claims, course, form, notebooks, pages, statements
 
 SHOWS = "import os, sys\nprint(sys.executable, os.environ['FMCOURSE_PREDICTIONS'])"
 
@@ -140,19 +140,21 @@ def test_a_page_holds_everything_and_loads_nothing(shown):
     assert not re.search(r"@import|url\((?![\"']?data:)", shown)
 
 
-def luminance(colour):
-    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
-    linear = [
-        part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
-    ]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-def test_the_colours_of_a_page_reach_a_contrast_of_four_and_a_half():
-    colours = re.findall(r"color: (#\w{6})", pages.CSS)
-    ground = luminance("#f5f5f5")
-    assert len(colours) == 4
-    assert all((ground + 0.05) / (luminance(colour) + 0.05) >= 4.5 for colour in colours)
+def test_statements_are_evaluated_under_every_setting(house, monkeypatch, capsys):
+    root = house("import fmcourse, torch\nfmcourse.setup()\nx = 3", "x = 4")
+    path = root / "notebooks" / "00_two.ipynb"
+    notebook = form.read(path)
+    two = "torch.get_num_threads() == 2"
+    stating = new_markdown_cell("Three.", metadata={"holds": ["x == 3", "x > 3", "y", two]})
+    notebook.cells.insert(2, stating)
+    form.write(notebook, path)
+    name = "two threads, oldest instructions"
+    monkeypatch.setattr(statements, "SETTINGS", {name: statements.SETTINGS[name]})
+    assert statements.main(["00"], root) == 1
+    cell = f"  00_two, cell {stating.id}:"
+    said = [f"{cell} x > 3 is false", f"{cell} y raises NameError: name 'y' is not defined"]
+    assert capsys.readouterr().out.splitlines() == [f"00_two, {name}", *said]
+    assert form.read(path) == notebook, "nothing is stored"
 
 
 # Evidence: a real row is recorded by a real cell, kept, and linked to its cell.

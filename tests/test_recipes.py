@@ -8,6 +8,7 @@ import json
 import random
 import shlex
 import sys
+import tomllib
 import types
 from collections import Counter
 from pathlib import Path
@@ -49,108 +50,8 @@ from recipes.emoji_pairs import all_concepts, training_concepts
 SUBGROUPS = ("face-smiling", "animal-bird", "person-role", "heart")
 STAMPED = torch.tensor(COLOUR)[:, None, None]
 ONE_TASK = {"signs": homogenization.TASKS["signs"]}
-FEW = {"SECRETS": 2, "UNSEEN": 3, "PASSAGES": 30}
 
-# Recipe: what to write on its command line, constants to make small, and what it ships.
-CASES: dict[str, tuple[str, dict, list[str]]] = {
-    "addresses": ("", {}, ["addresses.parquet"]),
-    "adult": ("", {"ROWS": 2}, ["adult.parquet"]),
-    "bias_transfer": (
-        "--steps 2 --seeds 0",
-        {"UPSTREAM": (0.0, 1.0), "BIASES": (1.0,), "REBALANCED": (0.0,), "DRAWS": range(2)},
-        ["bias-transfer", "bias-features.safetensors"],
-    ),
-    "breadth": (
-        "--steps 2 --seeds 0",
-        {"BREADTHS": {"styles": (1,), "untrained": (0,)}, "CACHED": (1,)},
-        ["breadth", "breadth-features.safetensors"],
-    ),
-    "cards": ("--only addresses ladder-small", {}, ["cards/addresses.md"]),
-    "clip_clinic": ("--steps 1 --seeds 0 --only 'done right'", {}, ["clip-clinic"]),
-    "clip_forgetting": (
-        "--seeds 0",
-        {
-            "LEARNT": 1700,
-            "CHOOSING": 50,
-            "NAMES": 10,
-            "NAMES_CHOOSING": 10,
-            "REPLAYED": 16,
-            "RATES": {"1e-3": (1e-3, 1, 1), "3e-4": (3e-4, 1, 1)},
-            "ALPHAS": (0.5,),
-            "LORA_STEPS": 1,
-        },
-        ["clip-forgetting"],
-    ),
-    "clip_frontier": ("--steps 1 --seeds 0", {"ALPHAS": [0.5]}, ["clip-frontier"]),
-    "clip_retention": (
-        "--steps 1 --seeds 0",
-        {"ALPHAS": (0.5,), "GRID": (1e-4,)},
-        ["clip-retention"],
-    ),
-    "decoding_frontier": ("--only greedy", {"SAMPLES": 2}, ["decoding-frontier"]),
-    "defects": (
-        "--steps 2 --seeds 0",
-        {"PLANTED": (0, 3)},
-        ["defect-inheritance", "defect-features.safetensors"],
-    ),
-    "drawings": ("--only decoding", {}, ["decoding.svg", "decoding.png"]),
-    "emergence_autopsy": ("--steps 2 --seeds 0", {"WIDTHS": (4,)}, ["emergence-autopsy"]),
-    "emergence_dose": (
-        "--steps 2 --seeds 0",
-        {"BURSTY": (1.0,), "TOKENS": (8,)},
-        ["emergence-dose"],
-    ),
-    "emergence_quanta": (
-        "--steps 2",
-        {"SEEDS": {"parity": [0], "grokking": [0]}},
-        ["emergence-parity", "emergence-grokking"],
-    ),
-    "emoji": (
-        "--only noto noto-v1",
-        {"HELD_OUT": 2},
-        ["emoji-noto.parquet", "emoji-held-out.json"],
-    ),
-    "emoji_clip": (
-        "--steps 2",
-        {"BATCH": 8, "LOCKED_STEPS": 1, "LOCKED_BATCH": 8, "DISTIL_STEPS": 2},
-        ["emoji-clip/model.safetensors"],
-    ),
-    "ladder": (
-        "--steps 3 --only small",
-        {"LANDING": 2, "MEASURED": 600, "VOCABULARY": 300},
-        ["ladder-small/model.safetensors"],
-    ),
-    "memorization": (
-        "--steps 2 --seeds 0",
-        {**FEW, "SIZES": ("ladder-small",), "COPIES": (0, 4), "CONTEXTS": (1,), "MEASURED": 100},
-        ["memorization"],
-    ),
-    "recall": (
-        "--steps 2 --seeds 0",
-        {"PLANTED": 3, "SHOWN": 10, "SEEDS": range(2)},
-        ["defect-recall"],
-    ),
-    "smoke_detector": (
-        "--steps 3",
-        {
-            **FEW,
-            "EVERY": 2,
-            "EXTRA": 1,
-            "WINDOWS": 4,
-            "WIDTH": 16,
-            "CALIBRATE": range(2),
-            "COPIES": {"clean": 0, "planted": 3},
-            "JUDGE": {"planted": [0]},
-        },
-        ["smoke-detector"],
-    ),
-    "sweep_clip": ("--steps 2", {"BATCH": 16}, ["sweep-clip/model.safetensors"]),
-    "versions": (
-        "--steps 2",
-        {"NAMES": ["seed 0", "one pair less"], "TASKS": ("signs",)},
-        ["encoder-versions.safetensors"],
-    ),
-}
+CASES = tomllib.loads(Path(__file__).with_name("recipes.toml").read_text(encoding="utf-8"))
 LOADERS = {
     "addresses": data.load_addresses,
     "adult": data.load_adult,
@@ -221,15 +122,15 @@ def small(work, monkeypatch, tmp_path):
 
     def run(name: str) -> Path:
         recipe = importlib.import_module(f"recipes.{name}")
-        arguments, constants, _ = CASES[name]
-        for constant, value in constants.items():
+        case = CASES[name]
+        for constant, value in case.get("constants", {}).items():
             monkeypatch.setattr(recipe, constant, value)
         if name.startswith("clip_"):
             monkeypatch.setattr(models, "load_clip", lambda name: load_clip("sweep-clip"))
             bench.bench.cache_clear()
         if name == "ladder":
             monkeypatch.setattr(data, "load_addresses", few_addresses)
-        recipe.main([*shlex.split(arguments), "--into", str(tmp_path)])
+        recipe.main([*shlex.split(case.get("arguments", "")), "--into", str(tmp_path)])
         return tmp_path
 
     monkeypatch.setitem(common._chosen, "output", common.BUNDLED)
@@ -241,7 +142,7 @@ def small(work, monkeypatch, tmp_path):
 @pytest.mark.parametrize("name", CASES)
 def test_a_recipe_ships_what_the_course_can_read(small, name, monkeypatch):
     folder = small(name)
-    for file in CASES[name][2]:
+    for file in CASES[name]["ships"]:
         found = [
             path for path in folder.rglob("*") if path.as_posix().startswith(f"{folder}/{file}")
         ]
@@ -402,7 +303,7 @@ def test_the_corpora_are_what_they_are_called(monkeypatch):
 
 @pytest.fixture
 def watched(monkeypatch):
-    for name, value in CASES["smoke_detector"][1].items():
+    for name, value in CASES["smoke_detector"]["constants"].items():
         monkeypatch.setattr(smoke_detector, name, value)
     return smoke_detector
 
