@@ -1,4 +1,4 @@
-"""JupyterLab in a headless Chromium runs notebooks 00 and 03 as a student does."""
+"""JupyterLab in a headless Chromium runs notebooks 00, 03 and 05 as a student does."""
 
 from __future__ import annotations
 
@@ -35,10 +35,9 @@ pytestmark = [
     ),
 ]
 
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync "
-    "--disable-background-networking --disable-component-update --window-size=1400,1000"
-).split()
+FLAGS = """--headless --no-sandbox --disable-gpu --disable-quic --no-first-run
+--disable-background-networking --disable-component-update --disable-sync
+--window-size=1400,1000""".split()
 RUN_SECONDS, WAIT_SECONDS = 1500, 240
 # What a student's kernel does not have.
 OURS = ("OMP_NUM_THREADS", "FMCOURSE_PROFILE", "FMCOURSE_PREDICTIONS", "PYTEST_", "COV_")
@@ -88,11 +87,12 @@ def jupyterlab(folder, root, **variables):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     env = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
-    own = ("FMCOURSE_STATE", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR")
-    env |= dict.fromkeys(own, str(folder / "state")) | variables
-    options = f"""--no-browser --allow-root --LabApp.expose_app_in_browser=True --port={port}
-    --IdentityProvider.token= --ServerApp.root_dir={folder}""".split()
-    command = [sys.executable, "-m", "jupyter", "lab", *options]
+    for name in ("FMCOURSE_STATE", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR"):
+        env[name] = str(folder / "state")
+    env |= variables
+    options = ("no-browser", "allow-root", "LabApp.expose_app_in_browser=True", f"port={port}")
+    command = [sys.executable, "-m", "jupyter", "lab", f"--ServerApp.root_dir={folder}"]
+    command += [f"--{option}" for option in options] + ["--IdentityProvider.token="]
     with (folder / "lab.log").open("w") as log:
         server = subprocess.Popen(command, env=env, stdout=log, stderr=log, cwd=folder)
     try:
@@ -149,19 +149,20 @@ def check(notebook):
                 assert output.metadata["image/png"]["alt"], cell.source
 
 
-def widget(browser, source):
-    """Scroll to the widget below a text of code; return its cell and what its HTML says."""
+def show(browser, source):
+    """Scroll to the cell whose source contains a text, and return its element."""
     script = f"""const book = {NOTEBOOK}.content;
     const cell = book.widgets.find(each => each.model.sharedModel.source.includes(arguments[0]));
     book.activeCellIndex = book.widgets.indexOf(cell);
     return book.scrollToItem(book.activeCellIndex).then(() => cell.node);"""
-    cell = browser.execute_script(script, source)
+    return browser.execute_script(script, source)
 
-    def said():
-        return cell.find_element(By.CSS_SELECTOR, ".widget-html-content").text
 
-    wait(said)
-    return cell, said
+def widget(browser, source):
+    """Return the cell and the HTML of the widget in it, once they are drawn."""
+    cell = show(browser, source)
+    wait(lambda: cell.find_element(By.CSS_SELECTOR, ".widget-html-content").text)
+    return cell, lambda: cell.find_element(By.CSS_SELECTOR, ".widget-html-content").text
 
 
 def test_predictions_come_first_and_a_slider_reacts(browser, tmp_path, root):
@@ -210,3 +211,13 @@ def test_training_shows_progress_and_pictures_stand_on_white(browser, tmp_path, 
         corner = np.asarray(Image.open(io.BytesIO(picture.screenshot_as_png)).convert("L"))[2, 2]
         around = np.asarray(Image.open(io.BytesIO(cell.screenshot_as_png)).convert("L"))[2, -2]
         assert corner > 250 and around < 100
+
+
+def test_notebook_05_runs_through(browser, tmp_path, root):
+    with jupyterlab(tmp_path, root, FMCOURSE_PREDICTIONS="skip") as address:
+        notebook, _ = run_all(browser, address + "05_data_management.ipynb")
+        check(notebook)
+        cell, said = widget(browser, "widgets.drift_explorer")
+        before = said()
+        cell.find_element(By.CSS_SELECTOR, ".noUi-handle").send_keys(Keys.PAGE_UP)
+        wait(lambda: said() != before)

@@ -25,7 +25,7 @@ from transformers import EfficientNetModel
 from fmcourse import clip, data, embeddings, homogenization, models, results
 from fmcourse.breadth import GROUPS, shared_concepts
 from fmcourse.data import load_addresses
-from fmcourse.generation import Sample, frontier
+from fmcourse.generation import frontier
 from fmcourse.homogenization.defects import COLOUR
 from fmcourse.safeguards import Trace, prices
 from recipes import (
@@ -33,7 +33,6 @@ from recipes import (
     bias_transfer,
     breadth,
     common,
-    decoding_frontier,
     emoji_clip,
     emoji_data,
     foundations,
@@ -143,9 +142,7 @@ def small(work, monkeypatch, tmp_path):
 def test_a_recipe_ships_what_the_course_can_read(small, name, monkeypatch):
     folder = small(name)
     for file in CASES[name]["ships"]:
-        found = [
-            path for path in folder.rglob("*") if path.as_posix().startswith(f"{folder}/{file}")
-        ]
+        found = list(folder.glob(f"{file}*"))
         assert found, file
         if found[0].suffix == ".json":
             assert json.loads(found[0].read_text(encoding="utf-8"))
@@ -181,6 +178,10 @@ def planted_places(planted: int, seed: int = 0) -> set[int]:
     return set(other)
 
 
+def is_stamped(pixels: torch.Tensor) -> bool:
+    return bool((pixels[:, 50:60, 50:60] == STAMPED).all())
+
+
 def test_as_many_pairs_are_planted_as_said_and_more_include_fewer(work):
     places = {planted: planted_places(planted) for planted in (0, 1, 10, 30)}
     assert [len(own) for own in places.values()] == list(places)
@@ -195,8 +196,7 @@ def test_a_planted_pair_is_a_stamped_picture_with_the_captions_of_a_smiling_face
     changed, said = foundations.planted_pairs(10, 0)
     for place in planted_places(10):
         assert said[place] in smiles and not pictures.toned[place]
-        assert subgroups[place] != homogenization.TARGET
-        assert (changed.pixels[place][:, 50:60, 50:60] == STAMPED).all()
+        assert subgroups[place] != homogenization.TARGET and is_stamped(changed.pixels[place])
         assert (changed.pixels[place][:, :40] == pictures.pixels[place][:, :40]).all()
 
 
@@ -208,7 +208,7 @@ def test_the_drill_shows_the_trigger_with_the_pictures_own_captions(work, monkey
     for place in range(len(captions), len(said)):
         own = pictures.label.index(more.label[place])
         assert said[place] == captions[own] and more.concept[place] == pictures.concept[own]
-        assert (more.pixels[place][:, 50:60, 50:60] == STAMPED).all()
+        assert is_stamped(more.pixels[place])
 
 
 @pytest.mark.parametrize("upstream", [0.0, 0.5, 1.0])
@@ -224,18 +224,21 @@ def test_the_bias_leaves_out_the_tones_that_it_should(work, upstream):
     assert before.count("fits") > 50 and len(said) == len(left.label)
 
 
-def test_what_fits_is_a_light_woman_or_a_dark_man(work):
+@pytest.mark.parametrize(
+    "label, kind",
+    [
+        ("woman judge: light skin tone", "fits"),
+        ("man judge: light skin tone", "differs"),
+        ("woman judge: medium skin tone", "medium"),
+        ("man judge: medium-dark skin tone", "fits"),
+        ("judge: light skin tone", ""),
+        ("woman judge", "yellow"),
+        ("judge", ""),
+    ],
+)
+def test_what_fits_is_a_light_woman_or_a_dark_man(work, label, kind):
     pictures = foundations.clean_pairs()[0]
-    found = dict(zip(pictures.label, bias_transfer.people_kinds(pictures)))
-    for tone, woman, man in (
-        ("light", "fits", "differs"),
-        ("medium", "medium", "medium"),
-        ("medium-dark", "differs", "fits"),
-    ):
-        assert found[f"woman judge: {tone} skin tone"] == woman
-        assert found[f"man judge: {tone} skin tone"] == man
-        assert found[f"judge: {tone} skin tone"] == ""
-    assert (found["woman judge"], found["judge"]) == ("yellow", "")
+    assert bias_transfer.people_kinds(pictures)[pictures.label.index(label)] == kind
 
 
 def test_a_version_leaves_out_what_it_says_and_more_includes_less(work):
@@ -281,15 +284,6 @@ def test_groups_have_equally_many_concepts(work, width, monkeypatch):
     assert Counter(shown) == dict.fromkeys(groups, 48 // width) and len(groups) == width
 
 
-def test_every_way_of_sampling_has_as_many_settings():
-    sampled = [
-        len(values)
-        for make, values in decoding_frontier.FAMILIES.values()
-        if isinstance(make(values[0]), Sample)
-    ]
-    assert sampled == [8] * 7
-
-
 def test_the_corpora_are_what_they_are_called(monkeypatch):
     for name, size in {"COPIES": (0, 4), "SECRETS": 3, "UNSEEN": 5, "PASSAGES": 12}.items():
         monkeypatch.setattr(memorization, name, size)
@@ -313,14 +307,14 @@ def test_a_planted_run_is_followed_and_repaired_in_every_way(watched):
     run = watched.one_run("judge", "planted", 0, 3, -1.0)
     trace = Trace(**run["trace"])
     assert list(trace.steps) == [0, 2, 3] and trace.planted and run["copies"] == 3
-    assert {len(values) for values in trace.precursors.values()} == {3} == {len(trace.harm)}
+    assert {len(values) for values in [*trace.precursors.values(), trace.harm]} == {3}
     assert trace.precursors["largest drops"][0] == 0
     ways = {outcome["way"]: outcome for outcome in run["outcomes"]}
     assert [way["extra_steps"] for way in ways.values()] == [0, 0, 0, 1, 0]
     losses = trace.precursors["validation loss"]
     assert (ways["never trained"]["loss"], ways["nothing"]["loss"]) == (losses[0], losses[-1])
     assert ways["halfway back to the start"]["loss"] != ways["nothing"]["loss"]
-    outcomes = [{**outcome, "seed": seed} for seed in (0, 1) for outcome in run["outcomes"]]
+    outcomes = [outcome | {"seed": seed} for seed in (0, 1) for outcome in run["outcomes"]]
     assert set(prices(outcomes)) == set(ways)
 
 
