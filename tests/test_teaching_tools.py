@@ -84,9 +84,6 @@ def test_a_page_is_old_when_the_sources_changed_and_only_then(house, capsys):
     assert ready.main(root) == 0
     said = capsys.readouterr().out
     assert said.startswith("Ready") and "placeholder" in said and "make retarget" in said
-    settings = (root / "pyproject.toml").read_text()
-    (root / "pyproject.toml").write_text(settings.replace("fmcourse/", "ada/"))
-    assert ready.main(root) == 0 and "placeholder" not in capsys.readouterr().out
     opened.cells.append(new_code_cell("1"))
     form.nbformat.write(opened, path)
     assert ["older" in sentence for sentence in ready.missing(root)] == [True]
@@ -98,3 +95,11 @@ def test_a_broken_notebook_is_one_sentence_with_a_remedy(house, text):
     (root / "notebooks" / "00_two.ipynb").write_text(text)
     (sentence, _) = ready.missing(root)
     assert "00_two.ipynb cannot be read" in sentence and "git checkout" in sentence
+
+
+def test_a_repository_with_an_address_gets_no_note(house, capsys):
+    root = house()
+    settings = '[tool.fmcourse]\nrepository = "ada/course"\nref = "v1"\n'
+    (root / "pyproject.toml").write_text(settings)
+    ready.main(root)
+    assert "placeholder" not in capsys.readouterr().out
