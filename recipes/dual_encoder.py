@@ -9,6 +9,7 @@ import contextlib
 import functools
 import json
 import math
+import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from fmcourse.clip.embedding import encode_pixels, encode_tokens
 from recipes.common import BUNDLED, command_line, output, register, whole_folder
 from recipes.emoji_pairs import MEAN, STD, ensemble
 
+ENCODERS = tomllib.loads(Path(__file__).with_name("encoders.toml").read_text(encoding="utf-8"))
 LARGEST_SCALE = math.log(100.0)
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
 
@@ -66,10 +68,7 @@ def bert_config(vocabulary: int, width: int, layers: int, length: int, **options
         num_attention_heads=width // 32,
         intermediate_size=4 * width,
         max_position_embeddings=length,
-        type_vocab_size=1,
-        hidden_dropout_prob=0.0,
-        attention_probs_dropout_prob=0.0,
-        pad_token_id=0,
+        **ENCODERS["text"],
         **options,
     )
 

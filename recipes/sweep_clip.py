@@ -33,6 +33,7 @@ from fmcourse.clip.embedding import contrastive_loss, encode_pixels, encode_toke
 from recipes.augmentation import move, outlined, painted, times_alpha
 from recipes.common import checkpoint, register
 from recipes.dual_encoder import (
+    ENCODERS,
     LARGEST_SCALE,
     SPECIAL,
     as_bert_reads,
@@ -281,26 +282,7 @@ def prepare_texts(tower: nn.Module) -> None:
 def vision_config() -> EfficientNetConfig:
     """Return a narrow EfficientNet: 16 channels at 16x16, 32 at 8x8, 64 and 96 at 4x4, and 384
     numbers."""
-    # Transformers multiplies all channels by it; only the first and the last layer's cannot be
-    # given.
-    width = 0.3
-    return EfficientNetConfig(
-        image_size=SIDE,
-        width_coefficient=width,
-        depth_coefficient=1.0,
-        in_channels=[round(channels / width) for channels in (16, 32, 64)],
-        out_channels=[round(channels / width) for channels in (32, 64, 96)],
-        kernel_sizes=[3, 3, 3],
-        strides=[2, 2, 1],
-        num_block_repeats=[2, 3, 1],
-        expand_ratios=[1, 4, 4],
-        hidden_act="relu",
-        hidden_dim=384,
-        hidden_size=384,
-        batch_norm_momentum=0.1,
-        dropout_rate=0.0,
-        drop_connect_rate=0.0,
-    )
+    return EfficientNetConfig(image_size=SIDE, **ENCODERS["sweep"])
 
 
 # ---------------------------------------------------------------- figures
