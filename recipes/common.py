@@ -16,8 +16,10 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import tomllib
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -230,9 +232,11 @@ def _download(name: str, about: dict[str, str], folder: Path) -> Path:
 
 def _unpack(archive: Path, folder: Path) -> None:
     if archive.suffix == ".whl":
-        shutil.unpack_archive(archive, folder, "zip")
-    else:
-        shutil.unpack_archive(archive, folder, "gztar", filter="data")
+        with zipfile.ZipFile(archive) as wheel:
+            wheel.extractall(folder)
+        return
+    with tarfile.open(archive) as bundle:
+        bundle.extractall(folder, filter="data")
 
 
 @contextlib.contextmanager
