@@ -275,8 +275,9 @@ def assemble(pairs: Pairs, text: Student) -> VisionTextDualEncoderModel:
         vision_config(), text.bert.config, projection_dim=WIDTH
     )
     model = VisionTextDualEncoderModel(config)
-    missing, _ = model.vision_model.load_state_dict(pairs.tower.state_dict(), strict=False)
-    assert all("squeeze_excite" in name for name in missing), missing
+    tower = pairs.tower.state_dict()
+    missing, unexpected = model.vision_model.load_state_dict(tower, strict=False)
+    assert all("squeeze_excite" in name for name in missing) and not unexpected
     open_gates(model.vision_model)
     model.text_model.load_state_dict(text.bert.state_dict())
     model.visual_projection.load_state_dict(pairs.visual_projection.state_dict())

@@ -29,7 +29,6 @@ from fmcourse.generation import frontier
 from fmcourse.homogenization.defects import COLOUR
 from fmcourse.safeguards import Trace, prices
 from recipes import (
-    bench,
     bias_transfer,
     breadth,
     common,
@@ -126,7 +125,10 @@ def small(work, monkeypatch, tmp_path):
             monkeypatch.setattr(recipe, constant, value)
         if name.startswith("clip_"):
             monkeypatch.setattr(models, "load_clip", lambda name: load_clip("sweep-clip"))
-            bench.bench.cache_clear()
+            # What a recipe remembers of a seed holds the larger model.
+            for value in list(vars(recipe).values()):
+                if hasattr(value, "cache_clear"):
+                    value.cache_clear()
         if name == "ladder":
             monkeypatch.setattr(data, "load_addresses", few_addresses)
         recipe.main([*shlex.split(case.get("arguments", "")), "--into", str(tmp_path)])
