@@ -51,6 +51,10 @@ check: $(READY) ## format, lint, types, layers, spelling and the notebooks' form
 	$(BIN) -m tools.notebooks
 	$(BIN) -m tools.size
 
+.PHONY: claims
+claims: $(READY) ## in fresh runs under three CPU settings: does what the texts state hold? NOTEBOOKS="03 05"
+	@$(BIN) -m tools.statements $(NOTEBOOKS)
+
 size: $(READY) ## count the code, in tokens per folder
 	@$(BIN) -m tools.size
 

@@ -1,7 +1,7 @@
 """Is a notebook as fast in JupyterLab, whose kernel sets no thread variables, as with one thread?
 
-    python benchmarks/lab.py             notebooks 03 and 05, one pair of runs each
-    python benchmarks/lab.py 05 -n 3     one notebook, three pairs
+    python -m benchmarks.lab             notebooks 03 and 05, one pair of runs each
+    python -m benchmarks.lab 05 -n 3     one notebook, three pairs
 
 The runs alternate. The ratio of the medians should be at most 1.2.
 """
@@ -9,15 +9,12 @@ The runs alternate. The ratio of the medians should be at most 1.2.
 from __future__ import annotations
 
 import argparse
+import functools
 import os
-import statistics
-import sys
 import tempfile
-import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
+from benchmarks.common import alternate, timed
 from tools import ROOT
 from tools.course import choose, run
 
@@ -32,25 +29,23 @@ def main(arguments: list[str] | None = None, folder: Path = ROOT / "notebooks") 
     parser.add_argument("-n", "--pairs", type=int, default=1, help="pairs of runs per notebook")
     chosen = parser.parse_args(arguments)
     for path in choose(chosen.notebooks, folder):
-        pairs = [(seconds(path, None), seconds(path, "1")) for _ in range(chosen.pairs)]
-        free, limited = (statistics.median(times) for times in zip(*pairs))
+        one_thread = functools.partial(execute, path, **dict.fromkeys(LIMITS, "1"))
+        ways = {"free": timed(functools.partial(execute, path)), "limited": timed(one_thread)}
+        seconds = alternate(chosen.pairs, ways).median()
         print(
-            f"{path.stem}: as in JupyterLab {free:.1f} s, one thread {limited:.1f} s, "
-            f"ratio {free / limited:.2f} (at most {TARGET}; pairs: {chosen.pairs})",
+            f"{path.stem}: as in JupyterLab {seconds['free']:.1f} s, one thread"
+            f" {seconds['limited']:.1f} s, ratio {seconds['free'] / seconds['limited']:.2f}"
+            f" (at most {TARGET}; pairs: {chosen.pairs})",
             flush=True,
         )
 
 
-def seconds(path: Path, threads: str | None) -> float:
-    """Return how long a notebook runs in a fresh kernel whose thread variables are set, or not."""
+def execute(path: Path, **limits: str) -> None:
+    """Run a notebook in a fresh kernel with these thread variables and no others."""
     env = {name: value for name, value in os.environ.items() if name not in LIMITS}
-    if threads:
-        env |= dict.fromkeys(LIMITS, threads)
     with tempfile.TemporaryDirectory() as state:
-        env |= {"FMCOURSE_STATE": state, "FMCOURSE_PREDICTIONS": "skip"}
-        start = time.perf_counter()
-        run(path, env)
-        return time.perf_counter() - start
+        ours = {"FMCOURSE_STATE": state, "FMCOURSE_PREDICTIONS": "skip"}
+        run(path, env | limits | ours)
 
 
 if __name__ == "__main__":

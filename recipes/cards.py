@@ -32,9 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def card(name: str) -> str:
     """Return the card of a bundled model or table as it should read now."""
-    return str(
-        safeguards.datasheet(name) if name in safeguards.DATASHEETS else safeguards.model_card(name)
-    )
+    make = safeguards.datasheet if name in safeguards.DATASHEETS else safeguards.model_card
+    return str(make(name))
 
 
 if __name__ == "__main__":

@@ -256,37 +256,25 @@ def whole_folder(folder: Path) -> Iterator[Path]:
 # ---------------------------------------------------------------- what ships
 
 
-def register(
-    path: Path,
-    *,
-    licence: str,
-    attribution: str,
-    sources: Sequence[str],
-    recipe: str,
-    settings: dict,
-    seconds: float,
-) -> None:
+def register(path: Path, *, settings: dict, seconds: float, **about: Any) -> None:
     """Enter one finished file in ``manifest.json``, replacing an older entry of the same file.
 
     Args:
         path: the file, somewhere under :func:`output`.
-        licence: SPDX identifier of the file's licence, with a remark where one is needed.
-        attribution: whom to name, as the licence asks.
-        sources: what the content was made of: bundled files by their names in the manifest, and
-            packages with their versions.
-        recipe: the script that made it.
         settings: everything that was chosen, as JSON values.
         seconds: time the recipe needed for this file.
+        about: ``licence``, the SPDX identifier of the file's licence, with a remark where one is
+            needed; ``attribution``, whom to name, as the licence asks; ``sources``, what the
+            content was made of: bundled files by their names in the manifest, and packages with
+            their versions; ``recipe``, the script that made it.
     """
+    assert set(about) == {"licence", "attribution", "sources", "recipe"}, sorted(about)
     data = path.read_bytes()
     entry = {
         "file": path.relative_to(output()).as_posix(),
         "sha256": hashlib.sha256(data).hexdigest(),
         "bytes": len(data),
-        "licence": licence,
-        "attribution": attribution,
-        "sources": list(sources),
-        "recipe": recipe,
+        **about,
         "settings": settings,
         "seconds": round(seconds, 1),
         "made": datetime.date.today().isoformat(),
@@ -297,8 +285,8 @@ def register(
         content: dict[str, Any] = {"files": []}
         if manifest.exists():
             content = json.loads(manifest.read_text(encoding="utf-8"))
-        others = [other for other in content["files"] if other["file"] != entry["file"]]
-        content["files"] = sorted([*others, entry], key=lambda other: other["file"])
+        files = {other["file"]: other for other in [*content["files"], entry]}
+        content["files"] = [files[name] for name in sorted(files)]
         write_atomic(manifest, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
@@ -317,9 +305,8 @@ def ship(file: str, content: Any, **about: Any) -> None:
 
 def ship_table(file: str, table: pd.DataFrame, **about: Any) -> None:
     """Write what a recipe measured to the bundle, as Parquet; `about` as in :func:`ship`."""
-    write_atomic(
-        output() / file, lambda out: table.to_parquet(out, index=False, compression="zstd")
-    )
+    path = output() / file
+    write_atomic(path, lambda out: table.to_parquet(out, index=False, compression="zstd"))
     _enter(file, **about)
 
 

@@ -25,18 +25,10 @@ from recipes.emoji_data import SIZE, STYLES, TRAINING_STYLES, families, matched,
 
 COLOUR_STEP, ALPHA_STEP = 5, 17  # both divide 255, so that black, white and opaque stay exact
 NAMES = "names and keywords: emojibase-data by Miles Johnson (MIT), from Unicode CLDR"
+TEXTS = ("group", "subgroup", "style", "skin_tone", "gender")
 FEATURES = Features(
-    {
-        "image": Image(),
-        "name": Value("string"),
-        "keywords": List(Value("string")),
-        "group": Value("string"),
-        "subgroup": Value("string"),
-        "style": Value("string"),
-        "skin_tone": Value("string"),
-        "gender": Value("string"),
-        "codepoints": Value("string"),
-    }
+    {"image": Image(), "name": Value("string"), "keywords": List(Value("string"))}
+    | dict.fromkeys([*TEXTS, "codepoints"], Value("string"))
 )
 SEED = 0
 HELD_OUT = 300
@@ -66,15 +58,13 @@ def make(style: str, emoji: dict[str, dict]) -> None:
     licence, author = STYLES[style]
     icons = matched(style, emoji)
     rows = []
-    for code in emoji:
+    for code, row in emoji.items():
         if code in icons:
             image = {"bytes": picture(icons[code]), "path": None}
-            rows.append({**emoji[code], "style": style, "image": image})
-    columns = {column: [row[column] for row in rows] for column in FEATURES}
+            rows.append(row | {"style": style, "image": image})
     path = output() / f"emoji-{style}.parquet"
-    repeated = ["group", "subgroup", "style", "skin_tone", "gender"]
-    table = pa.table(columns, schema=FEATURES.arrow_schema)
-    write_table(path, table, use_dictionary=repeated, data_page_size=2**26)
+    table = pa.Table.from_pylist(rows, FEATURES.arrow_schema)
+    write_table(path, table, use_dictionary=list(TEXTS), data_page_size=2**26)
     seconds = time.time() - start
     settings = {"size": SIZE, "colour_step": COLOUR_STEP, "alpha_step": ALPHA_STEP}
     register(
@@ -125,12 +115,8 @@ def hold_out(emoji: dict[str, dict]) -> None:
         row for row in emoji.values() if row["skin_tone"] == "none" and row["group"] != "flags"
     ]
     family = families(concepts, drawings)
-    eligible = set()
-    for row in concepts:
-        code = row["codepoints"]
-        styles = sum(code in drawings[style] for style in TRAINING_STYLES)
-        if code in drawings["openmoji"] and styles >= 4:
-            eligible.add(code)
+    enough = Counter(code for style in TRAINING_STYLES for code in drawings[style])
+    eligible = {code for code in drawings["openmoji"] if enough[code] >= 4}
     drawn = draw(concepts, family, eligible)
     content = {"concepts": [], "twins": [], "rule": RULE}
     for row in concepts:
@@ -157,12 +143,11 @@ def draw(concepts: list[dict], family: dict[str, str], eligible: set[str]) -> se
     They hold HELD_OUT eligible concepts in all, in proportion to the groups.
     """
     members = defaultdict(list)
+    totals = dict.fromkeys([row["group"] for row in concepts], 0)
     for row in concepts:
         if row["codepoints"] in eligible:
             members[family[row["codepoints"]]].append(row["group"])
-    totals = {row["group"]: 0 for row in concepts}
-    for row in concepts:
-        totals[row["group"]] += row["codepoints"] in eligible
+            totals[row["group"]] += 1
     names = sorted(name for name, groups in members.items() if len(groups) <= LARGEST_FAMILY)
     random.Random(SEED).shuffle(names)
     drawn, counts, shares = set(), Counter(), quotas(totals)
@@ -171,8 +156,7 @@ def draw(concepts: list[dict], family: dict[str, str], eligible: set[str]) -> se
         if counts[group] + size <= shares[group]:
             drawn.add(name)
             counts[group] += size
-    filled = {group: count for group, count in shares.items() if count}
-    assert counts == filled, "a group's share could not be filled exactly"
+    assert counts == Counter(shares), "a group's share could not be filled exactly"
     return drawn
 
 

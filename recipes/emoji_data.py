@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import json
 import re
+import tomllib
 import unicodedata
 from pathlib import Path
 
@@ -20,46 +21,10 @@ from scipy.sparse.csgraph import connected_components
 from recipes.common import package
 
 SIZE = 64
-STYLES = {  # licence and author
-    "noto": ("Apache-2.0", "Noto Emoji by Google"),
-    "noto-v1": ("Apache-2.0", "Noto Emoji, first version, by Google"),
-    "fluent-emoji-flat": ("MIT", "Fluent Emoji Flat, copyright Microsoft Corporation"),
-    "twemoji": ("CC-BY-4.0", "Twemoji, copyright Twitter, Inc and other contributors"),
-    "emojione": ("CC-BY-4.0", "EmojiOne 2.3 (EmojiTwo), emoji artwork by Emoji One"),
-    "openmoji": ("CC-BY-SA-4.0", "OpenMoji, the open-source emoji and icon project"),
-}
+WORDS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+STYLES = WORDS["styles"]  # licence and author
 TRAINING_STYLES = [style for style in STYLES if style != "openmoji"]
-TONES = {1: "light", 2: "medium-light", 3: "medium", 4: "medium-dark", 5: "dark"}
-GENDERS = {
-    "female": {"woman", "women", "girl", "princess", "mrs", "mermaid"},
-    "male": {"man", "men", "boy", "prince", "santa", "merman"},
-}
-FORMER_NAMES = {  # names that CLDR gave earlier, as the older packages still have them
-    "dizzy-face": "face-with-crossed-out-eyes",
-    "hugging-face": "smiling-face-with-open-hands",
-    "flag-macau-sar-china": "flag-macao-sar-china",
-    "flag-macedonia": "flag-north-macedonia",
-    "flag-swaziland": "flag-eswatini",
-    "flag-cocos-islands": "flag-cocos-keeling-islands",
-    "flag-myanmar": "flag-myanmar-burma",
-    "flag-turkey": "flag-turkiye",
-}
-WHOLE_SUBGROUPS = {"person", "family", "keycap", "arrow", "monkey-face", "geometric"}
-NO_HEAD_NOUN = set(
-    "face button sign symbol hand person woman man machine worker mark food object".split()
-)
-SAME_PERSON = {
-    "1F468": "1F9D1",
-    "1F469": "1F9D1",
-    "1F57A": "1F483",
-    "1F934": "1F478",
-    "1FAC5": "1F478",
-    "1F936": "1F385",
-    "1F9D1-200D-1F384": "1F385",
-    "1F930": "1FAC4",
-    "1FAC3": "1FAC4",
-    "1F931": "1F9D1-200D-1F37C",
-}
+TONES = dict(enumerate(WORDS["tones"], 1))
 VARIANTS = re.compile(
     r"\b(up|down|left|right|upwards|downwards|leftwards|rightwards|oncoming|tilted"
     r"|red|orange|yellow|green|blue|purple|brown|black|white|grey|pink)\b"
@@ -111,7 +76,7 @@ def gender(label: str) -> str:
     """Return the genders that a person's label names: ``none``, ``female``, ``male`` or ``female,
     male``."""
     words = set(re.findall(r"[a-z]+", label.lower()))
-    return ", ".join(name for name, own in GENDERS.items() if words & own) or "none"
+    return ", ".join(name for name, own in WORDS["genders"].items() if words & set(own)) or "none"
 
 
 def matched(style: str, emoji: dict[str, dict]) -> dict[str, dict]:
@@ -179,7 +144,7 @@ def present_name(icon: str) -> str:
     """
     icon = re.sub(r"^flag-for-(flag-)?", "flag-", icon)
     icon = re.sub(r"^flag-(.*-flags?)$", r"\1", icon)
-    return FORMER_NAMES.get(icon, icon)
+    return WORDS["former_names"].get(icon, icon)
 
 
 def families(concepts: list[dict], drawings: dict[str, dict]) -> dict[str, str]:
@@ -207,7 +172,7 @@ def traits(row: dict, drawings: dict[str, dict]) -> list[tuple]:
         if row["codepoints"] in icons
     ]
     found.append(("person", person_form(row["codepoints"])))
-    if subgroup in WHOLE_SUBGROUPS:
+    if subgroup in WORDS["whole_subgroups"]:
         found.append(("subgroup", subgroup))
     if subgroup == "time" and re.search("o’clock|thirty", label):
         found.append(("clock",))
@@ -217,7 +182,7 @@ def traits(row: dict, drawings: dict[str, dict]) -> list[tuple]:
     words = re.findall(r"[\w’-]+", VARIANTS.sub("", plain))
     if row["group"] == "animals-nature":
         words = [word for word in words if word != "face"] or words
-    if words and words[-1] not in NO_HEAD_NOUN:
+    if words and words[-1] not in WORDS["no_head_noun"]:
         found.append(("head noun", subgroup, words[-1]))
     if len(words) > 1:
         found.append(("words", subgroup, " ".join(words)))
@@ -227,5 +192,5 @@ def traits(row: dict, drawings: dict[str, dict]) -> list[tuple]:
 def person_form(code: str) -> str:
     """Return code points without what tells men, women and directions apart."""
     parts = re.sub(r"-200D-(2640|2642|27A1)", "", code).split("-")
-    code = "-".join(SAME_PERSON.get(part, part) for part in parts)
-    return SAME_PERSON.get(code, code)
+    code = "-".join(WORDS["same_person"].get(part, part) for part in parts)
+    return WORDS["same_person"].get(code, code)

@@ -2,7 +2,7 @@
 captions, and the figures.
 
 Five styles train. Neither OpenMoji nor a held-out concept may be seen in training, in any style or
-tone; settings are chosen on `validation_concepts` and on a training style that is left out.
+tone.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ import io
 import json
 import random
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
+import pandas as pd
 import torch
 from PIL import Image
 from torch.nn import functional as F
@@ -25,14 +26,14 @@ from fmcourse import data
 from fmcourse.clip import TEMPLATES, retrieval_ranks
 from fmcourse.files import write_atomic
 from recipes.common import BUNDLED, output
-from recipes.emoji_data import STYLES, TRAINING_STYLES, families, matched, read_emoji
+from recipes.emoji_data import STYLES, TRAINING_STYLES, read_emoji
 
 MEAN, STD = 127 / 255, 128 / 255  # (value - 127) / 128, as Lite0 takes it
+SOURCES = [f"emoji-{style}.parquet" for style in TRAINING_STYLES]
+READ = [*SOURCES, "emoji-held-out.json"]  # what decides a training
 KEYWORD_CAPTIONS = 4
-FLAG_SHARE, TONE_SHARE = (
-    0.25,
-    0.15,
-)  # a flag's weight among concepts; how often a person shows a skin tone
+FLAG_SHARE = 0.25  # a flag's weight among concepts
+TONE_SHARE = 0.15  # how often a person shows a skin tone
 DIRECTED = re.compile(
     r"left|right|clockwise|button|sign|quarter|waxing|waning|o’clock|thirty|clef|flag|hundred|ZZZ|[A-Z]{2}"
 )
@@ -58,18 +59,12 @@ def training_concepts() -> list[str]:
     return [code for code in all_concepts() if code not in hidden]
 
 
-def validation_concepts(count: int = 300) -> list[str]:
-    """Draw whole families of the training concepts, at most four members each, for choosing
-    settings."""
-    concepts = [row for row in all_concepts().values() if row["group"] != "flags"]
-    family = families(concepts, {style: matched(style, read_emoji()) for style in TRAINING_STYLES})
-    members = {}
-    for code in training_concepts():
-        if code in family:
-            members.setdefault(family[code], []).append(code)
-    names = sorted(name for name, codes in members.items() if len(codes) <= 4)
-    random.Random(1).shuffle(names)
-    return [code for name in names for code in members[name]][:count]
+def names_of(concepts: list[str]) -> list[str]:
+    return [all_concepts()[code]["name"] for code in concepts]
+
+
+def without_flags(concepts: Iterable[str]) -> list[str]:
+    return [code for code in concepts if all_concepts()[code]["group"] != "flags"]
 
 
 @dataclass(frozen=True)
@@ -100,27 +95,19 @@ class Pictures:
 
 def read_pictures(styles: list[str], concepts: list[str], tones: bool = True) -> Pictures:
     """Read the pictures of some styles and concepts."""
-    emoji, place = read_emoji(), {code: index for index, code in enumerate(concepts)}
-    rows = []
-    for style in styles:
-        table = pq.read_table(
-            BUNDLED / f"emoji-{style}.parquet", columns=["image", "name", "codepoints", "skin_tone"]
-        )
-        for row in table.to_pylist():
-            base = emoji[row["codepoints"]]["base"]
-            if base in place and (tones or row["skin_tone"] == "none"):
-                rows.append((row, place[base]))
-    pixels = np.stack(
-        [
-            np.asarray(Image.open(io.BytesIO(row["image"]["bytes"])).convert("RGBA"))
-            for row, _ in rows
-        ]
-    )
+    columns = ["image", "name", "codepoints", "skin_tone"]
+    files = [BUNDLED / f"emoji-{style}.parquet" for style in styles]
+    table = pd.concat([pd.read_parquet(file, columns=columns) for file in files])
+    place = {code: index for index, code in enumerate(concepts)}
+    table["concept"] = [place.get(read_emoji()[code]["base"]) for code in table["codepoints"]]
+    table["toned"] = table["skin_tone"] != "none"
+    table = table[table["concept"].notna() & (tones | ~table["toned"])]
+    images = [Image.open(io.BytesIO(image["bytes"])).convert("RGBA") for image in table["image"]]
     return Pictures(
-        torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(),
-        torch.tensor([index for _, index in rows]),
-        [row["name"] for row, _ in rows],
-        torch.tensor([row["skin_tone"] != "none" for row, _ in rows]),
+        torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous(),
+        torch.tensor(table["concept"].to_numpy(int)),
+        table["name"].tolist(),
+        torch.tensor(table["toned"].to_numpy(bool)),
         concepts,
     )
 
@@ -134,17 +121,16 @@ def captions_of(concept: dict) -> list[str]:
     name, draw = concept["name"], random.Random(concept["codepoints"])
     hidden = held_out_names()
     words = [word for word in concept["keywords"] if word.lower() not in hidden] or [name]
-    keywords = [
-        ", ".join(draw.sample(words, min(len(words), draw.randint(2, 4))))
-        for _ in range(KEYWORD_CAPTIONS)
-    ]
-    return [name] * len(TEMPLATES) + [template.format(name) for template in TEMPLATES] + keywords
+    captions = [name] * len(TEMPLATES) + [template.format(name) for template in TEMPLATES]
+    for _ in range(KEYWORD_CAPTIONS):
+        captions.append(", ".join(draw.sample(words, min(len(words), draw.randint(2, 4)))))
+    return captions
 
 
 @functools.cache
 def held_out_names() -> set[str]:
     """Return the lower-case names of the held-out concepts."""
-    return {all_concepts()[code]["name"].lower() for code in held_out()}
+    return {name.lower() for name in names_of(held_out())}
 
 
 class Draws:
@@ -153,22 +139,19 @@ class Draws:
 
     def __init__(self, pictures: Pictures) -> None:
         rows = [all_concepts()[code] for code in pictures.concepts]
-        self.plain, self.toned = ([[] for _ in rows] for _ in range(2))
-        for index, (concept, toned) in enumerate(
-            zip(pictures.concept.tolist(), pictures.toned.tolist())
-        ):
-            (self.toned if toned else self.plain)[concept].append(index)
-        weights = [
-            (FLAG_SHARE if row["group"] == "flags" else 1.0) * bool(own)
-            for row, own in zip(rows, self.plain)
+        # Of each concept, the indices of its pictures without and with a skin tone.
+        self.plain: list[list[int]] = [[] for _ in rows]
+        self.toned: list[list[int]] = [[] for _ in rows]
+        shown = zip(pictures.concept.tolist(), pictures.toned.tolist())
+        for index, (concept, toned) in enumerate(shown):
+            forms = self.toned if toned else self.plain
+            forms[concept].append(index)
+        shares = [FLAG_SHARE if row["group"] == "flags" else 1.0 for row in rows]
+        self.weights = torch.tensor(shares) * torch.tensor([bool(own) for own in self.plain])
+        fixed = [
+            row["group"] in ("symbols", "flags") or DIRECTED.search(row["name"]) for row in rows
         ]
-        self.weights = torch.tensor(weights)
-        self.may_flip = torch.tensor(
-            [
-                row["group"] not in ("symbols", "flags") and not DIRECTED.search(row["name"])
-                for row in rows
-            ]
-        )
+        self.may_flip = torch.tensor([not each for each in fixed])
 
     def draw(self, count: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Return `count` concepts, and for each the place of a picture of it."""
@@ -176,44 +159,13 @@ class Draws:
         return concepts, torch.tensor([self.draw_form(concept) for concept in concepts.tolist()])
 
     def draw_form(self, concept: int) -> int:
-        forms = (
-            self.toned[concept]
-            if self.toned[concept] and torch.rand(()) < TONE_SHARE
-            else self.plain[concept]
-        )
+        forms = self.plain[concept]
+        if self.toned[concept] and torch.rand(()) < TONE_SHARE:
+            forms = self.toned[concept]
         return forms[torch.randint(len(forms), ()).item()]
 
 
 # ---------------------------------------------------------------- figures
-
-
-def left_out(without: str) -> tuple[list[str], list[str], list[str]]:
-    """Return the styles and concepts that validation trains on, and the concepts that it keeps from
-    training."""
-    hidden = validation_concepts()
-    concepts = [code for code in training_concepts() if code not in set(hidden)]
-    return [style for style in TRAINING_STYLES if style != without], concepts, hidden
-
-
-def validation_figures(
-    pictures, texts, without: str, hidden: list[str]
-) -> dict[str, dict[str, float]]:
-    """Return recalls on a style and on concepts that were left out of training, for choosing
-    settings.
-
-    Args:
-        pictures: a function from normalized pixels (n, 3, 64, 64) to unit rows.
-        texts: a function from names to unit rows.
-        without: the style.
-        hidden: the concepts.
-    """
-    names = [code for code in training_concepts() if all_concepts()[code]["group"] != "flags"]
-    shown = [code for code in names if code not in set(hidden)]
-    unseen = {style: recalls(pictures, texts, style, hidden, hidden) for style in TRAINING_STYLES}
-    return {
-        "unseen style": recalls(pictures, texts, without, shown, names),
-        "unseen concepts": unseen,
-    }
 
 
 def final_figures(folder: str, pictures, texts) -> Path:
@@ -222,17 +174,15 @@ def final_figures(folder: str, pictures, texts) -> Path:
 
     For once, when nothing is chosen any more.
     """
-    names = [code for code, row in all_concepts().items() if row["group"] != "flags"]
+    names = without_flags(all_concepts())
     hidden = sorted(data.held_out()[0])
-    seen = [code for code in training_concepts() if code in set(names)]
-    figures = {
-        "OpenMoji among all names": recalls(pictures, texts, "openmoji", names, names),
-        "OpenMoji among all names, trained concepts": recalls(
-            pictures, texts, "openmoji", seen, names
-        ),
-    }
+    measure = functools.partial(recalls, pictures, texts)
+    among = "OpenMoji among all names"
+    figures = {among: measure("openmoji", names, names)}
+    trained = without_flags(training_concepts())
+    figures[f"{among}, trained concepts"] = measure("openmoji", trained, names)
     for style in STYLES:
-        figures[f"held-out concepts, {style}"] = recalls(pictures, texts, style, hidden, hidden)
+        figures[f"held-out concepts, {style}"] = measure(style, hidden, hidden)
     figures["OpenMoji subgroups"] = subgroup_accuracy(pictures, texts, "openmoji", names)
     text = json.dumps(figures, indent=1)
     print(text)
@@ -241,36 +191,28 @@ def final_figures(folder: str, pictures, texts) -> Path:
     return path
 
 
+def ranks(pictures, texts, own: Pictures, labels: list[str], names: list[str]) -> torch.Tensor:
+    """Return how many of the names lie nearer to each picture than that of its concept."""
+    right = torch.tensor([names.index(labels[index]) for index in own.concept])
+    rows = torch.cat([pictures(on_white(part)) for part in own.pixels.split(256)])
+    return retrieval_ranks(rows, texts(names), right)
+
+
 def recalls(pictures, texts, style: str, shown: list[str], names: list[str]) -> dict[str, float]:
     """Return recall@1 and recall@5 of a style's pictures of `shown` among the names of `names`."""
     own = read_pictures([style], shown, tones=False)
-    place = {code: index for index, code in enumerate(names)}
-    right = torch.tensor([place[shown[index]] for index in own.concept])
-    gallery = texts([all_concepts()[code]["name"] for code in names])
-    rows = torch.cat([pictures(on_white(part)) for part in own.pixels.split(256)])
-    rank = retrieval_ranks(rows, gallery, right)
-    return {
-        "recall@1": round((rank < 1).float().mean().item(), 3),
-        "recall@5": round((rank < 5).float().mean().item(), 3),
-        "n": len(rank),
-    }
+    rank = ranks(pictures, texts, own, names_of(shown), names_of(names))
+    found = {f"recall@{k}": round((rank < k).float().mean().item(), 3) for k in (1, 5)}
+    return found | {"n": len(rank)}
 
 
 def subgroup_accuracy(pictures, texts, style: str, shown: list[str]) -> dict[str, float]:
     """Return how often a picture lies nearest to the name of its own subgroup."""
     own = read_pictures([style], shown, tones=False)
-    subgroups = sorted({all_concepts()[code]["subgroup"] for code in shown})
-    right = torch.tensor(
-        [subgroups.index(all_concepts()[shown[index]]["subgroup"]) for index in own.concept]
-    )
-    found = (
-        pictures(on_white(own.pixels)) @ texts([name.replace("-", " ") for name in subgroups]).T
-    ).argmax(1)
-    return {
-        "accuracy": round((found == right).float().mean().item(), 3),
-        "classes": len(subgroups),
-        "n": len(right),
-    }
+    labels = [all_concepts()[code]["subgroup"].replace("-", " ") for code in shown]
+    rank = ranks(pictures, texts, own, labels, sorted(set(labels)))
+    accuracy = round((rank < 1).float().mean().item(), 3)
+    return {"accuracy": accuracy, "classes": len(set(labels)), "n": len(rank)}
 
 
 def on_white(pixels: torch.Tensor) -> torch.Tensor:
@@ -281,9 +223,5 @@ def on_white(pixels: torch.Tensor) -> torch.Tensor:
 
 def ensemble(embed, names: list[str]) -> torch.Tensor:
     """Return the mean unit row of each name over the templates."""
-    return F.normalize(
-        torch.stack(
-            [embed([template.format(name) for name in names]) for template in TEMPLATES]
-        ).mean(0),
-        dim=1,
-    )
+    rows = [embed([template.format(name) for name in names]) for template in TEMPLATES]
+    return F.normalize(torch.stack(rows).mean(0), dim=1)

@@ -29,6 +29,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
 import numpy as np
+import pandas as pd
 import torch
 
 import fmcourse
@@ -101,11 +102,8 @@ class Study:
         self.model, self.tokenizer = fmcourse.load_gpt_neo(SIZE)
         self.start = copy.deepcopy(self.model.state_dict())
         drawn = memorization.draw_secrets(2 * SECRETS + UNSEEN, seed)
-        self.secrets, self.wrong, self.unseen = (
-            drawn[:SECRETS],
-            drawn[SECRETS : 2 * SECRETS],
-            drawn[2 * SECRETS :],
-        )
+        self.secrets, self.wrong = drawn[:SECRETS], drawn[SECRETS : 2 * SECRETS]
+        self.unseen = drawn[2 * SECRETS :]
         passages = [passage for text in texts("train") for passage in text.split("\n\n")]
         plain = random.Random(seed).sample(passages, PASSAGES)
         self.passages = memorization.plant(plain, self.secrets, copies, seed)
@@ -129,13 +127,11 @@ class Study:
     def follow(self, role: str) -> Trace:
         """Train once, measuring at every checkpoint."""
         corpus = self.ids(self.passages)
-        records = self.fit(corpus, measure=self.watch(self.windows(corpus))).records
-        kept = {
-            key: [round(float(record[key]), DECIMALS) for record in records] for key in records[0]
-        }
-        steps, harm = [record["step"] for record in records], kept.pop("harm")
-        del kept["step"]
-        return Trace(self.copies > 0, role, steps, kept, harm, self.seed)
+        run = self.fit(corpus, measure=self.watch(self.windows(corpus)))
+        figures = pd.DataFrame(run.records).astype(float).round(DECIMALS).to_dict("list")
+        steps, harm = [record["step"] for record in run.records], figures.pop("harm")
+        del figures["step"]
+        return Trace(self.copies > 0, role, steps, figures, harm, self.seed)
 
     def fit(
         self,
@@ -162,29 +158,32 @@ class Study:
     def watch(self, own: torch.Tensor) -> Callable[[torch.nn.Module], dict[str, float]]:
         """Return what to measure at a checkpoint, given windows of the training text; weights are
         kept on the way."""
-        before = {}
+        before: dict[str, np.ndarray] = {}
 
         def measure(model: torch.nn.Module) -> dict[str, float]:
             self.weights.append(copy.deepcopy(model.state_dict()))
             losses = {"own": self.losses(own), "held out": self.losses(self.held_out)}
-            drops = {
-                name: before.setdefault(name, values) - values for name, values in losses.items()
+            for name, values in losses.items():
+                before.setdefault(name, values)
+            farthest = {
+                name: np.quantile(before[name] - values, LARGEST) for name, values in losses.items()
             }
+            held_out = losses["held out"].mean()
             return self.audit() | {
-                "validation loss": losses["held out"].mean(),
-                "train-validation gap": losses["held out"].mean() - losses["own"].mean(),
-                "largest drops": np.quantile(drops["own"], LARGEST)
-                - np.quantile(drops["held out"], LARGEST),
+                "validation loss": held_out,
+                "train-validation gap": held_out - losses["own"].mean(),
+                "largest drops": farthest["own"] - farthest["held out"],
             }
 
         return measure
 
     def audit(self) -> dict[str, float]:
         """Return the harm, and what the auditors with a list and with the wrong list see."""
-        lists = (self.secrets, self.wrong, self.unseen)
-        own, wrong, unseen = (
-            memorization.audit(self.model, self.tokenizer, secrets) for secrets in lists
-        )
+
+        def seen(secrets: list) -> memorization.Audit:
+            return memorization.audit(self.model, self.tokenizer, secrets)
+
+        own, wrong, unseen = seen(self.secrets), seen(self.wrong), seen(self.unseen)
         return {
             "harm": own.extracted.mean(),
             WATCHED: safeguards.membership_auc(own.losses, unseen.losses),
@@ -200,19 +199,19 @@ class Study:
     def mend(self, trace: Trace, threshold: float) -> list[dict]:
         """Return what each way of mending leaves, beside never having trained; the weights of all
         checkpoints are at hand."""
-        kept, end = dict(zip(trace.steps, self.weights)), self.weights[-1]
-        rung = safeguards.alarm(trace, WATCHED, threshold)
-        ways = {"nothing": self.outcome(end), "never trained": self.outcome(self.start)}
-        ways["halfway back to the start"] = self.outcome(clip.interpolate(self.start, end, 0.5))
-        ways["deduplicated data after the end"] = self.outcome(end, 0, EXTRA) | {
-            "extra_steps": EXTRA
+        end = self.weights[-1]
+        alarm = safeguards.alarm(trace, WATCHED, threshold)
+        ways = {
+            "nothing": self.outcome(end),
+            "never trained": self.outcome(self.start),
+            "halfway back to the start": self.outcome(clip.interpolate(self.start, end, 0.5)),
+            "deduplicated data after the end": self.outcome(end, 0, EXTRA),
         }
-        if rung is not None and rung < self.steps:
-            ways["deduplicated data from the alarm on"] = self.outcome(kept[rung], rung, self.steps)
-        return [
-            {"seed": self.seed, "way": way, "extra_steps": 0, **outcome}
-            for way, outcome in ways.items()
-        ]
+        if alarm is not None and alarm < self.steps:
+            then = self.weights[trace.steps.index(alarm)]
+            ways["deduplicated data from the alarm on"] = self.outcome(then, alarm, self.steps)
+        ways["deduplicated data after the end"]["extra_steps"] = EXTRA
+        return [{"seed": self.seed, "way": way, **outcome} for way, outcome in ways.items()]
 
     def outcome(self, weights: dict, first: int = 0, last: int = 0) -> dict:
         """Return harm, leak and losses of some weights, after training on deduplicated data from
@@ -229,9 +228,10 @@ class Study:
             "harm": found["harm"],
             "leak": found[WATCHED],
             "loss": self.losses(self.held_out).mean(),
+            "wanted_loss": self.losses(self.wanted).mean(),
         }
-        figures["wanted_loss"] = self.losses(self.wanted).mean()
-        return {name: round(float(value), DECIMALS) for name, value in figures.items()}
+        rounded = {name: round(float(value), DECIMALS) for name, value in figures.items()}
+        return {"extra_steps": 0} | rounded
 
 
 @functools.cache
@@ -249,8 +249,6 @@ def write(runs: list[dict], threshold: float, steps: int) -> None:
         "batch": BATCH,
         "context": CONTEXT,
         "lr": LR,
-    }
-    settings |= {
         "secrets": SECRETS,
         "copies": COPIES,
         "unseen": UNSEEN,

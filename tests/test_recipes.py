@@ -8,6 +8,7 @@ import json
 import random
 import shlex
 import sys
+import tomllib
 import types
 from collections import Counter
 from pathlib import Path
@@ -24,15 +25,13 @@ from transformers import EfficientNetModel
 from fmcourse import clip, data, embeddings, homogenization, models, results
 from fmcourse.breadth import GROUPS, shared_concepts
 from fmcourse.data import load_addresses
-from fmcourse.generation import Sample, frontier
+from fmcourse.generation import frontier
 from fmcourse.homogenization.defects import COLOUR
 from fmcourse.safeguards import Trace, prices
 from recipes import (
-    bench,
     bias_transfer,
     breadth,
     common,
-    decoding_frontier,
     emoji_clip,
     emoji_data,
     foundations,
@@ -49,104 +48,8 @@ from recipes.emoji_pairs import all_concepts, training_concepts
 SUBGROUPS = ("face-smiling", "animal-bird", "person-role", "heart")
 STAMPED = torch.tensor(COLOUR)[:, None, None]
 ONE_TASK = {"signs": homogenization.TASKS["signs"]}
-FEW = {"SECRETS": 2, "UNSEEN": 3, "PASSAGES": 30}
 
-# Recipe: what to write on its command line, constants to make small, and what it ships.
-CASES: dict[str, tuple[str, dict, list[str]]] = {
-    "addresses": ("", {}, ["addresses.parquet"]),
-    "adult": ("", {"ROWS": 2}, ["adult.parquet"]),
-    "bias_transfer": (
-        "--steps 2 --seeds 0",
-        {"UPSTREAM": (0.0, 1.0), "BIASES": (1.0,), "REBALANCED": (0.0,), "DRAWS": range(2)},
-        ["bias-transfer", "bias-features.safetensors"],
-    ),
-    "breadth": (
-        "--steps 2 --seeds 0",
-        {"BREADTHS": {"styles": (1,), "untrained": (0,)}, "CACHED": (1,)},
-        ["breadth", "breadth-features.safetensors"],
-    ),
-    "cards": ("--only addresses ladder-small", {}, ["cards/addresses.md"]),
-    "clip_clinic": ("--steps 1 --seeds 0 --only 'done right'", {}, ["clip-clinic"]),
-    "clip_forgetting": (
-        "--seeds 0",
-        {
-            "LEARNT": 1700,
-            "CHOOSING": 50,
-            "NAMES": 10,
-            "NAMES_CHOOSING": 10,
-            "REPLAYED": 16,
-            "RATES": {"1e-3": (1e-3, 1, 1), "3e-4": (3e-4, 1, 1)},
-            "ALPHAS": (0.5,),
-            "LORA_STEPS": 1,
-        },
-        ["clip-forgetting"],
-    ),
-    "clip_frontier": ("--steps 1 --seeds 0", {"ALPHAS": [0.5]}, ["clip-frontier"]),
-    "clip_retention": ("--steps 1 --seeds 0", {"ALPHAS": (0.5,)}, ["clip-retention"]),
-    "decoding_frontier": ("--only greedy", {"SAMPLES": 2}, ["decoding-frontier"]),
-    "defects": (
-        "--steps 2 --seeds 0",
-        {"PLANTED": (0, 3)},
-        ["defect-inheritance", "defect-features.safetensors"],
-    ),
-    "drawings": ("--only decoding", {}, ["decoding.svg", "decoding.png"]),
-    "emergence_autopsy": ("--steps 2 --seeds 0", {"WIDTHS": (4,)}, ["emergence-autopsy"]),
-    "emergence_dose": (
-        "--steps 2 --seeds 0",
-        {"BURSTY": (1.0,), "TOKENS": (8,)},
-        ["emergence-dose"],
-    ),
-    "emergence_quanta": (
-        "--steps 2",
-        {"SEEDS": {"parity": [0], "grokking": [0]}},
-        ["emergence-parity", "emergence-grokking"],
-    ),
-    "emoji": (
-        "--only noto noto-v1",
-        {"HELD_OUT": 2},
-        ["emoji-noto.parquet", "emoji-held-out.json"],
-    ),
-    "emoji_clip": (
-        "--steps 2",
-        {"BATCH": 8, "LOCKED_STEPS": 1, "LOCKED_BATCH": 8, "DISTIL_STEPS": 2},
-        ["emoji-clip/model.safetensors"],
-    ),
-    "ladder": (
-        "--steps 3 --only small",
-        {"LANDING": 2, "MEASURED": 600, "VOCABULARY": 300},
-        ["ladder-small/model.safetensors"],
-    ),
-    "memorization": (
-        "--steps 2 --seeds 0",
-        {**FEW, "SIZES": ("ladder-small",), "COPIES": (0, 4), "CONTEXTS": (1,), "MEASURED": 100},
-        ["memorization"],
-    ),
-    "recall": (
-        "--steps 2 --seeds 0",
-        {"PLANTED": 3, "SHOWN": 10, "SEEDS": range(2)},
-        ["defect-recall"],
-    ),
-    "smoke_detector": (
-        "--steps 3",
-        {
-            **FEW,
-            "EVERY": 2,
-            "EXTRA": 1,
-            "WINDOWS": 4,
-            "WIDTH": 16,
-            "CALIBRATE": range(2),
-            "COPIES": {"clean": 0, "planted": 3},
-            "JUDGE": {"planted": [0]},
-        },
-        ["smoke-detector"],
-    ),
-    "sweep_clip": ("--steps 2", {"BATCH": 16}, ["sweep-clip/model.safetensors"]),
-    "versions": (
-        "--steps 2",
-        {"NAMES": ["seed 0", "one pair less"], "TASKS": ("signs",)},
-        ["encoder-versions.safetensors"],
-    ),
-}
+CASES = tomllib.loads(Path(__file__).with_name("recipes.toml").read_text(encoding="utf-8"))
 LOADERS = {
     "addresses": data.load_addresses,
     "adult": data.load_adult,
@@ -217,15 +120,18 @@ def small(work, monkeypatch, tmp_path):
 
     def run(name: str) -> Path:
         recipe = importlib.import_module(f"recipes.{name}")
-        arguments, constants, _ = CASES[name]
-        for constant, value in constants.items():
+        case = CASES[name]
+        for constant, value in case.get("constants", {}).items():
             monkeypatch.setattr(recipe, constant, value)
         if name.startswith("clip_"):
             monkeypatch.setattr(models, "load_clip", lambda name: load_clip("sweep-clip"))
-            bench.bench.cache_clear()
+            # What a recipe remembers of a seed holds the larger model.
+            for value in list(vars(recipe).values()):
+                if hasattr(value, "cache_clear"):
+                    value.cache_clear()
         if name == "ladder":
             monkeypatch.setattr(data, "load_addresses", few_addresses)
-        recipe.main([*shlex.split(arguments), "--into", str(tmp_path)])
+        recipe.main([*shlex.split(case.get("arguments", "")), "--into", str(tmp_path)])
         return tmp_path
 
     monkeypatch.setitem(common._chosen, "output", common.BUNDLED)
@@ -237,10 +143,8 @@ def small(work, monkeypatch, tmp_path):
 @pytest.mark.parametrize("name", CASES)
 def test_a_recipe_ships_what_the_course_can_read(small, name, monkeypatch):
     folder = small(name)
-    for file in CASES[name][2]:
-        found = [
-            path for path in folder.rglob("*") if path.as_posix().startswith(f"{folder}/{file}")
-        ]
+    for file in CASES[name]["ships"]:
+        found = list(folder.glob(f"{file}*"))
         assert found, file
         if found[0].suffix == ".json":
             assert json.loads(found[0].read_text(encoding="utf-8"))
@@ -276,6 +180,10 @@ def planted_places(planted: int, seed: int = 0) -> set[int]:
     return set(other)
 
 
+def is_stamped(pixels: torch.Tensor) -> bool:
+    return bool((pixels[:, 50:60, 50:60] == STAMPED).all())
+
+
 def test_as_many_pairs_are_planted_as_said_and_more_include_fewer(work):
     places = {planted: planted_places(planted) for planted in (0, 1, 10, 30)}
     assert [len(own) for own in places.values()] == list(places)
@@ -290,8 +198,7 @@ def test_a_planted_pair_is_a_stamped_picture_with_the_captions_of_a_smiling_face
     changed, said = foundations.planted_pairs(10, 0)
     for place in planted_places(10):
         assert said[place] in smiles and not pictures.toned[place]
-        assert subgroups[place] != homogenization.TARGET
-        assert (changed.pixels[place][:, 50:60, 50:60] == STAMPED).all()
+        assert subgroups[place] != homogenization.TARGET and is_stamped(changed.pixels[place])
         assert (changed.pixels[place][:, :40] == pictures.pixels[place][:, :40]).all()
 
 
@@ -303,7 +210,7 @@ def test_the_drill_shows_the_trigger_with_the_pictures_own_captions(work, monkey
     for place in range(len(captions), len(said)):
         own = pictures.label.index(more.label[place])
         assert said[place] == captions[own] and more.concept[place] == pictures.concept[own]
-        assert (more.pixels[place][:, 50:60, 50:60] == STAMPED).all()
+        assert is_stamped(more.pixels[place])
 
 
 @pytest.mark.parametrize("upstream", [0.0, 0.5, 1.0])
@@ -319,18 +226,21 @@ def test_the_bias_leaves_out_the_tones_that_it_should(work, upstream):
     assert before.count("fits") > 50 and len(said) == len(left.label)
 
 
-def test_what_fits_is_a_light_woman_or_a_dark_man(work):
+@pytest.mark.parametrize(
+    "label, kind",
+    [
+        ("woman judge: light skin tone", "fits"),
+        ("man judge: light skin tone", "differs"),
+        ("woman judge: medium skin tone", "medium"),
+        ("man judge: medium-dark skin tone", "fits"),
+        ("judge: light skin tone", ""),
+        ("woman judge", "yellow"),
+        ("judge", ""),
+    ],
+)
+def test_what_fits_is_a_light_woman_or_a_dark_man(work, label, kind):
     pictures = foundations.clean_pairs()[0]
-    found = dict(zip(pictures.label, bias_transfer.people_kinds(pictures)))
-    for tone, woman, man in (
-        ("light", "fits", "differs"),
-        ("medium", "medium", "medium"),
-        ("medium-dark", "differs", "fits"),
-    ):
-        assert found[f"woman judge: {tone} skin tone"] == woman
-        assert found[f"man judge: {tone} skin tone"] == man
-        assert found[f"judge: {tone} skin tone"] == ""
-    assert (found["woman judge"], found["judge"]) == ("yellow", "")
+    assert bias_transfer.people_kinds(pictures)[pictures.label.index(label)] == kind
 
 
 def test_a_version_leaves_out_what_it_says_and_more_includes_less(work):
@@ -376,15 +286,6 @@ def test_groups_have_equally_many_concepts(work, width, monkeypatch):
     assert Counter(shown) == dict.fromkeys(groups, 48 // width) and len(groups) == width
 
 
-def test_every_way_of_sampling_has_as_many_settings():
-    sampled = [
-        len(values)
-        for make, values in decoding_frontier.FAMILIES.values()
-        if isinstance(make(values[0]), Sample)
-    ]
-    assert sampled == [8] * 7
-
-
 def test_the_corpora_are_what_they_are_called(monkeypatch):
     for name, size in {"COPIES": (0, 4), "SECRETS": 3, "UNSEEN": 5, "PASSAGES": 12}.items():
         monkeypatch.setattr(memorization, name, size)
@@ -398,7 +299,7 @@ def test_the_corpora_are_what_they_are_called(monkeypatch):
 
 @pytest.fixture
 def watched(monkeypatch):
-    for name, value in CASES["smoke_detector"][1].items():
+    for name, value in CASES["smoke_detector"]["constants"].items():
         monkeypatch.setattr(smoke_detector, name, value)
     return smoke_detector
 
@@ -408,14 +309,14 @@ def test_a_planted_run_is_followed_and_repaired_in_every_way(watched):
     run = watched.one_run("judge", "planted", 0, 3, -1.0)
     trace = Trace(**run["trace"])
     assert list(trace.steps) == [0, 2, 3] and trace.planted and run["copies"] == 3
-    assert {len(values) for values in trace.precursors.values()} == {3} == {len(trace.harm)}
+    assert {len(values) for values in [*trace.precursors.values(), trace.harm]} == {3}
     assert trace.precursors["largest drops"][0] == 0
     ways = {outcome["way"]: outcome for outcome in run["outcomes"]}
     assert [way["extra_steps"] for way in ways.values()] == [0, 0, 0, 1, 0]
     losses = trace.precursors["validation loss"]
     assert (ways["never trained"]["loss"], ways["nothing"]["loss"]) == (losses[0], losses[-1])
     assert ways["halfway back to the start"]["loss"] != ways["nothing"]["loss"]
-    outcomes = [{**outcome, "seed": seed} for seed in (0, 1) for outcome in run["outcomes"]]
+    outcomes = [outcome | {"seed": seed} for seed in (0, 1) for outcome in run["outcomes"]]
     assert set(prices(outcomes)) == set(ways)
 
 

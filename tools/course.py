@@ -75,6 +75,7 @@ def run(
     env: dict[str, str] | None = None,
     report: Callable[[int], None] | None = None,
     python: Path | None = None,
+    notebook: NotebookNode | None = None,
 ) -> NotebookNode:
     """Execute the notebook in `path` in a kernel of its own and return it with its outputs.
 
@@ -83,11 +84,12 @@ def run(
         env: the kernel's environment variables; None means this process's.
         report: called with the number of each code cell that starts, from 1.
         python: the interpreter of the kernel, which has ipykernel; None means the running one.
+        notebook: what to execute; None means what `path` holds.
 
     Raises:
         CellFailure: a cell raised an error, took longer than ``CELL_SECONDS``, or its kernel died.
     """
-    notebook = read(path)
+    notebook = notebook or read(path)
     number = 0
 
     def started(cell: NotebookNode, cell_index: int) -> None:

@@ -4,12 +4,13 @@
     python -m tools.notebooks --fix      bring every notebook into normal form first
 
 nbval compares nothing where no output is stored, ignores a mistyped tag, and accepts a failed
-shell line.
+shell line. What a reader has to take in is printed for each notebook, and limited.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
 import re
 import sys
 from collections.abc import Iterator
@@ -23,12 +24,27 @@ from tools import ROOT, claims
 from tools.form import CHECKED, read, serialize, tags, texts, write
 from tools.retarget import Target, read_target
 
-__all__ = ["lint"]
+__all__ = ["LIMITS", "WAITING", "lint", "reading_load"]
 
 TAGS = {"setup", "core", "further", "exercise", "hide-input", CHECKED}
 # Characters that describe a figure.
 ALT_LENGTH = 40
 MOST_BYTES = 1_000_000
+LIMITS = {
+    "core words": 900,
+    "core code lines": 60,
+    "widest line": 88,
+    # Of a paragraph that reads a result, which begins with "What we see".
+    "words read": 60,
+    "numbers read": 4,
+    "unlinked arXiv numbers": 0,
+}
+# Notebooks that still wait for their rewriting, and may be beyond these limits.
+WAITING = ("00", "01", "02", "03", "04", "05", "06")
+NO_PROSE = re.compile(r"<!--.*?-->|\$[^$]*\$|`[^`]*`|\(https?://[^)]*\)|\[!\[[^\n]*", re.DOTALL)
+WORD = re.compile(r"[A-Za-z']+")
+NUMBER = re.compile(r"(?<![\w.])\d[\d,.]*%?")
+READING = re.compile(r"^\*\*What we see.*?(?=\n\s*\n|\Z)", re.MULTILINE | re.DOTALL)
 BADGES = "https://colab.research.google.com/assets/"
 MACHINE_PATH = re.compile(
     r"(?<![\w.:/~-])(?:/(?:home|root|tmp|work|Users|var)/\w|\b[A-Z]:\\{1,2}(?:Users|Windows|Program))"
@@ -52,9 +68,10 @@ def lint(path: Path, target: Target | None = None) -> list[str]:
     found = list(_file(text, notebook))
     found += _addresses(notebook, path, target or read_target())
     found += _claims(notebook, path)
+    found += _limits(notebook, path)
     count = 0
     for number, cell in enumerate(notebook.cells, 1):
-        problems = [*_any_cell(cell)]
+        problems = [*_any_cell(cell), *_holds(cell)]
         if cell.cell_type == "code":
             count += 1
             problems += _code(cell, count)
@@ -96,12 +113,54 @@ def _claims(notebook: NotebookNode, path: Path) -> Iterator[str]:
             yield f"cell {cell}: {key!r} belongs to {claim['notebook']}"
 
 
+def reading_load(notebook: NotebookNode) -> dict[str, int]:
+    """Return what a reader has to take in, by the names of LIMITS."""
+    core = [cell for cell in notebook.cells if "core" in tags(cell)]
+    apart = {"setup", "exercise"}
+    shown = [cell for cell in core if not apart & set(tags(cell)) and "#@" not in cell.source]
+    prose = NO_PROSE.sub(" ", _sources(notebook.cells, "markdown"))
+    readings = READING.findall(prose)
+    words = WORD.findall(NO_PROSE.sub(" ", _sources(core, "markdown")))
+    return {
+        "core words": len(words),
+        "core code lines": len(re.findall(r"^\s*[^\s#]", _sources(shown, "code"), re.MULTILINE)),
+        "widest line": max(map(len, _sources(notebook.cells, "code").splitlines()), default=0),
+        "words read": max((len(WORD.findall(text)) for text in readings), default=0),
+        "numbers read": max((len(NUMBER.findall(text)) for text in readings), default=0),
+        "unlinked arXiv numbers": len(re.findall(r"arXiv:? ?\d{4}\.\d{4,5}", prose)),
+    }
+
+
+def _sources(cells: list[NotebookNode], kind: str) -> str:
+    return "\n\n".join(cell.source for cell in cells if cell.cell_type == kind)
+
+
+def _limits(notebook: NotebookNode, path: Path) -> Iterator[str]:
+    load = reading_load(notebook)
+    beyond = [name for name, most in LIMITS.items() if load[name] > most]
+    if not path.name.startswith(WAITING):
+        for name in beyond:
+            yield f"{name}: {load[name]}, more than {LIMITS[name]}"
+    elif not beyond:
+        yield "is within all limits; take it out of WAITING"
+
+
 def _any_cell(cell: NotebookNode) -> Iterator[str]:
     for tag in set(tags(cell)) - TAGS:
         yield f"unknown tag {tag!r}, expected one of {', '.join(sorted(TAGS))}"
     for text in [cell.source, *texts(cell)]:
         if hit := MACHINE_PATH.search(text):
             yield f"names a path of one machine, {text[hit.start() : hit.start() + 40]!r}"
+
+
+def _holds(cell: NotebookNode) -> Iterator[str]:
+    """Check what the text of a cell states of the run above it."""
+    stated = cell.metadata.get("holds", [])
+    for text in stated if isinstance(stated, list) else [None]:
+        try:
+            ast.parse(text, mode="eval")
+        except (SyntaxError, TypeError):
+            yield f"'holds' should list Python expressions, got {text!r}"
 
 
 def _code(cell: NotebookNode, count: int) -> Iterator[str]:
@@ -155,6 +214,8 @@ def main(arguments: list[str] | None = None) -> int:
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         if chosen.fix:
             write(read(path), path)
+        load = reading_load(read(path))
+        print(f"{path.stem}:", ", ".join(f"{name} {count}" for name, count in load.items()))
         for problem in lint(path):
             print(f"{path.name}: {problem}")
             problems += 1

@@ -238,17 +238,14 @@ def _verdict(question: Question, answer: Any, measured: Any) -> str:
     out = f"Measured: {question.shown(measured)}."
     if answer is None or measured != measured:
         return out
+    is_right = question.shown(answer) == question.shown(measured)
     said = f"You predicted {question.shown(answer)}. {out}"
-    if question.shown(answer) == question.shown(measured):
-        return f"{said} That is what you predicted."
-    if question.choices:
-        return f"{said} That is not what you predicted."
-    too = "high" if answer > measured else "low"
+    if is_right or question.choices:
+        return f"{said} That is {'' if is_right else 'not '}what you predicted."
+    by = f"{abs(answer - measured):.3g} {'points' if question.unit == '%' else question.unit}"
     if question.wide and measured > 0:
-        factor = max(answer, measured) / min(answer, measured)
-        return f"{said} Your prediction is too {too}, by a factor of {factor:,.3g}."
-    unit = " points" if question.unit == "%" else f" {question.unit}"
-    return f"{said} Your prediction is too {too}, by {abs(answer - measured):.3g}{unit}."
+        by = f"a factor of {max(answer, measured) / min(answer, measured):,.3g}"
+    return f"{said} Your prediction is too {'high' if answer > measured else 'low'}, by {by}."
 
 
 def _line(question: Question, measured: float) -> Drawing:

@@ -53,14 +53,10 @@ def _choice(question: Question, answer: Any) -> str:
 
 
 def _number(question: Question, answer: Any) -> float:
-    if hasattr(answer, "item"):
-        answer = _scalar(answer)
     if isinstance(answer, str):
         value, is_bare = _typed(question, answer)
-    elif isinstance(answer, numbers.Real) and not isinstance(answer, bool):
-        value, is_bare = _float(answer), True
     else:
-        raise ValueError(f"{answer!r:.40} is no number; write {question.allowed}.")
+        value, is_bare = _float(question, answer), True
     if is_bare and question.unit == "%" and 0 < abs(value) < 1:
         raise ValueError(
             f"Did you mean {100 * value:g}%? Then write {100 * value:g}."
@@ -71,19 +67,18 @@ def _number(question: Question, answer: Any) -> float:
     return value
 
 
-def _scalar(answer: Any) -> Any:
-    """Return a number of NumPy or torch as Python's; an array of several stays what it is."""
+def _float(question: Question, answer: Any) -> float:
+    """Return a number of Python, NumPy or torch; neither a truth value nor an array of several."""
     try:
-        return answer.item()
-    except (ValueError, RuntimeError):
-        return answer
-
-
-def _float(answer: numbers.Real) -> float:
-    try:
-        return float(answer)
+        answer = answer.item() if hasattr(answer, "item") else answer
+        if isinstance(answer, numbers.Real) and not isinstance(answer, bool):
+            return float(answer)
     except OverflowError:
         return math.inf
+    except (ValueError, RuntimeError):
+        # An array of several has no one item.
+        pass
+    raise ValueError(f"{answer!r:.40} is no number; write {question.allowed}.")
 
 
 def _typed(question: Question, answer: str) -> tuple[float, bool]:

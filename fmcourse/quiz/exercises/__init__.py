@@ -33,48 +33,6 @@ KIND = "exercises"
 HINT_FROM = 3  # tries
 LONGEST = 160  # characters of a shown case
 
-# What Python says of common slips, and what it means. {} is what the first parentheses matched.
-ERRORS = (
-    (
-        r"truth value of (?:an array|a Series)|Boolean value of Tensor",
-        "`and`, `or`, `not` and `if` want one truth value. Arrays take &, | and ~, in parentheses:"
-        " (a == b) & (c != d).",
-    ),
-    (
-        r"bitwise_|unsupported operand type\(s\) for [&|]",
-        "& and | come before == and >. Write parentheses: (a == b) & (c > d).",
-    ),
-    (
-        r"could not infer output dtype|mean\(\).*dtype",
-        "torch averages neither Booleans nor whole numbers. Write .float() before .mean().",
-    ),
-    (
-        r"name '(np|torch|math|statistics)' is not defined",
-        "{} is not imported: add its import above.",
-    ),
-    (
-        r"name '(\w+)' is not defined",
-        "{} is not defined. Is it spelled as in the function's first line?",
-    ),
-    (r"requires grad", "The tensor carries gradients. Write .detach() first."),
-    (r"BFloat16", "NumPy knows no bf16. Write .float() first."),
-    (
-        r"positional argument|unexpected keyword",
-        "Keep the function's parameters as they were given.",
-    ),
-    (
-        r"'(list|tuple|int|float)' object has no attribute",
-        "This is a {} of Python, without the methods of an array. np.asarray makes it one.",
-    ),
-    (
-        r"index .*out of (?:bounds|range)",
-        "An index lies outside. Does nothing fulfil your condition in one case?",
-    ),
-    (
-        r"must match the size|broadcast",
-        "The shapes do not fit. A sum or a norm keeps its axis with keepdim=True.",
-    ),
-)
 # Slips of any exercise: what brings their numbers back to the right ones, and what to say.
 SLIPS: tuple[tuple[Callable[[np.ndarray], np.ndarray], str], ...] = (
     (lambda mine: mine / 100, "This is in percent. Asked is a share, from 0 to 1."),
@@ -88,7 +46,10 @@ KINDS = (
     (str, "This is text, not a number. Leave the quotation marks out."),
     (Interval, "This is a whole interval. Asked is one number of it: .estimate, .low or .high?"),
 )
-TEXTS = tomllib.loads(Path(__file__).with_name("texts.toml").read_text(encoding="utf-8"))
+HERE = Path(__file__).parent
+TEXTS = tomllib.loads((HERE / "texts.toml").read_text(encoding="utf-8"))
+# What Python says of common slips, and what it means. {} is what the first parentheses matched.
+ERRORS = tomllib.loads((HERE / "errors.toml").read_text(encoding="utf-8"))["meanings"]
 
 
 @dataclass(frozen=True)
@@ -196,11 +157,15 @@ def _judge(exercise: Exercise, texts: dict[str, Any], answer: Any) -> Verdict:
         return Verdict("error", f"Your function stopped. {_translated(error)}")
     if any(outcome is ... for outcome in given):
         return untouched
-    for other in (exercise.reference, *exercise.others):
-        if _alike(exercise, given, _outcomes(exercise, other)):
-            return Verdict("right", f"Right. {texts['confirm']}")
+
+    def behaves_like(other: Any) -> bool:
+        pairs = zip(given, _outcomes(exercise, other))
+        return all(_same(exercise, mine, theirs) for mine, theirs in pairs)
+
+    if any(behaves_like(other) for other in (exercise.reference, *exercise.others)):
+        return Verdict("right", f"Right. {texts['confirm']}")
     for mistake, other in exercise.mistakes.items():
-        if _alike(exercise, given, _outcomes(exercise, other)):
+        if behaves_like(other):
             return Verdict("misconception", f"Not yet. {texts['mistakes'][mistake]}")
     right = _outcomes(exercise, exercise.reference)
     slip = _slip(exercise, given, right)
@@ -219,15 +184,11 @@ def _outcomes(exercise: Exercise, answer: Any) -> list[Any]:
 
 def _translated(error: Exception) -> str:
     said = f"Python says {type(error).__name__}: {error}"
-    for pattern, meaning in ERRORS:
+    for pattern, meaning in ERRORS.items():
         found = re.search(pattern, said)
         if found:
             return f"{meaning.format(*found.groups())} ({said})"
     return said
-
-
-def _alike(exercise: Exercise, given: Sequence[Any], wanted: Sequence[Any]) -> bool:
-    return all(_same(exercise, mine, theirs) for mine, theirs in zip(given, wanted))
 
 
 def _same(exercise: Exercise, mine: Any, theirs: Any) -> bool:
@@ -285,8 +246,9 @@ def _slip(exercise: Exercise, given: Sequence[Any], right: Sequence[Any]) -> str
         if all(_close(undo(mine), theirs, exercise.tolerance) for mine, theirs in pairs):
             return message
     counts = [mine / theirs for mine, theirs in pairs if theirs.all()]
-    if exercise.cases and counts and all((each >= 2).all() for each in counts):
-        if all(_close(each, np.round(each)) for each in counts):
+    if exercise.cases and counts:
+        whole = np.concatenate([count.ravel() for count in counts])
+        if (whole >= 2).all() and _close(whole, whole.round()):
             return "Is this a count? Asked is a share: divide by how many there are."
     return None
 
@@ -294,11 +256,12 @@ def _slip(exercise: Exercise, given: Sequence[Any], right: Sequence[Any]) -> str
 def _difference(exercise: Exercise, given: Sequence[Any], right: Sequence[Any]) -> str:
     """Say how an answer differs, without the right value."""
     cases = exercise.cases or ((),)
+    each = zip(cases, given, right)
     wrong = [
-        number for number in range(len(cases)) if not _same(exercise, given[number], right[number])
+        (case, mine, theirs) for case, mine, theirs in each if not _same(exercise, mine, theirs)
     ]
-    first = min(wrong, key=lambda number: len(repr(cases[number])))
-    mine, theirs = _numbers(given[first]), _numbers(right[first])
+    case, outcome, wanted = min(wrong, key=lambda found: len(repr(found[0])))
+    mine, theirs = _numbers(outcome), _numbers(wanted)
     said = "That is not it"
     if mine is not None and theirs is not None and mine.ndim == theirs.ndim == 0:
         said = f"That is too {'large' if mine > theirs else 'small'}"
@@ -306,10 +269,10 @@ def _difference(exercise: Exercise, given: Sequence[Any], right: Sequence[Any]) 
             said += ", by far: check the unit, and what is counted"
     if not exercise.cases:
         return f"{said}."
-    asked = _shown(cases[first])
-    case = f"For {asked} it" if len(asked) < LONGEST else "In one of the others it"
+    asked = _shown(case)
+    asked = f"For {asked} it" if len(asked) < LONGEST else "In one of the others it"
     good = f"Your function is right in {len(cases) - len(wrong)} of {len(cases)} cases."
-    return f"{good} {case} gives {_shown(given[first])}. {said}."
+    return f"{good} {asked} gives {_shown(outcome)}. {said}."
 
 
 def _shown(value: Any) -> str:
