@@ -86,24 +86,24 @@ def measured(arm: str, seed: int, steps: int) -> list[dict]:
     fit(model, text, steps, seed)
     rows = []
     for name in UNSEEN:
-        own = encoded(name)
-        taught, tested = own[:TESTED], own[-TESTED:]
-        adapted = copy.deepcopy(model)
-        run = fit(
-            adapted,
-            taught,
-            ADAPTED[-1],
-            seed,
-            measure=lambda model: {"bits": bits_per_byte(model, tested)},
-            measure_every=ADAPTED[0],
-        )
-        rows += [
-            {"arm": arm, "seed": seed, "unseen": name, **record}
-            for record in run.records
-            if record["step"] in (0, *ADAPTED)
-        ]
+        about = {"arm": arm, "seed": seed, "unseen": name}
+        rows += [about | record for record in adapted(copy.deepcopy(model), name, seed)]
     seconds = (time.process_time() - start) / len(rows)
     return [row | {"seconds": seconds} for row in rows]
+
+
+def adapted(model: GPTNeoForCausalLM, name: str, seed: int) -> list[dict]:
+    """Train the model on, on a source; return step and bits per byte at the start and ADAPTED."""
+    taught, tested = encoded(name)[:TESTED], encoded(name)[-TESTED:]
+    run = fit(
+        model,
+        taught,
+        ADAPTED[-1],
+        seed,
+        measure=lambda model: {"bits": bits_per_byte(model, tested)},
+        measure_every=ADAPTED[0],
+    )
+    return [record for record in run.records if record["step"] in (0, *ADAPTED)]
 
 
 def fit(model, text, steps, seed, **options) -> training.Run:
