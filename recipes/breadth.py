@@ -28,12 +28,12 @@ from recipes.common import command_line, kept, package, ship_table, source
 
 SEEDS = tuple(range(5))
 AMOUNT = 200_000  # bytes that an arm reads, unless it is named for its amount
-STEPS, BATCH, CONTEXT = 350, 8, 128
-ADAPTED = (20, 60)  # steps on the unseen source
-WIDTH, LAYERS, HEADS, VOCABULARY = 80, 2, 4, 128
+STEPS, BATCH, CONTEXT = 250, 8, 128  # steps for AMOUNT; for more text, more steps
+ADAPTED = 30  # steps on the unseen source
+WIDTH, LAYERS, HEADS, VOCABULARY = 64, 2, 4, 128
 LR = 3e-3
 CHUNK = 1_000  # bytes that stay together when a text is dealt out
-TESTED = 16_000  # bytes of an unseen source that score, and as many teach
+TESTED = 12_000  # bytes of an unseen source that score, and as many teach
 ADDRESSES = "addresses.parquet"
 # Each source: its package, its files there, and the markup that is taken out of every line.
 PACKAGED = {
@@ -83,7 +83,7 @@ def measured(arm: str, seed: int, steps: int) -> list[dict]:
     """Train one arm, adapt a copy to each unseen source; return bits per byte before and after."""
     start = time.process_time()
     text, model = read(arm, seed), make_model(seed)
-    fit(model, text, steps, seed)
+    fit(model, text, steps * ARMS[arm][1] // AMOUNT, seed)
     rows = []
     for name in UNSEEN:
         about = {"arm": arm, "seed": seed, "unseen": name}
@@ -93,17 +93,17 @@ def measured(arm: str, seed: int, steps: int) -> list[dict]:
 
 
 def adapted(model: GPTNeoForCausalLM, name: str, seed: int) -> list[dict]:
-    """Train the model on, on a source; return step and bits per byte at the start and ADAPTED."""
+    """Train the model on, on a source; return step and bits per byte before and after."""
     taught, tested = encoded(name)[:TESTED], encoded(name)[-TESTED:]
     run = fit(
         model,
         taught,
-        ADAPTED[-1],
+        ADAPTED,
         seed,
         measure=lambda model: {"bits": bits_per_byte(model, tested)},
-        measure_every=ADAPTED[0],
+        measure_every=ADAPTED,
     )
-    return [record for record in run.records if record["step"] in (0, *ADAPTED)]
+    return list(run.records)
 
 
 def fit(model, text, steps, seed, **options) -> training.Run:
