@@ -74,7 +74,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             table.drop(columns="seconds"),
             sources=[ADDRESSES, *(source(name) for name, *_ in PACKAGED.values())],
             recipe="breadth",
-            settings={"seeds": chosen.seeds, "steps": chosen.steps, "amount": AMOUNT},
+            settings={
+                "arms": chosen.only,
+                "seeds": chosen.seeds,
+                "steps": chosen.steps,
+                "amount": AMOUNT,
+            },
             seconds=float(table["seconds"].sum()),
         )
 
