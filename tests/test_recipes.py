@@ -343,7 +343,7 @@ def test_a_version_leaves_out_what_it_says_and_more_includes_less(work):
 
 def test_an_arm_reads_the_same_amount_from_each_of_its_sources(monkeypatch):
     letters = dict(zip(breadth.NARROW, "abcdef"))
-    monkeypatch.setattr(breadth, "texts", lambda name: [letters[name] * 99_000])
+    monkeypatch.setattr(breadth, "texts", lambda name: [letters[name] * 300_000])
     breadth.encoded.cache_clear()
     for arm, (sources, amount) in breadth.ARMS.items():
         found = Counter(map(chr, breadth.read(arm, 0).tolist()))
