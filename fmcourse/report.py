@@ -13,7 +13,7 @@ __all__ = ["STAGES", "ecosystem", "smallest_effect"]
 
 # The stages of the report's ecosystem (section 1.2), and what of them happens in this course.
 STAGES = {
-    "data creation": "others' packages that we read; their hours: unknown",
+    "data creation": "others' packages that we read; hours unknown",
     "data curation": "tables and cards, made from these packages",
     "training": "the bundled language models and CLIPs",
     "adaptation": "fine-tuning and all stored experiments",
