@@ -29,7 +29,6 @@ _FUNCTIONS = {
     "load_smollm2": "models",
 }
 _MODULES = (
-    "breadth",
     "clip",
     "data",
     "embeddings",
@@ -42,6 +41,7 @@ _MODULES = (
     "models",
     "plots",
     "predictions",
+    "report",
     "results",
     "runtime",
     "safeguards",
@@ -54,6 +54,7 @@ _MODULES = (
 # new module.
 _MOVED = {
     "batches": "training",
+    "breadth": "report",
     "bundle": "data",
     "clip.contrast": "clip.embedding",
     "clip.files": "clip.folders",

@@ -217,6 +217,8 @@ def _download(name: str, about: dict[str, str], folder: Path) -> Path:
     command = [*PIP, f"{name}=={about['version']}"]
     if about["registry"] == "npm":
         command = ["npm", "pack", "--silent", f"{name}@{about['version']}"]
+    if about["registry"] == "Debian":
+        command = ["apt-get", "download", "--quiet", f"{name}={about['version']}"]
     # On Windows npm is a script, which only its whole name starts.
     command[0] = shutil.which(command[0]) or command[0]
     subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
@@ -234,6 +236,9 @@ def _unpack(archive: Path, folder: Path) -> None:
     if archive.suffix == ".whl":
         with zipfile.ZipFile(archive) as wheel:
             wheel.extractall(folder)
+        return
+    if archive.suffix == ".deb":
+        subprocess.run(["dpkg-deb", "--extract", archive, folder], check=True)
         return
     with tarfile.open(archive) as bundle:
         bundle.extractall(folder, filter="data")

@@ -60,7 +60,8 @@ def test_the_largest_model_reads_within_the_memory_of_a_free_machine(env):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "notebook", ["03_clip_fine_tuning", "04_gpt_neo_generation", "05_data_management"]
+    "notebook",
+    ["00_the_report", "03_clip_fine_tuning", "04_gpt_neo_generation", "05_data_management"],
 )
 def test_the_notebook_runs_through_in_the_full_profile(env, root, notebook):
     executed = course.run(root / "notebooks" / f"{notebook}.ipynb", env)

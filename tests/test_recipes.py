@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import importlib
 import json
-import random
 import shlex
 import sys
 import tomllib
@@ -23,7 +22,6 @@ from safetensors.torch import load_file
 from transformers import EfficientNetModel
 
 from fmcourse import clip, data, embeddings, homogenization, models, results
-from fmcourse.breadth import GROUPS, shared_concepts
 from fmcourse.data import load_addresses
 from fmcourse.generation import frontier
 from fmcourse.homogenization.defects import COLOUR
@@ -104,8 +102,6 @@ def small(work, monkeypatch, tmp_path):
         monkeypatch.setattr(module, "TASKS", ONE_TASK)
     for way in ("fine_tune", "lora"):
         monkeypatch.setattr(clip, way, functools.partial(getattr(clip, way), steps=1))
-    few_shot = functools.partial(breadth.breadth.few_shot, draws=1)
-    monkeypatch.setattr(breadth.breadth, "few_shot", few_shot)
     cut = frontier.cut_excerpts
     monkeypatch.setattr(frontier, "cut_excerpts", lambda *args: cut(*args)[: frontier.EXCERPTS])
     caches = (
@@ -131,6 +127,8 @@ def small(work, monkeypatch, tmp_path):
                     value.cache_clear()
         if name == "ladder":
             monkeypatch.setattr(data, "load_addresses", few_addresses)
+        if name == "breadth":
+            monkeypatch.setattr(recipe, "texts", lambda source: [source * 3_000])
         recipe.main([*shlex.split(case.get("arguments", "")), "--into", str(tmp_path)])
         return tmp_path
 
@@ -255,35 +253,37 @@ def test_a_version_leaves_out_what_it_says_and_more_includes_less(work):
     assert gone[0.0] < gone[0.1]
 
 
-def test_the_seeds_rotate_one_order():
-    orders = [breadth.order_of(GROUPS, seed) for seed in range(len(GROUPS))]
-    assert {order[0] for order in orders} == set(GROUPS)
-    assert orders[1] == orders[0][1:] + orders[0][:1]
+def test_an_arm_reads_the_same_amount_from_each_of_its_sources(monkeypatch):
+    letters = dict(zip(breadth.NARROW, "abcdef"))
+    monkeypatch.setattr(breadth, "texts", lambda name: [letters[name] * 300_000])
+    breadth.encoded.cache_clear()
+    for arm, (sources, amount) in breadth.ARMS.items():
+        found = Counter(map(chr, breadth.read(arm, 0).tolist()))
+        assert found.keys() == {letters[name] for name in sources}
+        assert len(set(found.values())) == 1 and found.total() == pytest.approx(amount, abs=6_000)
+    breadth.encoded.cache_clear()
 
 
-def test_each_concept_is_drawn_once_and_the_styles_share_alike(work, monkeypatch):
-    codes = [code for own in shared_concepts().values() for code in own[:1]]
-    reader = breadth.read_pictures
-    dealt: Counter = Counter()
-
-    def read(styles, concepts, tones):
-        dealt[styles[0]] += len(concepts)
-        return reader(styles, concepts, tones=tones)
-
-    monkeypatch.setattr(breadth, "read_pictures", read)
-    pictures = breadth.one_style_each(codes, ["noto", "twemoji"], random.Random(0))
-    assert sorted(pictures.concept.tolist()) == list(range(len(codes)))
-    assert not pictures.toned.any() and dealt == dict.fromkeys(["noto", "twemoji"], len(codes) / 2)
-    shown = [all_concepts()[codes[place]]["name"] for place in pictures.concept.tolist()]
-    assert shown == pictures.label
-
-
-@pytest.mark.parametrize("width", [1, 8])
-def test_groups_have_equally_many_concepts(work, width, monkeypatch):
-    monkeypatch.setattr(breadth, "TRAINING_STYLES", ["noto"])
-    pictures, groups = breadth.chosen_pairs("groups", width, seed=0)
-    shown = [all_concepts()[pictures.concepts[place]]["group"] for place in pictures.concept]
-    assert Counter(shown) == dict.fromkeys(groups, 48 // width) and len(groups) == width
+@pytest.mark.parametrize(
+    ("name", "raw", "plain"),
+    [
+        (
+            "manuals",
+            '.TH qsort 3\nThe\n.BR qsort ()\n.\\" note\nsorts \\fIall\\fP',
+            "qsort 3 The qsort () sorts all",
+        ),
+        ("Perl", "=head1 NAME\n\nuse C<m//> here", "use m// here"),
+        ("glosses", '  1 licence\n0003 n | an act; "they act"', 'an act; "they act"'),
+    ],
+)
+def test_markup_is_taken_out_of_a_source(monkeypatch, tmp_path, name, raw, plain):
+    (tmp_path / "page").write_text(raw, encoding="utf-8")
+    package, _, markup = breadth.PACKAGED[name]
+    monkeypatch.setitem(breadth.PACKAGED, name, (package, "*", markup))
+    monkeypatch.setattr(breadth, "package", lambda _: tmp_path)
+    breadth.encoded.cache_clear()
+    assert "".join(map(chr, breadth.encoded(name).tolist())).strip() == plain
+    breadth.encoded.cache_clear()
 
 
 def test_the_corpora_are_what_they_are_called(monkeypatch):

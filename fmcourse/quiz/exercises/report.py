@@ -1,35 +1,44 @@
-"""The exercises of notebook 00: a balanced accuracy, what a training run costs, and failing
-everywhere at once."""
+"""The exercises of notebook 00: a real difference, a missing control, the cost of training."""
 
 from __future__ import annotations
 
 import numpy as np
+from scipy.stats import ttest_ind
 
+from fmcourse import stats
 from fmcourse.quiz.exercises import Exercise
 
 __all__ = ["EXERCISES"]
 
-UNEVEN = np.repeat([0, 1, 2], [60, 5, 10])
-ANSWERS = (
-    (np.array([0, 0, 0, 0, 1, 0]), np.array([0, 0, 0, 0, 1, 1])),
-    (np.zeros(75, dtype=int), UNEVEN),
-    (np.random.default_rng(0).integers(0, 3, 75), UNEVEN),
+SAMPLES = (
+    ([84, 91, 79, 88, 83], [81, 89, 77, 84, 81]),
+    ([52.0, 40.5, 61.0], [50.0, 41.5, 64.0]),
+    ([7, 3, 5, 4], [1, 2, 2, 4]),
 )
 
 
-def _of_each_class(answers: np.ndarray, labels: np.ndarray) -> list[float]:
-    return [(answers[labels == label] == label).mean() for label in np.unique(labels)]
+def _ends(differences: np.ndarray) -> tuple[float, float]:
+    interval = stats.mean_interval(differences)
+    return interval.low, interval.high
+
+
+def _of_two_groups(a: list[float], b: list[float]) -> tuple[float, float]:
+    interval = ttest_ind(a, b, equal_var=False).confidence_interval()
+    return interval.low, interval.high
 
 
 EXERCISES = {
-    "balanced-accuracy": Exercise(
-        reference=lambda answers, labels: np.mean(_of_each_class(answers, labels)),
-        cases=ANSWERS,
+    "real-difference": Exercise(
+        reference=lambda a, b: _ends(np.subtract(a, b)),
+        cases=SAMPLES,
         mistakes={
-            "each drawing": lambda answers, labels: (answers == labels).mean(),
-            "grouped by answer": lambda answers, labels: np.mean(_of_each_class(labels, answers)),
-            "lowest class": lambda answers, labels: min(_of_each_class(answers, labels)),
+            "two groups": _of_two_groups,
+            "only A": lambda a, b: _ends(np.array(a)),
+            "sorted": lambda a, b: _ends(np.sort(a) - np.sort(b)),
         },
+    ),
+    "missing-control": Exercise(
+        reference=2, mistakes={"test set": 1, "larger": 3, "training": 4}, tolerance=0
     ),
     "training-cost": Exercise(
         reference=lambda parameters, tokens: 6 * parameters * tokens,
@@ -38,16 +47,6 @@ EXERCISES = {
             "forward only": lambda parameters, tokens: 2 * parameters * tokens,
             "backward only": lambda parameters, tokens: 4 * parameters * tokens,
             "one operation": lambda parameters, tokens: parameters * tokens,
-        },
-    ),
-    "failed-by-all": Exercise(
-        reference=lambda error, deployers: error**deployers,
-        cases=((0.1, 3), (0.5, 2), (0.2, 1), (0.3, 4)),
-        mistakes={
-            "by any": lambda error, deployers: 1 - (1 - error) ** deployers,
-            "by none": lambda error, deployers: (1 - error) ** deployers,
-            "added": lambda error, deployers: error * deployers,
-            "shared model": lambda error, deployers: error,
         },
     ),
 }
