@@ -29,8 +29,8 @@ __all__ = [
 # The tag of cells whose outputs must come out again.
 CHECKED = "nbval-check-output"
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
-# "cellView" folds a form in Colab.
-KEPT_CELL_METADATA = ("cellView", "tags")
+# "cellView" folds a form in Colab; "holds" lists what the text of a cell states of the run above it.
+KEPT_CELL_METADATA = ("cellView", "holds", "tags")
 METADATA = {
     "colab": {"provenance": [], "toc_visible": True},
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
