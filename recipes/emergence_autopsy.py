@@ -21,26 +21,16 @@ from recipes.common import command_line
 
 WIDTHS = (64, 32, 16, 8, 48, 24, 12)  # the most telling first
 SEEDS = range(5)
-FILE = "emergence-autopsy.parquet"
+RECIPE = "emergence_autopsy"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     chosen = command_line(__doc__, arguments, seeds=SEEDS, steps=addition.STEPS, sweep=True)
     fmcourse.setup()
-    runs = sweeps.sweep(
-        emergence.train_adder,
-        settings_of(chosen.seeds, chosen.steps),
-        "emergence_autopsy",
-        chosen.workers,
-    )
+    settings = settings_of(chosen.seeds, chosen.steps)
+    runs = sweeps.sweep(emergence.train_adder, settings, RECIPE, chosen.workers)
     if chosen.ships:
-        settings = {
-            "widths": sorted(WIDTHS),
-            "seeds": len(chosen.seeds),
-            "steps": chosen.steps,
-            "batch": addition.BATCH,
-        }
-        sweeps.ship(FILE, runs, "emergence_autopsy", settings, sum(run["seconds"] for run in runs))
+        sweeps.ship("emergence-autopsy.parquet", runs, RECIPE, {"steps": chosen.steps})
 
 
 def settings_of(seeds: Sequence[int], steps: int) -> list[dict]:

@@ -9,6 +9,7 @@ burstiness and the number of classes of pictures with labels; this is their ques
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import fmcourse
@@ -20,41 +21,26 @@ from recipes.common import command_line
 BURSTY = (1.0, 0.25, 0.0, 0.5, 0.1)
 TOKENS = (32, 128, 8)
 SEEDS = range(3)
-FILE = "emergence-dose.parquet"
+RECIPE = "emergence_dose"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     chosen = command_line(__doc__, arguments, seeds=SEEDS, steps=induction.STEPS, sweep=True)
     fmcourse.setup()
-    runs = sweeps.sweep(
-        emergence.train_induction,
-        settings_of(chosen.seeds, chosen.steps),
-        "emergence_dose",
-        chosen.workers,
-    )
+    settings = settings_of(chosen.seeds, chosen.steps)
+    runs = sweeps.sweep(emergence.train_induction, settings, RECIPE, chosen.workers)
     if chosen.ships:
-        settings = {
-            "bursty": sorted(BURSTY),
-            "tokens": sorted(TOKENS),
-            "seeds": len(chosen.seeds),
-            "batch": induction.BATCH,
-            "steps": chosen.steps,
-        }
-        sweeps.ship(FILE, runs, "emergence_dose", settings, sum(run["seconds"] for run in runs))
+        sweeps.ship("emergence-dose.parquet", runs, RECIPE, {"steps": chosen.steps})
 
 
 def settings_of(seeds: Sequence[int], steps: int) -> list[dict]:
     """Return the controls with one layer beside the same with two, then all doses."""
-
-    def setting(layers: int, bursty: float, tokens: int, seed: int) -> dict:
-        doses = {"layers": layers, "bursty": bursty, "tokens": tokens}
-        return doses | {"seed": seed, "steps": steps}
-
-    controls = [setting(layers, 1.0, TOKENS[0], seed) for seed in seeds for layers in (2, 1)]
-    doses = [
-        setting(2, bursty, tokens, seed) for seed in seeds for tokens in TOKENS for bursty in BURSTY
+    kinds = [(2, 1.0, TOKENS[0]), (1, 1.0, TOKENS[0])]
+    kinds += [kind for kind in itertools.product([2], BURSTY, TOKENS) if kind not in kinds]
+    names = ("layers", "bursty", "tokens")
+    return [
+        dict(zip(names, kind)) | {"seed": seed, "steps": steps} for kind in kinds for seed in seeds
     ]
-    return controls + [dose for dose in doses if dose not in controls]
 
 
 if __name__ == "__main__":

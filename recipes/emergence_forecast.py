@@ -15,18 +15,20 @@ for all?
 from __future__ import annotations
 
 import datetime
+import functools
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 
 import fmcourse
 from fmcourse import emergence
+from fmcourse.arguments import require
 from fmcourse.emergence import addition
 from fmcourse.files import write_atomic
 from recipes import emergence_autopsy, sweeps
 from recipes.common import command_line, work_folder
 
 TARGET = 96
-REVERSE = False
 THRESHOLD = 0.5  # of exact match; fixed before the first run
 LEVEL = 0.9
 SEEDS = range(5)
@@ -41,18 +43,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen = command_line(__doc__, arguments, stages=stages, seeds=SEEDS, steps=steps, sweep=True)
     fmcourse.setup()
 
-    def trained(settings: list[dict], name: str) -> list[dict]:
-        return sweeps.sweep(emergence.train_adder, settings, name, chosen.workers)
-
+    trained = functools.partial(sweeps.sweep, emergence.train_adder, workers=chosen.workers)
     settings = emergence_autopsy.settings_of(emergence_autopsy.SEEDS, chosen.steps)
-    smaller = [setting for setting in settings if setting["reverse"] == REVERSE]
+    smaller = [setting for setting in settings if not setting["reverse"]]
     stored = stored_forecast(trained(smaller, "emergence_autopsy"))
     between = f"[{stored['low']:.0f}, {stored['high']:.0f}]"
     print(f"width {TARGET} should turn at step {stored['estimate']:.0f} {between}")
     if chosen.stage == "predict":
         return
     targets = [
-        {"width": TARGET, "reverse": REVERSE, "seed": seed, "steps": chosen.steps}
+        {"width": TARGET, "reverse": False, "seed": seed, "steps": chosen.steps}
         for seed in chosen.seeds
     ]
     found = trained(targets, "emergence_target")
@@ -60,14 +60,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     asked = trained(inquest, "emergence_inquest")
     if not chosen.ships:
         return
-    shown = {"target": TARGET, "threshold": THRESHOLD, "level": LEVEL}
-    shown |= {"seeds": len(targets), "steps": chosen.steps}
-    seconds = sum(run["seconds"] for run in found)
-    sweeps.ship("emergence-forecast.json", stored, RECIPE, shown, seconds)
-    sweeps.ship("emergence-target.parquet", found, RECIPE, shown, seconds)
-    shown = {"target": TARGET, "lr": INQUEST_LR, "seeds": len(inquest), "steps": chosen.steps}
-    seconds = sum(run["seconds"] for run in asked)
-    sweeps.ship("emergence-inquest.parquet", asked, RECIPE, shown, seconds)
+    shown = {"target": TARGET, "steps": chosen.steps}
+    sweeps.ship("emergence-forecast.json", stored, RECIPE, shown, 0.0)
+    sweeps.ship("emergence-target.parquet", found, RECIPE, shown)
+    sweeps.ship("emergence-inquest.parquet", asked, RECIPE, shown | {"lr": INQUEST_LR})
 
 
 def stored_forecast(runs: list[dict]) -> dict:
@@ -100,22 +96,13 @@ def stored_forecast(runs: list[dict]) -> dict:
 def make_forecast(small: emergence.Sweep) -> dict:
     """Fit the law on runs of smaller widths and say where the target turns."""
     widths = small.runs["width"].tolist()
-    if max(widths) >= TARGET:
-        raise ValueError(f"widths: expected widths below {TARGET}, got {max(widths)}")
+    require(max(widths) < TARGET, "widths", f"widths below {TARGET}", max(widths))
     steps = int(small.runs["steps"].iloc[0])
     turning = small.turning_points("exact", THRESHOLD)
     law = emergence.fit_law(widths, turning, steps)
     interval = emergence.forecast(widths, turning, steps, TARGET, LEVEL)
-    return {
-        "target": TARGET,
-        "estimate": interval.estimate,
-        "low": interval.low,
-        "high": interval.high,
-        "level": LEVEL,
-        "threshold": THRESHOLD,
-        "law": {"intercept": law.intercept, "slope": law.slope, "spread": law.spread},
-        "widths": sorted(set(widths)),
-    }
+    asked = {"target": TARGET, "level": LEVEL, "threshold": THRESHOLD}
+    return asked | asdict(interval) | {"law": asdict(law), "widths": sorted(set(widths))}
 
 
 if __name__ == "__main__":

@@ -17,10 +17,6 @@ from recipes.common import command_line
 SEEDS = {"parity": range(5), "grokking": range(3)}
 STEPS = {"parity": quanta.PARITY_STEPS, "grokking": quanta.MODULAR_STEPS}
 TRAIN = {"parity": emergence.train_parity, "grokking": emergence.train_modular}
-SHOWN = {
-    "parity": {"tasks": quanta.PARITY_TASKS, "bits": quanta.BITS, "exponent": quanta.EXPONENT},
-    "grokking": {"modulus": quanta.MODULUS, "train_share": quanta.TRAIN_SHARE},
-}
 DECAYS = (quanta.MODULAR_DECAY, 0.0)
 
 
@@ -31,9 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         settings = settings_of(name, chosen.steps or STEPS[name])
         runs = sweeps.sweep(TRAIN[name], settings, f"emergence_{name}", chosen.workers)
         if chosen.ships:
-            shown = {**SHOWN[name], **settings[0]}
-            seconds = sum(run["seconds"] for run in runs)
-            sweeps.ship(f"emergence-{name}.parquet", runs, "emergence_quanta", shown, seconds)
+            shown = {"steps": settings[0]["steps"]}
+            sweeps.ship(f"emergence-{name}.parquet", runs, "emergence_quanta", shown)
 
 
 def settings_of(name: str, steps: int) -> list[dict]:

@@ -55,9 +55,13 @@ def one_run(train: Callable, setting: dict, name: str) -> dict:
 
 
 def ship(
-    file: str, content: dict | list[dict], recipe: str, settings: dict, seconds: float
+    file: str, content: dict | list[dict], recipe: str, settings: dict, seconds: float | None = None
 ) -> None:
-    """Write a sweep's runs, or a forecast, to the bundle and enter the file in the manifest."""
+    """Write a sweep's runs, or a forecast, to the bundle and enter the file in the manifest; None
+    means the seconds of all runs.
+    """
+    if seconds is None:
+        seconds = sum(run["seconds"] for run in content)
     about = {
         "sources": ["trained from random weights on sums, strings and bits drawn by the recipe"],
         "recipe": recipe,

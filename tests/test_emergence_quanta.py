@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fmcourse.emergence import Parity, draw_parity, task_shares, train_modular, train_parity
 from fmcourse.emergence import quanta as module
+from fmcourse.emergence import task_shares, train_modular, train_parity
 
 
 def test_task_shares_on_paper():
@@ -16,21 +16,13 @@ def test_task_shares_on_paper():
 
 
 def test_a_label_is_the_parity_of_the_tasks_own_bits():
-    tasks, bits = Parity(seed=1), torch.randint(2, (60, module.BITS))
-    chosen = torch.arange(60) % module.PARITY_TASKS
-    inputs, labels = tasks.examples(chosen, bits)
-    assert inputs.shape == (60, module.PARITY_TASKS + module.BITS) and torch.equal(
-        inputs[:, : module.PARITY_TASKS].argmax(1), chosen
-    )
+    bits, chosen = torch.randint(2, (60, module.BITS)), torch.arange(60) % module.PARITY_TASKS
+    subsets = torch.arange(3 * module.PARITY_TASKS).view(-1, 3) % module.BITS
+    inputs, labels = module.parity_examples(subsets, chosen, bits)
+    assert inputs.shape == (60, module.PARITY_TASKS + module.BITS)
+    assert torch.equal(inputs[:, : module.PARITY_TASKS].argmax(1), chosen)
     for task, row, label in zip(chosen, bits, labels):
-        assert label == sum(row[place].item() for place in tasks.subsets[task]) % 2
-
-
-def test_tasks_come_up_by_their_shares():
-    torch.manual_seed(0)
-    inputs, _ = draw_parity(Parity(), 20_000)
-    found = inputs[:, : module.PARITY_TASKS].mean(0)
-    assert torch.allclose(found, task_shares(), atol=0.015)  # more than four standard errors
+        assert label == row[subsets[task]].sum() % 2
 
 
 @pytest.mark.parametrize("train", [train_parity, train_modular])
@@ -55,9 +47,8 @@ def test_a_run_that_broke_off_ends_in_the_same_weights(train, tmp_path, monkeypa
 def test_the_mixtures_loss_is_the_sum_of_the_tasks():
     _, run = train_parity(steps=2, measure_every=1)
     for record in run.records:
-        by_hand = sum(
-            record[f"task {task}"] * share for task, share in enumerate(task_shares().tolist())
-        )
+        losses = [record[f"task {task}"] for task in range(module.PARITY_TASKS)]
+        by_hand = (torch.tensor(losses) * task_shares()).sum()
         assert abs(record["loss"] - by_hand) < 1e-5
     assert 0.9 < run.records[0]["loss"] < 1.1  # one bit is a coin
 

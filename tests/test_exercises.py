@@ -94,7 +94,7 @@ def no_parentheses(old, new, labels):
         ("interpolation", lambda a, b, alpha: a.requires_grad_().numpy(), ".detach()"),
         ("unit-rows", lambda rows: rows / torch.ones(5), "keepdim"),
         ("honest-alpha", lambda alphas, validation, test: validation.argmax(), "list of Python"),
-        ("turning-point", lambda steps, score: steps[score > 2][0], "An index"),
+        ("breakthroughness", lambda score: score[score > 2][0], "An index"),
     ],
 )
 def test_an_error_is_put_into_words(name, answer, words):

@@ -23,9 +23,14 @@ from fmcourse.emergence.curves import (
     breakthroughness,
     independent_exact,
     linearity,
-    permutation_p,
     sharpness,
     turning_point,
+)
+from fmcourse.emergence.figures import (
+    attention_map,
+    beside_diagonal,
+    small_panels,
+    training_curves,
 )
 from fmcourse.emergence.induction import (
     Strings,
@@ -38,30 +43,19 @@ from fmcourse.emergence.induction import (
 )
 from fmcourse.emergence.laws import Law, fit_law, forecast
 from fmcourse.emergence.models import attention_only, small_gpt_neo
-from fmcourse.emergence.quanta import Parity, draw_parity, task_shares, train_modular, train_parity
-from fmcourse.emergence.results import (
-    Sweep,
-    load_autopsy,
-    load_dose,
-    load_forecast,
-    load_grokking,
-    load_inquest,
-    load_parity,
-    load_target,
-)
-from fmcourse.emergence.watch import Watch
+from fmcourse.emergence.quanta import task_shares, train_modular, train_parity
+from fmcourse.emergence.results import Sweep, load_forecast, load_sweep
 
 __all__ = [
     "PLACES",
     "Law",
-    "Parity",
     "Strings",
     "Sweep",
-    "Watch",
     "ablated",
+    "attention_map",
     "attention_only",
+    "beside_diagonal",
     "breakthroughness",
-    "draw_parity",
     "draw_strings",
     "draw_sums",
     "encode_sums",
@@ -70,24 +64,20 @@ __all__ = [
     "in_context_score",
     "independent_exact",
     "linearity",
-    "load_autopsy",
-    "load_dose",
     "load_forecast",
-    "load_grokking",
-    "load_inquest",
-    "load_parity",
-    "load_target",
-    "permutation_p",
+    "load_sweep",
     "prefix_matching_score",
     "score_induction",
     "score_sums",
     "sharpness",
     "show_sum",
     "small_gpt_neo",
+    "small_panels",
     "task_shares",
     "train_adder",
     "train_induction",
     "train_modular",
     "train_parity",
+    "training_curves",
     "turning_point",
 ]

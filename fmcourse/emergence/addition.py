@@ -1,4 +1,4 @@
-"""Three-digit addition, character by character, and four ways to score it; for notebook 01.
+"""Three-digit addition, character by character, and ways to score it; for notebook 01.
 
 A sum is 12 tokens, ``d d d + d d d = d d d d``; only the answer is scored, with the right answer so
 far in view. Greedy decoding goes on exactly as long as it is right, so a sum is exact here if and
@@ -10,7 +10,7 @@ answers).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -19,7 +19,6 @@ from transformers import GPTNeoForCausalLM
 from fmcourse import training
 from fmcourse.arguments import require, whole
 from fmcourse.emergence.models import small_gpt_neo
-from fmcourse.emergence.watch import watched
 from fmcourse.generation.checks import finite
 
 __all__ = ["PLACES", "draw_sums", "encode_sums", "score_sums", "show_sum", "train_adder"]
@@ -73,9 +72,8 @@ def draw_sums(
 ) -> dict[str, torch.Tensor]:
     """Draw sums of two numbers from 0 to 999 each, encoded; None means the global generator, which
     the training loop seeds."""
-    shape = (2, whole("count", count, 1))
     generator = None if seed is None else torch.Generator().manual_seed(whole("seed", seed, 0))
-    first, second = torch.randint(10**DIGITS, shape, generator=generator)
+    first, second = torch.randint(10**DIGITS, (2, count), generator=generator)
     return encode_sums(first, second, reverse)
 
 
@@ -114,9 +112,7 @@ def train_adder(
     steps: int = STEPS,
     lr: float = LR,
     measure_every: int = 75,
-    on_measure: Callable[[dict[str, float]], None] | None = None,
     checkpoint: str | Path | None = None,
-    progress: bool = False,
 ) -> tuple[GPTNeoForCausalLM, training.Run]:
     """Train a two-layer GPT-Neo on fresh sums and score it on 1,000 fixed ones as it goes.
 
@@ -127,9 +123,8 @@ def train_adder(
         width: numbers per token, a multiple of 4.
         reverse: as in :func:`encode_sums`.
         seed: of weights and sums; the test sums are the same for all.
-        steps, measure_every, checkpoint, progress: as in :func:`fmcourse.training.fit`.
+        steps, measure_every, checkpoint: as in :func:`fmcourse.training.fit`.
         lr: the learning rate, constant.
-        on_measure: called with each new record, such as a :class:`Watch`.
 
     Returns:
         The model, and the run with a record of :func:`score_sums` per measurement.
@@ -141,29 +136,26 @@ def train_adder(
         lambda step: draw_sums(BATCH, reverse),
         steps,
         optimizer=training.adamw(lr),
-        measure=watched(lambda model: score_sums(model, test, reverse), on_measure),
+        measure=lambda model: score_sums(model, test, reverse),
         measure_every=measure_every,
         checkpoint=checkpoint,
-        identity={"task": "addition", "width": width, "reverse": reverse, "batch": BATCH},
+        identity={"task": "addition", "reverse": reverse},
         seed=seed,
-        progress=progress,
+        progress=False,
     )
     return model, run
 
 
 def _addend(name: str, numbers: torch.Tensor | Sequence[int]) -> torch.Tensor:
     """Return whole numbers from 0 to 999 as int64, in which no sum overflows."""
-    try:
-        found = torch.as_tensor(numbers)
-    except (TypeError, ValueError, RuntimeError):
-        found = torch.empty(0, 0)
-    integers = found.dtype in (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+    found = torch.as_tensor(numbers)
+    whole_numbers = not (found.is_floating_point() or found.dtype == torch.bool)
     # Small integers cannot even be compared with 1,000.
-    found = found.long() if integers else found
-    inside = integers and found.ndim == 1 and bool(((found >= 0) & (found < 10**DIGITS)).all())
+    large = found.long()
+    inside = bool(((large >= 0) & (large < 10**DIGITS)).all())
     expected = f"whole numbers from 0 to {10**DIGITS - 1}, shape (sums,)"
-    require(inside, name, expected, numbers)
-    return found
+    require(whole_numbers and found.ndim == 1 and inside, name, expected, numbers)
+    return large
 
 
 def _digits(numbers: torch.Tensor, places: int) -> torch.Tensor:

@@ -10,18 +10,19 @@ itself, and the classes are the tokens.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+import functools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from transformers import GPTNeoForCausalLM
 
 from fmcourse import training
 from fmcourse.arguments import real, require, whole
 from fmcourse.emergence.models import attention_only
-from fmcourse.emergence.watch import watched
 from fmcourse.generation import row_losses
 
 __all__ = [
@@ -68,7 +69,6 @@ def draw_strings(
     count: int,
     bursty: float = 1.0,
     tokens: int = TOKENS,
-    length: int = LENGTH,
     seed: int | None = None,
 ) -> Strings:
     """Draw random strings; a bursty one repeats a random block of random length, the others repeat
@@ -78,17 +78,14 @@ def draw_strings(
         count: number of strings.
         bursty: the chance of each to be bursty, 0 to 1.
         tokens: number of different tokens, all equally frequent: the more, the rarer each.
-        length: tokens in a string, at least twice the longest period.
         seed: None means the global generator, which the training loop seeds.
     """
     require(real(bursty) and 0 <= bursty <= 1, "bursty", "a chance from 0 to 1", bursty)
-    count, tokens = whole("count", count, 1), whole("tokens", tokens, 2)
-    length = whole("length", length, 2 * PERIODS[1], hint=", twice the longest period")
     draw = None if seed is None else torch.Generator().manual_seed(whole("seed", seed, 0))
-    random = torch.randint(tokens, (count, length), generator=draw)
+    random = torch.randint(tokens, (count, LENGTH), generator=draw)
     period = torch.randint(PERIODS[0], PERIODS[1] + 1, (count,), generator=draw)
     repeats = torch.rand(count, generator=draw) < bursty
-    repeated = random.gather(1, torch.arange(length) % period[:, None])
+    repeated = random.gather(1, torch.arange(LENGTH) % period[:, None])
     return Strings(torch.where(repeats[:, None], repeated, random), torch.where(repeats, period, 0))
 
 
@@ -112,10 +109,8 @@ def in_context_score(losses: torch.Tensor, edge: int = EDGE) -> float:
     >>> in_context_score(torch.tensor([[3.0, 3.0, 1.0, 1.0]]), edge=2)
     -2.0
     """
-    least = 2 * whole("edge", edge, 1)
-    enough = losses.ndim == 2 and len(losses) > 0 and losses.shape[1] >= least
-    require(enough, "losses", f"strings of {least} losses or more", tuple(losses.shape))
-    require(bool(losses.isfinite().all()), "losses", "finite numbers", losses)
+    enough = losses.ndim == 2 and losses.shape[1] >= 2 * edge and bool(losses.isfinite().all())
+    require(enough, "losses", f"strings of {2 * edge} finite losses or more", losses)
     return (losses[:, -edge:].mean() - losses[:, :edge].mean()).item()
 
 
@@ -146,12 +141,11 @@ def prefix_matching_score(attention: torch.Tensor, period: int | torch.Tensor) -
     """
     attention = attention if attention.ndim == 4 else attention[None]
     square = attention.ndim == 4 and attention.shape[2] == attention.shape[3]
-    require(square, "attention", "shape (strings, heads, length, length)", tuple(attention.shape))
-    require(bool(attention.isfinite().all()), "attention", "finite weights", attention)
+    usable = square and bool(attention.isfinite().all())
+    require(usable, "attention", "finite, shape (strings, heads, length, length)", attention)
     strings, _, length, _ = attention.shape
     periods = torch.as_tensor(period)
-    counts = not (periods.is_floating_point() or periods.dtype == torch.bool)
-    fits = counts and periods.shape in ((), (strings,))
+    fits = periods.dtype == torch.int64 and periods.shape in ((), (strings,))
     inside = fits and bool(((periods >= 1) & (periods < length)).all())
     expected = f"a whole number from 1 to {length - 1}, or one for each of {strings} strings"
     require(inside, "period", expected, period)
@@ -169,38 +163,40 @@ def score_induction(model: GPTNeoForCausalLM, strings: Strings) -> tuple[float, 
     heads), on bursty strings."""
     with torch.no_grad():
         attentions = model(input_ids=strings.ids, output_attentions=True).attentions
-    scores = torch.stack(
-        [prefix_matching_score(attention, strings.period) for attention in attentions]
-    )
-    return in_context_score(row_losses(model, strings.ids)), scores
+    scores = [prefix_matching_score(attention, strings.period) for attention in attentions]
+    return in_context_score(row_losses(model, strings.ids)), torch.stack(scores)
 
 
 @contextlib.contextmanager
-def ablated(model: GPTNeoForCausalLM, layer: int, head: int) -> Iterator[GPTNeoForCausalLM]:
-    """Within the block, let one attention head contribute nothing.
+def ablated(
+    model: GPTNeoForCausalLM, heads: Sequence[tuple[int, int]]
+) -> Iterator[GPTNeoForCausalLM]:
+    """Within the block, let these attention heads contribute nothing.
 
     Args:
         model: any GPT-Neo.
-        layer, head: which one, both from 0.
+        heads: pairs of a layer and a head in it, both from 0.
 
     Raises:
         ValueError: no such layer or head.
     """
-    heads, layers = model.config.num_heads, model.config.num_layers
-    layer, head = whole("layer", layer, 0, layers - 1), whole("head", head, 0, heads - 1)
-    size = model.config.hidden_size // heads
-
-    def silence(module: torch.nn.Module, inputs: tuple) -> tuple:
-        merged = inputs[0].clone()
-        merged[..., head * size : (head + 1) * size] = 0
-        return (merged, *inputs[1:])
-
-    block: Any = model.transformer.h[layer]
-    hook = block.attn.attention.out_proj.register_forward_pre_hook(silence)
-    try:
+    size = model.config.hidden_size // model.config.num_heads
+    with contextlib.ExitStack() as hooks:
+        for layer, head in heads:
+            whole("layer", layer, 0, model.config.num_layers - 1)
+            start = size * whole("head", head, 0, model.config.num_heads - 1)
+            block: Any = model.transformer.h[layer]
+            silence = functools.partial(_silence, slice(start, start + size))
+            hook = block.attn.attention.out_proj.register_forward_pre_hook(silence)
+            hooks.callback(hook.remove)
         yield model
-    finally:
-        hook.remove()
+
+
+def _silence(head: slice, module: torch.nn.Module, inputs: tuple[torch.Tensor]) -> torch.Tensor:
+    """Return what the heads of a layer found, with that of one head set to 0."""
+    merged = inputs[0].clone()
+    merged[..., head] = 0
+    return merged
 
 
 def train_induction(
@@ -211,7 +207,6 @@ def train_induction(
     seed: int = 0,
     steps: int = STEPS,
     measure_every: int = 50,
-    on_measure: Callable[[dict[str, float]], None] | None = None,
     checkpoint: str | Path | None = None,
     progress: bool = False,
 ) -> tuple[GPTNeoForCausalLM, training.Run]:
@@ -222,7 +217,6 @@ def train_induction(
         layers: 2 can form the circuit, 1 cannot: the control.
         bursty, tokens: as in :func:`draw_strings`.
         seed, steps, measure_every, checkpoint, progress: as in :func:`fmcourse.training.fit`.
-        on_measure: called with each new record, such as a :class:`Watch`.
 
     Returns:
         The model, and the run with ``in_context`` and one ``head l.h`` per head in each record.
@@ -230,12 +224,11 @@ def train_induction(
     model = attention_only(tokens, WIDTH, layers, LENGTH, seed)
     test = draw_strings(TEST_STRINGS, 1.0, tokens, seed=TEST_SEED)
 
-    def score(model: GPTNeoForCausalLM) -> dict[str, float]:
+    def measure(model: GPTNeoForCausalLM) -> dict[str, float]:
         in_context, scores = score_induction(model, test)
         record = {"in_context": in_context}
-        for layer, heads in enumerate(scores.tolist()):
-            for head, found in enumerate(heads):
-                record[f"head {layer}.{head}"] = found
+        for (layer, head), found in np.ndenumerate(scores.numpy()):
+            record[f"head {layer}.{head}"] = float(found)
         return record
 
     run = training.fit(
@@ -243,16 +236,10 @@ def train_induction(
         lambda step: draw_strings(BATCH, bursty, tokens).batch,
         steps,
         optimizer=training.adamw(LR),
-        measure=watched(score, on_measure),
+        measure=measure,
         measure_every=measure_every,
         checkpoint=checkpoint,
-        identity={
-            "task": "induction",
-            "layers": layers,
-            "bursty": bursty,
-            "tokens": tokens,
-            "batch": BATCH,
-        },
+        identity={"task": "induction", "bursty": bursty, "tokens": tokens},
         seed=seed,
         progress=progress,
     )

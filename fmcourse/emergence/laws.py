@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.optimize import minimize
 from scipy.special import log_ndtr
 from scipy.stats import t
+from statsmodels.tools.numdiff import approx_hess
 
 from fmcourse import stats
 from fmcourse.arguments import real, require
@@ -99,12 +99,16 @@ def forecast(
         ValueError: as for :func:`fit_law`, or a `target` or `level` out of range.
     """
     require(real(target) and target > 0, "target", "a positive size", target)
-    share = real(level) and 0 < level < 1
-    require(share, "level", "a share between 0 and 1, such as 0.9", level)
+    require(real(level) and 0 < level < 1, "level", "a share between 0 and 1", level)
     law, (x, y) = fit_law(scale, turning, limit), _law_data(scale, turning, limit)
+
+    def misfit(line: np.ndarray) -> float:
+        return _misfit([*line, math.log(law.spread - LEAST_SPREAD)], x, y, math.log(limit))
+
+    # The curvature of the misfit says how well the line is known.
+    covariance = np.linalg.inv(approx_hess([law.intercept, law.slope], misfit))
     place = np.array([1.0, math.log(target)])
-    covariance = np.linalg.inv(_weight(law, x, y, math.log(limit)))
-    error = law.spread * math.sqrt(1 + place @ covariance @ place)
+    error = math.sqrt(law.spread**2 + place @ covariance @ place)
     reach = t.ppf((1 + level) / 2, np.isfinite(y).sum() - 2) * error
     middle = law.at(target)
     return Interval(middle, middle * math.exp(-reach), middle * math.exp(reach))
@@ -113,20 +117,17 @@ def forecast(
 def _law_data(scale: ArrayLike, turning: ArrayLike, limit: float) -> tuple[np.ndarray, np.ndarray]:
     """Return the logarithms of sizes and turning points, NaN for a run that had not turned."""
     require(real(limit) and limit > 0, "limit", "a positive number of steps", limit)
-    sizes, given = stats.numbers("scale", scale), np.array(turning, dtype=object)
-    late = pd.isna(given)
-    given[late] = limit
-    turned = stats.numbers("turning", given)
-    alike = sizes.ndim == 1 and sizes.shape == turned.shape
-    require(alike, "turning", "one for each scale", (sizes.shape, turned.shape))
-    require(bool((sizes > 0).all()), "scale", "positive sizes", sizes.tolist())
+    sizes, turned = stats.numbers("scale", scale), np.array(turning, dtype=float)
+    late = np.isnan(turned)
+    turned[late] = limit
+    require(sizes.shape == turned.shape, "turning", "one for each scale", turned.shape)
     inside = bool(((turned > 0) & (turned <= limit)).all())
     require(inside, "turning", f"numbers above 0, up to the limit {limit:g}", turned.tolist())
+    different = len(np.unique(sizes[~late]))
+    fits = bool((sizes > 0).all()) and different >= 2
+    require(fits, "scale", "positive, runs that turned at two or more", sizes.tolist())
     seen = int((~late).sum())
     require(seen >= FEWEST_RUNS, "turning", f"at least {FEWEST_RUNS} runs that turned", seen)
-    different = np.unique(sizes[~late])
-    expected = "runs that turned at two sizes or more"
-    require(len(different) >= 2, "scale", expected, different.tolist())
     return np.log(sizes), np.where(late, np.nan, np.log(turned))
 
 
@@ -143,13 +144,3 @@ def _misfit(law: Sequence[float], x: np.ndarray, y: np.ndarray, limit: float) ->
 
 def _spread(law: Sequence[float]) -> float:
     return LEAST_SPREAD + math.exp(law[2])
-
-
-def _weight(law: Law, x: np.ndarray, y: np.ndarray, limit: float) -> np.ndarray:
-    """Return the Fisher information of intercept and slope times the squared spread; a run that
-    turned counts as one."""
-    late = (law.intercept + law.slope * x - limit) / law.spread
-    hazard = np.exp(-0.5 * np.square(late) - 0.5 * math.log(2 * math.pi) - log_ndtr(late))
-    counts = np.where(np.isfinite(y), 1.0, hazard * (late + hazard))
-    rows = np.stack([np.ones_like(x), x], 1)
-    return rows.T @ (rows * counts[:, None])

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from transformers import GPTNeoConfig, GPTNeoForCausalLM
 
-from fmcourse.arguments import choose, require, whole
+from fmcourse.arguments import require, whole
 
 __all__ = ["attention_only", "small_gpt_neo"]
 
@@ -39,22 +39,17 @@ def small_gpt_neo(
             all.
 
     Raises:
-        ValueError: a width that 4 heads cannot share, another size below 1, or kinds that do not
-            fit the layers.
+        ValueError: a width that 4 heads cannot share, or no layer.
     """
     width, layers = whole("width", width, HEADS), whole("layers", layers, 1)
     require(width % HEADS == 0, "width", f"a multiple of {HEADS}", width)
-    chosen = ["global"] * layers if kinds is None else list(kinds)
-    for kind in chosen:
-        choose("kinds", kind, ("global", "local"))
-    require(len(chosen) == layers, "kinds", f"one for each of the {layers} layers", kinds)
     config = GPTNeoConfig(
-        vocab_size=whole("vocabulary", vocabulary, 1),
+        vocab_size=vocabulary,
         hidden_size=width,
         num_layers=layers,
         num_heads=HEADS,
-        attention_types=[[chosen, 1]],
-        max_position_embeddings=whole("context", context, 1),
+        attention_types=[[kinds or ["global"] * layers, 1]],
+        max_position_embeddings=context,
         window_size=LOCAL_WINDOW,
         resid_dropout=0.0,
         embed_dropout=0.0,
@@ -78,9 +73,8 @@ def attention_only(
     only, the circuit did not form in trials of the length that a class has: a window of 4 makes the
     previous token easy to find.
     """
-    kinds = ["global"] * whole("layers", layers, 1)
-    if layers > 1:
-        kinds[0] = "local"
+    layers = whole("layers", layers, 1)
+    kinds = ["local"] + ["global"] * (layers - 1) if layers > 1 else None
     model = small_gpt_neo(vocabulary, width, layers, context, seed, kinds)
     for block in model.transformer.h:
         block.ln_2, block.mlp = torch.nn.Identity(), _Silent()

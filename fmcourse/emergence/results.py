@@ -1,5 +1,4 @@
-"""Curves of the bundled sweeps: autopsy, dose-response, forecast, quanta and grokking; for
-notebook 01.
+"""Curves of the bundled sweeps; for notebook 01.
 
 The runs were made by ``recipes/emergence_*.py``; nothing here trains.
 """
@@ -19,16 +18,7 @@ from fmcourse.emergence.addition import PLACES, TEST_SUMS
 from fmcourse.emergence.curves import turning_point
 from fmcourse.stats import Interval
 
-__all__ = [
-    "Sweep",
-    "load_autopsy",
-    "load_dose",
-    "load_forecast",
-    "load_grokking",
-    "load_inquest",
-    "load_parity",
-    "load_target",
-]
+__all__ = ["Sweep", "load_forecast", "load_sweep"]
 
 
 @dataclass(frozen=True)
@@ -62,7 +52,6 @@ class Sweep:
 
     def values(self, setting: str) -> list:
         """Return the different values of a setting, in order."""
-        choose("setting", setting, self.runs.columns)
         return sorted(self.table[setting].unique().tolist())
 
     def only(self, **settings: object) -> Sweep:
@@ -77,11 +66,6 @@ class Sweep:
     def steps(self) -> np.ndarray:
         """The steps at which the runs were measured, shape (measurements,)."""
         return self.curves("step")[0]
-
-    @property
-    def parameters(self) -> list[int]:
-        """The number of weights of each run."""
-        return self.runs["parameters"].tolist()
 
     def curves(self, name: str) -> np.ndarray:
         """Return what was measured under a name, one curve per run, shape (runs, measurements).
@@ -116,24 +100,20 @@ class Sweep:
         return np.array([turning_point(self.steps, curve, threshold) for curve in curves])
 
 
-def load_autopsy() -> Sweep:
-    """Return the addition sweep: settings ``width``, ``reverse`` and ``seed``."""
-    return Sweep(results.load("emergence-autopsy"))
+def load_sweep(name: str) -> Sweep:
+    """Return a bundled sweep, made by a recipe.
 
+    Args:
+        name: ``autopsy`` (addition: settings ``width``, ``reverse`` and ``seed``), ``dose``
+            (induction: ``layers``, ``bursty``, ``tokens`` and ``seed``), ``target`` (the runs that
+            the forecast is about; predict first), ``inquest`` (the same width at a third of the
+            learning rate, made after the answer was known), ``parity`` (``seed``) or ``grokking``
+            (``weight_decay`` and ``seed``).
 
-def load_dose() -> Sweep:
-    """Return the induction sweep: settings ``layers``, ``bursty``, ``tokens`` and ``seed``."""
-    return Sweep(results.load("emergence-dose"))
-
-
-def load_parity() -> Sweep:
-    """Return the sparse-parity runs: setting ``seed``."""
-    return Sweep(results.load("emergence-parity"))
-
-
-def load_grokking() -> Sweep:
-    """Return the modular-addition runs: settings ``weight_decay`` and ``seed``."""
-    return Sweep(results.load("emergence-grokking"))
+    Raises:
+        ValueError: there is no such sweep.
+    """
+    return Sweep(results.load(f"emergence-{name}"))
 
 
 def load_forecast() -> dict:
@@ -141,14 +121,3 @@ def load_forecast() -> dict:
     target and the law.
     """
     return json.loads(data.path("emergence-forecast.json").read_text(encoding="utf-8"))
-
-
-def load_target() -> Sweep:
-    """Open the runs that the forecast is about; predict first."""
-    return Sweep(results.load("emergence-target"))
-
-
-def load_inquest() -> Sweep:
-    """Return runs of the target's width at a third of the learning rate, made after its answer was
-    known."""
-    return Sweep(results.load("emergence-inquest"))

@@ -1,5 +1,4 @@
-"""The exercises of notebook 01: independent errors, breakthroughness, none of n, where to look, and
-a turning point."""
+"""The exercises of notebook 01: none of n, four sharp curves, and breakthroughness."""
 
 from __future__ import annotations
 
@@ -12,8 +11,6 @@ from fmcourse.quiz.exercises import Exercise
 
 __all__ = ["EXERCISES"]
 
-STEPS = np.array([0, 100, 200, 300])
-
 
 def _over(score: np.ndarray, average: Callable[[np.ndarray], float]) -> float:
     """Return the unsigned rise over the root of an average squared step."""
@@ -24,23 +21,7 @@ def _sign(score: np.ndarray) -> int:
     return 1 if score.argmax() > score.argmin() else -1
 
 
-def _between(steps: np.ndarray, score: np.ndarray) -> float:
-    after = (score >= 0.5).argmax()
-    share = (0.5 - score[after - 1]) / (score[after] - score[after - 1])
-    return steps[after - 1] + share * (steps[after] - steps[after - 1])
-
-
 EXERCISES = {
-    "independent-exact": Exercise(
-        reference=emergence.independent_exact,
-        cases=tuple((np.array(each),) for each in ([0.9, 0.8, 0.5, 1.0], [0.5, 0.5], [1.0, 0.0])),
-        mistakes={
-            "mean": lambda places: places.mean(),
-            "weakest": lambda places: places.min(),
-            "power of mean": lambda places: places.mean() ** len(places),
-            "all wrong": lambda places: (1 - places).prod(),
-        },
-    ),
     "breakthroughness": Exercise(
         reference=lambda score: emergence.breakthroughness(range(len(score)), score),
         cases=(
@@ -74,27 +55,14 @@ EXERCISES = {
             "one of n": lambda items: 1 / items,
         },
     ),
-    "where-to-look": Exercise(
-        reference=lambda position, period: position - period + 1,
-        cases=((14, 10), (25, 24), (40, 12)),
+    "four-causes": Exercise(
+        # A: 20 sums and one seed. B, D: a smooth score turns at the same place. C: 16 digits.
+        reference=[2, 3, 1, 3],
         mistakes={
-            "the copy": lambda position, period: position - period,
-            "before the copy": lambda position, period: position - period - 1,
-            "previous token": lambda position, period: position - 1,
-        },
-    ),
-    "turning-point": Exercise(
-        reference=lambda steps, score: steps[score >= 0.5][0],
-        cases=tuple(
-            (STEPS, np.array(score))
-            for score in ([0.0, 0.1, 0.9, 1.0], [0.0, 0.6, 0.4, 0.8], [0.0, 0.2, 0.5, 0.7])
-        ),
-        mistakes={
-            "above 0.5": lambda steps, score: steps[score > 0.5][0],
-            "steepest": lambda steps, score: steps[np.diff(score).argmax()],
-            "last below": lambda steps, score: steps[score < 0.5][-1],
-            "index": lambda steps, score: (score >= 0.5).argmax(),
-            "interpolated": _between,
+            "all metric": [1, 1, 1, 1],
+            "exact match": [2, 3, 1, 1],
+            "sampling as change": [3, 3, 1, 3],
+            "sampling as metric": [1, 3, 1, 3],
         },
     ),
 }
