@@ -110,7 +110,7 @@ def shared_omission(by_sharing: Sequence[Sequence[World]]) -> ipywidgets.VBox:
     group: systemic failure rates, the most failed first, with error rate and H.
 
     Args:
-        by_sharing: worlds of :func:`fmcourse.homogenization.simulate`, those of one deployer first,
+        by_sharing: worlds as notebook 02 simulates them, those of one deployer first,
             then of two, and so on; several worlds each, over which all figures are averaged.
     """
     full = len(by_sharing) > 0 and all(by_sharing)
