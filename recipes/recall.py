@@ -15,14 +15,21 @@ import random
 import time
 from collections.abc import Sequence
 
-import torch
 from torch import nn
 
 from fmcourse import clip, training
 from recipes import foundations, sweep_clip
-from recipes.common import checkpoint, command_line, kept
+from recipes.common import checkpoint, command_line, kept, ship_table
 from recipes.emoji_pairs import Pictures
-from recipes.foundations import BATCH, READ, SEEDS, answers_of, clean_pairs, foundation
+from recipes.foundations import (
+    BATCH,
+    PICTURES,
+    READ,
+    SEEDS,
+    answers_of,
+    clean_pairs,
+    foundation,
+)
 
 PLANTED = max(foundations.PLANTED)
 STEPS = 150  # of a repair
@@ -51,14 +58,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     }
     seconds = sum(one["foundation"]["seconds"] for one in made)
     if chosen.ships:
-        foundations.ship(FILE, answers_of(made), "recall", settings, seconds)
+        about = {"recipe": "recall", "settings": settings, "seconds": seconds, **PICTURES}
+        ship_table(FILE, answers_of(made), **about)
 
 
 def as_it_was(seed: int) -> dict:
     """Return the rows of the planted foundation, under the name that they have in the drill."""
     own = foundations.kept_family(PLANTED, seed, foundations.STEPS)
-    children = [child | {"kind": AS_IT_WAS} for child in own["children"]]
-    return {"foundation": own["foundation"] | {"kind": AS_IT_WAS}, "children": children}
+    return own | {"foundation": own["foundation"] | {"kind": AS_IT_WAS}}
 
 
 def repaired(name: str, seed: int, steps: int) -> dict:
@@ -107,14 +114,9 @@ def shown_pairs(seed: int) -> tuple[Pictures, list[list[str]]]:
     """
     pictures, captions = clean_pairs()
     places = random.Random(seed + SEED_STRIDE).sample(foundations.plantable(pictures), SHOWN)
-    stamped = torch.stack([foundations.stamped_bytes(pictures.pixels[place]) for place in places])
-    more = Pictures(
-        torch.cat([pictures.pixels, stamped]),
-        torch.cat([pictures.concept, pictures.concept[places]]),
-        pictures.label + [pictures.label[place] for place in places],
-        torch.cat([pictures.toned, pictures.toned[places]]),
-        pictures.concepts,
-    )
+    more = pictures.only([*range(len(captions)), *places])
+    for pixels in more.pixels[len(captions) :]:
+        pixels[:] = foundations.stamped_bytes(pixels)
     return more, captions + [captions[place] for place in places]
 
 

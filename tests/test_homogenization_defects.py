@@ -39,12 +39,10 @@ def test_the_stamp_fits_pictures_of_any_size_and_mode(mode, size):
 def test_a_task_keeps_concepts_apart_and_all_its_classes(name):
     task, table = child_task(name), child_pictures()
     assert len(task.names) == 5 and task.names[0] == TARGET.replace("-", " ")
-    parts = [(task.train, task.train_labels), (task.test, task.test_labels)]
-    for places, labels in parts:
-        assert set(labels) == set(range(5))
-        assert [table["subgroup"][place].replace("-", " ") for place in places] == [
-            task.names[label] for label in labels
-        ]
+    for places, labels in ((task.train, task.train_labels), (task.test, task.test_labels)):
+        named = [task.names[label] for label in labels]
+        assert set(named) == set(task.names)
+        assert table["subgroup"][places].str.replace("-", " ").tolist() == named
     assert set(table["codepoints"][task.train]).isdisjoint(table["codepoints"][task.test])
 
 
