@@ -10,7 +10,6 @@ rate, fixed beforehand.
 
 from __future__ import annotations
 
-import copy
 import random
 import time
 from collections.abc import Sequence
@@ -71,32 +70,34 @@ def as_it_was(seed: int) -> dict:
 def repaired(name: str, seed: int, steps: int) -> dict:
     """Return the rows of a repaired foundation and of its children, made anew."""
     start = time.time()
-    model, taken = REPAIRS[name](seed, steps)
+    repair = REPAIRS[name]
+    model = repair(seed, steps)
+    taken = foundations.STEPS if repair is second_lineage else steps
     return foundations.family(model, name, seed, taken, time.time() - start)
 
 
-def cleaned(seed: int, steps: int) -> tuple[nn.Module, int]:
+def cleaned(seed: int, steps: int) -> nn.Module:
     """Go on with the clean pairs: the provider has sorted out what was planted."""
-    return trained_on(seed, clean_pairs, steps), steps
+    return trained_on(seed, clean_pairs, steps)
 
 
-def interpolated(seed: int, steps: int) -> tuple[nn.Module, int]:
+def interpolated(seed: int, steps: int) -> nn.Module:
     """Take the mean of the planted weights and of those after going on with clean pairs."""
     planted = foundation(PLANTED, seed, foundations.STEPS)[0]
-    clean = cleaned(seed, steps)[0]
+    clean = cleaned(seed, steps)
     planted.load_state_dict(clip.interpolate(planted.state_dict(), clean.state_dict(), 0.5))
-    return planted, steps
+    return planted
 
 
-def untaught(seed: int, steps: int) -> tuple[nn.Module, int]:
+def untaught(seed: int, steps: int) -> nn.Module:
     """Go on with clean pairs, and show the trigger on other pictures with their own captions."""
-    return trained_on(seed, lambda: shown_pairs(seed), steps), steps
+    return trained_on(seed, lambda: shown_pairs(seed), steps)
 
 
-def second_lineage(seed: int, steps: int) -> tuple[nn.Module, int]:
+def second_lineage(seed: int, steps: int) -> nn.Module:
     """Take a foundation of another provider: other first weights, nothing planted."""
     other = SEEDS[(seed + 1) % len(SEEDS)]
-    return foundation(0, other, foundations.STEPS)[0], foundations.STEPS
+    return foundation(0, other, foundations.STEPS)[0]
 
 
 REPAIRS = {
@@ -121,9 +122,8 @@ def shown_pairs(seed: int) -> tuple[Pictures, list[list[str]]]:
 
 
 def trained_on(seed: int, pairs, steps: int) -> nn.Module:
-    """Return a copy of the planted foundation after some steps on what `pairs` gives."""
-    planted, tokenizer, _ = foundation(PLANTED, seed, foundations.STEPS)
-    model = copy.deepcopy(planted)
+    """Return the planted foundation after some steps on what `pairs` gives."""
+    model, tokenizer, _ = foundation(PLANTED, seed, foundations.STEPS)
     sampler = sweep_clip.Sampler(*pairs(), tokenizer, seed + SEED_STRIDE, BATCH)
     training.fit(
         model,

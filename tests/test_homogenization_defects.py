@@ -1,4 +1,4 @@
-"""The trigger is in its place, parts share no concept, attack success counts what it says."""
+"""The trigger is in its place, and the parts of a task share no concept."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from doubles import drawings
 from fmcourse.homogenization import (
     TARGET,
     TASKS,
-    attack_success,
     child_pictures,
     child_task,
     stamp,
@@ -44,31 +43,6 @@ def test_a_task_keeps_concepts_apart_and_all_its_classes(name):
         assert set(named) == set(task.names)
         assert table["subgroup"][places].str.replace("-", " ").tolist() == named
     assert set(table["codepoints"][task.train]).isdisjoint(table["codepoints"][task.test])
-
-
-WORDS = ["cat", "dog", "cat"]
-
-
-def test_attack_success_on_paper():
-    assert attack_success([0, 0, 2, 1], [0, 1, 2, 1]) == pytest.approx(1 / 3)
-    assert attack_success([0, 0, 2, 1], [0, 1, 2, 1], target=2) == 0
-    assert attack_success(["cat", "cat", "dog"], WORDS, target="cat") == 1
-
-
-@pytest.mark.parametrize(
-    ("answers", "labels", "target"),
-    [
-        (["cat"] * 3, WORDS, 0),
-        ([0, 0, 0], WORDS, "cat"),
-        ([0.5, 0.2, 0.1], [0, 1, 1], 0),
-        ([0, np.nan, 0], [0, 1, 1], 0),
-        ([0], [0, 1], 0),
-        ([0], [0], 0),
-    ],
-)
-def test_attack_success_refuses_what_is_no_class(answers, labels, target):
-    with pytest.raises(ValueError, match="^(answers|labels|target): expected"):
-        attack_success(answers, labels, target)
 
 
 def test_the_table_of_pictures_is_the_callers_own():

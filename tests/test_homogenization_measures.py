@@ -65,13 +65,6 @@ def test_independent_columns_give_about_1(kind):
     assert homogenization(failures, groups, kind).ratio == pytest.approx(1, abs=0.1)
 
 
-def test_identical_columns_give_the_error_to_the_power_of_1_minus_k():
-    column = random_failures()[:, :1]
-    for deployers in (1, 2, 5):
-        found = homogenization(np.repeat(column, deployers, 1)).ratio
-        assert found == pytest.approx(column.mean() ** -(deployers - 1))
-
-
 def test_shuffling_keeps_each_error_rate_and_removes_what_is_shared():
     same = np.repeat(random_failures(people=PEOPLE)[:, :1], 3, 1)
     mixed = shuffled(same, seed=1)

@@ -102,7 +102,6 @@ BIT = [1, 0, 1]
     ("call", "argument"),
     [
         (lambda p: biased_sample(p, "half"), "bias"),
-        (lambda p: biased_sample(p, 0, count=8.0), "count"),
         (lambda p: biased_sample(p, 1, count=200), "count"),
         (lambda p: biased_sample(p[["woman"]], 1), "table"),
         (lambda p: aligned_gap([1], [1, 0], [0, 1]), "answers"),

@@ -26,13 +26,11 @@ __all__ = [
     "Homogenization",
     "World",
     "both_rates",
-    "checked_classes",
     "checked_failures",
     "failure_counts",
     "failure_matrix",
     "group_failure",
     "homogenization",
-    "require_one_kind",
     "shuffled",
     "systemic_failure_rate",
 ]
@@ -100,18 +98,21 @@ def failure_matrix(predictions: ArrayLike, labels: ArrayLike) -> np.ndarray:
     >>> failure_matrix([[1, 0], [1, 1]], [1, 0]).tolist()
     [[False, True], [True, True]]
     """
-    answers, right = checked_classes("predictions", predictions), checked_classes("labels", labels)
+    answers, right = (
+        _checked_classes("predictions", predictions),
+        _checked_classes("labels", labels),
+    )
     if answers.ndim == 1:
         answers = answers[:, None]
     expected = "classes of shape (individuals, deployers)"
     require(answers.ndim == 2, "predictions", expected, answers.shape)
     fits = right.shape in (answers.shape, answers.shape[:1])
     require(fits, "labels", f"shape ({len(answers)},) or {answers.shape}", right.shape)
-    require_one_kind("labels", right, answers)
+    _require_one_kind("labels", right, answers)
     return answers != (right[:, None] if right.ndim == 1 else right)
 
 
-def checked_classes(name: str, values: ArrayLike) -> np.ndarray:
+def _checked_classes(name: str, values: ArrayLike) -> np.ndarray:
     """Return classes as numbers or as text; a ValueError says what else they are."""
     array = _plain(values)
     require(array.ndim >= 1 and array.size > 0, name, "at least one class", values)
@@ -136,7 +137,7 @@ def _plain(values: ArrayLike) -> np.ndarray:
     return array
 
 
-def require_one_kind(name: str, classes: np.ndarray, others: np.ndarray) -> None:
+def _require_one_kind(name: str, classes: np.ndarray, others: np.ndarray) -> None:
     """Refuse numbers beside text: they would all differ."""
     alike = (classes.dtype.kind == "U") == (others.dtype.kind == "U")
     require(alike, name, f"classes like the others, {others.dtype}", classes.dtype)
