@@ -77,7 +77,7 @@ def repaired(name: str, seed: int, steps: int) -> dict:
 
 
 def cleaned(seed: int, steps: int) -> nn.Module:
-    """Go on with the clean pairs: the provider has sorted out what was planted."""
+    """Go on with the clean pairs: the provider has removed what was planted."""
     return trained_on(seed, clean_pairs, steps)
 
 
