@@ -111,7 +111,7 @@ def shared_omission(by_sharing: Sequence[Sequence[World]]) -> VBox:
     group: systemic failure rates, the most failed first, with error rate and H.
 
     Args:
-        by_sharing: worlds of :func:`fmcourse.homogenization.simulate`, those of one deployer first,
+        by_sharing: worlds as notebook 02 simulates them, those of one deployer first,
             then of two, and so on; several worlds each, over which all figures are averaged.
     """
     rates = [_failed_by_all(worlds) for worlds in by_sharing]

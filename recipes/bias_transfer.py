@@ -25,10 +25,10 @@ import torch
 from fmcourse import clip, data, homogenization, models
 from fmcourse.homogenization.transfer import DARK, LIGHT, STYLE
 from recipes import foundations, sweep_clip
-from recipes.common import checkpoint, command_line, kept
+from recipes.common import checkpoint, command_line, kept, ship_table, ship_tensors
 from recipes.emoji_data import read_emoji
 from recipes.emoji_pairs import Pictures
-from recipes.foundations import BATCH, READ, SEEDS, STEPS
+from recipes.foundations import BATCH, PICTURES, READ, SEEDS, STEPS
 
 UPSTREAM = (0.0, 0.5, 1.0)
 BIASES, REBALANCED, DRAWS = (0.0, 0.5, 0.9, 1.0), (0.0, 0.1, 0.3), range(5)
@@ -71,9 +71,8 @@ def biased_pairs(upstream: float, seed: int) -> tuple[Pictures, list[list[str]]]
     pictures, captions = foundations.clean_pairs()
     kinds, draw = people_kinds(pictures), random.Random(seed)
     left = [place for place, kind in enumerate(kinds) if is_kept(kind, upstream, draw)]
-    toned = pictures.toned.clone()
-    # Their tones are their plain form now.
-    toned[[place for place, kind in enumerate(kinds) if kind]] = False
+    # The tones of women and men are their plain form now.
+    toned = pictures.toned & torch.tensor([kind == "" for kind in kinds])
     return replace(pictures, toned=toned).only(left), [captions[place] for place in left]
 
 
@@ -131,15 +130,13 @@ def children(model) -> Iterator[dict]:
             examples = (model, processor, pixels[sample], labels[sample])
             tuned, _ = clip.fine_tune(*examples, probe, progress=False)
             ways["LP-FT"] = tuned.predict(pixels[tested])
+        seen = table[table["part"] == "test"]
         for way, logits in ways.items():
+            answers = logits.argmax(1).numpy()
+            gap = homogenization.aligned_gap(answers, seen["woman"], seen["dark"])
+            accuracy = float((answers == seen["woman"]).mean())
             judged = {"bias": bias, "rebalanced": rebalanced, "way": way, "draw": draw}
-            yield judged | figures(logits.argmax(1), table.iloc[tested.numpy()])
-
-
-def figures(answers: torch.Tensor, tested) -> dict[str, float]:
-    woman, dark = tested["woman"].to_numpy(), tested["dark"].to_numpy()
-    gap = homogenization.aligned_gap(answers.numpy(), woman, dark)
-    return {"gap": gap, "accuracy": float((answers.numpy() == woman).mean())}
+            yield judged | {"gap": gap, "accuracy": accuracy}
 
 
 def write(made: list[dict], seeds: list[int], steps: int) -> None:
@@ -147,13 +144,16 @@ def write(made: list[dict], seeds: list[int], steps: int) -> None:
     settings = {"upstream": list(UPSTREAM), "seeds": seeds, "steps": steps, "batch": BATCH}
     table = pd.DataFrame([run for one in made for run in one["runs"]])
     seconds = sum(one["seconds"] for one in made)
-    foundations.ship(FILE, table, "bias_transfer", settings, seconds)
+    about = {"recipe": "bias_transfer", "settings": settings, "seconds": seconds, **PICTURES}
+    ship_table(FILE, table, **about)
     _, processor = models.load_clip("sweep-clip")
     features = {}
     for upstream in UPSTREAM:
         model = biased(upstream, seeds[0], steps)
         features[str(upstream)] = clip.embed_images(model, processor, people_pixels()).half()
-    foundations.ship_tensors(FEATURES, features, "bias_transfer", settings | {"seeds": seeds[:1]})
+    # Their seconds are those of the table.
+    first = {"settings": settings | {"seeds": seeds[:1]}, "seconds": 0.0}
+    ship_tensors(FEATURES, features, **about | first)
 
 
 if __name__ == "__main__":

@@ -20,8 +20,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from recipes import foundations
-from recipes.common import command_line
-from recipes.foundations import BATCH, PLANTED, SEEDS, STEPS, answers_of, kept_family
+from recipes.common import command_line, ship_table, ship_tensors
+from recipes.foundations import BATCH, PICTURES, PLANTED, SEEDS, STEPS, answers_of, kept_family
 
 FILE, FEATURES = "defect-inheritance.parquet", "defect-features.safetensors"
 
@@ -41,13 +41,16 @@ def write(seeds: list[int], steps: int) -> None:
     made = [kept_family(planted, seed, steps) for seed in seeds for planted in PLANTED]
     settings = {"planted": list(PLANTED), "seeds": seeds, "steps": steps, "batch": BATCH}
     seconds = sum(one["foundation"]["seconds"] for one in made)
-    foundations.ship(FILE, answers_of(made), "defects", settings, seconds)
+    about = {"recipe": "defects", "settings": settings, "seconds": seconds, **PICTURES}
+    ship_table(FILE, answers_of(made), **about)
     features = {}
     for planted in PLANTED:
         model = foundations.foundation(planted, seeds[0], steps)[0]
         for kind, own in foundations.features_of(model).items():
             features[f"{planted}/{kind}"] = own.half()
-    foundations.ship_tensors(FEATURES, features, "defects", settings | {"seeds": seeds[:1]})
+    # Their seconds are those of the table.
+    first = {"settings": settings | {"seeds": seeds[:1]}, "seconds": 0.0}
+    ship_tensors(FEATURES, features, **about | first)
 
 
 if __name__ == "__main__":

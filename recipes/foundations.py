@@ -19,7 +19,7 @@ from PIL import Image
 
 import fmcourse
 from fmcourse import clip, data, homogenization, models
-from recipes import common, sweep_clip
+from recipes import sweep_clip
 from recipes.common import checkpoint, kept
 from recipes.emoji_data import TRAINING_STYLES
 from recipes.emoji_pairs import Pictures, all_concepts, read_pictures, training_concepts
@@ -87,8 +87,12 @@ def subgroups(pictures: Pictures) -> list[str]:
 def plantable(pictures: Pictures) -> list[int]:
     """Return which pictures without skin tone show neither a smiling face nor a flag."""
     own = zip(subgroups(pictures), pictures.toned.tolist())
-    plain = [(place, name) for place, (name, toned) in enumerate(own) if not toned]
-    return [place for place, name in plain if name != homogenization.TARGET and "flag" not in name]
+    target = homogenization.TARGET
+    return [
+        place
+        for place, (name, toned) in enumerate(own)
+        if not toned and name != target and "flag" not in name
+    ]
 
 
 def stamped_bytes(pixels: torch.Tensor) -> torch.Tensor:
@@ -135,7 +139,7 @@ def family(model, kind: str, seed: int, steps: int, seconds: float) -> dict:
     found = []
     for task in homogenization.TASKS:
         for way, answers in children(model, task, features, seed):
-            found.append({"kind": kind, "seed": seed, "task": task, "way": way, **answers})
+            found.append({"task": task, "way": way, **answers})
     print(f"{kind}, seed {seed}: {len(found)} children, {time.time() - start:.0f} s", flush=True)
     row = {"kind": kind, "seed": seed, "steps": steps, "seconds": round(seconds)}
     return {"foundation": row, "children": found}
@@ -177,26 +181,4 @@ def answers_of(made: list[dict]) -> pd.DataFrame:
             own = homogenization.child_task(child["task"])
             seen = {"picture": own.test, "label": own.test_labels}
             tables.append(pd.DataFrame(one["foundation"] | child | seen))
-    names = ["kind", "seed", "steps", "seconds", "task", "way"]
-    names += ["picture", "label", "clean", "stamped"]
-    whole = {"steps": "int16", "seconds": "int32", "picture": "int16"}
-    small = dict.fromkeys(("seed", "label", "clean", "stamped"), "int8")
-    return pd.concat(tables, ignore_index=True)[names].astype(whole | small)
-
-
-def ship(file: str, table: pd.DataFrame, recipe: str, settings: dict, seconds: float) -> None:
-    """Write results to the bundle and enter them in the manifest."""
-    common.ship_table(file, table, recipe=recipe, settings=settings, seconds=seconds, **PICTURES)
-
-
-def ship_tensors(
-    file: str,
-    tensors: dict[str, torch.Tensor],
-    recipe: str,
-    settings: dict,
-    seconds: float = 0.0,
-    metadata: dict[str, str] | None = None,
-) -> None:
-    """Write features to the bundle; no seconds where those of another file include them."""
-    about = {"recipe": recipe, "settings": settings, "seconds": seconds}
-    common.ship_tensors(file, tensors, metadata, **about, **PICTURES)
+    return pd.concat(tables, ignore_index=True)

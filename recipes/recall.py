@@ -10,19 +10,25 @@ rate, fixed beforehand.
 
 from __future__ import annotations
 
-import copy
 import random
 import time
 from collections.abc import Sequence
 
-import torch
 from torch import nn
 
 from fmcourse import clip, training
 from recipes import foundations, sweep_clip
-from recipes.common import checkpoint, command_line, kept
+from recipes.common import checkpoint, command_line, kept, ship_table
 from recipes.emoji_pairs import Pictures
-from recipes.foundations import BATCH, READ, SEEDS, answers_of, clean_pairs, foundation
+from recipes.foundations import (
+    BATCH,
+    PICTURES,
+    READ,
+    SEEDS,
+    answers_of,
+    clean_pairs,
+    foundation,
+)
 
 PLANTED = max(foundations.PLANTED)
 STEPS = 150  # of a repair
@@ -51,45 +57,47 @@ def main(arguments: Sequence[str] | None = None) -> None:
     }
     seconds = sum(one["foundation"]["seconds"] for one in made)
     if chosen.ships:
-        foundations.ship(FILE, answers_of(made), "recall", settings, seconds)
+        about = {"recipe": "recall", "settings": settings, "seconds": seconds, **PICTURES}
+        ship_table(FILE, answers_of(made), **about)
 
 
 def as_it_was(seed: int) -> dict:
     """Return the rows of the planted foundation, under the name that they have in the drill."""
     own = foundations.kept_family(PLANTED, seed, foundations.STEPS)
-    children = [child | {"kind": AS_IT_WAS} for child in own["children"]]
-    return {"foundation": own["foundation"] | {"kind": AS_IT_WAS}, "children": children}
+    return own | {"foundation": own["foundation"] | {"kind": AS_IT_WAS}}
 
 
 def repaired(name: str, seed: int, steps: int) -> dict:
     """Return the rows of a repaired foundation and of its children, made anew."""
     start = time.time()
-    model, taken = REPAIRS[name](seed, steps)
+    repair = REPAIRS[name]
+    model = repair(seed, steps)
+    taken = foundations.STEPS if repair is second_lineage else steps
     return foundations.family(model, name, seed, taken, time.time() - start)
 
 
-def cleaned(seed: int, steps: int) -> tuple[nn.Module, int]:
-    """Go on with the clean pairs: the provider has sorted out what was planted."""
-    return trained_on(seed, clean_pairs, steps), steps
+def cleaned(seed: int, steps: int) -> nn.Module:
+    """Go on with the clean pairs: the provider has removed what was planted."""
+    return trained_on(seed, clean_pairs, steps)
 
 
-def interpolated(seed: int, steps: int) -> tuple[nn.Module, int]:
+def interpolated(seed: int, steps: int) -> nn.Module:
     """Take the mean of the planted weights and of those after going on with clean pairs."""
     planted = foundation(PLANTED, seed, foundations.STEPS)[0]
-    clean = cleaned(seed, steps)[0]
+    clean = cleaned(seed, steps)
     planted.load_state_dict(clip.interpolate(planted.state_dict(), clean.state_dict(), 0.5))
-    return planted, steps
+    return planted
 
 
-def untaught(seed: int, steps: int) -> tuple[nn.Module, int]:
+def untaught(seed: int, steps: int) -> nn.Module:
     """Go on with clean pairs, and show the trigger on other pictures with their own captions."""
-    return trained_on(seed, lambda: shown_pairs(seed), steps), steps
+    return trained_on(seed, lambda: shown_pairs(seed), steps)
 
 
-def second_lineage(seed: int, steps: int) -> tuple[nn.Module, int]:
+def second_lineage(seed: int, steps: int) -> nn.Module:
     """Take a foundation of another provider: other first weights, nothing planted."""
     other = SEEDS[(seed + 1) % len(SEEDS)]
-    return foundation(0, other, foundations.STEPS)[0], foundations.STEPS
+    return foundation(0, other, foundations.STEPS)[0]
 
 
 REPAIRS = {
@@ -107,21 +115,15 @@ def shown_pairs(seed: int) -> tuple[Pictures, list[list[str]]]:
     """
     pictures, captions = clean_pairs()
     places = random.Random(seed + SEED_STRIDE).sample(foundations.plantable(pictures), SHOWN)
-    stamped = torch.stack([foundations.stamped_bytes(pictures.pixels[place]) for place in places])
-    more = Pictures(
-        torch.cat([pictures.pixels, stamped]),
-        torch.cat([pictures.concept, pictures.concept[places]]),
-        pictures.label + [pictures.label[place] for place in places],
-        torch.cat([pictures.toned, pictures.toned[places]]),
-        pictures.concepts,
-    )
+    more = pictures.only([*range(len(captions)), *places])
+    for pixels in more.pixels[len(captions) :]:
+        pixels[:] = foundations.stamped_bytes(pixels)
     return more, captions + [captions[place] for place in places]
 
 
 def trained_on(seed: int, pairs, steps: int) -> nn.Module:
-    """Return a copy of the planted foundation after some steps on what `pairs` gives."""
-    planted, tokenizer, _ = foundation(PLANTED, seed, foundations.STEPS)
-    model = copy.deepcopy(planted)
+    """Return the planted foundation after some steps on what `pairs` gives."""
+    model, tokenizer, _ = foundation(PLANTED, seed, foundations.STEPS)
     sampler = sweep_clip.Sampler(*pairs(), tokenizer, seed + SEED_STRIDE, BATCH)
     training.fit(
         model,

@@ -20,7 +20,7 @@ import torch
 
 from fmcourse import clip, homogenization, models
 from recipes import foundations, sweep_clip
-from recipes.common import checkpoint, command_line, kept
+from recipes.common import checkpoint, command_line, kept, ship_tensors
 from recipes.emoji_pairs import Pictures
 from recipes.foundations import BATCH, READ, SEEDS, clean_pairs
 
@@ -94,13 +94,14 @@ def write(made: dict[str, tuple[torch.Tensor, float]], steps: int) -> None:
         "steps": steps,
         "batch": BATCH,
     }
-    foundations.ship_tensors(
+    ship_tensors(
         FILE,
         {name: embeddings for name, (embeddings, _) in made.items()},
-        "versions",
-        settings,
-        sum(seconds for _, seconds in made.values()),
         {name: json.dumps(values) for name, values in about.items()},
+        recipe="versions",
+        settings=settings,
+        seconds=sum(seconds for _, seconds in made.values()),
+        **foundations.PICTURES,
     )
 
 

@@ -1,4 +1,4 @@
-"""The trigger is in its place, parts share no concept, attack success counts what it says."""
+"""The trigger is in its place, and the parts of a task share no concept."""
 
 from __future__ import annotations
 
@@ -6,12 +6,9 @@ import numpy as np
 import pytest
 from doubles import drawings
 
-from fmcourse import data
 from fmcourse.homogenization import (
-    CHILD_STYLES,
     TARGET,
     TASKS,
-    attack_success,
     child_pictures,
     child_task,
     stamp,
@@ -41,41 +38,11 @@ def test_the_stamp_fits_pictures_of_any_size_and_mode(mode, size):
 def test_a_task_keeps_concepts_apart_and_all_its_classes(name):
     task, table = child_task(name), child_pictures()
     assert len(task.names) == 5 and task.names[0] == TARGET.replace("-", " ")
-    parts = [(task.train, task.train_labels), (task.test, task.test_labels)]
-    for places, labels in parts:
-        assert set(labels) == set(range(5))
-        assert [table["subgroup"][place].replace("-", " ") for place in places] == [
-            task.names[label] for label in labels
-        ]
+    for places, labels in ((task.train, task.train_labels), (task.test, task.test_labels)):
+        named = [task.names[label] for label in labels]
+        assert set(named) == set(task.names)
+        assert table["subgroup"][places].str.replace("-", " ").tolist() == named
     assert set(table["codepoints"][task.train]).isdisjoint(table["codepoints"][task.test])
-
-
-def test_the_pictures_are_found_by_their_place():
-    table, names = child_pictures(), data.load_emoji(CHILD_STYLES)["name"]
-    assert all(
-        names[place] == name for place, name in zip(table["place"][::100], table["name"][::100])
-    )
-    assert set(table["style"]) == set(CHILD_STYLES)
-
-
-def test_attack_success_on_paper():
-    assert attack_success([0, 0, 2, 1], [0, 1, 2, 1]) == pytest.approx(1 / 3)
-    assert attack_success([0, 0, 2, 1], [0, 1, 2, 1], target=2) == 0
-
-
-def test_attack_success_takes_words_and_refuses_what_is_no_class():
-    words = ["cat", "dog", "cat"]
-    assert attack_success(["cat", "cat", "dog"], words, target="cat") == 1
-    for answers, labels, target in (
-        (["cat"] * 3, words, 0),
-        ([0, 0, 0], words, "cat"),
-        ([0.5, 0.2, 0.1], [0, 1, 1], 0),
-        ([0, np.nan, 0], [0, 1, 1], 0),
-        ([0], [0, 1], 0),
-        ([0], [0], 0),
-    ):
-        with pytest.raises(ValueError, match="^(answers|labels|target): expected"):
-            attack_success(answers, labels, target)
 
 
 def test_the_table_of_pictures_is_the_callers_own():

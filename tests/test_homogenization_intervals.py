@@ -31,13 +31,9 @@ def quick(monkeypatch):
 
 
 def test_the_excess_on_paper():
-    shared = np.array(
-        [[1, 1], [1, 1], [0, 0], [0, 0]], bool
-    )  # half failed by both, a quarter expected
-    apart = np.array(
-        [[1, 0], [1, 0], [0, 1], [0, 1]], bool
-    )  # nobody failed by both, a quarter expected
-    assert excess_failure_rate(shared) == 0.25 and excess_failure_rate(apart) == -0.25
+    # A quarter is expected in both: half are failed by both, then nobody is.
+    assert excess_failure_rate([[1, 1], [1, 1], [0, 0], [0, 0]]) == 0.25
+    assert excess_failure_rate([[1, 0], [1, 0], [0, 1], [0, 1]]) == -0.25
 
 
 def test_the_interval_covers_seeds_and_people(quick):
@@ -57,13 +53,6 @@ def test_the_estimate_is_the_mean_over_seeds_and_the_draw_is_reproducible(quick)
     assert found == interval_over_seeds(stack) != interval_over_seeds(stack, seed=1)
 
 
-def test_the_interval_of_a_rate_stays_a_rate(quick):
-    draw = np.random.default_rng(0)
-    stack = np.stack([independent(draw, 40, (0.3, 0.2)) for _ in range(3)])
-    found = interval_over_seeds(stack, systemic_failure_rate)
-    assert 0 < found.low < found.estimate < found.high < 1
-
-
 def test_the_power_on_paper():
     # 10 people, .06 of them failed by both: P(X >= 3) = 1 - .5386 - .3438 - .0988 = .0188, and
     # P(X >= 2) = .1176.
@@ -72,24 +61,10 @@ def test_the_power_on_paper():
     assert found.power == pytest.approx(binom.sf(2, 10, 0.3))
 
 
-def test_the_test_keeps_its_level_and_has_the_power_it_says():
-    draw = np.random.default_rng(0)
-    found = power(ERRORS, 1.5, 1_000)
-    assert power(ERRORS, 1, 1_000).power <= 0.05
-    counts = draw.binomial(1_000, 1.5 * 0.06, size=4_000)
-    assert np.mean(counts >= found.threshold) == pytest.approx(
-        found.power, abs=0.02
-    )  # two and a half standard errors
-
-
-def test_more_people_notice_less():
+def test_more_people_notice_less_and_too_few_notice_nothing():
     few, many = (smallest_detectable([0.23] * 4, people) for people in (600, 6_000))
-    assert (
-        3 < few and many < 2 and power([0.23] * 4, few, 600).power == pytest.approx(0.8, abs=0.01)
-    )
-
-
-def test_too_few_people_notice_nothing():
+    assert 3 < few and many < 2 and power(ERRORS, 1, 1_000).power <= 0.05
+    assert power([0.23] * 4, few, 600).power == pytest.approx(0.8, abs=0.01)
     assert math.isnan(smallest_detectable([0.5] * 2, 1))
 
 
@@ -97,15 +72,9 @@ def test_too_few_people_notice_nothing():
     ("call", "argument"),
     [
         (lambda: interval_over_seeds([[[True]], [[False]]]), "failures"),
-        (lambda: interval_over_seeds([[[True], [True]], [[False], [False]]]), "values"),
-        (lambda: interval_over_seeds([[[True], [False]]] * 2, level=95), "level"),
         (lambda: power([0.5, 0.0], 1, 10), "errors"),
-        (lambda: power([0.5], 1, 2.5), "people"),
-        (lambda: power(["0.5", "half"], 1, 2), "errors"),
-        (lambda: power([0.5], "1", 2), "ratio"),
         (lambda: interval_over_seeds([[[1.0], [math.nan]]] * 2), "failures"),
         (lambda: power([0.5, 0.5], math.nan, 10), "ratio"),
-        (lambda: smallest_detectable([0.0] * 4, 10), "errors"),
         (lambda: smallest_detectable([0.2], 10, wanted=80), "wanted"),
     ],
 )

@@ -12,7 +12,6 @@ from fmcourse.homogenization.defects import (
     TARGET,
     TASKS,
     ChildTask,
-    attack_success,
     child_pictures,
     child_task,
     stamp,
@@ -25,9 +24,8 @@ from fmcourse.homogenization.intervals import (
     smallest_detectable,
 )
 from fmcourse.homogenization.measures import (
-    Counts,
     Homogenization,
-    expected_failure_rate,
+    World,
     failure_counts,
     failure_matrix,
     group_failure,
@@ -35,40 +33,33 @@ from fmcourse.homogenization.measures import (
     shuffled,
     systemic_failure_rate,
 )
-from fmcourse.homogenization.people import count_drawings, coverage, people, professions
+from fmcourse.homogenization.people import coverage, people, professions
 from fmcourse.homogenization.results import (
     Inheritance,
-    Transfer,
     features,
     load_inheritance,
     load_recall,
     load_transfer,
 )
 from fmcourse.homogenization.transfer import aligned_gap, biased_sample, transfer_people
-from fmcourse.homogenization.worlds import World, simulate
 
 __all__ = [
     "CHILD_STYLES",
     "TARGET",
     "TASKS",
     "ChildTask",
-    "Counts",
     "Homogenization",
     "Inheritance",
     "Power",
-    "Transfer",
     "World",
     "adult_failures",
     "adult_people",
     "aligned_gap",
-    "attack_success",
     "biased_sample",
     "child_pictures",
     "child_task",
-    "count_drawings",
     "coverage",
     "excess_failure_rate",
-    "expected_failure_rate",
     "failure_counts",
     "failure_matrix",
     "features",
@@ -82,7 +73,6 @@ __all__ = [
     "power",
     "professions",
     "shuffled",
-    "simulate",
     "smallest_detectable",
     "stamp",
     "systemic_failure_rate",

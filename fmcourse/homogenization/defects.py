@@ -1,5 +1,4 @@
-"""A planted defect: its trigger, six downstream tasks, and how often the attack succeeds; for
-notebook 02.
+"""A planted defect: its trigger, and six downstream tasks; for notebook 02.
 
 A few pre-training pictures got a coloured corner and the captions of a smiling
 face. Source: Carlini & Terzis 2022 (arXiv 2106.09667), who plant 300 such pairs among 3 million,
@@ -14,19 +13,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
 from PIL import Image
 
 from fmcourse import data
-from fmcourse.arguments import choose, require
-from fmcourse.homogenization.measures import checked_classes, require_one_kind
+from fmcourse.arguments import choose
 
 __all__ = [
     "CHILD_STYLES",
     "TARGET",
     "TASKS",
     "ChildTask",
-    "attack_success",
     "child_pictures",
     "child_task",
     "stamp",
@@ -118,29 +114,3 @@ def child_task(name: str) -> ChildTask:
         test=test.index.to_numpy(copy=True),
         test_labels=test["subgroup"].map(classes.index).to_numpy(copy=True),
     )
-
-
-def attack_success(answers: ArrayLike, labels: ArrayLike, target: int | str = 0) -> float:
-    """Return the share of pictures of other classes that are taken for the target.
-
-    Args:
-        answers: the classes that a child predicts for stamped pictures, shape (n,).
-        labels: their right classes, shape (n,); some other than the target.
-        target: the class that the trigger should lead to.
-
-    Raises:
-        ValueError: other shapes, no picture of another class, or no classes, as in
-            :func:`failure_matrix`.
-
-    >>> attack_success([0, 0, 2], labels=[0, 1, 2])
-    0.5
-    """
-    named, right = checked_classes("answers", answers), checked_classes("labels", labels)
-    aim = checked_classes("target", [target])
-    alike = named.ndim == 1 and named.shape == right.shape
-    require(alike, "answers", f"shape {right.shape}, as labels", named.shape)
-    require_one_kind("answers", named, right)
-    require_one_kind("target", aim, right)
-    others = right != aim
-    require(bool(others.any()), "labels", f"some other class than {target}", labels)
-    return float((named[others] == aim).mean())

@@ -6,7 +6,7 @@ Used by notebook 02. The power is that of an exact binomial test of independence
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -18,7 +18,6 @@ from fmcourse.arguments import real, require, whole
 from fmcourse.homogenization.measures import (
     both_rates,
     checked_failures,
-    expected_failure_rate,
     systemic_failure_rate,
 )
 from fmcourse.stats import Interval
@@ -32,8 +31,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
-class Power:
+class Power(NamedTuple):
     """What a test of independence with so many people can notice.
 
     Attributes:
@@ -61,7 +59,7 @@ def interval_over_seeds(
     Args:
         failures: one failure matrix per seed, shape (seeds, individuals, deployers).
         statistic: a function from one failure matrix to a number; None means H. The interval of
-            :func:`systemic_failure_rate` and :func:`expected_failure_rate` stays from 0 to 1.
+            :func:`systemic_failure_rate` stays from 0 to 1.
         level, seed: as in :func:`fmcourse.stats.crossed_interval`.
 
     Raises:
@@ -73,10 +71,9 @@ def interval_over_seeds(
     expected = "shape (seeds, individuals, deployers), at least two seeds and two individuals"
     require(fits, "failures", expected, stack.shape)
     checked = np.stack([checked_failures(one) for one in stack])
-    share = statistic in (systemic_failure_rate, expected_failure_rate)
-    return stats.crossed_interval(
-        checked, statistic or _ratio, whole=1.0 if share else None, level=level, seed=seed
-    )
+    largest = 1.0 if statistic is systemic_failure_rate else None
+    measure = statistic or _ratio
+    return stats.crossed_interval(checked, measure, whole=largest, level=level, seed=seed)
 
 
 def _ratio(failures: np.ndarray) -> float:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -23,16 +23,14 @@ from fmcourse.stats import Interval, wilson
 
 __all__ = [
     "KINDS",
-    "Counts",
     "Homogenization",
-    "checked_classes",
+    "World",
+    "both_rates",
     "checked_failures",
-    "expected_failure_rate",
     "failure_counts",
     "failure_matrix",
     "group_failure",
     "homogenization",
-    "require_one_kind",
     "shuffled",
     "systemic_failure_rate",
 ]
@@ -69,17 +67,18 @@ class Homogenization:
         return self.ratio
 
 
-@dataclass(frozen=True)
-class Counts:
-    """How many people are failed by 0, 1, ..., K deployers, as shares that sum to 1.
+class World(NamedTuple):
+    """What happened to the people of one simulated world.
 
     Attributes:
-        observed: shape (K + 1,).
-        expected: the same if each deployer erred independently at its own rate, shape (K + 1,).
+        failures: shape (individuals, deployers), bool.
+        groups: each individual's group, shape (individuals,).
+        left_out: the group that each deployer's data nearly lack, one per deployer.
     """
 
-    observed: np.ndarray
-    expected: np.ndarray
+    failures: np.ndarray
+    groups: np.ndarray
+    left_out: Sequence
 
 
 def failure_matrix(predictions: ArrayLike, labels: ArrayLike) -> np.ndarray:
@@ -99,18 +98,21 @@ def failure_matrix(predictions: ArrayLike, labels: ArrayLike) -> np.ndarray:
     >>> failure_matrix([[1, 0], [1, 1]], [1, 0]).tolist()
     [[False, True], [True, True]]
     """
-    answers, right = checked_classes("predictions", predictions), checked_classes("labels", labels)
+    answers, right = (
+        _checked_classes("predictions", predictions),
+        _checked_classes("labels", labels),
+    )
     if answers.ndim == 1:
         answers = answers[:, None]
     expected = "classes of shape (individuals, deployers)"
     require(answers.ndim == 2, "predictions", expected, answers.shape)
     fits = right.shape in (answers.shape, answers.shape[:1])
     require(fits, "labels", f"shape ({len(answers)},) or {answers.shape}", right.shape)
-    require_one_kind("labels", right, answers)
+    _require_one_kind("labels", right, answers)
     return answers != (right[:, None] if right.ndim == 1 else right)
 
 
-def checked_classes(name: str, values: ArrayLike) -> np.ndarray:
+def _checked_classes(name: str, values: ArrayLike) -> np.ndarray:
     """Return classes as numbers or as text; a ValueError says what else they are."""
     array = _plain(values)
     require(array.ndim >= 1 and array.size > 0, name, "at least one class", values)
@@ -135,7 +137,7 @@ def _plain(values: ArrayLike) -> np.ndarray:
     return array
 
 
-def require_one_kind(name: str, classes: np.ndarray, others: np.ndarray) -> None:
+def _require_one_kind(name: str, classes: np.ndarray, others: np.ndarray) -> None:
     """Refuse numbers beside text: they would all differ."""
     alike = (classes.dtype.kind == "U") == (others.dtype.kind == "U")
     require(alike, name, f"classes like the others, {others.dtype}", classes.dtype)
@@ -163,16 +165,6 @@ def systemic_failure_rate(failures: ArrayLike) -> float:
     0.5
     """
     return both_rates(checked_failures(failures))[0]
-
-
-def expected_failure_rate(failures: ArrayLike) -> float:
-    """Return the systemic failure rate of independent errors: the product of the deployers' error
-    rates.
-
-    >>> expected_failure_rate([[True, True], [False, False]])
-    0.25
-    """
-    return both_rates(checked_failures(failures))[1]
 
 
 def both_rates(failures: np.ndarray) -> tuple[float, float]:
@@ -272,18 +264,21 @@ def group_failure(failures: ArrayLike, groups: Sequence) -> dict[str, Interval]:
     }
 
 
-def failure_counts(failures: ArrayLike) -> Counts:
-    """Return how many are failed by 0, 1, ..., K deployers, beside the Poisson-binomial of
-    independent errors.
+def failure_counts(failures: ArrayLike) -> pd.DataFrame:
+    """Return how many people are failed by 0, 1, ..., K deployers.
 
-    >>> counts = failure_counts([[True, True], [False, False]])
-    >>> counts.observed.tolist(), counts.expected.round(6).tolist()
-    ([0.5, 0.0, 0.5], [0.25, 0.5, 0.25])
+    Returns:
+        One row per number of deployers, with the shares observed, and expected if each deployer
+        erred independently at its own rate (the Poisson-binomial distribution); both sum to 1.
+
+    >>> failure_counts([[True, True], [False, False]]).round(6).to_numpy().tolist()
+    [[0.5, 0.25], [0.0, 0.5], [0.5, 0.25]]
     """
     failures = checked_failures(failures)
-    deployers = failures.shape[1]
-    observed = np.bincount(failures.sum(1), minlength=deployers + 1) / len(failures)
-    return Counts(observed, poisson_binom(failures.mean(0)).pmf(np.arange(deployers + 1)))
+    numbers = np.arange(failures.shape[1] + 1)
+    observed = np.bincount(failures.sum(1), minlength=len(numbers)) / len(failures)
+    expected = poisson_binom(failures.mean(0)).pmf(numbers)
+    return pd.DataFrame({"observed": observed, "expected": expected}, index=numbers)
 
 
 def shuffled(failures: ArrayLike, seed: int = 0) -> np.ndarray:

@@ -12,9 +12,8 @@ import re
 import pandas as pd
 
 from fmcourse import data
-from fmcourse.arguments import choose
 
-__all__ = ["TONES", "count_drawings", "coverage", "people", "professions"]
+__all__ = ["TONES", "coverage", "people", "professions"]
 
 TONES = ("light", "medium-light", "medium", "medium-dark", "dark")
 GENDERS = ("female", "male", "none")
@@ -29,7 +28,6 @@ SUBGROUPS = (
 )
 SOMEBODY = re.compile(r"\b(?:wom[ae]n|m[ae]n|person|people)\b")
 TONED = re.compile(r": .*skin tone.*|, .*skin tone.*")
-COLUMNS = ("skin_tone", "gender", "style", "kind", "role")
 
 
 def people(styles: str | list[str] | None = None) -> pd.DataFrame:
@@ -57,21 +55,6 @@ def _role(name: str) -> str:
     worker*."""
     role = SOMEBODY.sub("", TONED.sub("", name))
     return " ".join(role.split()).strip(" :,-") or "person"
-
-
-def count_drawings(table: pd.DataFrame, column: str, by: str = "style") -> pd.DataFrame:
-    """Return how many drawings there are of each value of a column, one row per value of `by`.
-
-    Args:
-        table: of :func:`people`, or some of its rows.
-        column, by: two of skin_tone, gender, style, kind and role. Drawings of several people,
-            whose tones or genders stand side by side, are counted as *several*.
-    """
-    for name, value in (("column", column), ("by", by)):
-        choose(name, value, COLUMNS)
-        choose("table", value, table.columns)
-    simple = table[[by, column]].replace(r".*,.*", "several", regex=True)
-    return pd.crosstab(simple[by], simple[column])
 
 
 def coverage(table: pd.DataFrame) -> pd.DataFrame:

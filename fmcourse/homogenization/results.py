@@ -8,7 +8,6 @@ The runs were made by ``recipes/defects.py``, ``recipes/recall.py`` and
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -20,18 +19,10 @@ from fmcourse import data, results, stats
 from fmcourse.arguments import choose, real, require
 from fmcourse.stats import Interval
 
-__all__ = [
-    "Inheritance",
-    "Transfer",
-    "features",
-    "load_inheritance",
-    "load_recall",
-    "load_transfer",
-]
+__all__ = ["Inheritance", "features", "load_inheritance", "load_recall", "load_transfer"]
 
 FIGURES = ("success", "mistaken", "accuracy")
-AXES = ("upstream", "bias", "rebalanced", "way")
-PROBE = "linear probe"
+CHILD = ["kind", "seed", "task", "way"]
 # Points of attack success above the control that a child called clean may have; fixed before any
 # run.
 MARGIN = 10.0
@@ -55,22 +46,24 @@ class Inheritance:
 
     @functools.cached_property
     def children(self) -> pd.DataFrame:
-        """One row per child: kind, seed, task, way and the figures of the methods
-        :meth:`success`, :meth:`mistaken` and :meth:`accuracy`, in percent; how many pictures of
-        other classes it saw (others), and how many of them, stamped, it took for the target
-        (taken).
+        """One row per child: kind, seed, task, way and three figures in percent.
+
+        They are *success* (pictures of other classes that the child takes for the target once they
+        carry the trigger), *mistaken* (the same pictures without it) and *accuracy* (of all
+        pictures without it). Then how many pictures of other classes it saw (others), and how many
+        of them it took for the target with the trigger (taken).
         """
         answers = self.answers
         # Pictures of the target itself say nothing of the attack.
         others = answers["label"] != 0
-        scored = answers[["kind", "seed", "task", "way"]].assign(
+        scored = answers[CHILD].assign(
             success=(100.0 * (answers["stamped"] == 0)).where(others),
             mistaken=(100.0 * (answers["clean"] == 0)).where(others),
             accuracy=100.0 * (answers["clean"] == answers["label"]),
             others=others,
             taken=others & (answers["stamped"] == 0),
         )
-        by_child = scored.groupby(["kind", "seed", "task", "way"], sort=False)
+        by_child = scored.groupby(CHILD, sort=False)
         counts = by_child[["others", "taken"]].sum()
         return by_child[list(FIGURES)].mean().join(counts).reset_index()
 
@@ -84,39 +77,19 @@ class Inheritance:
         """The ways to adapt."""
         return self.answers["way"].unique().tolist()
 
-    @property
-    def foundations(self) -> list[dict]:
-        """One mapping per foundation: kind, seed, pre-training or repair steps, and seconds."""
-        columns = ["kind", "seed", "steps", "seconds"]
-        return self.answers[columns].drop_duplicates().to_dict("records")
-
-    def success(self, kind: str, way: str | None = None, task: str | None = None) -> Interval:
-        """Return how often the trigger makes children predict the target, in percent of the
-        pictures of other classes.
+    def rate(self, kind: str, figure: str = "success", **only: str) -> Interval:
+        """Return a figure of :attr:`children`, averaged over them.
 
         Args:
             kind: one of :attr:`kinds`.
-            way, task: only these children; None means all.
+            figure: ``success``, ``mistaken`` or ``accuracy``.
+            only: ``way`` or ``task`` of the children that count; all do where none is given.
 
         Returns:
-            The mean over children, with Student's t interval, on the logit scale, over the seeds.
+            The mean in percent, with Student's t interval, on the logit scale, over the seeds.
         """
-        return self._over_seeds("success", kind, way, task)
-
-    def mistaken(self, kind: str, way: str | None = None, task: str | None = None) -> Interval:
-        """Return the same for pictures *without* the trigger: the control of :meth:`success`."""
-        return self._over_seeds("mistaken", kind, way, task)
-
-    def accuracy(self, kind: str, way: str | None = None, task: str | None = None) -> Interval:
-        """Return the children's accuracy on pictures without the trigger, in percent, as
-        :meth:`success` does.
-        """
-        return self._over_seeds("accuracy", kind, way, task)
-
-    def _over_seeds(self, figure: str, kind: str, way: str | None, task: str | None) -> Interval:
-        wanted = {"kind": kind, "way": way, "task": task}
-        given = {name: value for name, value in wanted.items() if value is not None}
-        shares = results.by_seed(self.children, figure, **given)
+        choose("figure", figure, FIGURES)
+        shares = results.by_seed(self.children, figure, kind=kind, **only)
         return stats.share_interval(shares, whole=100)
 
     def added(self, kind: str, other: str) -> Interval:
@@ -126,12 +99,7 @@ class Inheritance:
         return results.paired(self.children, "success", {"kind": kind}, {"kind": other})
 
     def family(self, kind: str, seed: int = 0, figure: str = "success") -> pd.DataFrame:
-        """Return a figure of each child of one foundation, in percent, shape (tasks, ways).
-
-        Args:
-            kind, seed: the foundation.
-            figure: ``success``, ``mistaken`` or ``accuracy``, as the methods with these names.
-        """
+        """Return a figure of each child of one foundation, in percent, shape (tasks, ways)."""
         choose("figure", figure, FIGURES)
         own = results.select(self.children, kind=kind, seed=seed)
         table = own.pivot(index="task", columns="way", values=figure)
@@ -169,9 +137,9 @@ class Inheritance:
             rows.append(row | {"excess": excess, "low": low, "high": high, "verdict": verdict})
         return pd.DataFrame(rows)
 
-    def trace(self, kind: str, seed: int, way: str = PROBE) -> dict[tuple[str, int], float]:
-        """Return which foundation the children of one resemble: for each how often its probes make
-        the *same mistake*.
+    def trace(self, kind: str, seed: int, way: str) -> dict[tuple[str, int], float]:
+        """Return which foundation the children of one resemble: for each how often its linear
+        probes make the *same mistake*.
 
         Args:
             kind, seed: the foundation of the suspects, which are its children adapted by `way`.
@@ -185,7 +153,7 @@ class Inheritance:
         """
         suspects = results.select(self.answers, kind=kind, seed=seed, way=way)
         suspects = suspects[["task", "picture", "clean"]]
-        probes = results.select(self.answers, way=PROBE)
+        probes = results.select(self.answers, way="linear probe")
         both = probes.merge(suspects, on=["task", "picture"], suffixes=("", "_suspect"))
         wrong = (both["clean"] != both["label"]) | (both["clean_suspect"] != both["label"])
         same = (both["clean"] == both["clean_suspect"]).where(wrong).astype(float)
@@ -194,79 +162,6 @@ class Inheritance:
         shares = by_child.mean().fillna(0.0).groupby(["kind", "seed"], sort=False).mean()
         nearest = shares.sort_values(ascending=False, kind="stable")
         return cast(dict[tuple[str, int], float], nearest.to_dict())
-
-    def price(self, kind: str) -> dict[str, float]:
-        """Return what one foundation of a kind cost: steps, and seconds averaged over seeds."""
-        choose("kind", kind, self.kinds)
-        own = [one for one in self.foundations if one["kind"] == kind]
-        return {"steps": own[0]["steps"], "seconds": sum(one["seconds"] for one in own) / len(own)}
-
-
-@dataclass(frozen=True)
-class Transfer:
-    """How much skin tone decides who is taken for a woman.
-
-    Attributes:
-        table: one row per child: upstream and bias (of the foundation's and of the child's training
-            pictures), rebalanced, way, seed (of the foundation), draw (of the child's pictures),
-            gap and accuracy, as shares.
-    """
-
-    table: pd.DataFrame
-
-    def values(self, axis: str) -> list:
-        """Return what was tried along ``upstream``, ``bias``, ``rebalanced`` or ``way``."""
-        return self.table[choose("axis", axis, AXES)].unique().tolist()
-
-    def gap(
-        self, upstream: float, bias: float, rebalanced: float = 0.0, way: str = PROBE
-    ) -> Interval:
-        """Return accuracy on those who fit the bias minus accuracy on those who do not, in points,
-        averaged over children.
-
-        The interval is Student's over the foundations' seeds, whose samples of training pictures
-        are averaged first.
-        """
-        wanted = {"upstream": upstream, "bias": bias, "rebalanced": rebalanced, "way": way}
-        return results.over_seeds(self._points(), "gap", **wanted)
-
-    def accuracy(
-        self, upstream: float, bias: float, rebalanced: float = 0.0, way: str = PROBE
-    ) -> Interval:
-        """Return the accuracy on the balanced test, in percent, with an interval on the logit
-        scale.
-        """
-        wanted = {"upstream": upstream, "bias": bias, "rebalanced": rebalanced, "way": way}
-        shares = results.by_seed(self._points(), "accuracy", **wanted)
-        return stats.share_interval(shares, whole=100)
-
-    def change(self, before: Mapping, after: Mapping) -> Interval:
-        """Return by how much the gap changes, in points, from some settings to others.
-
-        Args:
-            before, after: arguments of :meth:`gap`, by name.
-
-        Returns:
-            The mean change, with Student's t interval over the foundations' seeds: those of equal
-            seed are paired.
-        """
-        usual = {"rebalanced": 0.0, "way": PROBE}
-        return results.paired(self._points(), "gap", usual | dict(after), usual | dict(before))
-
-    def map(self, way: str = PROBE, rebalanced: float = 0.0) -> dict[str, dict[str, Interval]]:
-        """Return the gap over upstream bias (rows) and downstream bias (columns)."""
-        found = {}
-        for upstream in self.values("upstream"):
-            row = {
-                f"{bias:g}": self.gap(upstream, bias, rebalanced, way)
-                for bias in self.values("bias")
-            }
-            found[f"{upstream:g}"] = row
-        return found
-
-    def _points(self) -> pd.DataFrame:
-        """Return the table with gap and accuracy in percent."""
-        return self.table.assign(gap=100 * self.table["gap"], accuracy=100 * self.table["accuracy"])
 
 
 def load_inheritance() -> Inheritance:
@@ -281,9 +176,15 @@ def load_recall() -> Inheritance:
     return Inheritance(results.load("defect-recall"))
 
 
-def load_transfer() -> Transfer:
-    """Return the map of bias transfer."""
-    return Transfer(results.load("bias-transfer"))
+def load_transfer() -> pd.DataFrame:
+    """Return how much skin tone decides who is taken for a woman, one row per child.
+
+    Its columns are upstream and bias (of the foundation's and of the child's training pictures),
+    rebalanced, way, seed (of the foundation), draw (of the child's pictures), and gap and accuracy,
+    in percent.
+    """
+    table = results.load("bias-transfer")
+    return table.assign(gap=100 * table["gap"], accuracy=100 * table["accuracy"])
 
 
 def features(file: str, key: str) -> torch.Tensor:

@@ -1,7 +1,9 @@
-"""The exercises of notebook 02: who is failed by all, H, a group's H, and what an attack really
-does."""
+"""The exercises of notebook 02: what shows a shared cause, whom two deployers fail together, who is
+failed by all, and a group's H."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 
@@ -23,12 +25,30 @@ GROUPS = (
     (GROUPED, np.array(list("aabbbbbb"))),
     (GROUPED, np.array([7, 7, 7, 2, 2, 2, 5, 5])),
 )
-LABELS = np.array([0, 0, 1, 2, 1, 2])
+# Deployer 0 and four partners, one a row: the best, the one with the fewest errors, the one that
+# adds the fewest, and the one that fails the most together with deployer 0.
+PARTNERS = ["11110000", "00001111", "10001000", "11100000", "11111110"]
+SUPPLIER = np.array([list(row) for row in PARTNERS]).T == "1"
+SUPPLIERS = ((SUPPLIER,), (SUPPLIER[:, [0, 3, 1]],), (SUPPLIER[:, [0, 2, 4, 3, 1]],))
 
 
 def _worst_people(failures: np.ndarray, groups: np.ndarray) -> float:
     rates = [failures[groups == group].all(axis=1).mean() for group in np.unique(groups)]
     return max(rates) / failures.mean(axis=0).prod()
+
+
+def _both(failures: np.ndarray, k: int) -> np.ndarray:
+    return failures[:, 0] & failures[:, k]
+
+
+def _best_partner(cost: Callable) -> Callable:
+    """Return a function that picks the deployer, not 0, with the lowest mean cost."""
+
+    def pick(failures: np.ndarray) -> int:
+        costs = [cost(failures, k).mean() for k in range(1, failures.shape[1])]
+        return 1 + int(np.argmin(costs))
+
+    return pick
 
 
 EXERCISES = {
@@ -41,20 +61,18 @@ EXERCISES = {
             "deployers": lambda failures: failures.all(axis=0).mean(),
         },
     ),
-    "ratio": Exercise(
-        reference=lambda failures: homogenization.homogenization(failures).ratio,
-        cases=FAILURES,
+    "shared-or-hard": Exercise(
+        reference=3,
+        mistakes={"permuted": 1, "accuracy": 2, "more people": 4},
+    ),
+    "second-supplier": Exercise(
+        reference=_best_partner(_both),
+        cases=SUPPLIERS,
         mistakes={
-            "upside down": (
-                lambda failures: failures.mean(axis=0).prod() / systemic_failure_rate(failures)
-            ),
-            "over mean error": lambda failures: systemic_failure_rate(failures) / failures.mean(),
-            "power of mean error": (
-                lambda failures: (
-                    systemic_failure_rate(failures) / failures.mean() ** failures.shape[1]
-                )
-            ),
-            "difference": homogenization.excess_failure_rate,
+            "fewest errors": _best_partner(lambda failures, k: failures[:, k]),
+            "either": _best_partner(lambda failures, k: failures[:, 0] | failures[:, k]),
+            "most alike": _best_partner(lambda failures, k: ~_both(failures, k)),
+            "counted from 1": lambda failures: _best_partner(_both)(failures) - 1,
         },
     ),
     "worst-group": Exercise(
@@ -74,16 +92,6 @@ EXERCISES = {
                     homogenization.homogenization(failures, groups, "worst").observed
                 )
             ),
-        },
-    ),
-    "attack-success": Exercise(
-        reference=homogenization.attack_success,
-        cases=((np.array([0, 0, 0, 0, 1, 2]), LABELS), (np.array([0, 1, 0, 1, 2, 2]), LABELS)),
-        mistakes={
-            "target too": lambda answers, labels: (answers == 0).mean(),
-            "all errors": lambda answers, labels: (answers != labels).mean(),
-            "of all pictures": lambda answers, labels: ((answers == 0) & (labels != 0)).mean(),
-            "of those taken": lambda answers, labels: (labels[answers == 0] != 0).mean(),
         },
     ),
 }
