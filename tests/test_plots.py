@@ -85,6 +85,10 @@ DRAWINGS = {
         ),
         "T. u; rows y, columns x. p, 0: 0 -1, 1 3*. q, 0: 0 0, 1 missing.",
     ),
+    "matches": (
+        lambda: plots.matches([SQUARE] * 2, ["cat", "bus"], [[0.5, -0.001], [0.25, 1]], "M", "u"),
+        "M. u. picture 1: cat 0.50, bus 0.00; picture 2: cat 0.25, bus 1.00.",
+    ),
     "gallery": (
         lambda: plots.gallery([SQUARE] * 3, ["cat", "dog", "owl"], "T", columns=2),
         "T. Pictures: cat, dog, owl.",

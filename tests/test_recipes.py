@@ -81,7 +81,6 @@ CASES: dict[str, tuple[str, dict, list[str]]] = {
         },
         ["clip-forgetting"],
     ),
-    "clip_frontier": ("--steps 1 --seeds 0", {"ALPHAS": [0.5]}, ["clip-frontier"]),
     "clip_retention": ("--steps 1 --seeds 0", {"ALPHAS": (0.5,)}, ["clip-retention"]),
     "decoding_frontier": ("--only greedy", {"SAMPLES": 2}, ["decoding-frontier"]),
     "defects": (

@@ -32,11 +32,18 @@ from fmcourse.clip.classifier import (
 from fmcourse.clip.embedding import checked_pixels, embed_images
 from fmcourse.runtime import PROFILES
 
-__all__ = ["add_lora", "fine_tune", "interpolate", "lora", "lp_ft", "tip_adapter"]
+__all__ = [
+    "add_lora",
+    "batches_of",
+    "fine_tune",
+    "interpolate",
+    "lp_ft",
+    "optimizer_of",
+    "tip_adapter",
+]
 
-# All of these were chosen by recipes/clip_frontier.py.
+# All of these were chosen on validation concepts, for the first edition.
 LR = PROFILES["tiny"].clip_lr  # of the image encoder
-LORA_LR = 3e-3
 HEAD_LR = 1e-3  # of a head that starts as words
 LP_RATES = {"lr": 3e-4, "head_lr": 0.1}  # when the head starts as a probe
 WEIGHT_DECAY = 0.05
@@ -44,6 +51,7 @@ STEPS = 60
 BATCH = 32
 BETA = 10.0
 ALPHA = 300.0
+SCHEDULE = training.cosine(warmup=0.1, floor=0.0)
 
 
 def fine_tune(
@@ -80,8 +88,8 @@ def fine_tune(
         steps, batch_size, seed: as in :func:`fmcourse.training.fit`; AdamW, a warm-up of a tenth,
             then half a cosine.
         lr, head_lr: the largest learning rates of the image encoder and of the head.
-        rank: of low-rank updates that are trained in place of the encoder (:func:`lora`); 0 trains
-            all.
+        rank: of low-rank updates that are trained in place of the encoder, then merged
+            (:func:`add_lora`); 0 trains all. They want a rate of about 3e-3.
         checkpoint: a file to write now and then. The same call resumes from it after a disconnect;
             a call with a different model, picture, label, head or setting is refused.
         accumulate, precision, accelerator, measure, measure_every, progress: as in
@@ -107,8 +115,6 @@ def fine_tune(
         logits = classifier(pixels[chosen].to(device))
         return functional.cross_entropy(logits, classes[chosen].to(device))
 
-    # The head moves faster than the encoder, and never shrinks.
-    parts = {"head": {"lr": head_lr, "weight_decay": 0.0}}
     identity: dict[str, Any] = {
         "batch_size": batch_size,
         "lr": lr,
@@ -121,9 +127,9 @@ def fine_tune(
         classifier,
         batches_of(len(pixels), batch_size, seed),
         steps,
-        optimizer=training.adamw(lr, WEIGHT_DECAY, betas=(0.9, 0.98), parts=parts),
+        optimizer=_adamw(lr, head_lr),
         loss=loss,
-        schedule=training.cosine(warmup=0.1, floor=0.0),
+        schedule=SCHEDULE,
         accumulate=accumulate,
         precision=precision,
         accelerator=accelerator,
@@ -137,6 +143,28 @@ def fine_tune(
     if rank:
         classifier = classifier.merge_and_unload().eval().requires_grad_(True)
     return classifier, run
+
+
+def _adamw(lr: float, head_lr: float) -> Callable[[torch.nn.Module], torch.optim.Optimizer]:
+    # The head has a rate of its own, and never shrinks.
+    parts = {"head": {"lr": head_lr, "weight_decay": 0.0}}
+    return training.adamw(lr, WEIGHT_DECAY, betas=(0.9, 0.98), parts=parts)
+
+
+def optimizer_of(
+    classifier: PictureClassifier, lr: float, steps: int, head_lr: float = HEAD_LR
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR]:
+    """Return the optimizer of :func:`fine_tune` and its schedule, for a loop of your own.
+
+    Args:
+        classifier: what is trained.
+        lr, head_lr: the largest learning rates of the image encoder and of the head.
+        steps: how many there will be; step the schedule after each step of the optimizer.
+    """
+    optimizer = _adamw(lr, head_lr)(classifier)
+    count = whole("steps", steps, 1)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: SCHEDULE(step, count))
+    return optimizer, schedule
 
 
 def lp_ft(
@@ -181,27 +209,6 @@ def add_lora(classifier: PictureClassifier, rank: int = 8) -> PeftModel:
     )
     # The wrapper is new; it takes the mode of what it wraps.
     return get_peft_model(classifier, config).train(classifier.training)
-
-
-def lora(
-    model: PreTrainedModel,
-    processor: ProcessorMixin,
-    images: Images,
-    labels: Labels,
-    head: Head | torch.Tensor,
-    *,
-    rank: int = 8,
-    lr: float = LORA_LR,
-    **settings: Any,
-) -> tuple[PictureClassifier, training.Run]:
-    """Train low-rank updates and the head, merge them, and return a plain classifier and the run.
-
-    Args:
-        rank: of :func:`add_lora`.
-        settings: those of :func:`fine_tune`, by name; the other arguments and errors are its, too.
-    """
-    rank = whole("rank", rank, 1)
-    return fine_tune(model, processor, images, labels, head, rank=rank, lr=lr, **settings)
 
 
 def interpolate(

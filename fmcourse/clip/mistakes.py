@@ -31,11 +31,10 @@ from fmcourse.clip.embedding import (
     whole_numbers,
 )
 
-__all__ = ["MISTAKES", "RIGHT_WAYS", "Habits", "counterpart", "fine_tune_pairs"]
+__all__ = ["MISTAKES", "RIGHT", "Habits", "fine_tune_pairs"]
 
-NEAR_THE_BOUND = 99.9  # a first scale from which 100 can be reached within 60 steps
 RIGHT = "done right"
-PAIRS_LR = 1e-4  # of both encoders; chosen on validation concepts by recipes/clip_frontier.py
+PAIRS_LR = 1e-4  # of both encoders; chosen on validation concepts
 
 
 @dataclass(frozen=True)
@@ -49,8 +48,7 @@ class Habits:
         weights: ``fp32``, or ``fp16`` for weights and optimizer alike.
         lr: learning rate of both encoders.
         largest_scale: the scale is kept at or below it (Radford et al. 2021, section 2.5); None
-            leaves it free.
-        first_scale: the scale to start from; None keeps the foundation's.
+            leaves it free, which shows only where a scale is near its bound.
         normalized: whether embeddings are brought to length 1.
         stray_dimension: texts that were tokenized one by one leave embeddings of shape (n, 1, d),
             and dividing by the norm over axis 1 turns every number into 1 or -1.
@@ -62,7 +60,6 @@ class Habits:
     weights: str = "fp32"
     lr: float = PAIRS_LR
     largest_scale: float | None = 100.0
-    first_scale: float | None = None
     normalized: bool = True
     stray_dimension: bool = False
     pick: str = "other"
@@ -72,25 +69,11 @@ MISTAKES = {
     "diagonal targets though meanings repeat": Habits(targets="diagonal"),
     "fp16 weights with Adam": Habits(weights="fp16"),
     "learning rate 1e-3": Habits(lr=1e-3),
-    "temperature not clamped": Habits(largest_scale=None, first_scale=NEAR_THE_BOUND),
+    "temperature not clamped": Habits(largest_scale=None),
     "rows not normalized": Habits(normalized=False),
     "stray text dimension": Habits(stray_dimension=True),
     "step picked on the test set": Habits(pick="test"),
 }
-RIGHT_WAYS = {
-    RIGHT: Habits(),
-    "done right, scale near its bound": Habits(first_scale=NEAR_THE_BOUND),
-}
-
-
-def counterpart(mistake: str) -> str:
-    """Return the name of the right way that starts as the mistake does.
-
-    >>> counterpart("rows not normalized"), counterpart("temperature not clamped")
-    ('done right', 'done right, scale near its bound')
-    """
-    start = MISTAKES[choose("mistake", mistake, MISTAKES)].first_scale
-    return next(name for name, habits in RIGHT_WAYS.items() if habits.first_scale == start)
 
 
 def fine_tune_pairs(
@@ -148,8 +131,6 @@ def fine_tune_pairs(
     tuned: Any = copy.deepcopy(model)
     tuned.to(dtype).requires_grad_(True)
     tuned.vision_model.to(memory_format=torch.channels_last)
-    if habits.first_scale is not None:
-        tuned.logit_scale.data.fill_(math.log(habits.first_scale))
     tokens = processor.tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
     identity = {f"habits.{name}": value for name, value in dataclasses.asdict(habits).items()}
     identity["batch_size"] = batch_size
@@ -178,9 +159,9 @@ def _check(habits: Habits) -> None:
     choose("habits.targets", habits.targets, ("spread", "diagonal"))
     choose("habits.weights", habits.weights, ("fp32", "fp16"))
     choose("habits.pick", habits.pick, ("other", "test"))
-    for name in ("first_scale", "largest_scale"):
-        scale = getattr(habits, name)
-        require(scale is None or scale > 0, f"habits.{name}", "None or a number above 0", scale)
+    largest = habits.largest_scale
+    fits = largest is None or largest > 0
+    require(fits, "habits.largest_scale", "None or a number above 0", largest)
 
 
 def _optimizer(habits: Habits) -> Callable:
@@ -199,11 +180,10 @@ def _optimizer(habits: Habits) -> Callable:
     return plain if habits.weights == "fp16" else fused
 
 
+@torch.no_grad()
 def _clamp(model: Any, habits: Habits) -> None:
-    """Keep the scale at or below the habits' largest, if they have one."""
     if habits.largest_scale is not None:
-        with torch.no_grad():
-            model.logit_scale.clamp_(max=math.log(habits.largest_scale))
+        model.logit_scale.clamp_(max=math.log(habits.largest_scale))
 
 
 def _loss(
