@@ -45,9 +45,9 @@ def test_pictures_and_labels_are_those_of_the_table(task, rows, part, style):
     assert {(image.mode, image.size) for image in part.images} == {("RGBA", (64, 64))}
     for code, label in zip(part.concepts, part.labels):
         assert rows[style, code] == task.names[label]
-    table = {row["codepoints"]: row["image"] for row in data.load_emoji(style).select(range(300))}
-    known = [pair for pair in zip(part.images, part.concepts) if pair[1] in table]
-    assert known and all(image.tobytes() == table[code].tobytes() for image, code in known)
+    table = data.load_emoji(style)
+    row = table[list(table["codepoints"]).index(part.concepts[3])]
+    assert row["image"].tobytes() == part.images[3].tobytes()
 
 
 def test_what_is_held_out_is_for_the_test_alone(task, rows):
@@ -80,14 +80,6 @@ def test_seeds_decide_the_validation_alone(task):
     assert set(other.validation.concepts) != set(task.validation.concepts)
     trained = task.train.concepts + task.validation.concepts
     assert sorted(other.train.concepts + other.validation.concepts) == sorted(trained)
-
-
-def test_styles_may_change_sides(task):
-    swapped = subgroup_task("openmoji", "noto").shifted
-    images = dict(zip(task.test.concepts, task.test.images))
-    shared = [pair for pair in zip(swapped.concepts, swapped.images) if pair[0] in images]
-    assert len(shared) > 100
-    assert all(image.tobytes() == images[code].tobytes() for code, image in shared)
 
 
 @pytest.mark.parametrize("styles", [("noto", "noto"), ("notto", "openmoji"), ("noto", "xkcd")])

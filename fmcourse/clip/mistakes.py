@@ -20,7 +20,8 @@ from torch.nn import functional
 from transformers import PreTrainedModel, ProcessorMixin
 
 from fmcourse import training
-from fmcourse.arguments import choose, require, whole
+from fmcourse.arguments import require, whole
+from fmcourse.arguments import texts as several_texts
 from fmcourse.clip.adaptation import BATCH, STEPS, WEIGHT_DECAY, batches_of
 from fmcourse.clip.classifier import Images, Labels, freeze_statistics
 from fmcourse.clip.embedding import (
@@ -34,6 +35,7 @@ from fmcourse.clip.embedding import (
 __all__ = ["MISTAKES", "RIGHT", "Habits", "fine_tune_pairs"]
 
 RIGHT = "done right"
+LARGEST_SCALE = 100
 PAIRS_LR = 1e-4  # of both encoders; chosen on validation concepts
 
 
@@ -42,37 +44,37 @@ class Habits:
     """How a contrastive fine-tuning is done; the defaults are right.
 
     Attributes:
-        targets: ``spread`` evenly over captions that mean the same, or ``diagonal`` as if all
-            differed. (Where the captions are equal to the letter, so are their embeddings, and
-            both losses agree: the mistake costs where the words differ.)
-        weights: ``fp32``, or ``fp16`` for weights and optimizer alike.
+        diagonal: whether targets treat all captions as different, in place of sharing the target
+            evenly among those that mean the same. (Where the captions are equal to the letter, so
+            are their embeddings, and both losses agree: the mistake costs where the words differ.)
+        half: whether weights and optimizer alike are in fp16.
         lr: learning rate of both encoders.
-        largest_scale: the scale is kept at or below it (Radford et al. 2021, section 2.5); None
-            leaves it free, which shows only where a scale is near its bound.
+        clamped: whether the scale is kept at or below 100 (Radford et al. 2021, section 2.5); it
+            shows only where a scale is near this bound.
         normalized: whether embeddings are brought to length 1.
         stray_dimension: texts that were tokenized one by one leave embeddings of shape (n, 1, d),
             and dividing by the norm over axis 1 turns every number into 1 or -1.
-        pick: whether the step to keep is the best on ``other`` pictures, or on the ``test``
-            pictures themselves.
+        test_set: whether the step to keep is picked on the test pictures themselves; the training
+            is the right one.
     """
 
-    targets: str = "spread"
-    weights: str = "fp32"
+    diagonal: bool = False
+    half: bool = False
     lr: float = PAIRS_LR
-    largest_scale: float | None = 100.0
+    clamped: bool = True
     normalized: bool = True
     stray_dimension: bool = False
-    pick: str = "other"
+    test_set: bool = False
 
 
 MISTAKES = {
-    "diagonal targets though meanings repeat": Habits(targets="diagonal"),
-    "fp16 weights with Adam": Habits(weights="fp16"),
+    "diagonal targets though meanings repeat": Habits(diagonal=True),
+    "fp16 weights with Adam": Habits(half=True),
     "learning rate 1e-3": Habits(lr=1e-3),
-    "temperature not clamped": Habits(largest_scale=None),
+    "temperature not clamped": Habits(clamped=False),
     "rows not normalized": Habits(normalized=False),
     "stray text dimension": Habits(stray_dimension=True),
-    "step picked on the test set": Habits(pick="test"),
+    "step picked on the test set": Habits(test_set=True),
 }
 
 
@@ -113,21 +115,19 @@ def fine_tune_pairs(
         the loop did.
 
     Raises:
-        ValueError: captions or ids of a different number than the images, unknown habits, a
-            precision for fp16 weights, or a checkpoint of a different run.
+        ValueError: captions or ids of a different number than the images, a precision for fp16
+            weights, or a checkpoint of a different run.
         FloatingPointError: the loss is not finite any more, as after one step with fp16 weights.
     """
-    _check(habits)
     pixels = checked_pixels(model, processor, images)
     count = len(pixels)
-    texts = [] if isinstance(captions, str) else list(captions)
-    fits = len(texts) == count and all(isinstance(text, str) for text in texts)
-    require(fits, "captions", f"a list of strings, one for each of the {count} pictures", captions)
+    texts = several_texts("captions", captions)
+    require(len(texts) == count, "captions", f"one for each of the {count} pictures", captions)
     if ids is None:
         # The same number for equal captions.
         ids = [texts.index(text) for text in texts]
     meanings = whole_numbers("ids", ids, count)
-    dtype = torch.float16 if habits.weights == "fp16" else torch.float32
+    dtype = torch.float16 if habits.half else torch.float32
     tuned: Any = copy.deepcopy(model)
     tuned.to(dtype).requires_grad_(True)
     tuned.vision_model.to(memory_format=torch.channels_last)
@@ -155,15 +155,6 @@ def fine_tune_pairs(
     return tuned.eval(), run
 
 
-def _check(habits: Habits) -> None:
-    choose("habits.targets", habits.targets, ("spread", "diagonal"))
-    choose("habits.weights", habits.weights, ("fp32", "fp16"))
-    choose("habits.pick", habits.pick, ("other", "test"))
-    largest = habits.largest_scale
-    fits = largest is None or largest > 0
-    require(fits, "habits.largest_scale", "None or a number above 0", largest)
-
-
 def _optimizer(habits: Habits) -> Callable:
     """Return a function from the model to its AdamW.
 
@@ -177,13 +168,13 @@ def _optimizer(habits: Habits) -> Callable:
             group["fused"] = False
         return optimizer
 
-    return plain if habits.weights == "fp16" else fused
+    return plain if habits.half else fused
 
 
 @torch.no_grad()
 def _clamp(model: Any, habits: Habits) -> None:
-    if habits.largest_scale is not None:
-        model.logit_scale.clamp_(max=math.log(habits.largest_scale))
+    if habits.clamped:
+        model.logit_scale.clamp_(max=math.log(LARGEST_SCALE))
 
 
 def _loss(
@@ -207,7 +198,7 @@ def _loss(
                 text = functional.normalize(text[:, None], dim=1)[:, 0]
             else:
                 text = functional.normalize(text, dim=1)
-        targets = None if habits.targets == "diagonal" else ids[chosen].to(device)
+        targets = None if habits.diagonal else ids[chosen].to(device)
         with torch.autocast(device.type, enabled=False):
             scale = model.logit_scale.exp().float()
             return contrastive_loss(image.float(), text.float(), scale, targets)

@@ -121,12 +121,6 @@ class Comparison:
         gains = self._last(last, part) - before
         return stats.mean_interval(100 * (self.shares(method, part) - before) / gains)
 
-    def along(self, method: str, part: str) -> tuple[list[float], list[Interval]]:
-        """Return a line as figures draw it: every alpha, and the percentage right at each."""
-        path = self._path(method, part)
-        alphas = [float(alpha) for alpha in path.columns]
-        return alphas, [stats.mean_interval(path[alpha]) for alpha in alphas]
-
     def _last(self, method: str, part: str) -> pd.Series:
         runs = results.select(self.table, method=method, part=part)
         return _percent(runs[runs["steps"] == runs["steps"].max()].set_index("seed"))
@@ -199,7 +193,7 @@ class Clinic:
         accuracy that would be reported minus the cross-fitted one.
         """
         (right, _), (wrong, _) = self._kept(RIGHT), self._kept(mistake)
-        picked = MISTAKES[choose("mistake", mistake, MISTAKES)].pick == "test"
+        picked = MISTAKES[choose("mistake", mistake, MISTAKES)].test_set
         return stats.crossed_interval(100 * (wrong - right if picked else right - wrong))
 
     def forgotten(self, name: str) -> Interval:
@@ -210,7 +204,7 @@ class Clinic:
 
     def _kept(self, name: str) -> tuple[np.ndarray, pd.Series]:
         """Return the answers of each seed at the steps kept, and the drawings named there."""
-        flattered = name in MISTAKES and MISTAKES[name].pick == "test"
+        flattered = name in MISTAKES and MISTAKES[name].test_set
         # Picking on the test set is trained as the right way is, and has no runs of its own.
         runs = results.select(self.table, mistake=RIGHT if flattered else name)
         answers, named = [], {}

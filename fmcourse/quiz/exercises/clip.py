@@ -1,5 +1,5 @@
-"""The exercises of notebook 03: which model to ship, a bug in a loop, an honest choice, shared
-targets and recall."""
+"""The exercises of notebook 03: which model to ship, a bug in a loop, an honest choice and
+shared targets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from fmcourse.quiz.exercises import Exercise
 
 __all__ = ["EXERCISES"]
 
-RANKS = torch.tensor([0, 3, 1, 5])
 # Inputs and targets of a line that is fitted, two batches of two.
 START = torch.tensor([0.5, -1.0])
 BATCHES = [
@@ -99,15 +98,6 @@ EXERCISES = {
             "diagonal": lambda ids: torch.eye(len(ids)),
             "not divided": _equal,
             "whole table": lambda ids: _equal(ids) / _equal(ids).sum(),
-        },
-    ),
-    "recall": Exercise(
-        reference=lambda ranks, k: (ranks < k).float().mean(),
-        cases=((RANKS, 1), (RANKS, 5), (torch.tensor([2, 2, 0, 1, 9]), 2)),
-        mistakes={
-            "one rank too many": lambda ranks, k: (ranks <= k).float().mean(),
-            "one rank": lambda ranks, k: (ranks == k).float().mean(),
-            "over k": lambda ranks, k: (ranks < k).float().mean() / k,
         },
     ),
 }
