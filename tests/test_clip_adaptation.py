@@ -223,7 +223,7 @@ def test_each_epoch_goes_through_all(count, size):
 
 def test_lp_ft_fine_tunes_from_a_probe(double):
     settings = {"steps": 3, "batch_size": 4, "progress": False}
-    found, run = lp_ft(*double, drawings(6), LABELS, strength=3.0, **settings)
+    found, run = lp_ft(*double, drawings(6), LABELS, C=3.0, **settings)
     probe = linear_probe(clip.embed_images(*double, PIXELS), LABELS, 3.0)
     wanted, other = tune(double, head=probe, **(settings | adaptation.LP_RATES))
     assert same(found, wanted) and run.losses == other.losses
@@ -312,14 +312,14 @@ def test_ends_that_cannot_be_mixed(a, b, alpha, name):
 
 def test_votes_by_hand():
     features, rows, head = unit_rows(6), unit_rows(4, seed=1), unit_rows(3, seed=2)
-    settings = {"scale": 100.0, "sharpness": 5.5}
-    logits = clip.tip_adapter(features, LABELS, head, rows, trust=2.0, **settings)
+    settings = {"scale": 100.0, "beta": 5.5}
+    logits = clip.tip_adapter(features, LABELS, head, rows, alpha=2.0, **settings)
     for row, found in zip(rows, logits):
         wanted = 100.0 * head @ row
         for feature, label in zip(features, LABELS):
             wanted[label] += 2 * math.exp(-5.5 * (1 - feature @ row))
         assert torch.allclose(found, wanted, atol=100 * ROUNDING)  # logits reach 100
-    alone = clip.tip_adapter(features, LABELS, head, rows, trust=0.0, **settings)
+    alone = clip.tip_adapter(features, LABELS, head, rows, alpha=0.0, **settings)
     assert torch.equal(alone, 100.0 * rows @ head.T)
 
 

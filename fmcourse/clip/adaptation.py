@@ -20,7 +20,7 @@ from transformers import PreTrainedModel, ProcessorMixin
 from fmcourse import training
 from fmcourse.arguments import require, whole
 from fmcourse.clip.classifier import (
-    STRENGTH,
+    PENALTY,
     Head,
     Images,
     Labels,
@@ -172,17 +172,17 @@ def lp_ft(
     processor: ProcessorMixin,
     images: Images,
     labels: Labels,
-    strength: float = STRENGTH,
+    C: float = PENALTY,
     **settings: Any,
 ) -> tuple[PictureClassifier, training.Run]:
     """Fit a linear probe, then fine-tune everything from it (Kumar et al. 2022).
 
     Args:
-        strength: of :func:`linear_probe`.
+        C: of :func:`linear_probe`.
         settings: those of :func:`fine_tune`, by name.
     """
     pixels = checked_pixels(model, processor, images)
-    head = linear_probe(embed_images(model, processor, pixels), labels, strength)
+    head = linear_probe(embed_images(model, processor, pixels), labels, C)
     return fine_tune(model, processor, pixels, labels, head, **(LP_RATES | settings))
 
 
@@ -249,10 +249,10 @@ def tip_adapter(
     features: torch.Tensor,
     labels: Labels,
     head: torch.Tensor,
-    rows: torch.Tensor,
+    queries: torch.Tensor,
     scale: float = 100.0,
-    trust: float = ALPHA,
-    sharpness: float = BETA,
+    alpha: float = ALPHA,
+    beta: float = BETA,
 ) -> torch.Tensor:
     """Return logits of the training-free Tip-Adapter: the zero-shot head, and a vote of the
     nearest labelled pictures.
@@ -261,21 +261,21 @@ def tip_adapter(
         features: embeddings of the labelled pictures, of length 1, shape (n, d).
         labels: their classes, shape (n,).
         head: the zero-shot head, embeddings of length 1, shape (classes, d).
-        rows: embeddings of the pictures to classify, of length 1, shape (m, d).
+        queries: embeddings of the pictures to classify, of length 1, shape (m, d).
         scale: the model's scale, by which zero-shot cosines are multiplied.
-        trust: the weight of the vote, alpha in the paper.
-        sharpness: how fast a vote falls with distance, beta in the paper.
+        alpha: the weight of the vote.
+        beta: how fast a vote falls with distance.
 
     Returns:
-        Logits, shape (m, classes), on the device of `rows`.
+        Logits, shape (m, classes), on the device of `queries`.
 
     Raises:
         ValueError: labels of a different length, or above the number of classes.
     """
     labels = checked_labels(labels, len(features), len(head))
-    nearness = (-sharpness * (1 - rows @ features.to(rows).T)).exp()
-    votes = nearness @ functional.one_hot(labels, len(head)).to(rows)
-    return scale * rows @ head.to(rows).T + trust * votes
+    nearness = (-beta * (1 - queries @ features.to(queries).T)).exp()
+    votes = nearness @ functional.one_hot(labels, len(head)).to(queries)
+    return scale * queries @ head.to(queries).T + alpha * votes
 
 
 def batches_of(count: int, batch_size: int, seed: int) -> Callable[[int], torch.Tensor]:

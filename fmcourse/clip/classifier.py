@@ -45,7 +45,7 @@ __all__ = [
     "save_classifier",
 ]
 
-STRENGTH = 10.0  # of the linear probe; chosen on validation concepts, for the first edition
+PENALTY = 10.0  # of the linear probe; chosen on validation concepts, for the first edition
 WEIGHTS, NAMES = "classifier.safetensors", "classifier.json"
 
 # What functions of this package take as pictures, and as their classes.
@@ -65,9 +65,9 @@ class Head:
     weight: torch.Tensor
     bias: torch.Tensor
 
-    def __call__(self, rows: torch.Tensor) -> torch.Tensor:
+    def __call__(self, embeddings: torch.Tensor) -> torch.Tensor:
         """Map embeddings (n, d) to logits (n, classes), on the device of the embeddings."""
-        return rows @ self.weight.to(rows).T + self.bias.to(rows)
+        return embeddings @ self.weight.to(embeddings).T + self.bias.to(embeddings)
 
 
 def random_head(classes: int, width: int, seed: int = 0) -> Head:
@@ -77,13 +77,13 @@ def random_head(classes: int, width: int, seed: int = 0) -> Head:
     return Head(torch.randn(classes, width, generator=generator) / width**0.5, torch.zeros(classes))
 
 
-def linear_probe(features: torch.Tensor, labels: Labels, strength: float = STRENGTH) -> Head:
+def linear_probe(features: torch.Tensor, labels: Labels, C: float = PENALTY) -> Head:
     """Fit scikit-learn's multinomial logistic regression on embeddings, which stay as they are.
 
     Args:
         features: embeddings, shape (n, d).
         labels: the class of each embedding, 0 to classes - 1, shape (n,); each class at least once.
-        strength: the inverse of the L2 penalty, scikit-learn's C.
+        C: the inverse of the L2 penalty, as in scikit-learn.
 
     Returns:
         A :class:`Head` on the CPU; its softmax is scikit-learn's ``predict_proba``.
@@ -95,7 +95,7 @@ def linear_probe(features: torch.Tensor, labels: Labels, strength: float = STREN
     labels = checked_labels(labels, len(features))
     found = labels.unique().tolist()
     require(len(found) > 1, "labels", "at least two classes", found)
-    regression = LogisticRegression(C=strength, max_iter=2_000, tol=1e-5)
+    regression = LogisticRegression(C=C, max_iter=2_000, tol=1e-5)
     with warnings.catch_warnings():
         # One picture per class is a fair question.
         warnings.filterwarnings("ignore", message="The number of unique classes")
