@@ -51,7 +51,7 @@ def folder(root, labels, each):
 
 
 def test_two_processes_end_in_the_weights_of_one(tmp_path):
-    pictures, output = clip.sample_folder(tmp_path / "pictures"), tmp_path / "out"
+    pictures, output = folder(tmp_path / "pictures", ["cat", "dog", "owl"], 4), tmp_path / "out"
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
