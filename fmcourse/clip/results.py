@@ -111,7 +111,7 @@ class Comparison:
 
     def difference(self, method: str, other: str, part: str) -> Interval:
         """Return a method's percentage right minus a different one's, in points, paired by seed."""
-        return stats.mean_interval(self.shares(method, part) - self.shares(other, part))
+        return _over_seeds(self.shares(method, part) - self.shares(other, part))
 
     def gain_kept(self, method: str, part: str) -> Interval:
         """Return how much of the gain from alpha 0 to alpha 1 is left at the chosen alpha, in
@@ -137,6 +137,13 @@ class Comparison:
 
 def _percent(runs: pd.DataFrame) -> pd.Series:
     return 100 * runs["right"] / runs["total"]
+
+
+def _over_seeds(values: pd.Series) -> Interval:
+    # A probe's encoder is the model's own, so that no seed differs: an interval of no width.
+    if values.nunique() == 1:
+        return Interval(values.iloc[0], values.iloc[0], values.iloc[0])
+    return stats.mean_interval(values)
 
 
 def load_forgetting() -> Comparison:
@@ -200,7 +207,7 @@ class Clinic:
         """Return how many of the known drawings are named no more, in percent of those before."""
         before = self.table[self.table["step"] == 0].groupby("seed")["named"].first()
         _, named = self._kept(name)
-        return stats.mean_interval(100 * (1 - named / before.sort_index()))
+        return _over_seeds(100 * (1 - named / before))
 
     def _kept(self, name: str) -> tuple[np.ndarray, pd.Series]:
         """Return the answers of each seed at the steps kept, and the drawings named there."""
