@@ -190,7 +190,7 @@ class Clinic:
 
     def accuracy(self, name: str = RIGHT) -> Interval:
         """Return the test accuracy in percent of a mistake or ``done right``."""
-        return stats.crossed_interval(100 * self._kept(name)[0], whole=100)
+        return stats.crossed_interval(100 * self._kept(name), whole=100)
 
     def cost(self, mistake: str) -> Interval:
         """Return what a mistake of :data:`MISTAKES` costs in test accuracy, in points.
@@ -199,34 +199,34 @@ class Clinic:
         model, and costs all. For the step picked on the test set the cost is the flattery: the
         accuracy that would be reported minus the cross-fitted one.
         """
-        (right, _), (wrong, _) = self._kept(RIGHT), self._kept(mistake)
+        right, wrong = self._kept(RIGHT), self._kept(mistake)
         picked = MISTAKES[choose("mistake", mistake, MISTAKES)].test_set
         return stats.crossed_interval(100 * (wrong - right if picked else right - wrong))
 
     def forgotten(self, name: str) -> Interval:
-        """Return how many of the known drawings are named no more, in percent of those before."""
-        before = self.table[self.table["step"] == 0].groupby("seed")["named"].first()
-        _, named = self._kept(name)
-        return _over_seeds(100 * (1 - named / before))
+        """Return how many of the known drawings are named no more after the last step, in percent
+        of those before."""
+        runs = self._runs(name).sort_values("step").groupby("seed")
+        before, after = runs["named"].first(), runs["named"].last()
+        return _over_seeds(100 * (1 - after.where(runs["failed"].first().isna(), 0) / before))
 
-    def _kept(self, name: str) -> tuple[np.ndarray, pd.Series]:
-        """Return the answers of each seed at the steps kept, and the drawings named there."""
-        flattered = name in MISTAKES and MISTAKES[name].test_set
+    def _runs(self, name: str) -> pd.DataFrame:
         # Picking on the test set is trained as the right way is, and has no runs of its own.
-        runs = results.select(self.table, mistake=RIGHT if flattered else name)
-        answers, named = [], {}
-        for seed, run in runs.groupby("seed"):
+        picked = name in MISTAKES and MISTAKES[name].test_set
+        return results.select(self.table, mistake=RIGHT if picked else name)
+
+    def _kept(self, name: str) -> np.ndarray:
+        """Return which test pictures are right at the step kept, shape (seeds, pictures)."""
+        answers = []
+        for seed, run in self._runs(name).groupby("seed"):
             steps = run.pivot(index="step", columns="picture", values="right").to_numpy(int)
-            drawings = run.groupby("step")["named"].first().to_numpy()
             if run["failed"].notna().any():
-                steps, drawings = 0 * steps, 0 * drawings
-            own, chosen = cross_fitted(steps, steps, seed)
-            if flattered:
-                chosen = [int(steps.mean(1).argmax())]
-                own = steps[chosen[0]]
-            answers.append(own)
-            named[seed] = drawings[chosen].mean()
-        return np.array(answers), pd.Series(named)
+                steps = 0 * steps
+            if name in MISTAKES and MISTAKES[name].test_set:
+                answers.append(steps[steps.mean(1).argmax()])
+            else:
+                answers.append(cross_fitted(steps, steps, seed)[0])
+        return np.array(answers)
 
 
 def load_clinic() -> Clinic:
