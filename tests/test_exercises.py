@@ -90,7 +90,7 @@ def no_parentheses(old, new, labels):
         ("negative-flips", and_for_arrays, "parentheses"),
         ("negative-flips", no_parentheses, "parentheses"),
         ("shared-targets", lambda ids: ids.mean(), ".float()"),
-        ("shared-targets", lambda ids: statistics.mean(ids), "not imported"),  # noqa: F821
+        ("shared-targets", lambda ids: ids / statistics.mean(ids), "not imported"),  # noqa: F821
         ("training-bug", lambda w, batches, lr: w.requires_grad_().numpy(), ".detach()"),
         ("training-bug", lambda w, batches, lr: w / torch.ones(5), "keepdim"),
         ("training-bug", lambda w, batches, lr: batches.argmax(), "list of Python"),
