@@ -218,7 +218,9 @@ class Clinic:
     def _kept(self, name: str) -> np.ndarray:
         """Return which test pictures are right at the step kept, shape (seeds, pictures)."""
         answers = []
-        for seed, run in self._runs(name).groupby("seed"):
+        runs = self._runs(name)
+        for seed in sorted(runs["seed"].unique()):
+            run = runs[runs["seed"] == seed]
             steps = run.pivot(index="step", columns="picture", values="right").to_numpy(int)
             if run["failed"].notna().any():
                 steps = 0 * steps
