@@ -28,9 +28,9 @@ from fmcourse.generation import Sample, frontier
 from fmcourse.homogenization.defects import COLOUR
 from fmcourse.safeguards import Trace, prices
 from recipes import (
-    bench,
     bias_transfer,
     breadth,
+    clip_clinic,
     common,
     decoding_frontier,
     emoji_clip,
@@ -66,7 +66,7 @@ CASES: dict[str, tuple[str, dict, list[str]]] = {
         ["breadth", "breadth-features.safetensors"],
     ),
     "cards": ("--only addresses ladder-small", {}, ["cards/addresses.md"]),
-    "clip_clinic": ("--steps 1 --seeds 0 --only 'done right'", {}, ["clip-clinic"]),
+    "clip_clinic": ("--steps 1 --seeds 0 --only 'done right'", {"KNOWN": 10}, ["clip-clinic"]),
     "clip_forgetting": (
         "--seeds 0",
         {
@@ -221,7 +221,7 @@ def small(work, monkeypatch, tmp_path):
             monkeypatch.setattr(recipe, constant, value)
         if name.startswith("clip_"):
             monkeypatch.setattr(models, "load_clip", lambda name: load_clip("sweep-clip"))
-            bench.bench.cache_clear()
+            clip_clinic.bench_of.cache_clear()
         if name == "ladder":
             monkeypatch.setattr(data, "load_addresses", few_addresses)
         recipe.main([*shlex.split(arguments), "--into", str(tmp_path)])

@@ -26,7 +26,7 @@ from recipes import (
 ROOT = Path(__file__).resolve().parent.parent
 SETTINGS = [{"width": 4, "reverse": False, "seed": seed, "steps": 2} for seed in range(2)]
 SHARED = (  # modules of recipes that are none themselves
-    "augmentation bench common dual_encoder emoji_data emoji_pairs foundations lite0 sweeps "
+    "augmentation common dual_encoder emoji_data emoji_pairs foundations lite0 sweeps "
     "text_tower"
 ).split()
 
