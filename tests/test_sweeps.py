@@ -26,8 +26,7 @@ from recipes import (
 ROOT = Path(__file__).resolve().parent.parent
 SETTINGS = [{"width": 4, "reverse": False, "seed": seed, "steps": 2} for seed in range(2)]
 SHARED = (  # modules of recipes that are none themselves
-    "augmentation common dual_encoder emoji_data emoji_pairs foundations lite0 sweeps "
-    "text_tower"
+    "augmentation common dual_encoder emoji_data emoji_pairs foundations lite0 sweeps text_tower"
 ).split()
 
 
