@@ -6,7 +6,7 @@ LAB_FLAGS ?=
 BIN := .venv/bin/python
 READY := .venv/.ready
 # In the order in which each finds what it reads.
-RECIPES := addresses adult emoji emoji_clip sweep_clip clip_frontier clip_clinic clip_forgetting \
+RECIPES := addresses adult emoji emoji_clip sweep_clip clip_clinic clip_forgetting \
 	clip_retention defects recall bias_transfer breadth versions emergence_autopsy \
 	emergence_forecast emergence_dose emergence_quanta ladder decoding_frontier memorization \
 	smoke_detector cards drawings

@@ -12,6 +12,7 @@ import base64
 import functools
 import io
 import math
+import textwrap
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,6 +25,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike
 from PIL import Image
 
 from fmcourse.arguments import choose, require
@@ -39,6 +41,7 @@ __all__ = [
     "gallery",
     "grid",
     "heat",
+    "matches",
     "new_axes",
     "on_white",
     "picture",
@@ -587,6 +590,48 @@ def _table(axes: Axes, shares: pd.DataFrame, texts: pd.DataFrame, top: int = 0) 
     axes.grid(visible=False)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
+
+
+@styled
+def matches(
+    images: Sequence[Image.Image],
+    captions: Sequence[str],
+    values: ArrayLike,
+    title: str,
+    unit: str,
+) -> Drawing:
+    """Draw pictures beside a heat map: a row for each picture, a column for each caption.
+
+    Args:
+        images: of any mode and size.
+        captions: the columns.
+        values: how well each picture fits each caption, shape (images, captions).
+        title: what is shown.
+        unit: what the values are; the largest is the darkest.
+    """
+    table = np.asarray(values, dtype=float)
+    shape = (len(images), len(captions))
+    require(table.shape == shape, "values", f"shape {shape}", table.shape)
+    figure = new_figure(1.3 * (len(captions) + 1), 1.0 + 0.85 * len(images))
+    panels = figure.subplots(len(images), len(captions) + 1, squeeze=False)
+    shares = (table - table.min()) / max(np.ptp(table), 1e-9)
+    lines = []
+    for number, (row, image) in enumerate(zip(panels, images)):
+        row[0].imshow(on_white(image))
+        row[0].axis("off")
+        words = []
+        for axes, caption, value, share in zip(row[1:], captions, table[number], shares[number]):
+            axes.set_facecolor(matplotlib.colormaps[CELLS](0.9 * share))
+            axes.set(xticks=[], yticks=[])
+            ink = "white" if share > LIGHT_ON else "black"
+            axes.text(0.5, 0.5, f"{value:z.2f}", ha="center", va="center", color=ink)
+            words.append(f"{caption} {value:z.2f}")
+        lines.append(f"picture {number + 1}: {', '.join(words)}")
+    for axes, caption in zip(panels[0][1:], captions):
+        axes.set_title(textwrap.fill(caption, 14), fontsize=10)
+    figure.suptitle(title, **TITLE)
+    figure.supxlabel(unit, fontsize=10)
+    return encode(figure, f"{title}. {unit}. {'; '.join(lines)}.")
 
 
 @styled

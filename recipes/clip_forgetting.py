@@ -41,6 +41,7 @@ ALPHAS = tuple(tenth / 10 for tenth in range(1, 10))
 RATES = {"1e-3": (1e-3, 60, 60), "3e-4": (3e-4, 200, 50), "1e-4": (1e-4, 300, 100)}
 INTERPOLATED = ("1e-3", "3e-4")
 LORA_STEPS = 200
+LORA = {"rank": 8, "lr": 3e-3}
 REPLAY_SHARE = 16  # old pairs beside the 32 digits of a batch
 FILE = "clip-forgetting.parquet"
 SOURCES = [
@@ -180,7 +181,8 @@ def measured(seed: int) -> list[dict]:
         _train(bench, tuned, lr, steps, steps, None, replay=True)
         keep(f"{name}, replay", tuned, steps)
     examples = (bench.model, bench.processor, bench.digits["learnt"], bench.labels["learnt"])
-    adapted, _ = clip.lora(*examples, bench.words, steps=LORA_STEPS, seed=seed, progress=False)
+    settings = {"steps": LORA_STEPS, "seed": seed, "progress": False}
+    adapted, _ = clip.fine_tune(*examples, bench.words, **LORA, **settings)
     keep("LoRA", adapted, LORA_STEPS)
     return rows
 

@@ -29,6 +29,7 @@ BATCH = 128
 SEEDS = range(3)
 PLANTED = (0, 1, 10, 30, 100)
 QUIET = {"progress": False}
+LORA = {"rank": 8, "lr": 3e-3}
 SOURCES = [f"emoji-{style}.parquet" for style in TRAINING_STYLES]
 # A kept result also depends on what is held out and on the pictures that the children see.
 READ = [*SOURCES, "emoji-openmoji.parquet", "emoji-held-out.json"]
@@ -160,12 +161,12 @@ def children(
     )
     blank = clip.random_head(len(own.names), features["clean"].shape[1], seed)
     ways = {
-        "LoRA": (clip.lora, blank),
-        "fine-tuned": (clip.fine_tune, blank),
-        "LP-FT": (clip.fine_tune, probe),
+        "LoRA": (blank, LORA),
+        "fine-tuned": (blank, {}),
+        "LP-FT": (probe, {}),
     }
-    for way, (adapt, head) in ways.items():
-        classifier, _ = adapt(*examples, head, seed=seed, **QUIET)
+    for way, (head, settings) in ways.items():
+        classifier, _ = clip.fine_tune(*examples, head, seed=seed, **settings, **QUIET)
         logits = {kind: classifier.predict(seen[own.test]) for kind, seen in pixels.items()}
         yield way, {kind: found.argmax(1).tolist() for kind, found in logits.items()}
 

@@ -17,26 +17,23 @@ from torch.nn import functional
 
 from fmcourse import clip, files
 from fmcourse.clip import (
-    Head,
     adaptation,
     build_classifier,
     fine_tune,
     interpolate,
     linear_probe,
     load_classifier,
-    lora,
     lp_ft,
     random_head,
     save_classifier,
 )
-from fmcourse.clip.classifier import checked_labels
 
 ROUNDING = 1e-5  # fp32: logits of a few units, a dozen layers
 NAMES = ["red", "green", "blue"]
 LABELS = [0, 1, 2, 0, 1, 2]
 PIXELS = clip.pixels_of(tiny_clip()[1], drawings(6))
 HEAD = random_head(3, WIDTH)
-METHODS = pytest.mark.parametrize("method", [fine_tune, lora])
+RANKS = pytest.mark.parametrize("rank", [0, 2])
 MAKERS = pytest.mark.parametrize("make", CLIPS.values(), ids=CLIPS)
 
 
@@ -51,20 +48,12 @@ def unit_rows(count, width=WIDTH, seed=0):
     return functional.normalize(rows, dim=1)
 
 
-def tune(double, method=fine_tune, pixels=PIXELS, labels=LABELS, head=HEAD, **changes):
+def tune(double, pixels=PIXELS, labels=LABELS, head=HEAD, **changes):
     settings = {"steps": 6, "batch_size": 4, "lr": 1e-2, "progress": False} | changes
-    return method(*double, pixels, labels, head, **settings)
+    return fine_tune(*double, pixels, labels, head, **settings)
 
 
 # Heads and probes.
-
-
-def test_a_random_head():
-    head = random_head(400, np.int64(100))
-    # 40,000 numbers: a standard error of 0.35 per cent.
-    assert head.weight.std().item() == pytest.approx(0.1, rel=0.02) and head.bias.sum() == 0
-    again, other = (random_head(400, 100, seed=seed) for seed in (np.int64(0), 1))
-    assert torch.equal(head.weight, again.weight) and not torch.equal(head.weight, other.weight)
 
 
 @pytest.mark.parametrize("classes", [2, 3, 40])
@@ -78,29 +67,12 @@ def test_a_probe_equals_scikit_learn(classes, recwarn):
     assert found.dtype == torch.float32 and np.allclose(found, wanted, atol=ROUNDING)
 
 
-GOOD_LABELS = [
-    pd.Series([9, *LABELS])[1:],
-    pd.Series(LABELS, dtype="Int64"),
-    np.array(LABELS, dtype=object),
-    [torch.tensor(label) for label in LABELS],
-    torch.tensor(LABELS, dtype=torch.uint8),
-]
-
-
-def test_labels_of_every_library():
-    for labels in GOOD_LABELS:
-        assert torch.equal(checked_labels(labels, 6), torch.tensor(LABELS))
-
-
 BAD_LABELS = [
     NAMES * 2,
-    pd.Series(NAMES * 2, dtype="category"),
     "012012",
-    None,
     pd.Series([0, 1, None, 0, 1, 2], dtype="Int64"),
     [0.0, 1.0, 2.0, 0.0, 1.0, 2.0],
     [0, 1, 2],
-    [[0, 1], [2]],
     [-1, 1, 2, 0, 1, 2],
     [0, 1, 3, 0, 1, 3],
 ]
@@ -134,24 +106,19 @@ def test_a_classifier_is_the_encoder_and_a_head(double):
     words, scale = clip.zero_shot_head(model, processor, NAMES), model.logit_scale.exp().item()
     found = build_classifier(model, words).predict(PIXELS, np.int64(4))
     assert torch.allclose(found, scale * rows @ words.T, atol=scale * ROUNDING)
-
-
-def test_what_is_predicted_can_be_used_for_training(double):
-    classifier = build_classifier(double[0], HEAD).train()
-    classifier.head.eval()
-    modes = [part.training for part in classifier.modules()]
-    logits = classifier.predict(PIXELS)
-    assert [part.training for part in classifier.modules()] == modes
-    weight = torch.ones(3, requires_grad=True)
-    (logits * weight).sum().backward()
-    assert torch.allclose(weight.grad, logits.sum(0))
+    assert torch.allclose(classifier.embed(PIXELS), rows, atol=ROUNDING)
+    nearest = (rows @ words.T).argmax(1).tolist()
+    assert clip.percent_right(classifier, PIXELS, nearest, words) == 100
+    first = classifier.predict(PIXELS).argmax(1)
+    first[0] = (first[0] + 1) % 3
+    assert clip.percent_right(classifier, PIXELS, first) == pytest.approx(100 * 5 / 6)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_a_model_in_half_precision_is_trained_in_single(double, dtype):
     half = copy.deepcopy(double[0]).to(dtype), double[1]
     words = clip.zero_shot_head(*half, NAMES)
-    for found, _ in (tune(half), tune(half, lora), tune(half, head=words)):
+    for found, _ in (tune(half), tune(half, rank=2), tune(half, head=words)):
         assert {value.dtype for value in found.parameters()} == {torch.float32}
 
 
@@ -212,12 +179,12 @@ def test_fine_tuning_equals_a_loop_written_by_hand(double):
     assert changed(classifier, double) == {name for name, _ in classifier.named_parameters()}
 
 
-@METHODS
-def test_the_model_and_the_data_stay_as_they_are(double, method):
+@RANKS
+def test_the_model_and_the_data_stay_as_they_are(double, rank):
     torch.manual_seed(1234)  # no state that a different run has left
     double[0].requires_grad_(False)
     before = copy.deepcopy((double[0], PIXELS, HEAD, torch.get_rng_state()))
-    classifier, _ = tune(double, method)
+    classifier, _ = tune(double, rank=rank)
     double[0].requires_grad_(True)
     assert all(value.requires_grad for value in classifier.parameters())
     assert same(double[0], before[0]) and not double[0].training and not classifier.training
@@ -226,45 +193,24 @@ def test_the_model_and_the_data_stay_as_they_are(double, method):
     assert all(value.grad is None for value in double[0].parameters())
 
 
-@METHODS
+@RANKS
 @MAKERS
-def test_seeds_reproduce_and_a_resumed_run_ends_in_the_same_bits(
-    tmp_path, monkeypatch, make, method
-):
-    double, how = make(dropout=0.2), {"checkpoint": tmp_path / "run.pt", "seed": np.int64(1)}
-    whole, run = tune(double, method, seed=1)
-    assert not same(whole, tune(double, method, seed=2)[0])
+def test_seeds_reproduce_and_a_resumed_run_ends_in_the_same_bits(tmp_path, monkeypatch, make, rank):
+    double, how = make(dropout=0.2), {"checkpoint": tmp_path / "run.pt", "rank": rank}
+    whole, run = tune(double, rank=rank)
+    assert not same(whole, tune(double, rank=rank, seed=2)[0])
     torch.manual_seed(1)  # whatever the global generator has been through
     with monkeypatch.context() as patch:
         stop_at(patch, 4)
         with pytest.raises(KeyboardInterrupt):
-            tune(double, method, **how)
-    resumed, rest = tune(double, method, **how)
+            tune(double, **how)
+    resumed, rest = tune(double, **how, seed=np.int64(0))
     assert rest.resumed_from == 4 and same(resumed, whole) and rest.losses == run.losses
-
-
-CHANGES = [
-    {"batch_size": 3},
-    {"lr": 3e-3},
-    {"head_lr": 3e-3},
-    {"seed": 1},
-    {"labels": LABELS[::-1]},
-    {"pixels": PIXELS.flip(0)},
-    {"rank": 2},
-    {"head": random_head(3, WIDTH, seed=1)},
-    {"head": Head(HEAD.weight, torch.ones(3))},
-    {"double": tiny_vit_clip(seed=1)},
-]
-
-
-@pytest.mark.parametrize("index", range(len(CHANGES)))
-def test_a_different_setting_never_shares_a_result(tmp_path, index):
-    how = {"double": tiny_vit_clip(), "checkpoint": tmp_path / "run.pt", "steps": 2, "rank": 1}
-    classifier, _ = tune(method=lora, **how)
-    again, run = tune(method=lora, **how)
-    assert run.resumed_from == 2 and same(again, classifier)
-    with pytest.raises(ValueError, match="run"):
-        tune(method=lora, **(how | CHANGES[index]))
+    changes = {"labels": LABELS[::-1], "pixels": PIXELS.flip(0), "lr": 3e-3, "seed": 1}
+    changes |= {"head": random_head(3, WIDTH, seed=1), "head_lr": 3e-3, "rank": 1}
+    for name, value in {**changes, "double": make(seed=1, dropout=0.2)}.items():
+        with pytest.raises(ValueError, match="run"):
+            tune(**({"double": double} | how | {name: value}))
 
 
 @pytest.mark.parametrize(("count", "size"), [(6, 4), (3, 8)])
@@ -277,7 +223,7 @@ def test_each_epoch_goes_through_all(count, size):
 
 def test_lp_ft_fine_tunes_from_a_probe(double):
     settings = {"steps": 3, "batch_size": 4, "progress": False}
-    found, run = lp_ft(*double, drawings(6), LABELS, strength=3.0, **settings)
+    found, run = lp_ft(*double, drawings(6), LABELS, C=3.0, **settings)
     probe = linear_probe(clip.embed_images(*double, PIXELS), LABELS, 3.0)
     wanted, other = tune(double, head=probe, **(settings | adaptation.LP_RATES))
     assert same(found, wanted) and run.losses == other.losses
@@ -287,7 +233,7 @@ WRONG = {
     "batch_size": [0],
     "steps": [0, 2.5],
     "seed": [1.5],
-    "rank": [0],
+    "rank": [-1],
     "pixels": [PIXELS * torch.inf],
     "head": [NAMES, None, torch.ones(WIDTH), torch.ones(3, 5)],
 }
@@ -297,21 +243,10 @@ WRONG = {
 def test_arguments_that_do_not_fit(name):
     for value in WRONG[name]:
         with pytest.raises(ValueError, match=f"^{name}"):
-            tune(tiny_vit_clip(), lora, **{name: value})
+            tune(tiny_vit_clip(), **{name: value})
 
 
 # LoRA.
-
-
-def adapted_names(classifier):
-    """Return what a low-rank update can change: matrices and 1x1 convolutions outside of gates."""
-    found = set()
-    for name, value in classifier.state_dict().items():
-        matrix = value.ndim == 2 and "position" not in name and not name.startswith("head.")
-        pointwise = value.ndim == 4 and value.shape[1] > 1 and value.shape[2:] == (1, 1)
-        if (matrix or pointwise) and "squeeze_excite" not in name:
-            found.add(name)
-    return found
 
 
 @pytest.fixture
@@ -340,13 +275,6 @@ def test_merged_updates_give_the_same_logits(double, wrapped):
     assert torch.allclose(merged(PIXELS), updated, atol=10 * ROUNDING)
 
 
-def test_lora_changes_what_it_adapts_and_the_head_only(double):
-    classifier, _ = tune(double, lora, rank=1)
-    plain = build_classifier(double[0], HEAD)
-    moved = changed(classifier, double)
-    assert moved == adapted_names(plain) | {"head.weight", "head.bias"} and len(moved) > 7
-
-
 # Interpolation.
 
 
@@ -356,10 +284,9 @@ def test_interpolation_on_paper():
     interpolate(a, b, 0)["w"].fill_(9)
     assert a["w"].tolist() == [0.0, 4.0] and interpolate(a, b, 1)["w"].tolist() == [8.0, 0.0]
     a, b = {"batches": torch.tensor(3)}, {"batches": torch.tensor(8)}
-    for alpha, count in ((0, 3), (0.49, 3), (0.5, 8), (1, 8)):
+    for alpha, count in ((0, 3), (0.49, 3), (0.5, 8)):
         found = interpolate(a, b, alpha)["batches"]
         assert found.item() == count and found.dtype == torch.int64
-        found.fill_(0)
 
 
 ONE, TWO = {"w": torch.ones(2)}, {"w": torch.ones(2), "v": torch.ones(1)}
@@ -385,14 +312,14 @@ def test_ends_that_cannot_be_mixed(a, b, alpha, name):
 
 def test_votes_by_hand():
     features, rows, head = unit_rows(6), unit_rows(4, seed=1), unit_rows(3, seed=2)
-    settings = {"scale": 100.0, "sharpness": 5.5}
-    logits = clip.tip_adapter(features, LABELS, head, rows, trust=2.0, **settings)
+    settings = {"scale": 100.0, "beta": 5.5}
+    logits = clip.tip_adapter(features, LABELS, head, rows, alpha=2.0, **settings)
     for row, found in zip(rows, logits):
         wanted = 100.0 * head @ row
         for feature, label in zip(features, LABELS):
             wanted[label] += 2 * math.exp(-5.5 * (1 - feature @ row))
         assert torch.allclose(found, wanted, atol=100 * ROUNDING)  # logits reach 100
-    alone = clip.tip_adapter(features, LABELS, head, rows, trust=0.0, **settings)
+    alone = clip.tip_adapter(features, LABELS, head, rows, alpha=0.0, **settings)
     assert torch.equal(alone, 100.0 * rows @ head.T)
 
 
@@ -469,12 +396,9 @@ def test_a_file_that_is_not_whole_is_named(kept, name, size):
         (folder / name).write_bytes(content[:size])
     with pytest.raises(ValueError, match=name) as told:
         read(folder)
-    assert "again" in str(told.value) and "delete" not in str(told.value)
-
-
-def test_a_classifier_of_a_different_model_is_refused(kept):
+    assert "again" in str(told.value)
     with pytest.raises(ValueError, match="different model"):
-        load_classifier(tiny_clip()[0], kept[1])
+        load_classifier(tiny_clip()[0], folder)
 
 
 def test_a_classifier_of_the_first_edition_is_read(kept):

@@ -25,7 +25,6 @@ from fmcourse.clip import (
     occlusion,
     pixels_of,
     retrieval_ranks,
-    soft_targets,
     zero_shot_head,
 )
 
@@ -243,18 +242,6 @@ def test_the_loss_is_the_definition_term_by_term(ids):
     assert torch.autograd.gradcheck(loss, (image, text, scale))
 
 
-def test_the_loss_at_its_endpoints():
-    rows, places = unit_rows(6), torch.eye(3)[[0, 0, 1, 2]]
-    # One pair: there is nothing to confuse it with. Scale 0: all are alike.
-    assert contrastive_loss(rows[:1], rows[1:2], 5.0).item() == 0
-    assert contrastive_loss(rows, rows, 0.0).item() == about(math.log(6))
-    assert contrastive_loss(torch.eye(6), torch.eye(6), 100.0).item() == about(0)
-    # The least loss is that of the targets themselves.
-    assert contrastive_loss(places, places, 100.0, [0, 0, 1, 2]).item() == about(math.log(2) / 2)
-    wanted = [[1, 1, 0, 1], [1, 1, 0, 1], [0, 0, 3, 0], [1, 1, 0, 1]]
-    assert soft_targets([1, 1, 2, 1], 4).mul(3).tolist() == wanted
-
-
 # Occlusion.
 
 
@@ -296,26 +283,11 @@ def test_the_square_that_was_looked_at_is_found(processor):
     assert lost[0, 0].item() == pytest.approx(seen - elsewhere, abs=ROUNDING)
 
 
-@pytest.mark.parametrize("patch", [np.int64(2), 3, SIDE // 2])
-def test_no_pixel_stays_in_view(processor, patch):
-    for corner in (0, SIDE - 1):
-        image, text = one_square(corner, corner, 1)
-        lost = occlusion(Retina(text), processor, image, "dog", patch)
-        assert lost.shape == (2 * patch - 1, 2 * patch - 1)
-        assert lost[0, 0] > 0.1 if corner == 0 else lost[-1, -1] > 0.1  # else it would be 0 or less
-
-
 # Arguments.
 
 
 def red(mode="RGB", size=(SIDE, SIDE)):
     return Image.new(mode, size)
-
-
-def spoilt(value):
-    pixels = torch.zeros(2, 3, SIDE, SIDE)
-    pixels[1, 2, 3, 4] = value
-    return pixels
 
 
 def cut():
@@ -325,18 +297,19 @@ def cut():
 
 
 EYE = torch.eye(3)
+NAN = torch.full((1, 3, SIDE, SIDE), torch.nan)
 WRONG = {
     "images": [[], "cat.png", None, {}, red()],
     "images[0]": [[red(size=(0, 5))]],
     "images[1]": [[red(), "cat.png"], [red(), cut()]],
-    "pixels": [torch.zeros(2, 3, 8, 8), torch.zeros(0, 3, SIDE, SIDE), spoilt(torch.nan)],
-    "texts": [[], "a cat", ["a cat", 7], None, [""]],
-    "names": [[], "cat", {"cat", "dog"}, ["cat", None], [0, 1]],
-    "templates": [[], "a {}", ["a {}", "a cat"], ["{} {}"], ["{label}"], ["{} }"]],
-    "batch_size": [0, 1.5, "2", None],
-    "patch": [1, 9, 2.5, "4"],
-    "right": [[0, 1], ["a", "b", "c"], None, [0, 1, 3], [0, 1, -1], [0.5, 1, 2]],
-    "ids": [[0, 1], ["cat", "dog", "cat"], [0, 1, math.nan]],
+    "pixels": [torch.zeros(2, 3, 8, 8), torch.zeros(0, 3, SIDE, SIDE), NAN],
+    "texts": ["a cat", [""]],
+    "names": ["cat", [0, 1]],
+    "templates": ["a {}", ["a {}", "a cat"], ["{} {}"], ["{label}"]],
+    "batch_size": [0],
+    "patch": [1, 9],
+    "right": [[0, 1], [0, 1, 3], [0, 1, -1], [0.5, 1, 2]],
+    "ids": [[0, 1], [0, 1, math.nan]],
     "image": [EYE[0]],
     "text": [EYE[:2], EYE[:, None]],
 }

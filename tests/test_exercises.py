@@ -89,11 +89,11 @@ def no_parentheses(old, new, labels):
     [
         ("negative-flips", and_for_arrays, "parentheses"),
         ("negative-flips", no_parentheses, "parentheses"),
-        ("recall", lambda ranks, k: (ranks < k).mean(), ".float()"),
-        ("recall", lambda ranks, k: statistics.mean(ranks), "not imported"),  # noqa: F821
-        ("interpolation", lambda a, b, alpha: a.requires_grad_().numpy(), ".detach()"),
-        ("unit-rows", lambda rows: rows / torch.ones(5), "keepdim"),
-        ("honest-alpha", lambda alphas, validation, test: validation.argmax(), "list of Python"),
+        ("shared-targets", lambda ids: ids.mean(), ".float()"),
+        ("shared-targets", lambda ids: ids / statistics.mean(ids), "not imported"),  # noqa: F821
+        ("training-bug", lambda w, batches, lr: w.requires_grad_().numpy(), ".detach()"),
+        ("training-bug", lambda w, batches, lr: w / torch.ones(5), "keepdim"),
+        ("training-bug", lambda w, batches, lr: batches.argmax(), "list of Python"),
         ("breakthroughness", lambda score: score[score > 2][0], "An index"),
     ],
 )
@@ -119,14 +119,24 @@ def mutual(cosines):
     return ((row, best[row]) for row in range(len(best)) if cosines[:, best[row]].argmax() == row)
 
 
+def with_an_optimizer(w, batches, lr):
+    w = torch.nn.Parameter(w)
+    optimizer = torch.optim.SGD([w], lr)
+    for x, y in batches:
+        optimizer.zero_grad()
+        torch.nn.functional.mse_loss(x @ w, y).backward()
+        optimizer.step()
+    return w
+
+
 RIGHT = [
     ("top-k", top_k_with(-1e9)),
     ("top-k", top_k_with(torch.finfo(torch.float32).min)),
     ("top-k", top_k_in_place),
     ("mutual-nearest", lambda cosines: set(mutual(cosines))),
-    ("honest-alpha", lambda a, v, t: t[len(v) - 1 - v[::-1].index(max(v))]),
-    ("interpolation", lambda a, b, alpha: torch.lerp(a, b, alpha).bfloat16()),
-    ("unit-rows", torch.nn.functional.normalize),
+    ("honest-alpha", lambda c, r: list(r[sorted(c, key=lambda alpha: sum(c[alpha]))[-1]])),
+    ("training-bug", with_an_optimizer),
+    ("ship", torch.tensor(3)),
     ("negative-flips", lambda o, n, y: np.mean([a == c != b for a, b, c in zip(o, n, y)])),
     *(("none-in-ten", value) for value in (0.28, np.float32(0.27753))),
     *(("daily-alarms", value) for value in (0.87, torch.tensor(0.8715))),
@@ -137,7 +147,8 @@ WRONG = [
     ("top-k", lambda logits, k: logits.softmax(0)),
     ("systemic-failure", lambda failures: failures[:, :2].all(axis=1).mean()),
     ("systemic-failure", lambda failures: failures.all(axis=1).sum()),
-    ("unit-rows", lambda rows: (rows / rows.norm(dim=1, keepdim=True)).abs()),
+    ("honest-alpha", lambda c, r: max(r.values())),
+    *(("ship", value) for value in (0, "3", None)),
     ("worst-group", lambda f, g: f[g == g[0]].mean(0).prod() / f.mean(0).prod()),
     ("none-of-n", lambda items: stats.wilson(0, items)),
     ("repetition", lambda text, n: 1 - len(set(text.split())) / len(text.split())),

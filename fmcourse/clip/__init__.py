@@ -9,12 +9,21 @@ Radford et al. 2021 (CLIP), Kumar et al. 2022 (LP-FT), Wortsman et al. 2022 (WiS
 
 from __future__ import annotations
 
-from fmcourse.clip.adaptation import add_lora, fine_tune, interpolate, lora, lp_ft, tip_adapter
+from fmcourse.clip.adaptation import (
+    add_lora,
+    batches_of,
+    fine_tune,
+    interpolate,
+    lp_ft,
+    optimizer_of,
+    tip_adapter,
+)
 from fmcourse.clip.classifier import (
     Head,
     build_classifier,
     linear_probe,
     load_classifier,
+    percent_right,
     random_head,
     save_classifier,
 )
@@ -29,39 +38,56 @@ from fmcourse.clip.embedding import (
     soft_targets,
     zero_shot_head,
 )
-from fmcourse.clip.mistakes import MISTAKES, RIGHT_WAYS, Habits, fine_tune_pairs
+from fmcourse.clip.mistakes import MISTAKES, Habits, fine_tune_pairs
 from fmcourse.clip.pictures import Pictures, read_pictures
-from fmcourse.clip.results import Clinic, Frontier, cross_fitted, halves, load_clinic, load_frontier
-from fmcourse.clip.tasks import Part, Task, sample_folder, subgroup_task
+from fmcourse.clip.results import (
+    Clinic,
+    Comparison,
+    cross_fitted,
+    load_clinic,
+    load_forgetting,
+    load_retention,
+)
+from fmcourse.clip.tasks import (
+    Part,
+    Task,
+    drawings_of,
+    known_drawings,
+    sample_folder,
+    subgroup_task,
+)
 
 __all__ = [
     "MISTAKES",
-    "RIGHT_WAYS",
     "TEMPLATES",
     "Clinic",
-    "Frontier",
+    "Comparison",
     "Habits",
     "Head",
     "Part",
     "Pictures",
     "Task",
     "add_lora",
+    "batches_of",
     "build_classifier",
     "contrastive_loss",
     "cross_fitted",
+    "drawings_of",
     "embed_images",
     "embed_texts",
     "fine_tune",
     "fine_tune_pairs",
-    "halves",
     "interpolate",
+    "known_drawings",
     "linear_probe",
     "load_classifier",
     "load_clinic",
-    "load_frontier",
-    "lora",
+    "load_forgetting",
+    "load_retention",
     "lp_ft",
     "occlusion",
+    "optimizer_of",
+    "percent_right",
     "pixels_of",
     "random_head",
     "read_pictures",

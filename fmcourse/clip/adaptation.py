@@ -20,7 +20,7 @@ from transformers import PreTrainedModel, ProcessorMixin
 from fmcourse import training
 from fmcourse.arguments import require, whole
 from fmcourse.clip.classifier import (
-    STRENGTH,
+    PENALTY,
     Head,
     Images,
     Labels,
@@ -32,11 +32,18 @@ from fmcourse.clip.classifier import (
 from fmcourse.clip.embedding import checked_pixels, embed_images
 from fmcourse.runtime import PROFILES
 
-__all__ = ["add_lora", "fine_tune", "interpolate", "lora", "lp_ft", "tip_adapter"]
+__all__ = [
+    "add_lora",
+    "batches_of",
+    "fine_tune",
+    "interpolate",
+    "lp_ft",
+    "optimizer_of",
+    "tip_adapter",
+]
 
-# All of these were chosen by recipes/clip_frontier.py.
+# All of these were chosen on validation concepts, for the first edition.
 LR = PROFILES["tiny"].clip_lr  # of the image encoder
-LORA_LR = 3e-3
 HEAD_LR = 1e-3  # of a head that starts as words
 LP_RATES = {"lr": 3e-4, "head_lr": 0.1}  # when the head starts as a probe
 WEIGHT_DECAY = 0.05
@@ -44,6 +51,7 @@ STEPS = 60
 BATCH = 32
 BETA = 10.0
 ALPHA = 300.0
+SCHEDULE = training.cosine(warmup=0.1, floor=0.0)
 
 
 def fine_tune(
@@ -80,8 +88,8 @@ def fine_tune(
         steps, batch_size, seed: as in :func:`fmcourse.training.fit`; AdamW, a warm-up of a tenth,
             then half a cosine.
         lr, head_lr: the largest learning rates of the image encoder and of the head.
-        rank: of low-rank updates that are trained in place of the encoder (:func:`lora`); 0 trains
-            all.
+        rank: of low-rank updates that are trained in place of the encoder, then merged
+            (:func:`add_lora`); 0 trains all. They want a rate of about 3e-3.
         checkpoint: a file to write now and then. The same call resumes from it after a disconnect;
             a call with a different model, picture, label, head or setting is refused.
         accumulate, precision, accelerator, measure, measure_every, progress: as in
@@ -107,8 +115,6 @@ def fine_tune(
         logits = classifier(pixels[chosen].to(device))
         return functional.cross_entropy(logits, classes[chosen].to(device))
 
-    # The head moves faster than the encoder, and never shrinks.
-    parts = {"head": {"lr": head_lr, "weight_decay": 0.0}}
     identity: dict[str, Any] = {
         "batch_size": batch_size,
         "lr": lr,
@@ -121,9 +127,9 @@ def fine_tune(
         classifier,
         batches_of(len(pixels), batch_size, seed),
         steps,
-        optimizer=training.adamw(lr, WEIGHT_DECAY, betas=(0.9, 0.98), parts=parts),
+        optimizer=_adamw(lr, head_lr),
         loss=loss,
-        schedule=training.cosine(warmup=0.1, floor=0.0),
+        schedule=SCHEDULE,
         accumulate=accumulate,
         precision=precision,
         accelerator=accelerator,
@@ -139,22 +145,44 @@ def fine_tune(
     return classifier, run
 
 
+def _adamw(lr: float, head_lr: float) -> Callable[[torch.nn.Module], torch.optim.Optimizer]:
+    # The head has a rate of its own, and never shrinks.
+    parts = {"head": {"lr": head_lr, "weight_decay": 0.0}}
+    return training.adamw(lr, WEIGHT_DECAY, betas=(0.9, 0.98), parts=parts)
+
+
+def optimizer_of(
+    classifier: PictureClassifier, lr: float, steps: int, head_lr: float = HEAD_LR
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR]:
+    """Return the optimizer of :func:`fine_tune` and its schedule, for a loop of your own.
+
+    Args:
+        classifier: what is trained.
+        lr, head_lr: the largest learning rates of the image encoder and of the head.
+        steps: how many there will be; step the schedule after each step of the optimizer.
+    """
+    optimizer = _adamw(lr, head_lr)(classifier)
+    count = whole("steps", steps, 1)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: SCHEDULE(step, count))
+    return optimizer, schedule
+
+
 def lp_ft(
     model: PreTrainedModel,
     processor: ProcessorMixin,
     images: Images,
     labels: Labels,
-    strength: float = STRENGTH,
+    C: float = PENALTY,
     **settings: Any,
 ) -> tuple[PictureClassifier, training.Run]:
     """Fit a linear probe, then fine-tune everything from it (Kumar et al. 2022).
 
     Args:
-        strength: of :func:`linear_probe`.
+        C: of :func:`linear_probe`.
         settings: those of :func:`fine_tune`, by name.
     """
     pixels = checked_pixels(model, processor, images)
-    head = linear_probe(embed_images(model, processor, pixels), labels, strength)
+    head = linear_probe(embed_images(model, processor, pixels), labels, C)
     return fine_tune(model, processor, pixels, labels, head, **(LP_RATES | settings))
 
 
@@ -181,27 +209,6 @@ def add_lora(classifier: PictureClassifier, rank: int = 8) -> PeftModel:
     )
     # The wrapper is new; it takes the mode of what it wraps.
     return get_peft_model(classifier, config).train(classifier.training)
-
-
-def lora(
-    model: PreTrainedModel,
-    processor: ProcessorMixin,
-    images: Images,
-    labels: Labels,
-    head: Head | torch.Tensor,
-    *,
-    rank: int = 8,
-    lr: float = LORA_LR,
-    **settings: Any,
-) -> tuple[PictureClassifier, training.Run]:
-    """Train low-rank updates and the head, merge them, and return a plain classifier and the run.
-
-    Args:
-        rank: of :func:`add_lora`.
-        settings: those of :func:`fine_tune`, by name; the other arguments and errors are its, too.
-    """
-    rank = whole("rank", rank, 1)
-    return fine_tune(model, processor, images, labels, head, rank=rank, lr=lr, **settings)
 
 
 def interpolate(
@@ -242,10 +249,10 @@ def tip_adapter(
     features: torch.Tensor,
     labels: Labels,
     head: torch.Tensor,
-    rows: torch.Tensor,
+    queries: torch.Tensor,
     scale: float = 100.0,
-    trust: float = ALPHA,
-    sharpness: float = BETA,
+    alpha: float = ALPHA,
+    beta: float = BETA,
 ) -> torch.Tensor:
     """Return logits of the training-free Tip-Adapter: the zero-shot head, and a vote of the
     nearest labelled pictures.
@@ -254,21 +261,21 @@ def tip_adapter(
         features: embeddings of the labelled pictures, of length 1, shape (n, d).
         labels: their classes, shape (n,).
         head: the zero-shot head, embeddings of length 1, shape (classes, d).
-        rows: embeddings of the pictures to classify, of length 1, shape (m, d).
+        queries: embeddings of the pictures to classify, of length 1, shape (m, d).
         scale: the model's scale, by which zero-shot cosines are multiplied.
-        trust: the weight of the vote, alpha in the paper.
-        sharpness: how fast a vote falls with distance, beta in the paper.
+        alpha: the weight of the vote.
+        beta: how fast a vote falls with distance.
 
     Returns:
-        Logits, shape (m, classes), on the device of `rows`.
+        Logits, shape (m, classes), on the device of `queries`.
 
     Raises:
         ValueError: labels of a different length, or above the number of classes.
     """
     labels = checked_labels(labels, len(features), len(head))
-    nearness = (-sharpness * (1 - rows @ features.to(rows).T)).exp()
-    votes = nearness @ functional.one_hot(labels, len(head)).to(rows)
-    return scale * rows @ head.to(rows).T + trust * votes
+    nearness = (-beta * (1 - queries @ features.to(queries).T)).exp()
+    votes = nearness @ functional.one_hot(labels, len(head)).to(queries)
+    return scale * queries @ head.to(queries).T + alpha * votes
 
 
 def batches_of(count: int, batch_size: int, seed: int) -> Callable[[int], torch.Tensor]:

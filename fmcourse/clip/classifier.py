@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
@@ -40,11 +40,12 @@ __all__ = [
     "build_classifier",
     "linear_probe",
     "load_classifier",
+    "percent_right",
     "random_head",
     "save_classifier",
 ]
 
-STRENGTH = 10.0  # of the linear probe; chosen on validation concepts by recipes/clip_frontier.py
+PENALTY = 10.0  # of the linear probe; chosen on validation concepts, for the first edition
 WEIGHTS, NAMES = "classifier.safetensors", "classifier.json"
 
 # What functions of this package take as pictures, and as their classes.
@@ -64,9 +65,9 @@ class Head:
     weight: torch.Tensor
     bias: torch.Tensor
 
-    def __call__(self, rows: torch.Tensor) -> torch.Tensor:
+    def __call__(self, embeddings: torch.Tensor) -> torch.Tensor:
         """Map embeddings (n, d) to logits (n, classes), on the device of the embeddings."""
-        return rows @ self.weight.to(rows).T + self.bias.to(rows)
+        return embeddings @ self.weight.to(embeddings).T + self.bias.to(embeddings)
 
 
 def random_head(classes: int, width: int, seed: int = 0) -> Head:
@@ -76,13 +77,13 @@ def random_head(classes: int, width: int, seed: int = 0) -> Head:
     return Head(torch.randn(classes, width, generator=generator) / width**0.5, torch.zeros(classes))
 
 
-def linear_probe(features: torch.Tensor, labels: Labels, strength: float = STRENGTH) -> Head:
+def linear_probe(features: torch.Tensor, labels: Labels, C: float = PENALTY) -> Head:
     """Fit scikit-learn's multinomial logistic regression on embeddings, which stay as they are.
 
     Args:
         features: embeddings, shape (n, d).
         labels: the class of each embedding, 0 to classes - 1, shape (n,); each class at least once.
-        strength: the inverse of the L2 penalty, scikit-learn's C.
+        C: the inverse of the L2 penalty, as in scikit-learn.
 
     Returns:
         A :class:`Head` on the CPU; its softmax is scikit-learn's ``predict_proba``.
@@ -94,7 +95,7 @@ def linear_probe(features: torch.Tensor, labels: Labels, strength: float = STREN
     labels = checked_labels(labels, len(features))
     found = labels.unique().tolist()
     require(len(found) > 1, "labels", "at least two classes", found)
-    regression = LogisticRegression(C=strength, max_iter=2_000, tol=1e-5)
+    regression = LogisticRegression(C=C, max_iter=2_000, tol=1e-5)
     with warnings.catch_warnings():
         # One picture per class is a fair question.
         warnings.filterwarnings("ignore", message="The number of unique classes")
@@ -167,24 +168,60 @@ class PictureClassifier(torch.nn.Module):
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Map pixels (n, 3, side, side) to logits (n, classes), with gradient."""
-        weight = self.visual_projection.weight
-        seen = pixels.to(weight.device, weight.dtype, memory_format=torch.channels_last)
-        return self.head(encode_pixels(self, seen).to(weight.dtype))
+        embeddings = self._encoded(pixels)
+        return self.head(embeddings.to(self.head.weight.dtype))
 
     def predict(self, pixels: torch.Tensor, batch_size: int = 128) -> torch.Tensor:
         """Return logits (n, classes) on the CPU, without gradient; no part changes its mode."""
+        return self._in_parts(self, pixels, batch_size)
+
+    def embed(self, pixels: torch.Tensor, batch_size: int = 128) -> torch.Tensor:
+        """Return embeddings (n, d) of length 1, whatever the head, as :meth:`predict` does."""
+        return self._in_parts(self._encoded, pixels, batch_size)
+
+    def _encoded(self, pixels: torch.Tensor) -> torch.Tensor:
+        weight = self.visual_projection.weight
+        seen = pixels.to(weight.device, weight.dtype, memory_format=torch.channels_last)
+        return encode_pixels(self, seen)
+
+    def _in_parts(
+        self, compute: Callable[[torch.Tensor], torch.Tensor], pixels: torch.Tensor, size: int
+    ) -> torch.Tensor:
         check_pixels(pixels, self.side)
-        parts = pixels.split(whole("batch_size", batch_size, 1))
+        parts = pixels.split(whole("batch_size", size, 1))
         with torch.inference_mode(), _evaluating(self):  # type: ignore[arg-type]
-            logits = torch.cat([self(part).cpu() for part in parts])
+            found = torch.cat([compute(part).cpu() for part in parts])
         # A copy made outside of inference mode may be used for training.
-        return logits.clone()
+        return found.clone()
 
     def train(self, mode: bool = True) -> PictureClassifier:
         """Switch the mode of all but the batch norms; see :func:`freeze_statistics`."""
         super().train(mode)
         freeze_statistics(self)
         return self
+
+
+def percent_right(
+    classifier: PictureClassifier,
+    pixels: torch.Tensor,
+    labels: Labels,
+    head: torch.Tensor | None = None,
+) -> float:
+    """Return how many pictures are classified correctly, in percent.
+
+    Args:
+        classifier: of :func:`build_classifier`, before or after training.
+        pixels: shape (n, 3, side, side).
+        labels: the class of each picture, shape (n,).
+        head: a zero-shot head, shape (classes, d), to use in place of the classifier's own: an old
+            task, after the encoder was trained on a new one.
+
+    Raises:
+        ValueError: labels that do not fit.
+    """
+    logits = classifier.predict(pixels) if head is None else classifier.embed(pixels) @ head.T
+    right = logits.argmax(1) == checked_labels(labels, len(pixels), logits.shape[1])
+    return 100 * int(right.sum()) / len(right)
 
 
 def freeze_statistics(module: torch.nn.Module) -> None:

@@ -20,7 +20,8 @@ from torch.nn import functional
 from transformers import PreTrainedModel, ProcessorMixin
 
 from fmcourse import training
-from fmcourse.arguments import choose, require, whole
+from fmcourse.arguments import require, whole
+from fmcourse.arguments import texts as several_texts
 from fmcourse.clip.adaptation import BATCH, STEPS, WEIGHT_DECAY, batches_of
 from fmcourse.clip.classifier import Images, Labels, freeze_statistics
 from fmcourse.clip.embedding import (
@@ -31,11 +32,11 @@ from fmcourse.clip.embedding import (
     whole_numbers,
 )
 
-__all__ = ["MISTAKES", "RIGHT_WAYS", "Habits", "counterpart", "fine_tune_pairs"]
+__all__ = ["MISTAKES", "RIGHT", "Habits", "fine_tune_pairs"]
 
-NEAR_THE_BOUND = 99.9  # a first scale from which 100 can be reached within 60 steps
 RIGHT = "done right"
-PAIRS_LR = 1e-4  # of both encoders; chosen on validation concepts by recipes/clip_frontier.py
+LARGEST_SCALE = 100
+PAIRS_LR = 1e-4  # of both encoders; chosen on validation concepts
 
 
 @dataclass(frozen=True)
@@ -43,54 +44,38 @@ class Habits:
     """How a contrastive fine-tuning is done; the defaults are right.
 
     Attributes:
-        targets: ``spread`` evenly over captions that mean the same, or ``diagonal`` as if all
-            differed. (Where the captions are equal to the letter, so are their embeddings, and
-            both losses agree: the mistake costs where the words differ.)
-        weights: ``fp32``, or ``fp16`` for weights and optimizer alike.
+        diagonal: whether targets treat all captions as different, in place of sharing the target
+            evenly among those that mean the same. (Where the captions are equal to the letter, so
+            are their embeddings, and both losses agree: the mistake costs where the words differ.)
+        half: whether weights and optimizer alike are in fp16.
         lr: learning rate of both encoders.
-        largest_scale: the scale is kept at or below it (Radford et al. 2021, section 2.5); None
-            leaves it free.
-        first_scale: the scale to start from; None keeps the foundation's.
+        clamped: whether the scale is kept at or below 100 (Radford et al. 2021, section 2.5); it
+            shows only where a scale is near this bound.
         normalized: whether embeddings are brought to length 1.
         stray_dimension: texts that were tokenized one by one leave embeddings of shape (n, 1, d),
             and dividing by the norm over axis 1 turns every number into 1 or -1.
-        pick: whether the step to keep is the best on ``other`` pictures, or on the ``test``
-            pictures themselves.
+        test_set: whether the step to keep is picked on the test pictures themselves; the training
+            is the right one.
     """
 
-    targets: str = "spread"
-    weights: str = "fp32"
+    diagonal: bool = False
+    half: bool = False
     lr: float = PAIRS_LR
-    largest_scale: float | None = 100.0
-    first_scale: float | None = None
+    clamped: bool = True
     normalized: bool = True
     stray_dimension: bool = False
-    pick: str = "other"
+    test_set: bool = False
 
 
 MISTAKES = {
-    "diagonal targets though meanings repeat": Habits(targets="diagonal"),
-    "fp16 weights with Adam": Habits(weights="fp16"),
+    "diagonal targets though meanings repeat": Habits(diagonal=True),
+    "fp16 weights with Adam": Habits(half=True),
     "learning rate 1e-3": Habits(lr=1e-3),
-    "temperature not clamped": Habits(largest_scale=None, first_scale=NEAR_THE_BOUND),
+    "temperature not clamped": Habits(clamped=False),
     "rows not normalized": Habits(normalized=False),
     "stray text dimension": Habits(stray_dimension=True),
-    "step picked on the test set": Habits(pick="test"),
+    "step picked on the test set": Habits(test_set=True),
 }
-RIGHT_WAYS = {
-    RIGHT: Habits(),
-    "done right, scale near its bound": Habits(first_scale=NEAR_THE_BOUND),
-}
-
-
-def counterpart(mistake: str) -> str:
-    """Return the name of the right way that starts as the mistake does.
-
-    >>> counterpart("rows not normalized"), counterpart("temperature not clamped")
-    ('done right', 'done right, scale near its bound')
-    """
-    start = MISTAKES[choose("mistake", mistake, MISTAKES)].first_scale
-    return next(name for name, habits in RIGHT_WAYS.items() if habits.first_scale == start)
 
 
 def fine_tune_pairs(
@@ -130,26 +115,22 @@ def fine_tune_pairs(
         the loop did.
 
     Raises:
-        ValueError: captions or ids of a different number than the images, unknown habits, a
-            precision for fp16 weights, or a checkpoint of a different run.
+        ValueError: captions or ids of a different number than the images, a precision for fp16
+            weights, or a checkpoint of a different run.
         FloatingPointError: the loss is not finite any more, as after one step with fp16 weights.
     """
-    _check(habits)
     pixels = checked_pixels(model, processor, images)
     count = len(pixels)
-    texts = [] if isinstance(captions, str) else list(captions)
-    fits = len(texts) == count and all(isinstance(text, str) for text in texts)
-    require(fits, "captions", f"a list of strings, one for each of the {count} pictures", captions)
+    texts = several_texts("captions", captions)
+    require(len(texts) == count, "captions", f"one for each of the {count} pictures", captions)
     if ids is None:
         # The same number for equal captions.
         ids = [texts.index(text) for text in texts]
     meanings = whole_numbers("ids", ids, count)
-    dtype = torch.float16 if habits.weights == "fp16" else torch.float32
+    dtype = torch.float16 if habits.half else torch.float32
     tuned: Any = copy.deepcopy(model)
     tuned.to(dtype).requires_grad_(True)
     tuned.vision_model.to(memory_format=torch.channels_last)
-    if habits.first_scale is not None:
-        tuned.logit_scale.data.fill_(math.log(habits.first_scale))
     tokens = processor.tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
     identity = {f"habits.{name}": value for name, value in dataclasses.asdict(habits).items()}
     identity["batch_size"] = batch_size
@@ -174,15 +155,6 @@ def fine_tune_pairs(
     return tuned.eval(), run
 
 
-def _check(habits: Habits) -> None:
-    choose("habits.targets", habits.targets, ("spread", "diagonal"))
-    choose("habits.weights", habits.weights, ("fp32", "fp16"))
-    choose("habits.pick", habits.pick, ("other", "test"))
-    for name in ("first_scale", "largest_scale"):
-        scale = getattr(habits, name)
-        require(scale is None or scale > 0, f"habits.{name}", "None or a number above 0", scale)
-
-
 def _optimizer(habits: Habits) -> Callable:
     """Return a function from the model to its AdamW.
 
@@ -196,14 +168,13 @@ def _optimizer(habits: Habits) -> Callable:
             group["fused"] = False
         return optimizer
 
-    return plain if habits.weights == "fp16" else fused
+    return plain if habits.half else fused
 
 
+@torch.no_grad()
 def _clamp(model: Any, habits: Habits) -> None:
-    """Keep the scale at or below the habits' largest, if they have one."""
-    if habits.largest_scale is not None:
-        with torch.no_grad():
-            model.logit_scale.clamp_(max=math.log(habits.largest_scale))
+    if habits.clamped:
+        model.logit_scale.clamp_(max=math.log(LARGEST_SCALE))
 
 
 def _loss(
@@ -227,7 +198,7 @@ def _loss(
                 text = functional.normalize(text[:, None], dim=1)[:, 0]
             else:
                 text = functional.normalize(text, dim=1)
-        targets = None if habits.targets == "diagonal" else ids[chosen].to(device)
+        targets = None if habits.diagonal else ids[chosen].to(device)
         with torch.autocast(device.type, enabled=False):
             scale = model.logit_scale.exp().float()
             return contrastive_loss(image.float(), text.float(), scale, targets)

@@ -1,10 +1,9 @@
-"""The bundled runs behind the frontier and the mistakes clinic, as tables of right and wrong
-answers.
+"""The bundled runs behind sections 5 to 7 of notebook 03: remedies for forgetting, what fine-tuning
+keeps, and the mistakes clinic.
 
-Serves notebook 03. The runs were made by ``recipes/clip_frontier.py`` and
-``recipes/clip_clinic.py``; nothing here trains. Whatever had to be chosen from a run (an alpha, a
-step) was chosen on one half of the test pictures in the training style and measured on the other
-half, and the other way round: cross-fitting, so that no picture is judged by its own choice.
+The runs were made by ``recipes/clip_forgetting.py``, ``recipes/clip_retention.py`` and
+``recipes/clip_clinic.py``; nothing here trains. Alpha and steps are chosen on pictures that are not
+reported. In the clinic these are the other half of the test pictures, in turn: cross-fitting.
 """
 
 from __future__ import annotations
@@ -16,25 +15,23 @@ import pandas as pd
 
 from fmcourse import results, stats
 from fmcourse.arguments import choose, require
-from fmcourse.clip.mistakes import MISTAKES, RIGHT, counterpart
+from fmcourse.clip.mistakes import MISTAKES, RIGHT
 from fmcourse.stats import Interval
 
-__all__ = ["Clinic", "Frontier", "cross_fitted", "halves", "load_clinic", "load_frontier"]
+__all__ = [
+    "Clinic",
+    "Comparison",
+    "cross_fitted",
+    "load_clinic",
+    "load_forgetting",
+    "load_retention",
+]
 
-INTERPOLATED = "interpolated"
-CHOSEN = "interpolated, alpha chosen in Noto"
-
-
-def halves(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Sample two halves of the indices 0 ... count - 1; the first has one more when the count is
-    odd.
-
-    >>> [len(half) for half in halves(5)]
-    [3, 2]
-    """
-    require(count >= 2, "count", "at least 2", count)
-    first, second = np.array_split(np.random.default_rng(seed).permutation(count), 2)
-    return first, second
+TO_CHOOSE = ", to choose"
+PRETRAINED = ("noto", "twemoji")
+PRETRAINED_STYLES = "styles of pre-training"
+# Of the image encoder; chosen by `recipes/clip_retention.py choose` on the new style's validation.
+CHOSEN_RATES = {"random head": 1e-4, "LP-FT": 1e-3, "names": 1e-4}
 
 
 def cross_fitted(
@@ -56,7 +53,8 @@ def cross_fitted(
     """
     expected = f"shape {choosing.shape} as of choosing"
     require(choosing.shape == measured.shape, "measured", expected, measured.shape)
-    first, second = halves(choosing.shape[1], seed)
+    count = choosing.shape[1]
+    first, second = np.array_split(np.random.default_rng(seed).permutation(count), 2)
     way_of_first = int(choosing[:, second].mean(1).argmax())
     way_of_second = int(choosing[:, first].mean(1).argmax())
     answers = np.empty(choosing.shape[1], measured.dtype)
@@ -66,70 +64,116 @@ def cross_fitted(
 
 
 @dataclass(frozen=True)
-class Frontier:
-    """Every method's answers on the test pictures, in the training style and in the shifted one.
+class Comparison:
+    """Ways to adapt one model, each measured on several parts after training with several seeds.
 
     Attributes:
-        table: one row per method, alpha (of the interpolation only), seed, part (``test``, the
-            training style, or ``shifted``) and picture, with the column `right`. Both parts show
-            the same concepts in the same order.
+        table: one row per seed, method, step, alpha and part, with the columns `right` and `total`.
+        choosing: the parts on which an interpolation's alpha is chosen; none of them is reported.
+        ends: interpolated method to the methods at its alphas 0 and 1.
     """
 
     table: pd.DataFrame
+    choosing: tuple[str, ...]
+    ends: dict[str, tuple[str, str]]
 
     @property
     def methods(self) -> list[str]:
-        """The methods, the interpolation with its chosen alpha in place of its single alphas."""
-        return [name for name in self.table["method"].unique() if name != INTERPOLATED] + [CHOSEN]
+        """The methods in the order of the table, each once."""
+        return self.table["method"].unique().tolist()
 
-    @property
-    def alphas(self) -> list[float]:
-        """The alphas of the interpolation, from the zero-shot end (0) to the fine-tuned one (1)."""
-        return sorted(self.table["alpha"].dropna().unique().tolist())
+    def shares(self, method: str, part: str) -> pd.Series:
+        """Return the percentage right, by seed, at the last step; of an interpolation at the chosen
+        alpha.
 
-    def right(self, method: str, part: str, alpha: float | None = None) -> np.ndarray:
-        """Return which pictures a method got right, 0 or 1, shape (seeds, pictures).
-
-        Args:
-            method: one of :attr:`methods`, or ``interpolated`` together with an alpha.
-            part: ``test``, the training style, or ``shifted``; the same concepts in the same order.
-            alpha: one of :attr:`alphas`, for ``interpolated`` only.
+        Raises:
+            ValueError: a method or a part that was not measured.
         """
-        if method == CHOSEN:
-            return np.array([answers for answers, _ in self._cross_fitted(part)])
-        runs = results.select(self.table, method=method, part=part)
-        if method == INTERPOLATED or alpha is not None:
-            runs = results.select(runs, alpha=alpha)
-        return _wide(runs, "seed")
+        if method not in self.ends:
+            return self._last(method, part)
+        path = self._path(method, part)
+        chosen = path.columns.get_indexer(pd.Index(self.alphas(method).loc[path.index]))
+        return pd.Series(path.to_numpy()[np.arange(len(path)), chosen], path.index)
 
-    def chosen_alphas(self) -> list[tuple[float, float]]:
-        """Return each seed's two alphas: for the first half of the pictures and the second."""
-        alphas = self.alphas
-        return [
-            (alphas[first], alphas[second]) for _, (first, second) in self._cross_fitted("test")
-        ]
+    def alphas(self, method: str) -> pd.Series:
+        """Return each seed's alpha: the largest mean over the parts to choose on, first of equals.
 
-    def accuracy(self, method: str, part: str, alpha: float | None = None) -> Interval:
-        """Return a method's accuracy in percent, with an interval over seeds and pictures."""
-        return stats.crossed_interval(100 * self.right(method, part, alpha), whole=100)
+        Raises:
+            ValueError: a method without alphas.
+        """
+        choose("method", method, self.ends)
+        paths = [self._path(method, part) for part in self.choosing]
+        return sum(paths[1:], paths[0]).idxmax(axis=1)
+
+    def accuracy(self, method: str, part: str) -> Interval:
+        """Return the percentage right, with an interval over seeds."""
+        return stats.share_interval(self.shares(method, part), whole=100)
 
     def difference(self, method: str, other: str, part: str) -> Interval:
-        """Return a method's accuracy minus a different one's, in points, paired by picture."""
-        gained = self.right(method, part) - self.right(other, part)
-        return stats.crossed_interval(100 * gained)
+        """Return a method's percentage right minus a different one's, in points, paired by seed."""
+        return _over_seeds(self.shares(method, part) - self.shares(other, part))
 
-    def shift_cost(self, method: str) -> Interval:
-        """Return how many points a method loses in the shifted style, paired by concept."""
-        lost = self.right(method, "test") - self.right(method, "shifted")
-        return stats.crossed_interval(100 * lost)
+    def gain_kept(self, method: str, part: str) -> Interval:
+        """Return how much of the gain from alpha 0 to alpha 1 is left at the chosen alpha, in
+        percent."""
+        first, last = self.ends[choose("method", method, self.ends)]
+        before = self._last(first, part)
+        gains = self._last(last, part) - before
+        return stats.mean_interval(100 * (self.shares(method, part) - before) / gains)
 
-    def _cross_fitted(self, part: str) -> list[tuple[np.ndarray, list[int]]]:
-        """Return each seed's answers with alpha chosen in the training style, and the choices."""
-        # Shape (seeds, alphas, pictures).
-        choosing = np.stack([self.right(INTERPOLATED, "test", a) for a in self.alphas], axis=1)
-        measured = np.stack([self.right(INTERPOLATED, part, a) for a in self.alphas], axis=1)
-        seeds = sorted(self.table.loc[self.table["method"] == INTERPOLATED, "seed"].unique())
-        return [cross_fitted(*both) for both in zip(choosing, measured, seeds)]
+    def _last(self, method: str, part: str) -> pd.Series:
+        runs = results.select(self.table, method=method, part=part)
+        return _percent(runs[runs["steps"] == runs["steps"].max()].set_index("seed"))
+
+    def _path(self, method: str, part: str) -> pd.DataFrame:
+        """Return the percentage right, one row per seed and one column per alpha, ends included."""
+        first, last = self.ends[method]
+        runs = results.select(self.table, method=method, part=part)
+        between = _percent(runs.set_index(["seed", "alpha"])).unstack()
+        between[0.0] = self._last(first, part)
+        between[1.0] = self._last(last, part)
+        return between.sort_index(axis=1)
+
+
+def _percent(runs: pd.DataFrame) -> pd.Series:
+    return 100 * runs["right"] / runs["total"]
+
+
+def _over_seeds(values: pd.Series) -> Interval:
+    # A probe's encoder is the model's own, so that no seed differs: an interval of no width.
+    if values.nunique() == 1:
+        return Interval(values.iloc[0], values.iloc[0], values.iloc[0])
+    return stats.mean_interval(values)
+
+
+def load_forgetting() -> Comparison:
+    """Return the bundled runs of what CLIP forgets when it learns digits, and of the remedies.
+
+    Its parts are ``digits``, ``names`` (of drawings in Noto) and ``openmoji``.
+    """
+    table = results.load("clip-forgetting")
+    table["part"] = table["task"].where(~table["choosing"], table["task"] + TO_CHOOSE)
+    ends = {f"{rate}, interpolated": ("before", rate) for rate in ("1e-3", "3e-4")}
+    return Comparison(table, (f"digits{TO_CHOOSE}", f"names{TO_CHOOSE}"), ends)
+
+
+def load_retention() -> Comparison:
+    """Return the bundled runs of what fine-tuning on OpenMoji keeps of the pre-training's styles.
+
+    Its parts are ``openmoji``, ``noto``, ``twemoji`` and ``styles of pre-training``, the last two
+    together. A start such as ``LP-FT`` is the run at the rate that was chosen for it; ``LP-FT at
+    1e-4`` is the run at this rate.
+    """
+    table = results.load("clip-retention").rename(columns={"split": "seed"}).assign(steps=0)
+    chosen = table["lr"] == table["method"].map(CHOSEN_RATES).fillna(table["lr"])
+    starts = table[table["method"].isin(CHOSEN_RATES)]
+    rates = starts["lr"].map("{:.0e}".format).str.replace("e-0", "e-")
+    table = pd.concat([table[chosen], starts.assign(method=starts["method"] + " at " + rates)])
+    both = table[table["part"].isin(PRETRAINED)].assign(part=PRETRAINED_STYLES)
+    keys = ["seed", "method", "steps", "alpha", "part"]
+    pooled = both.groupby(keys, sort=False, as_index=False)[["right", "total"]].sum()
+    ends = {"interpolated": ("members' names", "names")}
+    return Comparison(pd.concat([table, pooled]), ("validation",), ends)
 
 
 @dataclass(frozen=True)
@@ -137,68 +181,56 @@ class Clinic:
     """Contrastive fine-tuning done right and with each mistake.
 
     Attributes:
-        table: one row per mistake (or right way), seed, measured step and test picture, with the
-            columns `right` and `failed`: why the run broke off, if it did.
+        table: one row per mistake (or ``done right``), seed, measured step and test picture, with
+            the columns `right`, `named` (how many of the known drawings are named after this step)
+            and `failed`: why the run broke off, if it did.
     """
 
     table: pd.DataFrame
 
-    def cost(self, mistake: str, step: str = "picked") -> Interval:
-        """Return what a mistake of :data:`MISTAKES` costs in test accuracy, in points, averaged
-        over seeds.
+    def accuracy(self, name: str = RIGHT) -> Interval:
+        """Return the test accuracy in percent of a mistake or ``done right``."""
+        return stats.crossed_interval(100 * self._kept(name), whole=100)
 
-        A run that ends in NaN leaves no model, and costs all. For the step picked on the test set
-        the cost is the flattery: the accuracy that would be reported minus the cross-fitted one.
+    def cost(self, mistake: str) -> Interval:
+        """Return what a mistake of :data:`MISTAKES` costs in test accuracy, in points.
 
-        Args:
-            mistake: its name.
-            step: ``picked``, the step chosen by cross-fitting on both sides, or ``last``, the end
-                of both runs.
+        Both sides keep the step that was chosen by cross-fitting. A run that ends in NaN leaves no
+        model, and costs all. For the step picked on the test set the cost is the flattery: the
+        accuracy that would be reported minus the cross-fitted one.
         """
-        choose("mistake", mistake, MISTAKES)
-        if MISTAKES[mistake].pick == "test":
-            lost = self._right(RIGHT, "best") - self._right(RIGHT, step)
-        else:
-            lost = self._right(counterpart(mistake), step) - self._right(mistake, step)
-        return stats.crossed_interval(100 * lost)
+        right, wrong = self._kept(RIGHT), self._kept(mistake)
+        picked = MISTAKES[choose("mistake", mistake, MISTAKES)].test_set
+        return stats.crossed_interval(100 * (wrong - right if picked else right - wrong))
 
-    def accuracy(self, name: str = RIGHT, step: str = "picked") -> Interval:
-        """Return the test accuracy in percent of a mistake or ``done right``; see :meth:`cost`."""
-        return stats.crossed_interval(100 * self._right(name, step), whole=100)
+    def forgotten(self, name: str) -> Interval:
+        """Return how many of the known drawings are named no more after the last step, in percent
+        of those before."""
+        runs = self._runs(name).sort_values("step").groupby("seed")
+        before, after = runs["named"].first(), runs["named"].last()
+        return _over_seeds(100 * (1 - after.where(runs["failed"].first().isna(), 0) / before))
 
-    def failures(self, mistake: str) -> list[str]:
-        """Return the messages of the runs that broke off."""
+    def _runs(self, name: str) -> pd.DataFrame:
         # Picking on the test set is trained as the right way is, and has no runs of its own.
-        runs = self.table[self.table["mistake"] == mistake]
-        return runs.drop_duplicates("seed")["failed"].dropna().tolist()
+        picked = name in MISTAKES and MISTAKES[name].test_set
+        return results.select(self.table, mistake=RIGHT if picked else name)
 
-    def _right(self, name: str, step: str) -> np.ndarray:
-        """Return which test pictures each seed got right, shape (seeds, pictures)."""
-        choose("step", step, ("picked", "last", "best"))
+    def _kept(self, name: str) -> np.ndarray:
+        """Return which test pictures are right at the step kept, shape (seeds, pictures)."""
         answers = []
-        runs = results.select(self.table, mistake=name)
+        runs = self._runs(name)
         for seed in sorted(runs["seed"].unique()):
             run = runs[runs["seed"] == seed]
-            steps = _wide(run, "step")
+            steps = run.pivot(index="step", columns="picture", values="right").to_numpy(int)
             if run["failed"].notna().any():
                 steps = 0 * steps
-            chosen = {"last": steps[-1], "best": steps[steps.mean(1).argmax()]}
-            if step == "picked":
-                chosen["picked"], _ = cross_fitted(steps, steps, seed)
-            answers.append(chosen[step])
+            if name in MISTAKES and MISTAKES[name].test_set:
+                answers.append(steps[steps.mean(1).argmax()])
+            else:
+                answers.append(cross_fitted(steps, steps, seed)[0])
         return np.array(answers)
-
-
-def load_frontier() -> Frontier:
-    """Return the bundled runs of the frontier."""
-    return Frontier(results.load("clip-frontier"))
 
 
 def load_clinic() -> Clinic:
     """Return the bundled runs of the mistakes clinic."""
     return Clinic(results.load("clip-clinic"))
-
-
-def _wide(runs: pd.DataFrame, index: str) -> np.ndarray:
-    """Return the column `right` as 0 and 1, shape (values of the index, pictures)."""
-    return runs.pivot(index=index, columns="picture", values="right").to_numpy(int)

@@ -1,13 +1,14 @@
-"""The task of notebook 03: name the subgroup of a drawing, in the style of the training and in a
-shifted one.
+"""The pictures of notebook 03: drawings and their names, a sample folder, and the task to name a
+drawing's subgroup.
 
-The test concepts were held out from the bundled model's pre-training, too. The validation concepts
-were not, so accuracy on them flatters the foundation.
+The task's test concepts were held out from the bundled model's pre-training, too. The validation
+concepts were not, so accuracy on them flatters the model.
 """
 
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,17 +17,17 @@ import pandas as pd
 from PIL import Image
 
 from fmcourse import data
-from fmcourse.arguments import require
-from fmcourse.clip.embedding import whole
+from fmcourse.arguments import choose, require, whole
 from fmcourse.files import user_path
 
-__all__ = ["Part", "Task", "sample_folder", "subgroup_task"]
+__all__ = ["Part", "Task", "drawings_of", "known_drawings", "sample_folder", "subgroup_task"]
 
 SMALLEST = 8  # concepts of a class that may be trained on, validation included
 VALIDATION_SHARE = 0.2
-# The labels of the sample folder with twelve pictures each, and with one.
-SAMPLED = {"animal-bird": 12, "food-fruit": 12, "transport-water": 12, "monkey-face": 1}
-GREY = "1F34E"  # the red apple, which goes grey
+# The labels of the sample folder. No caption tells them apart, and no probe does so well.
+SAMPLED = ("even", "odd")
+SAMPLED_EACH = 120
+SAMPLED_SIDE = 64  # pixels, to which the 8 of a digit are enlarged
 
 
 @dataclass(frozen=True)
@@ -118,22 +119,66 @@ def _part(table: datasets.Dataset, chosen: pd.DataFrame, classes: list[str]) -> 
     return Part(list(table.select(chosen["row"])["image"]), labels, chosen.index.tolist())
 
 
-def sample_folder(folder: str | Path) -> Path:
+def known_drawings(
+    count: int, style: str = "noto", seed: int = 0
+) -> tuple[list[Image.Image], list[str]]:
+    """Sample drawings of concepts that the bundled model was trained on, and return their names.
+
+    Args:
+        count: how many, without skin tones and flags.
+        style: one of :data:`fmcourse.data.STYLES`; OpenMoji's drawings are unseen, their names not.
+        seed: of the sample; the same seed gives the same drawings.
+
+    Raises:
+        ValueError: an unknown style, or more drawings than there are.
+    """
+    drawings = data.load_emoji(style)
+    plain = _plain(drawings)
+    test, hidden = data.held_out()
+    known = plain[~plain.index.isin(test | hidden)]
+    most = len(known)
+    require(0 < whole("count", count) <= most, "count", f"a number from 1 to {most}", count)
+    chosen = drawings.select(known["row"].sample(count, random_state=whole("seed", seed)))
+    return list(chosen["image"]), list(chosen["name"])
+
+
+def drawings_of(names: Sequence[str], style: str = "noto") -> list[Image.Image]:
+    """Return the drawings of some concepts by their names, in the order given.
+
+    Raises:
+        ValueError: an unknown style, or a name that it does not have.
+    """
+    drawings = data.load_emoji(style)
+    own = list(drawings["name"])
+    return [drawings[own.index(choose("names", name, own))]["image"] for name in names]
+
+
+def sample_folder(folder: str | Path, seed: int = 0) -> Path:
     """Write a small folder of labelled pictures, with the accidents of real ones, and return it.
 
-    Three labels with twelve Noto drawings each, one label with a single picture, a file that is no
-    picture, and a grey picture: what :func:`fmcourse.clip.read_pictures` has to cope with.
+    Its pictures are 120 handwritten digits of each label, ``even`` and ``odd``: the bundled model
+    has neither words nor features for this task, so fine-tuning is worth its cost. A file that is
+    no picture and a label with a single picture are what :func:`fmcourse.clip.read_pictures` has to
+    cope with.
+
+    Args:
+        folder: where to write; made when missing, ``~`` is your home.
+        seed: of the digits that are sampled.
     """
     folder = user_path(folder)
-    noto = data.load_emoji("noto")
-    plain = _plain(noto)
-    for label, count in SAMPLED.items():
+    digits = data.load_digits()
+    order = random.Random(whole("seed", seed)).sample(range(len(digits)), len(digits))
+    labels = digits["label"]
+    for parity, label in enumerate(SAMPLED):
         (folder / label).mkdir(parents=True, exist_ok=True)
-        chosen = plain[plain["subgroup"] == label][:count]
-        for code, row in chosen["row"].items():
-            image = noto[row]["image"]
-            if code == GREY:
-                image = image.convert("L")
-            image.save(folder / label / f"{code}.png")
-    (folder / "animal-bird" / "notes.png").write_text("not a picture", encoding="utf-8")
+        own = [index for index in order if labels[index] % 2 == parity]
+        for index in own[:SAMPLED_EACH]:
+            _enlarged(digits[index]["image"]).save(folder / label / f"digit-{index}.png")
+    (folder / "unclear").mkdir(exist_ok=True)
+    _enlarged(digits[order[-1]]["image"].rotate(90)).save(folder / "unclear" / "turned.png")
+    (folder / SAMPLED[0] / "notes.png").write_text("not a picture", encoding="utf-8")
     return folder
+
+
+def _enlarged(image: Image.Image) -> Image.Image:
+    return image.resize((SAMPLED_SIDE, SAMPLED_SIDE), Image.Resampling.BICUBIC)
