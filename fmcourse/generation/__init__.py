@@ -7,7 +7,6 @@ Used by notebooks 04 and 06. Shapes: a prompt is (length,) or (1, length) token 
 from __future__ import annotations
 
 from fmcourse.generation.decoding import generate, generate_batch, next_logits, next_tokens, stream
-from fmcourse.generation.fast import Decoder
 from fmcourse.generation.frontier import continue_excerpts, cut_excerpts, measure_texts
 from fmcourse.generation.memorization import (
     Audit,
@@ -48,7 +47,6 @@ from fmcourse.generation.xray import attention_maps, influence, kept_tokens, rec
 __all__ = [
     "Audit",
     "Beam",
-    "Decoder",
     "DecodingFrontier",
     "Greedy",
     "Memorization",

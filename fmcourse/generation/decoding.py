@@ -14,16 +14,14 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from fmcourse.arguments import require, whole
 from fmcourse.generation.checks import Ids, encode, finite, token_ids, unpadded
-from fmcourse.generation.fast import Decoder, FastSession, is_plain
+from fmcourse.generation.fast import begin_fast, is_plain
 from fmcourse.generation.strategies import Session, Strategy
 
 __all__ = ["begin", "generate", "generate_batch", "next_logits", "next_tokens", "stream"]
 
-Model = PreTrainedModel | Decoder
-
 
 def generate(
-    model: Model,
+    model: PreTrainedModel,
     ids: Ids,
     strategy: Strategy,
     max_new_tokens: int,
@@ -58,7 +56,7 @@ def generate(
 
 
 def generate_batch(
-    model: Model,
+    model: PreTrainedModel,
     prompts: Sequence[Ids],
     strategy: Strategy,
     max_new_tokens: int,
@@ -104,7 +102,7 @@ def generate_batch(
 
 
 def stream(
-    model: Model, ids: Ids, strategy: Strategy, max_new_tokens: int, seed: int | None = None
+    model: PreTrainedModel, ids: Ids, strategy: Strategy, max_new_tokens: int, seed: int | None = None
 ) -> Iterator[int]:
     """Continue a prompt and hand out each token as soon as it is chosen, as :func:`generate` does.
 
@@ -134,14 +132,14 @@ def stream(
     return tokens()
 
 
-def _check_room(model: Model, length: int, new: int) -> None:
+def _check_room(model: PreTrainedModel, length: int, new: int) -> None:
     context = model.config.max_position_embeddings
     held = f"the context holds {context} tokens, the prompt has {length}; shorten it"
     most = f"at most {context - length} ({held})"
     require(length + new <= context, "max_new_tokens", most, new)
 
 
-def _generator(model: Model, seed: int | None) -> torch.Generator | None:
+def _generator(model: PreTrainedModel, seed: int | None) -> torch.Generator | None:
     if seed is None:
         return None
     return torch.Generator(model.device).manual_seed(whole("seed", seed, 0))
@@ -157,17 +155,16 @@ def _trimmed(new: torch.Tensor, end: int | None) -> torch.Tensor:
 
 @torch.inference_mode()
 def begin(
-    model: Model, prompts: list[torch.Tensor], samples: int, new: int, generator: Any = None
+    model: PreTrainedModel, prompts: list[torch.Tensor], samples: int, new: int, generator: Any = None
 ) -> Session:
     """Read prompts once, each of shape (length,), for so many samples of each and new tokens.
 
     The session takes the fast way where that computes what the model does.
     """
-    model = model.model if isinstance(model, Decoder) else model
     read = _CachedSession(model, new, generator)
     read.begin(prompts, samples)
     fast = new > 1 and read.mask is None and is_plain(model)
-    return FastSession(read) if fast else read
+    return begin_fast(read) if fast else read
 
 
 class _CachedSession(Session):
@@ -208,7 +205,7 @@ class _CachedSession(Session):
         self.cache.reorder_cache(parents)
 
 
-def next_logits(model: Model, tokenizer: PreTrainedTokenizerBase, text: str) -> torch.Tensor:
+def next_logits(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str) -> torch.Tensor:
     """Return the logits of the token after `text`, shape (1, vocabulary), in fp32 on the CPU.
 
     A text that is too long for the context loses its beginning.
@@ -219,7 +216,7 @@ def next_logits(model: Model, tokenizer: PreTrainedTokenizerBase, text: str) -> 
 
 
 def next_tokens(
-    model: Model, tokenizer: PreTrainedTokenizerBase, text: str, count: int = 5
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str, count: int = 5
 ) -> list[tuple[str, float]]:
     """Return the `count` likeliest next tokens after `text`, each with its probability."""
     count = whole("count", count, 1, model.config.vocab_size)
