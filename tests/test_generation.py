@@ -21,7 +21,6 @@ from fmcourse.generation import (
     next_logits,
     next_tokens,
     perplexity,
-    repetition_curves,
     repetition_n,
     scoring,
     self_bleu,
@@ -250,15 +249,6 @@ def test_the_surprise_of_continuations_is_that_of_their_own_tokens(model):
             row.index(END) + 1 if END in row else 20
         )  # the end counts, what fills the row behind it does not
         assert mean == pytest.approx(plain_losses(model, row[:end])[4:].mean().item(), abs=ROUNDING)
-
-
-def test_a_repeated_phrase_is_scored_time_by_time_beside_its_control(model):
-    phrases = [[3, 1, 4], [1, 5, 9], [2, 6, 5]]
-    same, others = repetition_curves(model, phrases, 5)
-    mixed = [token for index in (1, 2, 0, 1, 2) for token in phrases[index]]
-    for found, text in ((same, phrases[1] * 5), (others, mixed)):
-        wanted = plain_losses(model, text)[2:].view(4, 3).mean(1)
-        assert found.shape == (3, 4) and torch.allclose(found[1], wanted, atol=ROUNDING)
 
 
 # Variety. Seven pairs: three times "a rose", twice "rose is", twice "is a".

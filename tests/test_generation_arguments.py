@@ -38,15 +38,11 @@ NOT_IDS = [
 ]
 READERS = {
     "generate": lambda m, ids: g.generate(m, ids, g.Greedy(), 1),
-    "Decoder": lambda m, ids: g.generate(g.Decoder(m), ids, g.Greedy(), 1),
     "generate_batch": lambda m, ids: g.generate_batch(m, [PROMPT, ids], g.Greedy(), 1),
     "stream": lambda m, ids: g.stream(m, ids, g.Greedy(), 1),
     "perplexity": g.perplexity,
     "token_losses": g.token_losses,
-    "influence": g.influence,
-    "attention_maps": g.attention_maps,
     "mean_surprise": lambda m, ids: g.mean_surprise(m, [PROMPT, ids], 1),
-    "repetition_curves": lambda m, ids: g.repetition_curves(m, [PROMPT, ids], 2),
 }
 
 
@@ -58,7 +54,7 @@ def model():
 @pytest.mark.parametrize("read", READERS.values(), ids=READERS)
 def test_what_are_no_token_ids_is_refused_by_name(model, read):
     for ids in NOT_IDS:
-        with pytest.raises(ValueError, match=r"^(ids|rows|phrases): expected"):
+        with pytest.raises(ValueError, match=r"^(ids|rows): expected"):
             read(model, ids)
 
 
@@ -79,9 +75,6 @@ COUNTS = {
     "width": lambda m, n: g.Beam(n),
     "stride": lambda m, n: g.token_losses(m, PROMPT, n),
     "start": lambda m, n: g.mean_surprise(m, torch.tensor([PROMPT]), n),
-    "times": lambda m, n: g.repetition_curves(m, [[1, 2]] * 2, n),
-    "layers": lambda m, n: g.influence(m, PROMPT, n),
-    "length": g.receptive_field,
     "count": lambda m, n: g.next_tokens(m, Letters(), "abc", n),
     "n": lambda m, n: g.distinct_n(["a rose"], n),
     "sentences": lambda m, n: g.planted_corpus({"a": 0.5}, n),
@@ -92,7 +85,7 @@ COUNTS = {
 @pytest.mark.parametrize("name", COUNTS)
 def test_a_count_is_a_whole_number_of_any_library(model, name):
     for wrong in (2.5, 2.0, "2", True, np.bool_(True), None, -1, float("nan"), torch.tensor(2.5)):
-        if not (name in ("seed", "top_k", "stride", "layers") and wrong is None):
+        if not (name in ("seed", "top_k", "stride") and wrong is None):
             with pytest.raises(ValueError, match=f"^{name.strip()}: expected"):
                 COUNTS[name](model, wrong)
     for right in (2, np.int64(2), np.uint8(2), torch.tensor(2)):
@@ -119,7 +112,7 @@ def test_what_is_no_strategy_is_refused(model):
 
 def test_what_does_not_fit_the_context_is_refused(model):
     text = [1] * (CONTEXT + 1)
-    for read in (g.influence, g.attention_maps, READERS["generate"], READERS["stream"]):
+    for read in (READERS["generate"], READERS["stream"]):
         with pytest.raises(ValueError, match=f"^ids: expected at most {CONTEXT} tokens"):
             read(model, text)
     with pytest.raises(ValueError, match=r"^max_new_tokens: expected at most 4 "):
@@ -164,8 +157,6 @@ BROKEN = {
     "mean": lambda m: g.mean_surprise(m, torch.tensor([PROMPT]), 2),
     "odds": lambda m: g.log_odds(m, Letters(), "a", "", ("c", "d"), ["{}a"]),
     "audit": lambda m: g.audit(m, Letters(), [g.Secret("a", "b")]),
-    "maps": lambda m: g.attention_maps(m, PROMPT),
-    "influence": lambda m: g.influence(m, PROMPT),
 }
 
 
@@ -203,9 +194,6 @@ def test_a_model_in_half_precision_is_read(kind):
     assert torch.equal(g.generate(model, ids, g.Greedy(), 9), theirs)
     exact = g.perplexity(tiny_gpt_neo(), PROMPT)
     assert g.perplexity(model, PROMPT) == pytest.approx(exact, rel=0.1)
-    for refuse in (g.Decoder, lambda m: g.influence(m, PROMPT)):
-        with pytest.raises(ValueError, match=r"^model: expected .*float32"):
-            refuse(model)
 
 
 TOO_FEW = {
@@ -219,7 +207,6 @@ TOO_FEW = {
     ],
     "secrets": [lambda: g.audit(None, None, [])],
     "effects": [lambda: g.compare({})],
-    "contexts": [lambda: g.paired_effects(None, None, g.Probe("a", "b"), [])],
     "frames": [lambda: g.log_odds(None, Letters(), "a", "", ("c", "d"), [])],
     "rates": [lambda: g.planted_corpus({"a": float("nan")}, 3)],
     "count": [lambda: g.draw_secrets(0)],
@@ -228,8 +215,6 @@ TOO_FEW = {
     "text": [lambda: g.bits_per_byte(None, Letters(), "")],
     # The statistics' own names.
     "": [
-        lambda: g.membership([0.5], [1.0, 2.0]),
-        lambda: g.membership([0.5, 0.7], [1.0, float("nan")]),
         lambda: g.compare({"a": [1.0]}),
     ],
 }

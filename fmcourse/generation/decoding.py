@@ -14,10 +14,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from fmcourse.arguments import require, whole
 from fmcourse.generation.checks import Ids, encode, finite, token_ids, unpadded
-from fmcourse.generation.fast import begin_fast, is_plain
+from fmcourse.generation.fast import SESSIONS, is_plain
 from fmcourse.generation.strategies import Session, Strategy
 
-__all__ = ["begin", "generate", "generate_batch", "next_logits", "next_tokens", "stream"]
+__all__ = ["Decoder", "begin", "generate", "generate_batch", "next_logits", "next_tokens", "stream"]
 
 
 def generate(
@@ -31,9 +31,9 @@ def generate(
     """Continue a prompt; all samples share one pass over it.
 
     Args:
-        model: a causal language model, such as ``load_gpt_neo()`` gives. A GPT-Neo in fp32 and
-            evaluation mode, without hooks or patches, is decoded several times as fast as others;
-            the tokens are the same but where two logits differ by no more than rounding.
+        model: a causal language model, such as ``load_gpt_neo()`` gives. A GPT-Neo or a Llama in
+            fp32 and evaluation mode, without hooks or patches, is decoded the fast way; the tokens
+            are the same but where two logits differ by no more than rounding.
         ids: the prompt, shape (length,) or (1, length), at least one token.
         strategy: how the next token is chosen.
         max_new_tokens: the most tokens to add, 0 or more; prompt and new tokens must fit the
@@ -102,7 +102,11 @@ def generate_batch(
 
 
 def stream(
-    model: PreTrainedModel, ids: Ids, strategy: Strategy, max_new_tokens: int, seed: int | None = None
+    model: PreTrainedModel,
+    ids: Ids,
+    strategy: Strategy,
+    max_new_tokens: int,
+    seed: int | None = None,
 ) -> Iterator[int]:
     """Continue a prompt and hand out each token as soon as it is chosen, as :func:`generate` does.
 
@@ -132,6 +136,11 @@ def stream(
     return tokens()
 
 
+def Decoder(model: PreTrainedModel) -> PreTrainedModel:
+    """Return the model as it is: :func:`generate` decodes it the fast way without being asked."""
+    return model
+
+
 def _check_room(model: PreTrainedModel, length: int, new: int) -> None:
     context = model.config.max_position_embeddings
     held = f"the context holds {context} tokens, the prompt has {length}; shorten it"
@@ -155,7 +164,11 @@ def _trimmed(new: torch.Tensor, end: int | None) -> torch.Tensor:
 
 @torch.inference_mode()
 def begin(
-    model: PreTrainedModel, prompts: list[torch.Tensor], samples: int, new: int, generator: Any = None
+    model: PreTrainedModel,
+    prompts: list[torch.Tensor],
+    samples: int,
+    new: int,
+    generator: Any = None,
 ) -> Session:
     """Read prompts once, each of shape (length,), for so many samples of each and new tokens.
 
@@ -164,7 +177,7 @@ def begin(
     read = _CachedSession(model, new, generator)
     read.begin(prompts, samples)
     fast = new > 1 and read.mask is None and is_plain(model)
-    return begin_fast(read) if fast else read
+    return SESSIONS[type(model)](read) if fast else read
 
 
 class _CachedSession(Session):
@@ -205,7 +218,9 @@ class _CachedSession(Session):
         self.cache.reorder_cache(parents)
 
 
-def next_logits(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str) -> torch.Tensor:
+def next_logits(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str
+) -> torch.Tensor:
     """Return the logits of the token after `text`, shape (1, vocabulary), in fp32 on the CPU.
 
     A text that is too long for the context loses its beginning.
