@@ -17,6 +17,7 @@ from fmcourse.generation import (
     bits_per_byte,
     distinct_n,
     generate,
+    mark_repeats,
     mean_surprise,
     next_logits,
     next_tokens,
@@ -273,3 +274,16 @@ ROSES = "a rose is a rose is a rose"
 )
 def test_variety_on_paper(score, texts, wanted):
     assert score(texts) == pytest.approx(wanted, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("text", "n", "wanted"),
+    [
+        ("a rose is a rose is red", 2, "a rose is [a rose is] red"),
+        ("a rose is red", 2, "a rose is red"),
+        ("one one one", 1, "one [one one]"),
+        ("one", 2, "one"),
+    ],
+)
+def test_repeats_are_marked(text, n, wanted):
+    assert mark_repeats(text, n) == wanted

@@ -46,7 +46,13 @@ from fmcourse.generation.scoring import (
     token_losses,
 )
 from fmcourse.generation.strategies import Beam, Greedy, Sample
-from fmcourse.generation.variety import distinct_n, repetition_n, self_bleu, self_bleu_scores
+from fmcourse.generation.variety import (
+    distinct_n,
+    mark_repeats,
+    repetition_n,
+    self_bleu,
+    self_bleu_scores,
+)
 
 __all__ = [
     "Audit",
@@ -70,6 +76,7 @@ __all__ = [
     "generate_batch",
     "leak_curves",
     "log_odds",
+    "mark_repeats",
     "mean_surprise",
     "measure_texts",
     "next_logits",
