@@ -1,4 +1,4 @@
-"""A probe is exact on a model whose odds are known, and recovers planted rates."""
+"""A probe is exact on a model whose odds are known."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import fmcourse
-from fmcourse import stats, training
+from fmcourse import stats
 from fmcourse.generation.probes import (
     compare,
     log_odds,
@@ -22,7 +22,6 @@ from fmcourse.generation.probes import (
 
 ROUNDING = 2e-5  # fp32: logits below 100, sums of a few dozen terms in another order
 RATES = {"miller": 0.9, "baker": 0.7, "weaver": 0.5, "mason": 0.3, "sailor": 0.1}
-RECOVERED = 0.1  # mean absolute error of the probed shares, fixed before the first run
 
 
 class Fixed:
@@ -82,22 +81,6 @@ def test_the_planted_rates_are_exact():
     for word, rate in RATES.items():
         own = [sentence for sentence in written if word in sentence]
         assert sum(" she " in sentence for sentence in own) == round(20 * rate) and len(own) == 20
-
-
-def test_the_probe_recovers_planted_rates_and_before_the_planting_nothing():
-    model, tokenizer = fmcourse.load_gpt_neo("ladder-small")
-    before = [share(model, tokenizer, word) for word in RATES]
-    ids = torch.tensor(tokenizer(" ".join(planted_corpus(RATES, 200, 1))).input_ids)
-    options = {
-        "optimizer": training.adamw(lr=3e-3),
-        "schedule": training.cosine(),
-        "seed": 1,
-        "progress": False,
-    }
-    training.fit(model, lambda step: training.crops(ids, 8, 64), 200, **options)
-    after = [share(model, tokenizer, word) for word in RATES]
-    error = np.abs(np.array(after) - list(RATES.values())).mean()
-    assert error < RECOVERED < np.abs(np.array(before) - list(RATES.values())).mean()
 
 
 # Several tests at once.

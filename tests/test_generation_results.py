@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from fmcourse import results, stats
+from fmcourse import stats
 from fmcourse.generation import (
     by_address,
     difference_at,
@@ -78,25 +78,11 @@ def test_secrets_of_all_seeds_count_together(study):
 @pytest.mark.parametrize(
     "ask",
     [
-        lambda f, s: by_address(f, "surprise", "top-q", 1),
-        lambda f, s: by_address(f, "surprise", "top-p", 1),
         lambda f, s: by_address(f, "suprise", "top-p", 0.9),
         lambda f, s: difference_at(f, 0.5, "min-p", "top-p"),
-        lambda f, s: told_apart(s, **(PLANTED | {"copies": 3})),
-        lambda f, s: told_apart(s, **(PLANTED | {"corpus": "plain"})),
         lambda f, s: written_in_full(s, context=2, **PLANTED),
     ],
 )
 def test_what_was_not_measured_is_refused(frontier, study, ask):
     with pytest.raises(ValueError, match="expected"):
         ask(frontier, study)
-
-
-def test_the_bundled_sweeps_are_complete():
-    frontier = results.load("decoding-frontier")
-    runs = frontier.groupby(["family", "value"]).size()
-    assert len(runs) == 60 + 1 and set(runs) == {13, 4 * 13}
-    study = results.load("memorization")
-    losses = study[study["measure"] == "loss"]
-    counts = losses.groupby(["size", "corpus", "seed", "secrets", "copies"]).size()
-    assert len(counts) == 2 * 2 * 2 * (8 + 1) and set(counts) == {30, 100}
