@@ -96,10 +96,7 @@ REFUSED = {
     "length_penalty": [lambda m: g.Beam(2, NAN)],
     "stride": [lambda m: g.token_losses(m, PROMPT, 0)],
     "start": [lambda m: g.mean_surprise(m, torch.tensor([PROMPT]), 5)],
-    "count": [
-        lambda m: g.next_tokens(m, Letters(), "abc", 0),
-        lambda m: g.draw_secrets(0),
-    ],
+    "count": [lambda m: g.draw_secrets(0)],
     "n": [lambda m: g.distinct_n(["a rose"], 0), lambda m: g.mark_repeats("a rose", 0)],
     "texts": [
         lambda m: g.distinct_n([], 2),
@@ -157,7 +154,7 @@ BROKEN = {
     "sample": lambda m: g.generate(m, PROMPT, g.Sample(top_k=2), 3, seed=0),
     "batch": lambda m: g.generate_batch(m, [PROMPT, [1]], g.Greedy(), 3),
     "stream": lambda m: next(g.stream(m, PROMPT, g.Greedy(), 3)),
-    "next": lambda m: g.next_tokens(m, Letters(), "abc"),
+    "next": lambda m: g.next_logits(m, Letters(), "abc"),
     "losses": lambda m: g.bits_per_byte(m, Letters(), "abc"),
     "audit": lambda m: g.audit(m, Letters(), [g.Secret("a", "b")]),
 }

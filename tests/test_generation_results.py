@@ -9,7 +9,6 @@ from fmcourse import stats
 from fmcourse.generation import (
     by_address,
     difference_at,
-    frontier_curves,
     leak_curves,
     told_apart,
     written_in_full,
@@ -42,8 +41,6 @@ def test_surprise_is_read_off_at_a_variety(frontier):
     gap = difference_at(frontier, 0.75, "min-p", "top-p")
     assert gap.estimate == pytest.approx(2.75 - 3.75)
     assert difference_at(frontier, 0.5, "top-p", "top-p").estimate == 0
-    variety, surprise = frontier_curves(frontier, ["min-p"])["min-p"]
-    assert variety == [0.7, 0.9] and [odd.estimate for odd in surprise] == [2.5, 3.5]
 
 
 @pytest.fixture(scope="module")

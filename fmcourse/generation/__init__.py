@@ -11,12 +11,10 @@ from fmcourse.generation.decoding import (
     generate,
     generate_batch,
     next_logits,
-    next_tokens,
     stream,
 )
 from fmcourse.generation.frontier import continue_excerpts, cut_excerpts, measure_texts
 from fmcourse.generation.memorization import (
-    Audit,
     Secret,
     audit,
     deduplicate,
@@ -33,7 +31,6 @@ from fmcourse.generation.probes import (
 from fmcourse.generation.results import (
     by_address,
     difference_at,
-    frontier_curves,
     leak_curves,
     told_apart,
     written_in_full,
@@ -55,7 +52,6 @@ from fmcourse.generation.variety import (
 )
 
 __all__ = [
-    "Audit",
     "Beam",
     "Decoder",
     "Greedy",
@@ -71,7 +67,6 @@ __all__ = [
     "difference_at",
     "distinct_n",
     "draw_secrets",
-    "frontier_curves",
     "generate",
     "generate_batch",
     "leak_curves",
@@ -80,7 +75,6 @@ __all__ = [
     "mean_surprise",
     "measure_texts",
     "next_logits",
-    "next_tokens",
     "paired_effects",
     "perplexity",
     "plant",

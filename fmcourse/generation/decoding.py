@@ -17,7 +17,7 @@ from fmcourse.generation.checks import Ids, encode, finite, token_ids, unpadded
 from fmcourse.generation.fast import SESSIONS, is_plain
 from fmcourse.generation.strategies import Session, Strategy
 
-__all__ = ["Decoder", "begin", "generate", "generate_batch", "next_logits", "next_tokens", "stream"]
+__all__ = ["Decoder", "begin", "generate", "generate_batch", "next_logits", "stream"]
 
 
 def generate(
@@ -228,13 +228,3 @@ def next_logits(
     prompt = token_ids(model, encode(tokenizer, text), long=True, name="text")[0]
     kept = prompt[-(model.config.max_position_embeddings - 1) :]
     return finite(begin(model, [kept], 1, 1).logits).cpu().clone()
-
-
-def next_tokens(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str, count: int = 5
-) -> list[tuple[str, float]]:
-    """Return the `count` likeliest next tokens after `text`, each with its probability."""
-    count = whole("count", count, 1, model.config.vocab_size)
-    best = next_logits(model, tokenizer, text)[0].softmax(-1).topk(count)
-    tokens = [str(tokenizer.decode([token])) for token in best.indices.tolist()]
-    return list(zip(tokens, best.values.tolist()))

@@ -14,8 +14,6 @@ average), and of each run clean_loss, passages and plain_passages. The secret is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 
@@ -27,7 +25,6 @@ from fmcourse.stats import Interval
 __all__ = [
     "by_address",
     "difference_at",
-    "frontier_curves",
     "leak_curves",
     "told_apart",
     "written_in_full",
@@ -88,21 +85,6 @@ def _read_off(line: np.ndarray, variety: float) -> float:
     """Order the settings by variety, and interpolate; shape (settings, 2)."""
     x, y = line[line[:, 0].argsort()].T
     return float(np.interp(variety, x, y))
-
-
-def frontier_curves(
-    table: pd.DataFrame, families: Sequence[str]
-) -> dict[str, tuple[list[float], list[Interval]]]:
-    """Return each family's way through the plane, as :func:`fmcourse.plots.curves` draws it:
-    variety and surprise.
-    """
-    ways = {}
-    for family in families:
-        points = _points(table, family)
-        order = points[:, :, 0].mean(0).argsort()
-        surprises = [stats.bootstrap(points[:, setting, 1]) for setting in order]
-        ways[family] = (points[:, order, 0].mean(0).tolist(), surprises)
-    return ways
 
 
 def told_apart(table: pd.DataFrame, **wanted: object) -> Interval:
