@@ -14,6 +14,8 @@ average), and of each run clean_loss, passages and plain_passages. The secret is
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -128,10 +130,10 @@ def leak_curves(table: pd.DataFrame) -> dict[str, tuple[list[int], list[Interval
     draws them, two lines a model.
     """
     lines = {}
-    for (size, parameters), rows in table.groupby(["size", "parameters"], sort=False):
-        own = {"size": size, "corpus": "planted"}
+    for size, rows in table.groupby("size", sort=False):
+        own: dict[str, Any] = {"size": size, "corpus": "planted"}
         counts = [copies for copies in rows["copies"].unique().tolist() if copies]
-        name = f"{parameters / 1e6:.2f} M parameters"
+        name = f"{rows['parameters'].mean() / 1e6:.2f} M parameters"
         told = [told_apart(table, copies=copies, **own) for copies in counts]
         written = [
             written_in_full(table, secrets="planted", copies=copies, **own) for copies in counts
