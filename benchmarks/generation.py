@@ -13,6 +13,7 @@ samples of one prompt at once against one at a time.
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 import torch
 from transformers import LlamaForCausalLM, PreTrainedModel
@@ -120,7 +121,7 @@ def samples(rounds: int) -> None:
     print(f"{SAMPLES} samples of a prompt of 150 tokens: together {ratio:.1f} times as fast")
 
 
-def theirs(model: PreTrainedModel, prompt: torch.Tensor, new: int) -> torch.Tensor:
+def theirs(model: Any, prompt: torch.Tensor, new: int) -> torch.Tensor:
     ones = torch.ones_like(prompt)
     return model.generate(prompt, attention_mask=ones, do_sample=False, max_new_tokens=new)
 

@@ -55,7 +55,7 @@ NARROW = 256
 COPY_FROM = 24
 
 
-def is_plain(model: nn.Module) -> bool:
+def is_plain(model: Any) -> bool:
     """Say whether a :class:`FastSession` computes what the model does.
 
     The model is a GPT-Neo, or a Llama with plain rotary positions and no biases, in fp32 and
