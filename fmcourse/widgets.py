@@ -173,7 +173,7 @@ def prompt_box(
     What is written grows token by token; each press begins anew from the prompt, with new samples.
 
     Args:
-        model, tokenizer: a causal language model, or a :class:`fmcourse.generation.Decoder` of one.
+        model, tokenizer: a causal language model.
         prompt: what to begin with; it comes back when the field is emptied.
         new_tokens: how many are written at most.
     """

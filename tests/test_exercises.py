@@ -190,7 +190,7 @@ def test_progress_is_kept_and_shown(capsys):
     check("top-k", lambda logits, k: logits)
     exercises.progress()
     out = capsys.readouterr().out
-    assert re.search(r"04: 1 of 5 done; open: top-k, repetition", out) and "06: 0 of 5" in out
+    assert re.search(r"04: 1 of 6 done; open: top-k, ", out) and "06: 0 of 5" in out
 
 
 # The notebooks: stubs, and solutions folded below them.

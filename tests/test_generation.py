@@ -17,11 +17,10 @@ from fmcourse.generation import (
     bits_per_byte,
     distinct_n,
     generate,
+    mark_repeats,
     mean_surprise,
     next_logits,
-    next_tokens,
     perplexity,
-    repetition_curves,
     repetition_n,
     scoring,
     self_bleu,
@@ -167,13 +166,10 @@ def test_seeds_reproduce_and_leave_the_global_generator_alone(model):
     assert torch.equal(generate(model, PROMPT, Sample(), 20), one)
 
 
-def test_the_next_token(model):
+def test_the_next_logits(model):
     with torch.inference_mode():
-        expected = model(torch.tensor([[1, 2, 3]])).logits[0, -1].softmax(-1)
-    tokens, probabilities = zip(*next_tokens(model, Letters(), "abc", count=3))
-    best = expected.topk(3)
-    assert list(tokens) == [Letters().decode([token]) for token in best.indices.tolist()]
-    assert probabilities == pytest.approx(best.values.tolist(), abs=ROUNDING)
+        expected = model(torch.tensor([[1, 2, 3]])).logits[:, -1]
+    assert torch.allclose(next_logits(model, Letters(), "abc"), expected, atol=ROUNDING)
     # A long text keeps its end.
     kept = "abcdefgh" * 8
     wanted = next_logits(model, Letters(), kept)
@@ -252,15 +248,6 @@ def test_the_surprise_of_continuations_is_that_of_their_own_tokens(model):
         assert mean == pytest.approx(plain_losses(model, row[:end])[4:].mean().item(), abs=ROUNDING)
 
 
-def test_a_repeated_phrase_is_scored_time_by_time_beside_its_control(model):
-    phrases = [[3, 1, 4], [1, 5, 9], [2, 6, 5]]
-    same, others = repetition_curves(model, phrases, 5)
-    mixed = [token for index in (1, 2, 0, 1, 2) for token in phrases[index]]
-    for found, text in ((same, phrases[1] * 5), (others, mixed)):
-        wanted = plain_losses(model, text)[2:].view(4, 3).mean(1)
-        assert found.shape == (3, 4) and torch.allclose(found[1], wanted, atol=ROUNDING)
-
-
 # Variety. Seven pairs: three times "a rose", twice "rose is", twice "is a".
 
 ROSES = "a rose is a rose is a rose"
@@ -283,3 +270,16 @@ ROSES = "a rose is a rose is a rose"
 )
 def test_variety_on_paper(score, texts, wanted):
     assert score(texts) == pytest.approx(wanted, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("text", "n", "wanted"),
+    [
+        ("a rose is a rose is red", 2, "a rose is [a rose is] red"),
+        ("a rose is red", 2, "a rose is red"),
+        ("one one one", 1, "one [one one]"),
+        ("one", 2, "one"),
+    ],
+)
+def test_repeats_are_marked(text, n, wanted):
+    assert mark_repeats(text, n) == wanted

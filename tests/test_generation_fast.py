@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import types
 
 import pytest
@@ -11,9 +12,8 @@ from doubles import CONTEXT, END, VOCABULARY, tiny_gpt_neo
 from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.models.gpt_neo.modeling_gpt_neo import GPTNeoMLP
 
-from fmcourse.generation import Beam, Decoder, Greedy, Sample, generate, generate_batch, stream
+from fmcourse.generation import Beam, Greedy, Sample, fast, generate, generate_batch, stream
 from fmcourse.generation.decoding import begin
-from fmcourse.generation.fast import FastSession
 
 ROUNDING = 2e-5  # fp32: 24 bits, logits below 100, sums of a few dozen terms in another order
 WINDOW = 8  # of the doubles' local layer
@@ -44,14 +44,23 @@ def plain(model):
     return slow
 
 
+def tiny_llama(seed=0, end=END, **settings):
+    torch.manual_seed(seed)
+    sizes = {"hidden_size": 24, "intermediate_size": 32, "num_hidden_layers": 2}
+    sizes |= {"num_attention_heads": 6, "num_key_value_heads": 2, "initializer_range": 0.3}
+    sizes |= {"max_position_embeddings": CONTEXT, "eos_token_id": end}
+    return LlamaForCausalLM(LlamaConfig(vocab_size=VOCABULARY, **(sizes | settings))).eval()
+
+
 def is_fast(model):
-    return isinstance(begin(model, [random_prompt(5)], 1, 9), FastSession)
+    return isinstance(begin(model, [random_prompt(5)], 1, 9), fast.FastSession)
 
 
+@pytest.mark.parametrize("make", [tiny_gpt_neo, tiny_llama])
 @pytest.mark.parametrize("length", [1, WINDOW - 1, WINDOW, WINDOW + 1, 30])
-def test_greedy_equals_generate_of_transformers(length):
+def test_greedy_equals_generate_of_transformers(make, length):
     for seed in range(4):
-        model, prompt = tiny_gpt_neo(seed), random_prompt(length, seed)
+        model, prompt = make(seed), random_prompt(length, seed)
         new = CONTEXT - length  # to the end of the context, the window passed several times
         assert is_fast(model)
         assert torch.equal(generate(model, prompt, Greedy(), new), theirs(model, prompt, new))
@@ -61,29 +70,48 @@ def test_greedy_equals_generate_of_transformers(length):
     "strategy", [Beam(2), Beam(5, 2.0), Sample(2.0), Sample(top_k=5, min_p=0.01)], ids=str
 )
 def test_every_strategy_gives_what_the_plain_model_gives(strategy):
-    for seed in range(3):
-        model = tiny_gpt_neo(seed)
+    for seed, model in enumerate((tiny_gpt_neo(0), tiny_gpt_neo(1), tiny_llama(2))):
         rows = generate(model, PROMPTS[0], strategy, 40, num_samples=2, seed=seed)
         slow = generate(plain(model), PROMPTS[0], strategy, 40, num_samples=2, seed=seed)
         assert torch.equal(rows, slow)
 
 
-@pytest.mark.parametrize("activation", ["gelu_new", "relu", "gelu"])
-def test_logits_are_those_of_a_full_pass_at_every_step(activation):
-    rows, config = 3, tiny_gpt_neo().config
+def of_gpt_neo(activation):
+    config = tiny_gpt_neo().config
     config.activation_function = activation
-    model, prompt = type(tiny_gpt_neo())(config).eval(), random_prompt(5)
+    return type(tiny_gpt_neo())(config).eval()
+
+
+MODELS = {
+    **{name: functools.partial(of_gpt_neo, name) for name in ("gelu_new", "relu", "gelu")},
+    "llama": tiny_llama,
+    "llama, one key for each head": functools.partial(tiny_llama, num_key_value_heads=6),
+    "llama, wide": functools.partial(tiny_llama, hidden_size=fast.NARROW + 8, head_dim=4),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_logits_are_those_of_a_full_pass_at_every_step(name):
+    rows, model, prompt = 3, MODELS[name](), random_prompt(5)
     for number in model.parameters():
         torch.nn.init.normal_(number, std=0.3)  # biases too, which a fresh model has at 0
     new = torch.stack([random_prompt(30, seed) for seed in range(rows)])
     with torch.inference_mode():
         full = model(torch.cat([prompt.repeat(rows, 1), new], dim=1)).logits
         session = begin(model, [prompt], rows, 31)
-        assert isinstance(session, FastSession)
+        assert isinstance(session, fast.FastSession)
         for place in range(30):
             assert torch.allclose(session.logits, full[:, 4 + place], atol=ROUNDING)
             session.step(new[:, place])
         assert torch.allclose(session.logits, full[:, -1], atol=ROUNDING)
+
+
+@pytest.mark.parametrize("length", [1, WINDOW, 30])
+def test_a_local_layer_keeps_its_window_only(length):
+    layers = begin(tiny_gpt_neo(), [random_prompt(length)], 1, 2).layers
+    kept = {"global": length + 2, "local": min(WINDOW, length + 2)}
+    assert {layer.kind for layer in layers} == set(kept)
+    assert all(layer.ring.shape[3] == kept[layer.kind] for layer in layers)
 
 
 def trained(model):
@@ -109,6 +137,15 @@ def moved(model):
 def hooked(model):
     layer = model.transformer.h[1]
     layer.mlp.register_forward_hook(lambda module, given, output: torch.zeros_like(output))
+
+
+def hooked_head(model):
+    model.lm_head.register_forward_hook(lambda module, given, output: -output)
+
+
+def moved_head(model):
+    model.double().float()
+    model.lm_head.weight.data = model.lm_head.weight.data.flip(0)
 
 
 def hooked_before(model):
@@ -145,13 +182,40 @@ CHANGES = (trained, edited_in_place, loaded, moved, hooked, hooked_before, patch
 @pytest.mark.parametrize("change", [*CHANGES, with_a_bias, without_a_layer])
 def test_a_model_that_changed_is_decoded_as_it_is(change):
     model = tiny_gpt_neo(end=None)
-    decoder = Decoder(model)
-    before = generate(decoder, PROMPTS[0], Greedy(), 40)
+    before = generate(model, PROMPTS[0], Greedy(), 40)
     change(model)
-    for writer in (model, decoder):
-        after = generate(writer, PROMPTS[0], Greedy(), 40)
-        assert torch.equal(after, theirs(model, PROMPTS[0], 40))
-        assert not torch.equal(after, before)  # so the change shows
+    after = generate(model, PROMPTS[0], Greedy(), 40)
+    assert torch.equal(after, theirs(model, PROMPTS[0], 40))
+    assert not torch.equal(after, before)  # so the change shows
+
+
+@pytest.mark.parametrize("change", [trained, hooked_head, moved_head])
+def test_a_llama_that_changed_is_decoded_as_it_is(change):
+    model = tiny_llama(end=None)
+    before = generate(model, PROMPTS[0], Greedy(), 40)
+    change(model)
+    after = generate(model, PROMPTS[0], Greedy(), 40)
+    assert torch.equal(after, theirs(model, PROMPTS[0], 40)) and not torch.equal(after, before)
+
+
+UNUSUAL = {
+    "rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 1e4},
+    "attention_bias": True,
+    "mlp_bias": True,
+}
+
+
+@pytest.mark.parametrize("name", UNUSUAL)
+def test_an_unusual_llama_goes_its_own_way(name):
+    model = tiny_llama(**{name: UNUSUAL[name]})
+    assert is_fast(tiny_llama()) and not is_fast(model)
+    assert torch.equal(generate(model, PROMPTS[0], Greedy(), 20), theirs(model, PROMPTS[0], 20))
+
+
+def test_layers_with_different_activations_go_their_own_way():
+    model = tiny_gpt_neo()
+    model.transformer.h[1].mlp.act = of_gpt_neo("relu").transformer.h[0].mlp.act
+    assert not is_fast(model)
 
 
 def test_a_patched_class_and_dropout_are_met_too(monkeypatch):
@@ -161,14 +225,6 @@ def test_a_patched_class_and_dropout_are_met_too(monkeypatch):
     half = GPTNeoMLP.forward
     monkeypatch.setattr(GPTNeoMLP, "forward", lambda self, hidden: half(self, hidden) / 2)
     assert not is_fast(model)
-    with pytest.raises(ValueError, match=r"^model: expected a GPT-Neo"):
-        Decoder(model)
-
-
-def tiny_llama():
-    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2}
-    config = LlamaConfig(vocab_size=VOCABULARY, num_attention_heads=2, eos_token_id=END, **sizes)
-    return LlamaForCausalLM(config).eval()
 
 
 def test_a_batch_gives_what_each_prompt_gives_alone():

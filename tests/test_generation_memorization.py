@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import fmcourse
-from fmcourse import training
+from fmcourse import stats, training
 from fmcourse.generation import Greedy, generate, token_losses
 from fmcourse.generation.memorization import (
     LEADS,
@@ -15,7 +15,6 @@ from fmcourse.generation.memorization import (
     audit,
     deduplicate,
     draw_secrets,
-    membership,
     plant,
 )
 
@@ -78,7 +77,7 @@ def test_a_model_that_has_learnt_a_secret_gives_it_away(ladder):
     )
     planted, others = audit(model, tokenizer, secrets[:3]), audit(model, tokenizer, secrets[3:])
     assert planted.rate.estimate == 1 and others.rate.estimate == 0
-    assert membership(planted.losses, others.losses).estimate == 1
+    assert stats.auc(planted.losses, others.losses) == 1
     untouched = audit(*ladder, secrets[:3])
     assert untouched.rate.estimate == 0 and untouched.losses.min() > planted.losses.max()
 

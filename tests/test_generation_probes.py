@@ -1,4 +1,4 @@
-"""A probe is exact on a model whose odds are known, and recovers planted rates."""
+"""A probe is exact on a model whose odds are known."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ import pytest
 import torch
 
 import fmcourse
-from fmcourse import stats, training
+from fmcourse import stats
 from fmcourse.generation.probes import (
-    Probe,
     compare,
     log_odds,
     paired_effects,
@@ -23,7 +22,6 @@ from fmcourse.generation.probes import (
 
 ROUNDING = 2e-5  # fp32: logits below 100, sums of a few dozen terms in another order
 RATES = {"miller": 0.9, "baker": 0.7, "weaver": 0.5, "mason": 0.3, "sailor": 0.1}
-RECOVERED = 0.1  # mean absolute error of the probed shares, fixed before the first run
 
 
 class Fixed:
@@ -68,10 +66,9 @@ def test_log_odds_on_paper():
 
 
 def test_a_pair_differs_in_its_word_only(ladder):
-    assert paired_effects(*ladder, Probe("baker", "baker"), ["", "In 1850, "]).tolist() == [0, 0]
+    assert paired_effects(*ladder, ("baker", "baker"), ["", "In 1850, "]).tolist() == [0, 0]
     there, back = (
-        paired_effects(*ladder, probe, [""])
-        for probe in (Probe("man", "woman"), Probe("woman", "man"))
+        paired_effects(*ladder, words, [""]) for words in (("man", "woman"), ("woman", "man"))
     )
     assert there == pytest.approx(-back)
     by_hand = log_odds(*ladder, "man") - log_odds(*ladder, "woman")
@@ -86,22 +83,6 @@ def test_the_planted_rates_are_exact():
         assert sum(" she " in sentence for sentence in own) == round(20 * rate) and len(own) == 20
 
 
-def test_the_probe_recovers_planted_rates_and_before_the_planting_nothing():
-    model, tokenizer = fmcourse.load_gpt_neo("ladder-small")
-    before = [share(model, tokenizer, word) for word in RATES]
-    ids = torch.tensor(tokenizer(" ".join(planted_corpus(RATES, 200, 1))).input_ids)
-    options = {
-        "optimizer": training.adamw(lr=3e-3),
-        "schedule": training.cosine(),
-        "seed": 1,
-        "progress": False,
-    }
-    training.fit(model, lambda step: training.crops(ids, 8, 64), 200, **options)
-    after = [share(model, tokenizer, word) for word in RATES]
-    error = np.abs(np.array(after) - list(RATES.values())).mean()
-    assert error < RECOVERED < np.abs(np.array(before) - list(RATES.values())).mean()
-
-
 # Several tests at once.
 
 
@@ -111,8 +92,8 @@ def test_effects_come_with_their_size_and_a_corrected_p():
     effects["strong"] = draw.normal(2, 1, 12)
     found = compare(effects)
     p_values = [stats.sign_flip(values) for values in effects.values()]
-    assert [found[label].p for label in effects] == p_values
-    assert [found[label].adjusted for label in effects] == stats.holm(p_values)
+    assert found["p"].tolist() == p_values
+    assert found["corrected"].tolist() == stats.holm(p_values)
     strong = effects["strong"]
-    assert found["strong"].d == pytest.approx(strong.mean() / strong.std(ddof=1))
-    assert found["strong"].effect == stats.bootstrap(strong)
+    assert found.loc["strong", "d"] == pytest.approx(strong.mean() / strong.std(ddof=1))
+    assert found.loc["strong", "effect"] == stats.bootstrap(strong)

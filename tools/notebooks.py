@@ -40,7 +40,7 @@ LIMITS = {
     "unlinked arXiv numbers": 0,
 }
 # Notebooks that still wait for their rewriting, and may be beyond these limits.
-WAITING: tuple[str, ...] = ("00", "01", "02", "03", "04")
+WAITING: tuple[str, ...] = ()
 NO_PROSE = re.compile(r"<!--.*?-->|\$[^$]*\$|`[^`]*`|\(https?://[^)]*\)|\[!\[[^\n]*", re.DOTALL)
 WORD = re.compile(r"[A-Za-z']+")
 NUMBER = re.compile(r"(?<![\w.])\d[\d,.]*%?")

@@ -14,16 +14,14 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from fmcourse.arguments import require, whole
 from fmcourse.generation.checks import Ids, encode, finite, token_ids, unpadded
-from fmcourse.generation.fast import Decoder, FastSession, is_plain
+from fmcourse.generation.fast import SESSIONS, is_plain
 from fmcourse.generation.strategies import Session, Strategy
 
-__all__ = ["begin", "generate", "generate_batch", "next_logits", "next_tokens", "stream"]
-
-Model = PreTrainedModel | Decoder
+__all__ = ["Decoder", "begin", "generate", "generate_batch", "next_logits", "stream"]
 
 
 def generate(
-    model: Model,
+    model: PreTrainedModel,
     ids: Ids,
     strategy: Strategy,
     max_new_tokens: int,
@@ -33,9 +31,9 @@ def generate(
     """Continue a prompt; all samples share one pass over it.
 
     Args:
-        model: a causal language model, such as ``load_gpt_neo()`` gives. A GPT-Neo in fp32 and
-            evaluation mode, without hooks or patches, is decoded several times as fast as others;
-            the tokens are the same but where two logits differ by no more than rounding.
+        model: a causal language model, such as ``load_gpt_neo()`` gives. A GPT-Neo or a Llama in
+            fp32 and evaluation mode, without hooks or patches, is decoded the fast way; the tokens
+            are the same but where two logits differ by no more than rounding.
         ids: the prompt, shape (length,) or (1, length), at least one token.
         strategy: how the next token is chosen.
         max_new_tokens: the most tokens to add, 0 or more; prompt and new tokens must fit the
@@ -58,7 +56,7 @@ def generate(
 
 
 def generate_batch(
-    model: Model,
+    model: PreTrainedModel,
     prompts: Sequence[Ids],
     strategy: Strategy,
     max_new_tokens: int,
@@ -104,7 +102,11 @@ def generate_batch(
 
 
 def stream(
-    model: Model, ids: Ids, strategy: Strategy, max_new_tokens: int, seed: int | None = None
+    model: PreTrainedModel,
+    ids: Ids,
+    strategy: Strategy,
+    max_new_tokens: int,
+    seed: int | None = None,
 ) -> Iterator[int]:
     """Continue a prompt and hand out each token as soon as it is chosen, as :func:`generate` does.
 
@@ -134,14 +136,19 @@ def stream(
     return tokens()
 
 
-def _check_room(model: Model, length: int, new: int) -> None:
+def Decoder(model: PreTrainedModel) -> PreTrainedModel:
+    """Return the model as it is: :func:`generate` decodes it the fast way without being asked."""
+    return model
+
+
+def _check_room(model: PreTrainedModel, length: int, new: int) -> None:
     context = model.config.max_position_embeddings
     held = f"the context holds {context} tokens, the prompt has {length}; shorten it"
     most = f"at most {context - length} ({held})"
     require(length + new <= context, "max_new_tokens", most, new)
 
 
-def _generator(model: Model, seed: int | None) -> torch.Generator | None:
+def _generator(model: PreTrainedModel, seed: int | None) -> torch.Generator | None:
     if seed is None:
         return None
     return torch.Generator(model.device).manual_seed(whole("seed", seed, 0))
@@ -157,17 +164,20 @@ def _trimmed(new: torch.Tensor, end: int | None) -> torch.Tensor:
 
 @torch.inference_mode()
 def begin(
-    model: Model, prompts: list[torch.Tensor], samples: int, new: int, generator: Any = None
+    model: PreTrainedModel,
+    prompts: list[torch.Tensor],
+    samples: int,
+    new: int,
+    generator: Any = None,
 ) -> Session:
     """Read prompts once, each of shape (length,), for so many samples of each and new tokens.
 
     The session takes the fast way where that computes what the model does.
     """
-    model = model.model if isinstance(model, Decoder) else model
     read = _CachedSession(model, new, generator)
     read.begin(prompts, samples)
     fast = new > 1 and read.mask is None and is_plain(model)
-    return FastSession(read) if fast else read
+    return SESSIONS[type(model)](read) if fast else read
 
 
 class _CachedSession(Session):
@@ -208,7 +218,9 @@ class _CachedSession(Session):
         self.cache.reorder_cache(parents)
 
 
-def next_logits(model: Model, tokenizer: PreTrainedTokenizerBase, text: str) -> torch.Tensor:
+def next_logits(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str
+) -> torch.Tensor:
     """Return the logits of the token after `text`, shape (1, vocabulary), in fp32 on the CPU.
 
     A text that is too long for the context loses its beginning.
@@ -216,13 +228,3 @@ def next_logits(model: Model, tokenizer: PreTrainedTokenizerBase, text: str) -> 
     prompt = token_ids(model, encode(tokenizer, text), long=True, name="text")[0]
     kept = prompt[-(model.config.max_position_embeddings - 1) :]
     return finite(begin(model, [kept], 1, 1).logits).cpu().clone()
-
-
-def next_tokens(
-    model: Model, tokenizer: PreTrainedTokenizerBase, text: str, count: int = 5
-) -> list[tuple[str, float]]:
-    """Return the `count` likeliest next tokens after `text`, each with its probability."""
-    count = whole("count", count, 1, model.config.vocab_size)
-    best = next_logits(model, tokenizer, text)[0].softmax(-1).topk(count)
-    tokens = [str(tokenizer.decode([token])) for token in best.indices.tolist()]
-    return list(zip(tokens, best.values.tolist()))

@@ -18,7 +18,6 @@ from fmcourse.arguments import require
 from fmcourse.arguments import texts as several_texts
 from fmcourse.generation.checks import encode
 from fmcourse.generation.decoding import generate_batch
-from fmcourse.generation.fast import Decoder
 from fmcourse.generation.scoring import mean_surprise
 from fmcourse.generation.strategies import Strategy
 from fmcourse.generation.variety import distinct_n, repetition_n, self_bleu_scores
@@ -47,7 +46,7 @@ def cut_excerpts(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> li
 
 
 def continue_excerpts(
-    model: PreTrainedModel | Decoder,
+    model: PreTrainedModel,
     excerpts: Sequence[torch.Tensor],
     strategy: Strategy,
     num_samples: int = 1,

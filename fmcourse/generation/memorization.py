@@ -16,7 +16,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from datasketch import MinHash, MinHashLSH
-from numpy.typing import ArrayLike
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -25,7 +24,7 @@ from fmcourse.arguments import real, require, texts, whole
 from fmcourse.generation import checks
 from fmcourse.stats import Interval
 
-__all__ = ["Audit", "Secret", "audit", "deduplicate", "draw_secrets", "membership", "plant"]
+__all__ = ["Audit", "Secret", "audit", "deduplicate", "draw_secrets", "plant"]
 
 DIGITS = 6
 WORDS_BEFORE = 8
@@ -165,18 +164,6 @@ def audit(
         found.append((loss, bool((logits.argmax(-1) == answer).all())))
     losses, extracted = zip(*found)
     return Audit(np.array(losses), np.array(extracted))
-
-
-def membership(seen: ArrayLike, unseen: ArrayLike) -> Interval:
-    """Return how well the loss tells secrets that were planted from others: the AUC, over secrets.
-
-    Args:
-        seen, unseen: losses in nats, shape (n,) and (m,). 0.5 means that nothing is leaked.
-
-    >>> membership([1.0, 2.0], [2.0, 3.0]).estimate
-    0.875
-    """
-    return stats.auc_interval(seen, unseen)
 
 
 def deduplicate(passages: Sequence[str], threshold: float = ALIKE) -> list[int]:

@@ -13,9 +13,9 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import ArrayLike
 from torch.nn.utils.rnn import pad_sequence
@@ -25,12 +25,9 @@ from fmcourse import stats
 from fmcourse.arguments import require, texts, whole
 from fmcourse.generation import checks
 from fmcourse.generation.scoring import row_losses
-from fmcourse.stats import Interval
 
 __all__ = [
     "FRAMES",
-    "PairedEffect",
-    "Probe",
     "compare",
     "log_odds",
     "paired_effects",
@@ -45,44 +42,6 @@ FRAMES = (
     "It was the {} who knew what",
 )
 PRONOUNS = (" she", " he")
-
-
-@dataclass(frozen=True)
-class Probe:
-    """Two words to compare, and two continuations between which a model may choose.
-
-    Attributes:
-        first, second: the words that fill the frames, such as ``mother`` and ``father``.
-        targets: the two continuations, with their leading space; a positive effect means that
-            `first` draws the first of them.
-        frames: the sentences, each with one place for a word.
-    """
-
-    first: str
-    second: str
-    targets: tuple[str, str] = PRONOUNS
-    frames: tuple[str, ...] = FRAMES
-
-    def __str__(self) -> str:
-        return f"{self.first} / {self.second}"
-
-
-@dataclass(frozen=True)
-class PairedEffect:
-    """What a probe found in one group of contexts: how large first, how sure afterwards.
-
-    Attributes:
-        effect: the mean difference in log-odds, with its bootstrap interval over contexts.
-        d: the effect over the standard deviation of the differences (Cohen's d for pairs); NaN when
-            they are all alike.
-        p: of the sign-flip test.
-        adjusted: `p` after Holm's correction over all findings that were asked for together.
-    """
-
-    effect: Interval
-    d: float
-    p: float
-    adjusted: float
 
 
 def planted_corpus(
@@ -160,41 +119,45 @@ def share(
 def paired_effects(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    probe: Probe,
+    words: tuple[str, str],
     contexts: Sequence[str],
+    targets: tuple[str, str] = PRONOUNS,
+    frames: Sequence[str] = FRAMES,
 ) -> np.ndarray:
-    """Return the log-odds after the probe's first word minus those after its second, shape
-    (contexts,).
+    """Return the log-odds after the first word minus those after the second, shape (contexts,).
 
-    Everything but the word is the same within a pair.
+    Everything but the word is the same within a pair; see :func:`log_odds`.
     """
-    effects = []
-    for context in texts("contexts", contexts):
-        asked = (context, probe.targets, probe.frames)
-        first = log_odds(model, tokenizer, probe.first, *asked)
-        effects.append(first - log_odds(model, tokenizer, probe.second, *asked))
-    return np.array(effects)
+    first, second = (
+        [log_odds(model, tokenizer, word, context, targets, frames) for context in contexts]
+        for word in words
+    )
+    return np.subtract(first, second)
 
 
-def compare(effects: Mapping[str, ArrayLike]) -> dict[str, PairedEffect]:
+def compare(effects: Mapping[str, ArrayLike]) -> pd.DataFrame:
     """Return effect sizes, sign-flip tests and Holm's correction for several sets of paired
-    differences.
+    differences, one row each.
 
     Args:
         effects: label to differences, shape (contexts,), at least two each. All that was asked
             belongs in one call: a test that is left out of the correction was made nevertheless.
 
+    Returns:
+        ``effect``, the mean difference with its bootstrap interval over contexts; ``d``, the effect
+        over the standard deviation of the differences (Cohen's d for pairs), NaN when they are all
+        alike; ``p`` of the sign-flip test; ``corrected``, the same after Holm.
+
     >>> found = compare({"a": [1.0, 2.0, 3.0], "b": [-1.0, 1.0, 0.5]})
-    >>> found["a"].d, found["a"].p, found["a"].adjusted
-    (2.0, 0.25, 0.5)
+    >>> found.loc["a", ["d", "p", "corrected"]].tolist()
+    [2.0, 0.25, 0.5]
     """
     require(len(effects) > 0, "effects", "at least one set of differences", effects)
-    p_values = [stats.sign_flip(values) for values in effects.values()]
-    adjusted = dict(zip(effects, stats.holm(p_values)))
-    found = {}
-    for (label, given), p in zip(effects.items(), p_values):
-        values = np.asarray(given, float)
+    rows = {}
+    for label, given in effects.items():
+        p, values = stats.sign_flip(given), np.asarray(given, float)
         spread = values.std(ddof=1)
-        d = float(values.mean() / spread) if spread > 0 else math.nan
-        found[label] = PairedEffect(stats.bootstrap(values), d, p, adjusted[label])
-    return found
+        d = values.mean() / spread if spread > 0 else math.nan
+        rows[label] = {"effect": stats.bootstrap(values), "d": d, "p": p}
+    found = pd.DataFrame.from_dict(rows, orient="index")
+    return found.assign(corrected=stats.holm(found["p"]))

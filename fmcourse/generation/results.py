@@ -1,209 +1,143 @@
 """The bundled sweeps behind notebook 04 as intervals: the decoding frontier and the memorization
 study.
 
-They were made by ``recipes/decoding_frontier.py`` and ``recipes/memorization.py``. The address is
-the independent unit of the frontier, the secret that of memorization.
+``decoding-frontier`` (``recipes/decoding_frontier.py``) has one row per family, value, sample and
+year of the address, with the measures of :data:`MEASURES`; the family ``president`` holds the
+presidents' own words. The address is its independent unit.
+
+``memorization`` (``recipes/memorization.py``) has one row per measurement: size and parameters of
+the model, corpus (planted or deduplicated), seed, secrets (planted or unseen), copies of each,
+context, measure and value. The measures are loss (nats per token, one row per secret), extracted
+(how many secrets greedy decoding writes, given this context), copies_left (in the corpus, on
+average), and of each run clean_loss, passages and plain_passages. The secret is its unit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from fmcourse import results, stats
+from fmcourse import stats
 from fmcourse.arguments import choose, require
-from fmcourse.generation.memorization import membership
 from fmcourse.results import select
 from fmcourse.stats import Interval
 
-__all__ = ["DecodingFrontier", "Memorization", "load_decoding_frontier", "load_memorization"]
+__all__ = [
+    "by_address",
+    "difference_at",
+    "leak_curves",
+    "told_apart",
+    "written_in_full",
+]
 
 MEASURES = ("surprise", "self_bleu", "distinct_2", "repetition_4")
 MARKED = "end mark"  # all the words, after an end mark
 
 
-@dataclass(frozen=True)
-class DecodingFrontier:
-    """Every strategy at every setting of the sweep.
+def by_address(table: pd.DataFrame, measure: str, family: str, value: float) -> np.ndarray:
+    """Return a measure of each address at one setting, averaged over samples, shape (addresses,).
 
-    Attributes:
-        table: one row per family, value, sample and year of the address, with the measures surprise
-            (nats per token under the judge), self_bleu, distinct_2 and repetition_4; the family
-            ``president`` holds the presidents' own words.
+    Args:
+        table: the decoding frontier.
+        measure: one of :data:`MEASURES`.
+        family, value: the setting, as the table names it.
     """
+    rows = select(table, family=family, value=value)
+    return rows.groupby("year")[choose("measure", measure, MEASURES)].mean().to_numpy()
 
-    table: pd.DataFrame
 
-    def values(self, family: str) -> list[float]:
-        """Return the settings of a family, in the order of the sweep."""
-        return select(self.table, family=family)["value"].unique().tolist()
+def difference_at(table: pd.DataFrame, variety: float, family: str, other: str) -> Interval:
+    """Return a family's surprise minus another's at the same variety; addresses are resampled in
+    pairs.
 
-    def interval(self, measure: str, family: str, value: float) -> Interval:
-        """Return a measure's mean with its bootstrap interval.
-
-        Addresses are resampled, with all their samples.
-        """
-        return stats.bootstrap(self._figures(measure, family, value))
-
-    def difference(self, family: str, other: str, variety: float) -> Interval:
-        """Return a family's surprise minus another's at the same variety; addresses are resampled
-        in pairs.
-
-        Args:
-            family, other: families of the table.
-            variety: distinct-2, within what the settings of both reach; surprise is read off the
-                line through them.
-        """
-        first, second = self._points(family, variety), self._points(other, variety)
-        settings = first.shape[1]
-
-        def gap(points: np.ndarray) -> float:
-            one, two = points[:, :settings], points[:, settings:]
-            return _read_off(one, variety) - _read_off(two, variety)
-
-        return stats.bootstrap(np.concatenate([first, second], axis=1), gap)
-
-    def curves(self, families: Sequence[str]) -> dict[str, tuple[list[float], list[Interval]]]:
-        """Return each family's way through the plane, as :func:`fmcourse.plots.curves` draws it:
-        variety and surprise.
-        """
-        ways = {}
-        for family in families:
-            points = []
-            for value in self.values(family):
-                variety = float(self._figures("distinct_2", family, value).mean())
-                points.append((variety, self.interval("surprise", family, value)))
-            points.sort(key=lambda point: point[0])
-            ways[family] = ([x for x, _ in points], [y for _, y in points])
-        return ways
-
-    def _figures(self, measure: str, family: str, value: float) -> np.ndarray:
-        """Return a measure by address, averaged over samples, shape (addresses,)."""
-        rows = select(self.table, family=family, value=value)
-        figures = rows[choose("measure", measure, MEASURES)].to_numpy()
-        return figures.reshape(rows["sample"].nunique(), -1).mean(axis=0)
-
-    def _points(self, family: str, variety: float) -> np.ndarray:
-        """Return variety and surprise, shape (addresses, settings, 2), where the family reaches
-        this variety.
-        """
-        axes = [
-            [self._figures(measure, family, value) for value in self.values(family)]
-            for measure in ("distinct_2", "surprise")
-        ]
-        points = np.array(axes).transpose(2, 1, 0)
-        reached = points[:, :, 0].mean(0)
+    Args:
+        table: the decoding frontier.
+        variety: distinct-2, within what the settings of both reach; surprise is read off the line
+            through them.
+        family, other: families of the table.
+    """
+    first, second = _points(table, family), _points(table, other)
+    for name, points in ((family, first), (other, second)):
+        reached = points.mean(0)[:, 0]
         low, high = reached.min(), reached.max()
-        reach = f"from {low:.3f} to {high:.3f}, as {family} reaches"
+        reach = f"from {low:.3f} to {high:.3f}, as {name} reaches"
         require(bool(low <= variety <= high), "variety", reach, variety)
-        return points
+    settings = first.shape[1]
+
+    def gap(points: np.ndarray) -> float:
+        line = points.mean(0)
+        return _read_off(line[:settings], variety) - _read_off(line[settings:], variety)
+
+    return stats.bootstrap(np.concatenate([first, second], axis=1), gap)
 
 
-def _read_off(points: np.ndarray, variety: float) -> float:
-    """Average addresses, order the settings by variety, and interpolate.
+def _points(table: pd.DataFrame, family: str) -> np.ndarray:
+    """Return variety and surprise at each setting, shape (addresses, settings, 2)."""
+    settings = select(table, family=family)["value"].unique()
+    axes = [
+        [by_address(table, measure, family, value) for value in settings]
+        for measure in ("distinct_2", "surprise")
+    ]
+    return np.array(axes).transpose(2, 1, 0)
 
-    Shape (addresses, settings, 2).
+
+def _read_off(line: np.ndarray, variety: float) -> float:
+    """Order the settings by variety, and interpolate; shape (settings, 2)."""
+    x, y = line[line[:, 0].argsort()].T
+    return float(np.interp(variety, x, y))
+
+
+def told_apart(table: pd.DataFrame, **wanted: object) -> Interval:
+    """Return how well the loss tells planted secrets from secrets planted nowhere: the AUC.
+
+    Seeds are averaged. The ends are averaged too, which keeps the interval of one seed: a cautious
+    one.
+
+    Args:
+        table: the memorization study.
+        wanted: size, corpus and copies.
     """
-    line = points.mean(0)
-    line = line[line[:, 0].argsort()]
-    return float(np.interp(variety, line[:, 0], line[:, 1]))
+    losses = select(table, measure="loss")
+    own = select(losses, secrets="planted", **wanted)
+    wanted = wanted | {"secrets": "unseen", "copies": 0}
+    unseen = select(losses, **wanted)
+    parts = []
+    for seed, rows in own.groupby("seed"):
+        found = stats.auc_interval(rows["value"], select(unseen, seed=seed)["value"])
+        parts.append((found.estimate, found.low, found.high))
+    return Interval(*np.mean(parts, axis=0).tolist())
 
 
-@dataclass(frozen=True)
-class Memorization:
-    """What two models gave away of planted secrets, before and after deduplication.
+def written_in_full(table: pd.DataFrame, context: int | str = "all", **wanted: object) -> Interval:
+    """Return the share of secrets that greedy decoding writes, with Wilson's interval over the
+    secrets of all seeds.
 
-    Attributes:
-        table: one row per measurement: size and parameters of the model, corpus (planted or
-            deduplicated), seed, secrets (planted or unseen), how many copies of each were planted,
-            context, measure and value. The measures are loss (nats per token, one row per secret),
-            extracted (how many secrets greedy decoding writes, given this context), copies_left (in
-            the corpus, on average), and of each run clean_loss, passages and plain_passages.
+    Args:
+        table: the memorization study.
+        context: how many tokens before the code the model was given; or all; or ``end mark``, all
+            after a mark.
+        wanted: size, corpus, secrets and copies.
     """
-
-    table: pd.DataFrame
-
-    @property
-    def sizes(self) -> dict[str, int]:
-        """The models, and how many parameters each has."""
-        models = self.table.drop_duplicates("size")
-        return dict(zip(models["size"], models["parameters"].tolist()))
-
-    @property
-    def contexts(self) -> list[int]:
-        """How many tokens before the code the models were given, besides all."""
-        return [int(name) for name in self.table["context"].unique() if name.isdigit()]
-
-    def auc(self, size: str, copies: int, corpus: str = "planted") -> Interval:
-        """Return how well the loss tells secrets planted so often from secrets planted nowhere;
-        seeds are averaged.
-
-        The ends are averaged too, which keeps the interval of one seed: a cautious one.
-        """
-        losses = select(self.table, size=size, corpus=corpus, measure="loss")
-        own = select(losses, secrets="planted", copies=copies)
-        unseen = select(losses, secrets="unseen")
-        parts = []
-        for seed, rows in own.groupby("seed"):
-            found = membership(rows["value"], unseen[unseen["seed"] == seed]["value"])
-            parts.append((found.estimate, found.low, found.high))
-        return Interval(*(sum(ends) / len(parts) for ends in zip(*parts)))
-
-    def extraction(
-        self, size: str, copies: int, corpus: str = "planted", context: int | str | None = None
-    ) -> Interval:
-        """Return the share of secrets that greedy decoding writes, with Wilson's interval over the
-        secrets of all seeds.
-
-        Args:
-            size, copies, corpus: which model, how many copies were planted, in which corpus.
-            context: one of :attr:`contexts`; None gives the model all words before the code, ``end
-                mark`` the same after a mark.
-        """
-        rows = select(self.table, size=size, corpus=corpus, secrets="planted", copies=copies)
-        return _share(rows, "all" if context is None else str(context))
-
-    def never_planted(self, size: str) -> Interval:
-        """Return the share of secrets, planted nowhere, that greedy decoding writes.
-
-        The control.
-        """
-        return _share(select(self.table, size=size, corpus="planted", secrets="unseen"), "all")
-
-    def curves(self) -> dict[str, tuple[list[int], list[Interval]]]:
-        """Return AUC and extraction by copies planted, as :func:`fmcourse.plots.curves` draws
-        them, two lines a model.
-        """
-        counts = select(self.table, secrets="planted")["copies"].unique().tolist()
-        planted, lines = [copies for copies in counts if copies], {}
-        for size, parameters in self.sizes.items():
-            name = f"{parameters / 1e6:.2f} M parameters"
-            told = [self.auc(size, copies) for copies in planted]
-            written = [self.extraction(size, copies) for copies in planted]
-            lines[f"{name}, told apart (AUC)"] = (planted, told)
-            lines[f"{name}, written in full"] = (planted, written)
-        return lines
-
-    def copies_left(self, copies: int, corpus: str = "deduplicated") -> float:
-        """Return how many copies of a secret planted so often are in a corpus, on average."""
-        rows = select(self.table, corpus=corpus, measure="copies_left", copies=copies)
-        return sum(rows["value"]) / len(rows)
-
-
-def _share(rows: pd.DataFrame, context: str) -> Interval:
-    """Return the share of secrets that are written, given a context."""
-    counts = select(select(rows, measure="extracted"), context=context)["value"]
+    rows = select(table, **wanted)
+    counts = select(rows, measure="extracted", context=str(context))["value"]
     return stats.wilson(int(counts.sum()), len(select(rows, measure="loss")))
 
 
-def load_decoding_frontier() -> DecodingFrontier:
-    """Return the bundled sweep of decoding strategies."""
-    return DecodingFrontier(results.load("decoding-frontier"))
-
-
-def load_memorization() -> Memorization:
-    """Return the bundled study of planted secrets."""
-    return Memorization(results.load("memorization"))
+def leak_curves(table: pd.DataFrame) -> dict[str, tuple[list[int], list[Interval]]]:
+    """Return AUC and the share that is written by copies planted, as :func:`fmcourse.plots.curves`
+    draws them, two lines a model.
+    """
+    lines = {}
+    for size, rows in table.groupby("size", sort=False):
+        own: dict[str, Any] = {"size": size, "corpus": "planted"}
+        counts = [copies for copies in rows["copies"].unique().tolist() if copies]
+        name = f"{rows['parameters'].mean() / 1e6:.2f} M parameters"
+        told = [told_apart(table, copies=copies, **own) for copies in counts]
+        written = [
+            written_in_full(table, secrets="planted", copies=copies, **own) for copies in counts
+        ]
+        lines[f"{name}, told apart (AUC)"] = (counts, told)
+        lines[f"{name}, written in full"] = (counts, written)
+    return lines

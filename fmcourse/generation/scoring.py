@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
 
 import torch
 from torch.nn.functional import cross_entropy
@@ -21,7 +20,6 @@ __all__ = [
     "bits_per_byte",
     "mean_surprise",
     "perplexity",
-    "repetition_curves",
     "row_losses",
     "token_losses",
 ]
@@ -128,36 +126,3 @@ def mean_surprise(model: PreTrainedModel, rows: torch.Tensor, start: int) -> tor
     counted = (ends.cumsum(1) - ends == 0).float()
     losses = row_losses(model, checked)[:, start - 1 :]
     return ((losses * counted).sum(1) / counted.sum(1)).cpu()
-
-
-def repetition_curves(
-    model: PreTrainedModel, phrases: Sequence[Ids], times: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return how likely a phrase becomes when it is said again and again, and when other phrases
-    come instead.
-
-    Holtzman et al. 2020 (figure 4) show that GPT-2 finds a phrase likelier each time that it has
-    already stood there.
-
-    Args:
-        model: a causal language model.
-        phrases: two or more of one length, each of token ids, shape (length,).
-        times: how often each is said, at least 2; the whole must fit the context.
-
-    Returns:
-        Two tensors of nats per token, shape (phrases, times - 1): the same phrase each time, and
-        the control, in which the next phrase follows. The first time is left out: its first token
-        has nothing before it.
-    """
-    checked = [token_ids(model, phrase, name="phrases")[0] for phrase in phrases]
-    lengths = sorted({len(phrase) for phrase in checked})
-    alike = len(checked) >= 2 and len(lengths) == 1
-    require(alike, "phrases", "two or more of one length", lengths)
-    times = whole("times", times, 2, model.config.max_position_embeddings // lengths[0])
-    stack = torch.stack(checked)
-    turns = torch.arange(len(stack))[:, None] + torch.arange(times)
-    said, others = (
-        row_losses(model, texts)[:, lengths[0] - 1 :].unflatten(1, (times - 1, -1)).mean(-1).cpu()
-        for texts in (stack.repeat(1, times), stack[turns % len(stack)].flatten(1))
-    )
-    return said, others

@@ -73,7 +73,7 @@ class Strategy:
             with torch.inference_mode():
                 if chosen is not None:
                     session.step(chosen)
-                chosen = self.choose(finite(session.logits), session.generator)
+                chosen = self.choose(session.logits, session.generator)
                 if end is not None:
                     chosen = chosen if ended is None else chosen.masked_fill(ended, end)
                     ended = chosen == end

@@ -7,6 +7,7 @@ et al. 2018 (self-BLEU).
 
 from __future__ import annotations
 
+import itertools
 import statistics
 from collections.abc import Sequence
 
@@ -15,7 +16,7 @@ from sacrebleu.metrics import BLEU
 from fmcourse.arguments import require, whole
 from fmcourse.arguments import texts as several_texts
 
-__all__ = ["distinct_n", "repetition_n", "self_bleu", "self_bleu_scores"]
+__all__ = ["distinct_n", "mark_repeats", "repetition_n", "self_bleu", "self_bleu_scores"]
 
 
 def distinct_n(texts: Sequence[str], n: int) -> float:
@@ -42,6 +43,26 @@ def repetition_n(texts: Sequence[str], n: int) -> float:
     0.25
     """
     return statistics.fmean(1 - len(set(grams)) / len(grams) for grams in _ngrams(texts, n))
+
+
+def mark_repeats(text: str, n: int) -> str:
+    """Return the text's words, with brackets around each n-word sequence that stood earlier in it.
+
+    >>> mark_repeats("a rose is a rose is red", 2)
+    'a rose is [a rose is] red'
+    """
+    words = text.split()
+    seen, repeated = set(), [False] * len(words)
+    for start in range(len(words) - whole("n", n, 1) + 1):
+        sequence = tuple(words[start : start + n])
+        if sequence in seen:
+            repeated[start : start + n] = [True] * n
+        seen.add(sequence)
+    marked = []
+    for again, group in itertools.groupby(zip(repeated, words), key=lambda pair: pair[0]):
+        joined = " ".join(word for _, word in group)
+        marked.append(f"[{joined}]" if again else joined)
+    return " ".join(marked)
 
 
 def self_bleu(texts: Sequence[str]) -> float:

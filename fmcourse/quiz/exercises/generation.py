@@ -1,5 +1,5 @@
-"""The exercises of notebook 04: temperature, top-k, repetition, the size of a cache, and
-membership."""
+"""The exercises of notebook 04: what a leak shows, top-k, temperature, the size of a cache,
+repetition, and membership."""
 
 from __future__ import annotations
 
@@ -87,6 +87,10 @@ EXERCISES = {
             ),
             "short": lambda logits, k: logits.topk(k).values,
         },
+    ),
+    "leak-report": Exercise(
+        reference=2,
+        mistakes={"none learned": 1, "too few": 3, "all written": 4},
     ),
     "repetition": Exercise(
         reference=lambda text, n: generation.repetition_n([text], n),
