@@ -144,9 +144,9 @@ def test_weights_that_are_not_whole_or_more_than_numbers_are_refused(mine, state
 
 def test_no_code_of_a_publisher_is_run(mine):
     config = json.loads(Path("neo/config.json").read_text())
-    config["auto_map"] = {"AutoConfig": "modeling.Neo", "AutoModelForCausalLM": "modeling.Neo"}
+    config["auto_map"] = {"AutoConfig": "publisher.Neo", "AutoModelForCausalLM": "publisher.Neo"}
     Path("neo/config.json").write_text(json.dumps(config))
-    Path("neo/modeling.py").write_text("open('spoilt', 'w')")
+    Path("neo/publisher.py").write_text("open('spoilt', 'w')")
     Path("neo/model.safetensors").write_text("cut off")
     assert refused(mine / "neo", "do not load")
 

@@ -52,7 +52,6 @@ def small():
 @pytest.fixture
 def lint(tmp_path, monkeypatch):
     """Return a function that stores a notebook in a folder beside images/ and lints it."""
-    monkeypatch.setattr(notebooks, "WAITING", ("none",))
     for folder in ("images", "notebooks"):
         (tmp_path / folder).mkdir()
     (tmp_path / "images" / "dot.png").write_bytes(b"")
@@ -85,14 +84,6 @@ def test_each_fault_is_found(lint, index, changes, words):
     notebook = small()
     notebook.cells[index].update(nbformat.from_dict(changes))
     assert any(words in problem for problem in lint(notebook)), lint(notebook)
-
-
-def test_a_notebook_that_waits_needlessly_is_found(lint, monkeypatch):
-    monkeypatch.setattr(notebooks, "WAITING", ("00",))
-    assert lint(small()) == ["is within all limits; take it out of WAITING"]
-    wide = small()
-    wide.cells[4].source = "x = " + "1" * 99
-    assert lint(wide) == []
 
 
 def test_what_an_editor_left_is_found_and_repaired(lint):

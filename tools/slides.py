@@ -29,8 +29,7 @@ PAGE = """<!DOCTYPE html>
 html {{ scroll-snap-type: y mandatory; }}
 body {{ margin: 0; font: 37.4px/1.35 sans-serif; color: #111; background: #fff; }}
 section {{ width: min(1280px, 100vw); min-height: 100vh; margin: auto; padding: 40px 60px;
-  box-sizing: border-box; scroll-snap-align: start; display: flex; flex-direction: column;
-  justify-content: center; }}
+  box-sizing: border-box; scroll-snap-align: start; display: flex; flex-direction: column; }}
 h1, h2 {{ line-height: 1.15; margin: 0 0 .5em; }}
 h1 {{ font-size: 64px; }} h2 {{ font-size: 48px; }}
 img {{ max-width: 100%; max-height: 520px; object-fit: contain; }}
