@@ -42,6 +42,7 @@ _MODULES = (
     "models",
     "plots",
     "predictions",
+    "prompting",
     "results",
     "runtime",
     "safeguards",

@@ -1,0 +1,33 @@
+"""What a language model does with a prompt alone, without training. Used by notebook 07."""
+
+from __future__ import annotations
+
+from fmcourse.prompting.asking import (
+    ARROW,
+    ask,
+    begins_right,
+    contains_right,
+    is_right,
+    prompt,
+)
+from fmcourse.prompting.tasks import (
+    Task,
+    invented_countries,
+    load_task,
+    sample_examples,
+    task_names,
+)
+
+__all__ = [
+    "ARROW",
+    "Task",
+    "ask",
+    "begins_right",
+    "contains_right",
+    "invented_countries",
+    "is_right",
+    "load_task",
+    "prompt",
+    "sample_examples",
+    "task_names",
+]
