@@ -5,8 +5,8 @@
     python -m recipes.prompting --seeds 90      ask with this sample of examples alone, print the
                                                 shares of right answers, write nothing
 
-Each seed samples its own examples from those of a task; the questions are the same for all. Settings
-were chosen with items that are neither among the examples nor among the questions.
+Each seed samples its own examples from those of a task; the questions are the same for all.
+Settings were chosen with items that are neither among the examples nor among the questions.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import functools
 import time
 from collections.abc import Callable, Sequence
 
-import numpy as np
 import pandas as pd
 import torch
 from peft import LoraConfig, get_peft_model
