@@ -33,6 +33,7 @@ ASKED_IN = torch.bfloat16
 CHAT_TOKENS = 12  # it answers in sentences
 KINDS = {"animal": "fruit", "fruit": "vehicle", "vehicle": "animal"}  # each with a wrong one
 SHOWN_INVENTED = ("Velmoria", "Tarkunia")  # as examples of countries that nobody knows
+RULES = ("opposite", "plural", "past tense")
 WORDED = "opposite"
 TEMPLATES = (
     "{question}: {answer}",
@@ -60,11 +61,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     tasks = prompting.task_names()
     parts += [(without_examples, (task,)) for task in tasks]
     parts += [(with_examples, (task, seed)) for seed in chosen.seeds for task in tasks]
-    parts += [(named, (task, seed)) for seed in chosen.seeds for task in tasks]
+    parts += [(named, (task, seed)) for seed in chosen.seeds for task in RULES]
     parts += [(capitals, (seed,)) for seed in chosen.seeds]
-    parts += [(worded, (WORDED, seed)) for seed in chosen.seeds]
     parts += [(tuned, (TUNED, seed)) for seed in chosen.seeds]
     parts += [(rotated, (seed,)) for seed in chosen.seeds]
+    parts += [(worded, (WORDED, seed)) for seed in chosen.seeds]
     rows: list[dict] = []
     for make, settings in parts:
         rows += kept("prompting", make, *settings, sources=SOURCES)

@@ -121,6 +121,17 @@ CASES: dict[str, tuple[str, dict, list[str]]] = {
         {**FEW, "SIZES": ("ladder-small",), "COPIES": (0, 4), "CONTEXTS": (1,), "MEASURED": 100},
         ["memorization"],
     ),
+    "prompting": (
+        "--seeds 0",
+        {
+            "loaded": lambda dtype: models.load_gpt_neo("ladder-small"),
+            "SHOTS": (1,),
+            "SHUFFLED": (2,),
+            "TEMPLATES": ("{question}: {answer}",),
+            "LORA_STEPS": 1,
+        },
+        ["prompting.parquet"],
+    ),
     "recall": (
         "--steps 2 --seeds 0",
         {"PLANTED": 3, "SHOWN": 10, "SEEDS": range(2)},

@@ -10,6 +10,13 @@ from fmcourse.prompting.asking import (
     is_right,
     prompt,
 )
+from fmcourse.prompting.results import (
+    accuracy,
+    accuracy_difference,
+    answers_right,
+    best_and_worst,
+    cut_off,
+)
 from fmcourse.prompting.tasks import (
     Task,
     invented_countries,
@@ -21,9 +28,14 @@ from fmcourse.prompting.tasks import (
 __all__ = [
     "ARROW",
     "Task",
+    "accuracy",
+    "accuracy_difference",
+    "answers_right",
     "ask",
     "begins_right",
+    "best_and_worst",
     "contains_right",
+    "cut_off",
     "invented_countries",
     "is_right",
     "load_task",
