@@ -35,6 +35,7 @@ KINDS = {"animal": "fruit", "fruit": "vehicle", "vehicle": "animal"}  # each wit
 SHOWN_INVENTED = ("Velmoria", "Tarkunia")  # as examples of countries that nobody knows
 RULES = ("opposite", "plural", "past tense")
 WORDED = "opposite"
+WORDED_SEEDS = 3  # ten templates cost ten times as much
 TEMPLATES = (
     "{question}: {answer}",
     "{question} = {answer}",
@@ -63,9 +64,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parts += [(with_examples, (task, seed)) for seed in chosen.seeds for task in tasks]
     parts += [(named, (task, seed)) for seed in chosen.seeds for task in RULES]
     parts += [(capitals, (seed,)) for seed in chosen.seeds]
+    parts += [(worded, (WORDED, seed)) for seed in chosen.seeds[:WORDED_SEEDS]]
     parts += [(tuned, (TUNED, seed)) for seed in chosen.seeds]
     parts += [(rotated, (seed,)) for seed in chosen.seeds]
-    parts += [(worded, (WORDED, seed)) for seed in chosen.seeds]
     rows: list[dict] = []
     for make, settings in parts:
         rows += kept("prompting", make, *settings, sources=SOURCES)
