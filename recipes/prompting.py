@@ -35,7 +35,6 @@ KINDS = {"animal": "fruit", "fruit": "vehicle", "vehicle": "animal"}  # each wit
 SHOWN_INVENTED = ("Velmoria", "Tarkunia")  # as examples of countries that nobody knows
 RULES = ("opposite", "plural", "past tense")
 WORDED = "opposite"
-WORDED_SEEDS = 3  # ten templates cost ten times as much
 TEMPLATES = (
     "{question}: {answer}",
     "{question} = {answer}",
@@ -64,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parts += [(with_examples, (task, seed)) for seed in chosen.seeds for task in tasks]
     parts += [(named, (task, seed)) for seed in chosen.seeds for task in RULES]
     parts += [(capitals, (seed,)) for seed in chosen.seeds]
-    parts += [(worded, (WORDED, seed)) for seed in chosen.seeds[:WORDED_SEEDS]]
+    parts += [(worded, (WORDED, seed)) for seed in chosen.seeds]
     parts += [(tuned, (TUNED, seed)) for seed in chosen.seeds]
     parts += [(rotated, (seed,)) for seed in chosen.seeds]
     rows: list[dict] = []

@@ -16,6 +16,7 @@ from fmcourse.prompting.results import (
     answers_right,
     best_and_worst,
     cut_off,
+    lost_by_shuffling,
 )
 from fmcourse.prompting.tasks import (
     Task,
@@ -39,6 +40,7 @@ __all__ = [
     "invented_countries",
     "is_right",
     "load_task",
+    "lost_by_shuffling",
     "prompt",
     "sample_examples",
     "task_names",

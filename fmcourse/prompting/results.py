@@ -15,7 +15,14 @@ import pandas as pd
 from fmcourse import results, stats
 from fmcourse.stats import Interval
 
-__all__ = ["accuracy", "accuracy_difference", "answers_right", "best_and_worst", "cut_off"]
+__all__ = [
+    "accuracy",
+    "accuracy_difference",
+    "answers_right",
+    "best_and_worst",
+    "cut_off",
+    "lost_by_shuffling",
+]
 
 
 def answers_right(
@@ -60,6 +67,15 @@ def accuracy_difference(
     """Return the accuracy under `first` minus that under `second`, in points, paired."""
     lost = answers_right(table, tasks, **first) - answers_right(table, tasks, **second)
     return stats.crossed_interval(lost)
+
+
+def lost_by_shuffling(
+    table: pd.DataFrame, tasks: Sequence[str] | str, shots: int = 4, way: str = "arrow"
+) -> Interval:
+    """Return the accuracy after right examples minus that after shuffled ones, in points."""
+    asked = {"study": "shots", "shots": shots, "way": way}
+    right, shuffled = asked | {"variant": "right"}, asked | {"variant": "shuffled"}
+    return accuracy_difference(table, tasks, right, shuffled)
 
 
 def best_and_worst(right: np.ndarray) -> tuple[np.ndarray, list[int], list[int]]:

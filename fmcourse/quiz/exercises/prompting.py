@@ -86,7 +86,7 @@ EXERCISES = {
     "abstain": Exercise(
         reference=prompting.cut_off,
         cases=(
-            (PROBABILITIES, RIGHT, 0.2),
+            (PROBABILITIES, RIGHT, 0.15),
             (PROBABILITIES, RIGHT, 0.4),
             (PROBABILITIES, RIGHT, 0.0),
             ([0.7, 0.4, 0.6], [True, False, True], 0.35),
