@@ -109,7 +109,7 @@ def ask(
         going = [going[place] for place in kept]
         tokens = best.indices[kept][:, None]
         mask = torch.cat([mask[kept], mask.new_ones(len(kept), 1)], dim=1)
-    texts = [tokenizer.decode(row, skip_special_tokens=True) for row in written]
+    texts = [str(tokenizer.decode(row, skip_special_tokens=True)) for row in written]
     answers = [text.partition("\n")[0].strip() for text in texts]
     probabilities = np.exp(logs)
     return pd.DataFrame(

@@ -8,6 +8,7 @@ examples), question, answer, probability and right.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,7 +27,7 @@ __all__ = [
 
 
 def answers_right(
-    table: pd.DataFrame, tasks: Sequence[str] | str, questions: Sequence[str] = (), **wanted: object
+    table: pd.DataFrame, tasks: Sequence[str] | str, questions: Sequence[str] = (), **wanted: Any
 ) -> np.ndarray:
     """Return which questions were answered rightly, as 0 or 100, shape (seeds, questions).
 
@@ -46,7 +47,7 @@ def answers_right(
     return 100 * np.concatenate([part.to_numpy(float) for part in parts], axis=1)
 
 
-def accuracy(table: pd.DataFrame, tasks: Sequence[str] | str, **wanted: object) -> Interval:
+def accuracy(table: pd.DataFrame, tasks: Sequence[str] | str, **wanted: Any) -> Interval:
     """Return the percentage of right answers, with an interval over examples and questions.
 
     Asked without examples there is one sample only, and the interval is Wilson's, over questions.
@@ -61,8 +62,8 @@ def accuracy(table: pd.DataFrame, tasks: Sequence[str] | str, **wanted: object) 
 def accuracy_difference(
     table: pd.DataFrame,
     tasks: Sequence[str] | str,
-    first: Mapping[str, object],
-    second: Mapping[str, object],
+    first: Mapping[str, Any],
+    second: Mapping[str, Any],
 ) -> Interval:
     """Return the accuracy under `first` minus that under `second`, in points, paired."""
     lost = answers_right(table, tasks, **first) - answers_right(table, tasks, **second)
