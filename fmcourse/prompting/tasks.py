@@ -1,0 +1,101 @@
+"""The five tasks of notebook 07, whose items stand in ``tasks.toml``, and samples of examples."""
+
+from __future__ import annotations
+
+import functools
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fmcourse.arguments import choose, require, whole
+
+__all__ = ["Task", "invented_countries", "load_task", "sample_examples", "task_names"]
+
+Pair = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task of short questions with short answers.
+
+    Attributes:
+        named: a template that names the rule, such as ``The plural of {question} is {answer}``.
+        chat: a question in words, with a slot ``{question}``.
+        examples: pairs of question and answer that are only shown.
+        questions: questions that are only asked, each with its accepted answers; the first is the
+            usual one.
+    """
+
+    named: str
+    chat: str
+    examples: list[Pair]
+    questions: dict[str, list[str]]
+
+
+def task_names() -> list[str]:
+    """Return the names of the tasks."""
+    return list(_content()["task"])
+
+
+@functools.cache
+def load_task(name: str) -> Task:
+    """Return a task by its name.
+
+    Raises:
+        ValueError: an unknown name.
+    """
+    content = _content()["task"][choose("name", name, task_names())]
+    examples = [(question, answers[0]) for question, answers in _items(content["examples"])]
+    questions = dict(_items(content["questions"]))
+    return Task(content["named"], content["chat"], examples, questions)
+
+
+def invented_countries() -> list[str]:
+    """Return names of countries that do not exist."""
+    return _content()["invented"]["countries"].split("\n")
+
+
+def sample_examples(task: Task, count: int, seed: int, shuffled: bool = False) -> list[Pair]:
+    """Sample examples of a task, in random order; a smaller sample is the beginning of a larger.
+
+    Where answers are few, as the three kinds are, each comes about equally often.
+
+    Args:
+        task: a task of :func:`load_task`.
+        count: how many, from 0 to all.
+        seed: of the sample and of the shuffling.
+        shuffled: whether the answers are dealt out anew, so that every example has a wrong one.
+
+    Raises:
+        ValueError: more examples than there are, or one example to shuffle.
+    """
+    whole("count", count, 0, len(task.examples))
+    require(not (shuffled and count == 1), "count", "at least 2 to shuffle", count)
+    random = np.random.default_rng(seed)
+    order = random.permutation(len(task.examples))
+    seen: dict[str, int] = {}
+    turns = []
+    for place, index in enumerate(order):
+        pair = task.examples[index]
+        turns.append((seen.get(pair[1], 0), place, pair))
+        seen[pair[1]] = turns[-1][0] + 1
+    chosen = [pair for _, _, pair in sorted(turns)[:count]]
+    questions = [question for question, _ in chosen]
+    answers = np.array([answer for _, answer in chosen])
+    if shuffled:
+        right = answers.copy()
+        while (answers == right).any():
+            answers = random.permutation(right)
+    return list(zip(questions, answers.tolist()))
+
+
+@functools.cache
+def _content() -> dict:
+    return tomllib.loads(Path(__file__).with_name("tasks.toml").read_text(encoding="utf-8"))
+
+
+def _items(text: str) -> list[tuple[str, list[str]]]:
+    lines = [line.split(": ") for line in text.split("\n")]
+    return [(question, answers.split(", ")) for question, answers in lines]
