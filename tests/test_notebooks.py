@@ -106,8 +106,8 @@ def test_the_normal_form_keeps_content_and_joins_what_a_kernel_splits():
         new_output("display_data", view),
     ]
     normal = form.normalize(notebook)
-    slider = new_output("display_data", {"text/plain": "slider"})
-    assert normal.cells[3].outputs == [printed("a\nb\n"), slider]
+    sentence = new_output("display_data", {"text/plain": form.NO_WIDGET})
+    assert normal.cells[3].outputs == [printed("a\nb\n"), sentence, sentence]
     assert [cell.id for cell in normal.cells] == [cell.id for cell in notebook.cells]
     assert form.tags(normal.cells[3]) == [form.CHECKED]
     assert normal.cells[4].outputs[0].metadata == {"image/png": {"alt": ALT}}

@@ -44,12 +44,12 @@ def small_gpt_neo(
     width, layers = whole("width", width, HEADS), whole("layers", layers, 1)
     require(width % HEADS == 0, "width", f"a multiple of {HEADS}", width)
     config = GPTNeoConfig(
-        vocab_size=vocabulary,
+        vocab_size=whole("vocabulary", vocabulary, 1),
         hidden_size=width,
         num_layers=layers,
         num_heads=HEADS,
         attention_types=[[kinds or ["global"] * layers, 1]],
-        max_position_embeddings=context,
+        max_position_embeddings=whole("context", context, 1),
         window_size=LOCAL_WINDOW,
         resid_dropout=0.0,
         embed_dropout=0.0,
