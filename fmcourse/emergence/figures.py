@@ -14,7 +14,7 @@ from fmcourse.emergence.addition import TEST_SUMS
 
 __all__ = ["attention_map", "beside_diagonal", "small_panels", "training_curves"]
 
-Line = tuple[Sequence[float], plots.Values]
+Line = tuple[Sequence[float], Sequence[float]]
 
 
 def training_curves(records: Sequence[Mapping[str, float]], names: Sequence[str]) -> plots.Drawing:
@@ -25,7 +25,7 @@ def training_curves(records: Sequence[Mapping[str, float]], names: Sequence[str]
         names: what to draw of :func:`score_sums`.
     """
     table = pd.DataFrame(records)
-    lines = {name: (table["step"], table[name]) for name in names}
+    lines = {name: (table["step"].tolist(), table[name].tolist()) for name in names}
     title = "One model learns to add"
     return plots.curves(lines, title, "training step", f"share of {TEST_SUMS:,} sums")
 
