@@ -17,7 +17,7 @@ __all__ = ["MOST_TOKENS", "main", "tokens"]
 
 FOLDERS = ("fmcourse", "tests", "recipes", "tools", "benchmarks", "site")
 # A ceiling that only falls; the goal is 185,000.
-MOST_TOKENS = 239_000
+MOST_TOKENS = 226_000
 BREAKS = {tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
 UNCOUNTED = BREAKS | {tokenize.COMMENT, tokenize.NL, tokenize.ENCODING, tokenize.ENDMARKER}
 
