@@ -21,7 +21,7 @@ TEST := $(BIN) -m pytest -q -n 2 --dist worksteal
 
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: help course lab site student slides ready check size test test-all assets bench retarget
+.PHONY: help course lab site student slides ready check claims size test test-all assets bench retarget
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1 \2/p' Makefile | awk '{ printf "  %s %-9s", $$1, $$2; $$1 = $$2 = ""; print }'
@@ -53,7 +53,6 @@ check: $(READY) ## format, lint, types, layers, spelling and the notebooks' form
 	$(BIN) -m tools.notebooks
 	$(BIN) -m tools.size
 
-.PHONY: claims
 claims: $(READY) ## in fresh runs under three CPU settings: does what the texts state hold? NOTEBOOKS="03 05"
 	@$(BIN) -m tools.statements $(NOTEBOOKS)
 

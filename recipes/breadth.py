@@ -21,16 +21,17 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 import torch
-from transformers import GPTNeoConfig, GPTNeoForCausalLM
+from transformers import GPTNeoForCausalLM
 
 from fmcourse import data, training
+from fmcourse.emergence import small_gpt_neo
 from recipes.common import command_line, kept, package, ship_table, source
 
 SEEDS = tuple(range(5))
 AMOUNT = 200_000  # bytes that an arm reads, unless it is named for its amount
 STEPS, BATCH, CONTEXT = 250, 8, 128  # steps for AMOUNT; for more text, more steps
 ADAPTED = 30  # steps on the unseen source
-WIDTH, LAYERS, HEADS, VOCABULARY = 64, 2, 4, 128
+WIDTH, LAYERS, VOCABULARY = 64, 2, 128
 LR = 3e-3
 CHUNK = 1_000  # bytes that stay together when a text is dealt out
 TESTED = 12_000  # bytes of an unseen source that score, and as many teach
@@ -87,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def measured(arm: str, seed: int, steps: int) -> list[dict]:
     """Train one arm, adapt a copy to each unseen source; return bits per byte before and after."""
     start = time.process_time()
-    text, model = read(arm, seed), make_model(seed)
+    text, model = read(arm, seed), small_gpt_neo(VOCABULARY, WIDTH, LAYERS, CONTEXT, seed)
     fit(model, text, steps * ARMS[arm][1] // AMOUNT, seed)
     rows = []
     for name in UNSEEN:
@@ -121,27 +122,6 @@ def fit(model, text, steps, seed, **options) -> training.Run:
         seed=seed,
         progress=False,
         **options,
-    )
-
-
-def make_model(seed: int) -> GPTNeoForCausalLM:
-    torch.manual_seed(seed)
-    return GPTNeoForCausalLM(
-        GPTNeoConfig(
-            vocab_size=VOCABULARY,
-            hidden_size=WIDTH,
-            num_layers=LAYERS,
-            num_heads=HEADS,
-            intermediate_size=4 * WIDTH,
-            max_position_embeddings=CONTEXT,
-            attention_types=[[["global"], LAYERS]],
-            resid_dropout=0.0,
-            embed_dropout=0.0,
-            attention_dropout=0.0,
-            bos_token_id=None,
-            eos_token_id=None,
-            attn_implementation="eager",
-        )
     )
 
 

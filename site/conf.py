@@ -16,7 +16,6 @@ exclude_patterns = ["_static"]
 # The notebooks were executed before; links between pages are written as they are served.
 nb_execution_mode = "off"
 nb_merge_streams = True
-nb_remove_code_outputs = False
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_all_links_external = True
 myst_update_mathjax = False

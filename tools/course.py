@@ -147,7 +147,7 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
         if not _one(path, root, chosen.save):
             return 1
     status = claims.close(root, chosen.save, time.monotonic() - started)
-    if chosen.save and status == 0 and not chosen.notebooks:
+    if chosen.save and status == 0:
         site.pick_figures(root)
     return site.main(root) or status
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,10 +17,12 @@ from nbformat import NotebookNode
 __all__ = [
     "CHECKED",
     "METADATA",
+    "READING",
     "WIDGET_VIEW",
     "digest",
     "heading",
     "normalize",
+    "question",
     "read",
     "serialize",
     "tags",
@@ -31,6 +34,8 @@ __all__ = [
 CHECKED = "nbval-check-output"
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 NO_WIDGET = "Run the notebook to use the widget that stands here."
+# The paragraph that reads a result.
+READING = re.compile(r"^\*\*What we see.*?(?=\n\s*\n|\Z)", re.MULTILINE | re.DOTALL)
 # "cellView" folds a form in Colab; "holds" lists what a text states of the run above it.
 KEPT_CELL_METADATA = ("cellView", "holds", "tags")
 METADATA = {
@@ -111,6 +116,13 @@ def heading(notebook: NotebookNode) -> str:
     """Return a notebook's title, without the sign before it."""
     lines = notebook.cells[0].source.splitlines() if notebook.cells else []
     return lines[0].lstrip("# ") if lines else ""
+
+
+def question(cell: NotebookNode) -> str:
+    """Return what a prediction's form asks; nothing for any other cell."""
+    if cell.cell_type != "code":
+        return ""
+    return " ".join(re.findall(r"^#@markdown (.*)$", cell.source, re.MULTILINE))
 
 
 def tags(cell: NotebookNode) -> list[str]:

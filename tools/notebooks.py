@@ -21,7 +21,7 @@ from nbformat import NotebookNode
 
 from fmcourse import evidence
 from tools import ROOT, claims
-from tools.form import CHECKED, read, serialize, tags, texts, write
+from tools.form import CHECKED, READING, read, serialize, tags, texts, write
 from tools.retarget import Target, read_target
 
 __all__ = ["LIMITS", "lint", "reading_load"]
@@ -42,7 +42,6 @@ LIMITS = {
 NO_PROSE = re.compile(r"<!--.*?-->|\$[^$]*\$|`[^`]*`|\(https?://[^)]*\)|\[!\[[^\n]*", re.DOTALL)
 WORD = re.compile(r"[A-Za-z']+")
 NUMBER = re.compile(r"(?<![\w.])\d[\d,.]*%?")
-READING = re.compile(r"^\*\*What we see.*?(?=\n\s*\n|\Z)", re.MULTILINE | re.DOTALL)
 BADGES = "https://colab.research.google.com/assets/"
 MACHINE_PATH = re.compile(
     r"(?<![\w.:/~-])(?:/(?:home|root|tmp|work|Users|var)/\w|\b[A-Z]:\\{1,2}(?:Users|Windows|Program))"

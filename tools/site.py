@@ -24,7 +24,7 @@ from sphinx.cmd.build import build_main
 
 from fmcourse import evidence
 from tools import ROOT, answers
-from tools.form import digest, heading, read, tags
+from tools.form import digest, heading, question, read, tags
 from tools.retarget import Target, read_target
 
 __all__ = ["build", "executed", "gather", "main", "pick_figures", "relink", "sources"]
@@ -166,10 +166,10 @@ def _page(notebook: NotebookNode, stem: str, source: Path, target: Target) -> No
 
 def _question(cell: NotebookNode) -> NotebookNode:
     """Return a prediction's form as the question that it asks; any other cell as it is."""
-    asked = re.findall(r"^#@markdown (.*)$", cell.source, re.MULTILINE)
-    if cell.cell_type == "markdown" or not asked:
+    asked = question(cell)
+    if not asked:
         return cell
-    text = f":::{{admonition}} Predict before you read on\n{' '.join(asked)}\n:::"
+    text = f":::{{admonition}} Predict before you read on\n{asked}\n:::"
     return new_markdown_cell(text, id=cell.id)
 
 

@@ -16,7 +16,7 @@ from nbconvert.filters.markdown_mistune import markdown2html_mistune
 from nbformat import NotebookNode
 
 from tools import ROOT
-from tools.form import heading, read
+from tools.form import READING, heading, question, read
 from tools.site import executed
 
 __all__ = ["deck", "main", "slides_of"]
@@ -41,9 +41,7 @@ details {{ font-size: 20px; margin-top: auto; padding-top: 20px; color: #333; }}
 """
 SLIDE = "<section>{body}\n<details><summary>Note</summary>{note}</details></section>"
 SECTION = re.compile(r"^## (.+)$", re.MULTILINE)
-SEEN = re.compile(r"^\*\*What we see[^*]*\*\*\.? *(.*?)(?=\n\n|\Z)", re.MULTILINE | re.DOTALL)
 REMEMBER = re.compile(r"^## Remember\s*(.*)", re.MULTILINE | re.DOTALL)
-ASKED = re.compile(r"^#@markdown (.*)$", re.MULTILINE)
 ASK = (
     "Ask for a show of hands before the next slide. Let neighbours who disagree talk for a minute."
 )
@@ -69,7 +67,7 @@ def slides_of(notebook: NotebookNode) -> list[tuple[str, str]]:
                 points, _, answer = kept[1].partition("\n\n")
                 made.append((f"<h2>Remember</h2>{_rich(points)}", _rich(answer or ASK)))
             continue
-        asked = " ".join(ASKED.findall(cell.source))
+        asked = question(cell)
         if asked:
             made.append((f"<h2>Predict</h2><p>{html.escape(asked)}</p>", ASK))
         reading = _reading(cells[index + 1 :])
@@ -92,8 +90,8 @@ def _reading(after: list[NotebookNode]) -> str:
     """Return what the next text says that one sees, if it is about the figure just shown."""
     if not after or after[0].cell_type != "markdown":
         return ""
-    found = SEEN.search(after[0].source)
-    return found[1] if found else ""
+    found = READING.search(after[0].source)
+    return found[0] if found else ""
 
 
 def _rich(text: str) -> str:

@@ -14,12 +14,11 @@ from pathlib import Path
 from nbformat import NotebookNode
 
 from tools import ROOT
-from tools.form import read, serialize
+from tools.form import READING, read, serialize
 
 __all__ = ["main", "student", "texts_of"]
 
 SOLUTION = re.compile(r"<details><summary>Solution</summary>.*?</details>\s*", re.DOTALL)
-SEEN = re.compile(r"^\*\*What we see.*?(?=\n\n|\Z)", re.MULTILINE | re.DOTALL)
 SUMMARY = "<summary>What we see: open it after the cell above has run</summary>"
 FOLDED = f"<details>{SUMMARY}\n\n{{}}\n\n</details>"
 # Images and other files of the repository lie one folder further up.
@@ -36,7 +35,7 @@ def student(notebook: NotebookNode) -> NotebookNode:
             cell.execution_count = None
             continue
         text = SOLUTION.sub("", cell.source)
-        text = SEEN.sub(lambda found: FOLDED.format(found[0]), text)
+        text = READING.sub(lambda found: FOLDED.format(found[0]), text)
         text = UPWARDS.sub("../../", text)
         cell.source = BADGE.sub(r"\1student/", text).strip() or "*(continue below)*"
     return taken

@@ -14,7 +14,8 @@ from fmcourse.emergence.addition import TEST_SUMS
 
 __all__ = ["attention_map", "beside_diagonal", "small_panels", "training_curves"]
 
-Line = tuple[Sequence[float], Sequence[float]]
+Points = tuple[Sequence[float], Sequence[float]]
+Line = tuple[Sequence[float], plots.Values]
 
 
 def training_curves(records: Sequence[Mapping[str, float]], names: Sequence[str]) -> plots.Drawing:
@@ -32,7 +33,7 @@ def training_curves(records: Sequence[Mapping[str, float]], names: Sequence[str]
 
 @plots.styled
 def beside_diagonal(
-    points: Mapping[str, Line], title: str, x_label: str, y_label: str
+    points: Mapping[str, Points], title: str, x_label: str, y_label: str
 ) -> plots.Drawing:
     """Draw shares as points beside the diagonal, on which both are equal.
 
