@@ -26,7 +26,7 @@ SIZES = {  # vocabulary, width, layers, heads, new tokens
     "0.1M": (2048, 40, 2, 4, 100),  # the three models of the ladder
     "0.5M": (2048, 96, 3, 4, 100),
     "2M": (2048, 192, 4, 6, 100),
-    "125M": (50257, 768, 12, 12, 20),
+    "125M": (50257, 768, 12, 12, 100),
 }
 SMOL = "SmolLM2"
 PROMPT = 20  # tokens
@@ -47,7 +47,7 @@ def main() -> None:
     for size in arguments.sizes:
         model = smollm2() if size == SMOL else random_gpt_neo(*SIZES[size][:4]).eval()
         if model is not None:
-            compare(size, model, SIZES[size][4] if size in SIZES else 20, arguments.rounds)
+            compare(size, model, SIZES[size][4] if size in SIZES else 100, arguments.rounds)
     samples(arguments.rounds)
 
 

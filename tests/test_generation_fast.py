@@ -86,12 +86,14 @@ MODELS = {
     **{name: functools.partial(of_gpt_neo, name) for name in ("gelu_new", "relu", "gelu")},
     "llama": tiny_llama,
     "llama, one key for each head": functools.partial(tiny_llama, num_key_value_heads=6),
-    "llama, wide": functools.partial(tiny_llama, hidden_size=fast.NARROW + 8, head_dim=4),
 }
 
 
+@pytest.mark.parametrize("copied", [True, False], ids=["copied", "too large to copy"])
 @pytest.mark.parametrize("name", MODELS)
-def test_logits_are_those_of_a_full_pass_at_every_step(name):
+def test_logits_are_those_of_a_full_pass_at_every_step(name, copied, monkeypatch):
+    if not copied:
+        monkeypatch.setattr(fast, "COPY_AT_MOST", 0)
     rows, model, prompt = 3, MODELS[name](), random_prompt(5)
     for number in model.parameters():
         torch.nn.init.normal_(number, std=0.3)  # biases too, which a fresh model has at 0

@@ -49,10 +49,10 @@ PARTS: tuple[Any, ...] = (
 )
 # What each part computes as published; a model with anything else goes its own way.
 PUBLISHED = {part: part.forward for part in PARTS}
-# Weights that are laid out anew are read faster only by narrow models, and only by so many new
-# tokens is the copy repaid.
-NARROW = 256
+# Weights that are laid out anew are read faster on many processors. So many new tokens repay the
+# copy, and a model with more weights would fill the memory.
 COPY_FROM = 24
+COPY_AT_MOST = 2**28
 
 
 def is_plain(model: Any) -> bool:
@@ -130,10 +130,11 @@ class FastSession(Session):
             self._layer(kind, block, torch.stack([known.keys, known.values]))
             for kind, block, known in zip(kinds, self.blocks(model), cache.layers)
         ]
-        if config.hidden_size <= NARROW and self.new >= COPY_FROM:
+        if self.new >= COPY_FROM and model.num_parameters() <= COPY_AT_MOST:
             self.head, self.parts = self.head.contiguous(), (self.qkv,)
             for layer in self.layers:
                 layer.qkv = [torch.cat(layer.qkv, dim=1)]
+                layer.rest = [weights.contiguous() for weights in layer.rest]
 
     def _layer(self, kind: str, block: Any, read: torch.Tensor) -> SimpleNamespace:
         """Look up a layer's weights, matrices as (in, out), and fill its ring with what was read,
