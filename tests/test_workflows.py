@@ -13,7 +13,6 @@ import fmcourse
 from tools import ROOT
 
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
-ERRORS = min((ROOT / ".github/ISSUE_TEMPLATE").glob("?-*.yml"))
 NAMING = [
     *WORKFLOWS,
     ROOT / "CONTRIBUTING.md",
@@ -41,12 +40,6 @@ def test_each_named_target_module_and_file_is_there(path):
     for file in files:
         if "NN" not in file and file not in ("pip-freeze.txt", "texts.toml"):
             assert (path.parent / file).exists() or (ROOT / file).exists(), file
-
-
-def test_the_form_for_errors_lists_every_notebook():
-    form = yaml.safe_load(ERRORS.read_text(encoding="utf-8"))
-    numbers = [option[:2] for option in form["body"][0]["attributes"]["options"][:-1]]
-    assert numbers == [path.name[:2] for path in sorted((ROOT / "notebooks").glob("*.ipynb"))]
 
 
 def test_one_version_is_named_everywhere():

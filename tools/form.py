@@ -19,6 +19,7 @@ __all__ = [
     "METADATA",
     "READING",
     "WIDGET_VIEW",
+    "alt_text",
     "digest",
     "heading",
     "normalize",
@@ -123,6 +124,11 @@ def question(cell: NotebookNode) -> str:
     if cell.cell_type != "code":
         return ""
     return " ".join(re.findall(r"^#@markdown (.*)$", cell.source, re.MULTILINE))
+
+
+def alt_text(output: NotebookNode) -> str:
+    """Return the description of an output's figure; nothing where there is none."""
+    return output.metadata.get("image/png", {}).get("alt", "")
 
 
 def tags(cell: NotebookNode) -> list[str]:

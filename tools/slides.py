@@ -16,7 +16,7 @@ from nbconvert.filters.markdown_mistune import markdown2html_mistune
 from nbformat import NotebookNode
 
 from tools import ROOT
-from tools.form import READING, heading, question, read
+from tools.form import READING, alt_text, heading, question
 from tools.site import executed
 
 __all__ = ["deck", "main", "slides_of"]
@@ -81,7 +81,7 @@ def _figures(cell: NotebookNode) -> list[str]:
     for output in cell.outputs:
         data = output.get("data", {}).get("image/png")
         if data:
-            alt = html.escape(output.metadata.get("image/png", {}).get("alt", ""))
+            alt = html.escape(alt_text(output))
             found.append(f'<img alt="{alt}" src="data:image/png;base64,{data.strip()}">')
     return found
 
@@ -108,8 +108,8 @@ def main(root: Path = ROOT) -> None:
     """Write every deck to build/slides."""
     folder = root / "build" / "slides"
     folder.mkdir(parents=True, exist_ok=True)
-    for path in executed(root):
-        (folder / f"{path.stem}.html").write_text(deck(read(path)), encoding="utf-8")
+    for stem, notebook in executed(root).items():
+        (folder / f"{stem}.html").write_text(deck(notebook), encoding="utf-8")
     print("The slides: build/slides")
 
 
