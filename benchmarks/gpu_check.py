@@ -154,17 +154,10 @@ def embedded(job: Job) -> str:
     return f"cosines with those of the CPU at least {min(cosines):.5f}"
 
 
-def interrupted(job: Job) -> str:
-    """A fine-tuning that Ctrl-C stops is resumed."""
-
-    def press() -> None:
-        raise KeyboardInterrupt
-
-    return resumed(job, KeyboardInterrupt, press)
-
-
 def filled(job: Job) -> str:
-    """A fine-tuning that runs out of memory ends with an error that says so, and is resumed."""
+    """A fine-tuning that runs out of memory half-way says so, and is resumed."""
+    path = job.folder / "run.pt"
+    whole, _, calls = job.trained
     taken = []
     # A CPU refuses so much at once.
     piece = 2**60 if job.small else GIB
@@ -173,26 +166,19 @@ def filled(job: Job) -> str:
         while True:
             taken.append(torch.empty(piece, dtype=torch.uint8, device=job.device))
 
-    return resumed(job, RuntimeError, fill, taken.clear, says="memory")
-
-
-def resumed(job: Job, kind: type, act: Callable, repair: Callable = print, says: str = "") -> str:
-    """Stop a fine-tuning half-way by an error, resume it, and compare its weights."""
-    path = job.folder / f"{kind.__name__}.pt"
-    whole, _, calls = job.trained
     try:
-        job.train(path, calls // 2, act)
-        raise AssertionError(f"the training went on without a {kind.__name__}")
-    except kind as error:
-        assert says in str(error), f"the error does not speak of {says}: {error}"
-    repair()
+        job.train(path, calls // 2, fill)
+        raise AssertionError("the training went on without memory")
+    except RuntimeError as error:
+        assert "memory" in str(error), f"the error does not speak of memory: {error}"
+    taken.clear()
     release()
     weights, run, _ = job.train(path)
     assert 0 < run.resumed_from < run.steps, f"resumed at step {run.resumed_from}"
     change = flat(clip.build_classifier(job.clip, job.head)) - whole
     apart = ((weights - whole).norm() / change.norm()).item()
     assert apart <= TOLERANCE, f"weights differ by {apart:.0%} of the change"
-    return f"at step {run.resumed_from}; weights differ by {apart:.2%} of the change"
+    return f"resumed at step {run.resumed_from}; weights differ by {apart:.2%} of the change"
 
 
 def decoded(job: Job, dtype: torch.dtype) -> str:
@@ -242,7 +228,6 @@ def too_large(job: Job) -> str:
 
 STEPS: dict[str, Callable[[Job], str]] = {
     "CLIP embeds": embedded,
-    "fine-tuning is stopped and resumed": interrupted,
     "memory fills up during training": filled,
     "GPT-Neo decodes in fp32": functools.partial(decoded, dtype=torch.float32),
     "GPT-Neo decodes in bf16": functools.partial(decoded, dtype=torch.bfloat16),

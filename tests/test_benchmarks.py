@@ -8,7 +8,7 @@ from benchmarks import training
 
 
 def test_both_loops_end_with_the_same_loss(monkeypatch, capsys):
-    small = {"LADDER": {"0.1M": (32, 16, 1, 2)}, "STEPS": 2, "ROUNDS": 1}
+    small = {"LADDER": (32, 16, 1, 2), "STEPS": 2, "ROUNDS": 1}
     for name, value in small.items():
         monkeypatch.setattr(training, name, value)
     training.main()

@@ -11,6 +11,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from fmcourse import evidence
+from fmcourse.stats import Interval
 from recipes import common
 from tools import claims, course, form, site
 
@@ -87,37 +88,33 @@ def test_notebooks_are_chosen_by_the_beginnings_of_their_names(tmp_path):
 
 RECORDS = """from fmcourse import evidence
 from fmcourse.stats import Interval
-measured = Interval({estimate}, {estimate}, {estimate})
-evidence.record({key!r}, measured, seeds="3", control={control})"""
+evidence.record({key!r}, Interval({at}, {at}, {at}), seeds="3", control={control})"""
 PAGE = "# x\n<!-- evidence -->\n<!-- /evidence -->\nend\n"
-
-
-def records(key, estimate):
-    control = [1.0] * evidence.claims()[key]["control"].count("{")
-    return RECORDS.format(key=key, estimate=estimate, control=control)
 
 
 @pytest.fixture
 def claim(house, monkeypatch):
-    """Return the first claim's key, in a repository whose evidence is kept apart from ours."""
+    """The first claim's key, guard and control figures; its evidence is kept apart from ours."""
     root = house()
     bundled = root / "fmcourse" / "bundled"
     bundled.mkdir(parents=True)
     (root / "EVIDENCE.md").write_text(PAGE)
     monkeypatch.setitem(common._chosen, "output", bundled)
-    return next(iter(evidence.claims()))
+    key, about = next(iter(evidence.claims().items()))
+    return key, about["guard"], [1.0] * about["control"].count("{")
 
 
 def test_a_row_is_kept_and_leads_to_its_cell(house, claim):
-    least, most = evidence.claims()[claim]["guard"]
-    root = house("1 + 1", records(claim, (least + most) / 2))
+    key, (least, most), control = claim
+    measured = (least + most) / 2
+    root = house("1 + 1", RECORDS.format(key=key, at=measured, control=control))
     assert course.main(["--save"], root) == 0
     executed = form.read(root / "notebooks" / "00_two.ipynb")
     assert executed.cells[1].outputs[0].data["text/plain"] == "2"
-    assert claims.recorded(executed) == {claim: executed.cells[2].id}
+    assert claims.recorded(executed) == {key: executed.cells[2].id}
     rows = json.loads((root / "fmcourse" / "bundled" / "evidence.json").read_text())
     kept = {row["key"]: row["estimate"] for row in rows}
-    assert kept[claim] == (least + most) / 2
+    assert kept[key] == measured
     assert set(kept) == set(evidence.table()["key"]), "the rows of other notebooks stay"
     text = (root / "EVIDENCE.md").read_text()
     assert f"#cell-id={executed.cells[2].id}) |" in text and text.endswith("end\n")
@@ -125,9 +122,11 @@ def test_a_row_is_kept_and_leads_to_its_cell(house, claim):
     assert [entry["file"] for entry in manifest["files"]] == ["evidence.json"]
 
 
-def test_an_estimate_outside_its_guard_fails_and_is_not_kept(house, claim, capsys):
-    root = house(records(claim, evidence.claims()[claim]["guard"][1] + 10))
-    assert course.main(["--save"], root) == 1
-    assert f"{claim}: the estimate lies outside its guard" in capsys.readouterr().err
-    assert not (root / "fmcourse" / "bundled" / "evidence.json").exists()
-    assert (root / "EVIDENCE.md").read_text() == PAGE
+def test_an_estimate_outside_its_guard_fails_and_is_not_kept(claim, tmp_path, capsys):
+    key, guard, control = claim
+    above = guard[1] + 10
+    evidence.record(key, Interval(above, above, above), seeds="3", control=control)
+    assert claims.close(tmp_path, save=True, seconds=1.0) == 1
+    assert f"{key}: the estimate lies outside its guard" in capsys.readouterr().err
+    assert not (tmp_path / "fmcourse" / "bundled" / "evidence.json").exists()
+    assert (tmp_path / "EVIDENCE.md").read_text() == PAGE

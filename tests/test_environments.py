@@ -5,39 +5,20 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
-from packaging.requirements import Requirement
 
 from tools import ROOT, environments, form
 from tools.retarget import read_target
-
-FLOORS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-
-
-def test_the_colab_list_is_exact_and_satisfies_the_courses_floors():
-    lines = (environments.LISTS / "colab.txt").read_text(encoding="utf-8").splitlines()
-    listed = [Requirement(line) for line in lines if not line.startswith("#")]
-    exact = {requirement.name: str(requirement.specifier) for requirement in listed}
-    assert all(re.fullmatch(r"==[\d.]+", version) for version in exact.values())
-    missing = set()
-    for floor in map(Requirement, FLOORS["dependencies"]):
-        if floor.name in exact:
-            assert floor.specifier.contains(exact[floor.name].removeprefix("==")), floor.name
-        else:
-            missing.add(floor.name)
-    # What Colab does not have is small.
-    assert missing <= {"sacrebleu", "datasketch"}
 
 
 def test_a_python_that_is_not_there_is_named(monkeypatch, capsys):
     monkeypatch.setattr(environments.shutil, "which", lambda name: None)
     assert environments.main(["colab"]) == 1
-    assert "expected a Python 3.13, got None" in capsys.readouterr().err
+    assert "expected python3.13 on the path" in capsys.readouterr().err
 
 
 def test_the_notebooks_install_from_the_archive_of_the_last_commit(tmp_path):
@@ -60,23 +41,19 @@ def notebook(folder, name, *sources):
     return path
 
 
-@pytest.mark.parametrize("after", ["2.1.3", "2.4.6"])
-def test_a_simulation_reports_seconds_and_every_fault(monkeypatch, tmp_path, after):
+def test_a_simulation_reports_seconds_and_every_fault(monkeypatch, tmp_path):
     """In a stand-in for the environment: this interpreter."""
-    installed = iter([{"numpy": "2.1.3"}, {"numpy": after}])
-    python = Path(sys.executable)
-    place = str(python.parent.parent / "lib") if after == "2.1.3" else ""
-    monkeypatch.setattr(environments, "pretend_colab", lambda python: None)
-    monkeypatch.setattr(environments, "versions", lambda python: next(installed))
-    monkeypatch.setattr(environments, "_says", lambda python, program: place)
+    installed = iter([["numpy==2.1.3", "six==1"], ["numpy==2.4.6", "six==1"]])
+    monkeypatch.setattr(environments, "freeze", lambda python: next(installed))
     source = "import os\nassert not {'PYTHONPATH', 'OMP_NUM_THREADS'} & set(os.environ)"
     paths = [notebook(tmp_path, "00_a", "1", source), notebook(tmp_path, "04_b", "1 / 0")]
-    lines, faults = environments.simulate(python, paths, tmp_path)
-    assert re.fullmatch(r"set-up 0 s 00_a \d+ s 04_b \d+ s", " ".join(lines[1:]))
-    failed = "failed: 04_b: code cell 1 of 1 failed 1 / 0 ZeroDivisionError: division by zero"
-    others = [] if place else ["replaced: numpy 2.1.3 -> 2.4.6"]
-    others += [] if place else ["the course is not in the environment: nowhere"]
-    assert faults == [failed, *others]
+    lines, faults = environments.simulate(Path(sys.executable), paths, tmp_path)
+    assert re.fullmatch(r"numpy==2.4.6 set-up 0 s 00_a \d+ s 04_b \d+ s", " ".join(lines))
+    assert faults == [
+        "failed: 04_b: code cell 1 of 1 failed 1 / 0 ZeroDivisionError: division by zero",
+        "replaced: numpy==2.1.3",
+        "the course is not in the environment",
+    ]
 
 
 DRIVE = """
@@ -96,8 +73,7 @@ def test_a_simulated_colab_has_a_drive_of_its_own(tmp_path):
     venv = tmp_path / "venv"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(venv)], check=True)
     python = venv / "bin" / "python"
-    environments.pretend_colab(python)
-    said = environments._says(python, DRIVE).splitlines()
+    environments.pretend_colab(venv)
+    said = subprocess.check_output([python, "-c", DRIVE], text=True).splitlines()
     assert said == ["Mounted at /content/drive", f"True {venv / 'content' / 'drive'}"]
     assert (venv / "content" / "drive" / "MyDrive" / "work").is_dir()
-    assert environments.versions(python) == {}

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import json
 import os
 import shutil
 import subprocess
@@ -28,15 +27,12 @@ from tools import ROOT, course
 from tools.form import read, tags, write
 from tools.retarget import read_target
 
-__all__ = ["LISTS", "build", "main", "prepare", "replaced", "simulate"]
+__all__ = ["LISTS", "build", "main", "prepare", "simulate"]
 
 LISTS = Path(__file__).resolve().parent
 SHOWN = ("torch", "transformers", "datasets", "numpy", "matplotlib", "ipython", "ipywidgets")
 # At most so many seconds may the first cell take.
 SETUP_SECONDS = 60
-PYTHON = "import sys; print('%d.%d' % sys.version_info[:2])"
-VERSIONS = """import importlib.metadata, json
-print(json.dumps({d.name.lower(): d.version for d in importlib.metadata.distributions()}))"""
 
 
 def build(name: str, folder: Path, interpreter: str | None = None) -> Path:
@@ -53,30 +49,15 @@ def build(name: str, folder: Path, interpreter: str | None = None) -> Path:
     """
     packages = LISTS / f"{name}.txt"
     first = packages.read_text(encoding="utf-8").partition("\n")[0]
-    version = first.removeprefix("# python ")
-    found = shutil.which(interpreter or f"python{version}")
-    if found is None or _says(found, PYTHON) != version:
-        raise ValueError(f"python: expected a Python {version}, got {found}; name it with --python")
+    wanted = interpreter or first.removeprefix("# ").replace(" ", "")
+    if shutil.which(wanted) is None:
+        raise ValueError(f"expected {wanted} on the path, got none; name a Python with --python")
     shutil.rmtree(folder, ignore_errors=True)
-    subprocess.run([found, "-m", "venv", str(folder)], check=True)
+    subprocess.run([wanted, "-m", "venv", str(folder)], check=True)
     python = folder / "bin" / "python"
     pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*pip, "-r", str(packages)], check=True)
     return python
-
-
-def _says(python: str | Path, program: str) -> str:
-    """Return what a short program prints in another Python that sees nothing of this repository."""
-    # What fails says nothing.
-    done = subprocess.run(
-        [python, "-c", program],
-        env=_apart(),
-        cwd=Path(python).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.stdout.strip()
 
 
 def _apart() -> dict[str, str]:
@@ -85,23 +66,10 @@ def _apart() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in ours}
 
 
-def versions(python: Path) -> dict[str, str]:
-    """Return what is installed beside a Python: name to version."""
-    return json.loads(_says(python, VERSIONS))
-
-
-def replaced(before: dict[str, str], after: dict[str, str]) -> list[str]:
-    """Return the packages that changed or are gone, with both versions; what is new is none.
-
-    >>> replaced({"numpy": "2.1.3", "six": "1"}, {"numpy": "2.4.6", "six": "1", "new": "1"})
-    ['numpy 2.1.3 -> 2.4.6']
-    """
-    changes = []
-    for name, version in before.items():
-        now = after.get(name, "nothing")
-        if now != version:
-            changes.append(f"{name} {version} -> {now}")
-    return changes
+def freeze(python: Path) -> list[str]:
+    """Return what is installed beside a Python, such as ``numpy==2.1.3``."""
+    command = [str(python), "-m", "pip", "freeze"]
+    return subprocess.check_output(command, env=_apart(), text=True).splitlines()
 
 
 def prepare(paths: Iterable[Path], archive: Path, folder: Path) -> list[Path]:
@@ -131,9 +99,9 @@ def archive_of(root: Path, file: Path) -> None:
     subprocess.run([*command, "-o", str(file)], check=True)
 
 
-def pretend_colab(python: Path) -> None:
+def pretend_colab(folder: Path) -> None:
     """Let every Python of an environment find Colab's package, with a stand-in for its Drive."""
-    packages = Path(_says(python, "import sysconfig; print(sysconfig.get_paths()['purelib'])"))
+    (packages,) = folder.glob("lib/python3*/site-packages")
     package = packages / "google" / "colab"
     package.mkdir(parents=True, exist_ok=True)
     (package / "__init__.py").touch()
@@ -148,8 +116,7 @@ def simulate(python: Path, notebooks: list[Path], state: Path) -> tuple[list[str
     Returns:
         Lines on versions and seconds, and a line for each thing that is wrong.
     """
-    pretend_colab(python)
-    before = versions(python)
+    before = freeze(python)
     env = _apart() | {"FMCOURSE_STATE": str(state), "FMCOURSE_PREDICTIONS": "skip"}
     env["PATH"] = f"{python.parent}{os.pathsep}{os.environ['PATH']}"
     # When each cell started: the second tells how long the set-up took.
@@ -162,16 +129,14 @@ def simulate(python: Path, notebooks: list[Path], state: Path) -> tuple[list[str
         except course.CellFailure as error:
             faults.append("failed: " + " ".join(str(error).split()))
         lines.append(f"{path.stem} {time.monotonic() - began:.0f} s")
-    after = versions(python)
-    shown = [f"Python {_says(python, PYTHON)}"]
-    shown += [f"{name} {after[name]}" for name in SHOWN if name in after]
-    setup = starts[1] - starts[0] if len(starts) > 1 else 0.0
+    setup = starts[1] - starts[0]
     if setup > SETUP_SECONDS:
         faults.append(f"the set-up took more than {SETUP_SECONDS} s")
-    faults += [f"replaced: {change}" for change in replaced(before, after)]
-    installed = _says(python, "import fmcourse; print(fmcourse.__file__)")
-    if not installed.startswith(str(python.parent.parent)):
-        faults.append(f"the course is not in the environment: {installed or 'nowhere'}")
+    after = freeze(python)
+    faults += [f"replaced: {package}" for package in before if package not in after]
+    if not any(package.startswith("fmcourse ") for package in after):
+        faults.append("the course is not in the environment")
+    shown = [package for package in after if package.partition("==")[0] in SHOWN]
     return [", ".join(shown), f"set-up {setup:.0f} s", *lines], faults
 
 
@@ -190,6 +155,7 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
         python = build(chosen.name, folder / "venv", chosen.python)
         archive_of(root, archive)
         copies = prepare(paths, archive, folder / "notebooks")
+        pretend_colab(folder / "venv")
     except (ValueError, subprocess.CalledProcessError) as error:
         print(error, file=sys.stderr)
         return 1
