@@ -1,8 +1,7 @@
-"""The speed of `generate`: greedy, batch 1, same tokens, against `model.generate`; and of samples.
+"""The speed of `generate`: greedy, batch 1, same tokens, against `model.generate`.
 
 Random GPT-Neo models of four sizes, and SmolLM2 where it is installed; the two decoders alternate
-in one run, and medians are printed. Below that: many samples of one prompt at once against one at
-a time.
+in one run, and medians are printed.
 
     python -m benchmarks.generation [--threads 2] [--rounds 7]
 """
@@ -16,7 +15,7 @@ from transformers import PreTrainedModel
 
 import fmcourse
 from benchmarks.common import compare, random_gpt_neo, timed
-from fmcourse.generation import Greedy, Sample, generate
+from fmcourse.generation import Greedy, generate
 
 SIZES = {  # vocabulary, width, layers, heads
     "0.1M": (2048, 40, 2, 4),  # the three models of the ladder
@@ -25,7 +24,6 @@ SIZES = {  # vocabulary, width, layers, heads
     "125M": (50257, 768, 12, 12),
 }
 PROMPT, NEW = 20, 100  # tokens
-SAMPLES = 16
 
 
 def main() -> None:
@@ -45,7 +43,6 @@ def main() -> None:
         # Without an end token it writes as many tokens as it is asked for.
         model.config.eos_token_id = model.generation_config.eos_token_id = None
         greedy("SmolLM2", model, arguments.rounds)
-    samples(arguments.rounds)
 
 
 @torch.inference_mode()
@@ -61,21 +58,6 @@ def greedy(size: str, model: PreTrainedModel, rounds: int) -> None:
 
     assert torch.equal(ours(), theirs()), "the decoders disagree"
     compare(f"{size}, tokens", NEW, rounds, ours=timed(ours), transformers=timed(theirs))
-
-
-def samples(rounds: int) -> None:
-    model = random_gpt_neo(*SIZES["0.5M"]).eval()
-    prompt = torch.randint(1, 2048, (1, 150))
-
-    def together() -> None:
-        generate(model, prompt, Sample(), 40, SAMPLES, seed=0)
-
-    def one_by_one() -> None:
-        for seed in range(SAMPLES):
-            generate(model, prompt, Sample(), 40, seed=seed)
-
-    ways = {"together": timed(together), "one by one": timed(one_by_one)}
-    compare("samples of 40 tokens after 150", SAMPLES, rounds, **ways)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import html
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ __all__ = [
     "digest",
     "heading",
     "normalize",
+    "picture",
     "question",
     "read",
     "serialize",
@@ -129,6 +131,14 @@ def question(cell: NotebookNode) -> str:
 def alt_text(output: NotebookNode) -> str:
     """Return the description of an output's figure; nothing where there is none."""
     return output.metadata.get("image/png", {}).get("alt", "")
+
+
+def picture(output: NotebookNode) -> str:
+    """Return an output's figure as HTML with its description; nothing where there is none."""
+    data = output.get("data", {}).get("image/png", "").strip()
+    if not data:
+        return ""
+    return f'<img alt="{html.escape(alt_text(output))}" src="data:image/png;base64,{data}">'
 
 
 def tags(cell: NotebookNode) -> list[str]:

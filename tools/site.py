@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import copy
-import html
 import io
 import json
 import re
@@ -25,7 +24,7 @@ from sphinx.cmd.build import build_main
 
 from fmcourse import evidence
 from tools import ROOT, answers
-from tools.form import alt_text, digest, heading, question, read, tags
+from tools.form import alt_text, digest, heading, picture, question, read, tags
 from tools.retarget import Target, read_target
 
 __all__ = ["build", "executed", "gather", "main", "pick_figures", "relink", "sources"]
@@ -93,10 +92,9 @@ def gather(notebooks: dict[str, NotebookNode], source: Path, root: Path) -> None
     target = read_target(root)
     shutil.copytree(root / "images", source / "images")
     shutil.copytree(root / "site" / "_static", source / "_static")
-    (source / "_static" / "figures").mkdir()
     shutil.copy(root / "site" / "badge.svg", source / "images")
     for stem, notebook in notebooks.items():
-        shown = _page(notebook, stem, source, target)
+        shown = _page(notebook, target)
         _write(source / f"{stem}.ipynb", json.dumps(shown))
         clinic = _clinic(shown)
         if clinic.cells:
@@ -139,7 +137,7 @@ def relink(text: str, target: Target, file: str = "") -> str:
     return LINK.sub(served, BADGE.sub(r"![\1](images/badge.svg)", text))
 
 
-def _page(notebook: NotebookNode, stem: str, source: Path, target: Target) -> NotebookNode:
+def _page(notebook: NotebookNode, target: Target) -> NotebookNode:
     """Return a notebook as its page shows it: figures with their alt text, no book-keeping."""
     shown = copy.deepcopy(notebook)
     for number, cell in enumerate(shown.cells):
@@ -151,8 +149,7 @@ def _page(notebook: NotebookNode, stem: str, source: Path, target: Target) -> No
         if cell.cell_type == "code":
             hidden = {"setup", "hide-input"} & set(tags(cell)) or BOOK_KEEPING.search(cell.source)
             cell.metadata["tags"] = ["remove-input"] if hidden else []
-            for place, output in enumerate(cell.outputs):
-                cell.outputs[place] = _still(output, f"{stem}-{number}-{place}.png", source)
+            cell.outputs = list(map(_still, cell.outputs))
             continue
         cell.source = relink(cell.source, target, "notebooks/x")
         if number:
@@ -162,15 +159,12 @@ def _page(notebook: NotebookNode, stem: str, source: Path, target: Target) -> No
     return shown
 
 
-def _still(output: NotebookNode, name: str, source: Path) -> NotebookNode:
-    """Return an output that needs no kernel, with a figure in a file of its own."""
+def _still(output: NotebookNode) -> NotebookNode:
+    """Return an output that needs no kernel, its figure with the alt text."""
     data = output.get("data", {})
     data.pop(evidence.MIME, None)
-    if "image/png" not in data:
-        return output
-    (source / "_static" / "figures" / name).write_bytes(base64.b64decode(data["image/png"]))
-    tag = f'<img src="_static/figures/{name}" alt="{html.escape(alt_text(output))}">'
-    return new_output("display_data", {"text/html": tag})
+    shown = picture(output)
+    return new_output("display_data", {"text/html": shown}) if shown else output
 
 
 def _clinic(notebook: NotebookNode) -> NotebookNode:

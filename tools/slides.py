@@ -16,7 +16,7 @@ from nbconvert.filters.markdown_mistune import markdown2html_mistune
 from nbformat import NotebookNode
 
 from tools import ROOT
-from tools.form import READING, alt_text, heading, question
+from tools.form import READING, heading, picture, question
 from tools.site import executed
 
 __all__ = ["deck", "main", "slides_of"]
@@ -71,19 +71,9 @@ def slides_of(notebook: NotebookNode) -> list[tuple[str, str]]:
         if asked:
             made.append((f"<h2>Predict</h2><p>{html.escape(asked)}</p>", ASK))
         reading = _reading(cells[index + 1 :])
-        for picture in _figures(cell):
-            made.append((f"<h2>{section}</h2>{picture}", _rich(reading or LOOK)))
+        for figure in filter(None, map(picture, cell.outputs)):
+            made.append((f"<h2>{section}</h2>{figure}", _rich(reading or LOOK)))
     return made
-
-
-def _figures(cell: NotebookNode) -> list[str]:
-    found = []
-    for output in cell.outputs:
-        data = output.get("data", {}).get("image/png")
-        if data:
-            alt = html.escape(alt_text(output))
-            found.append(f'<img alt="{alt}" src="data:image/png;base64,{data.strip()}">')
-    return found
 
 
 def _reading(after: list[NotebookNode]) -> str:
