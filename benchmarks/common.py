@@ -42,16 +42,11 @@ def timed(run: Callable[[], object]) -> Callable[[], float]:
 
 
 def random_gpt_neo(
-    vocabulary: int,
-    width: int,
-    layers: int,
-    heads: int,
-    end: int | None = None,
-    positions: int = 512,
+    vocabulary: int, width: int, layers: int, heads: int, positions: int = 512
 ) -> GPTNeoForCausalLM:
     """Return a GPT-Neo with random weights, always the same.
 
-    Without an end token, the default, it makes as many tokens as it is asked for.
+    Without an end token, it makes as many tokens as it is asked for.
     """
     torch.manual_seed(0)
     config = GPTNeoConfig(
@@ -61,7 +56,7 @@ def random_gpt_neo(
         num_heads=heads,
         attention_types=[[["local" if layer % 2 else "global"], 1] for layer in range(layers)],
         bos_token_id=0,
-        eos_token_id=end,
+        eos_token_id=None,
         resid_dropout=0.0,
         embed_dropout=0.0,
         attention_dropout=0.0,

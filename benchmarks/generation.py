@@ -3,7 +3,7 @@
 Random GPT-Neo models of four sizes, and SmolLM2 where it is installed; the two decoders alternate
 in one run, and medians are printed.
 
-    python -m benchmarks.generation [--threads 2] [--rounds 7]
+    python -m benchmarks.generation [--threads 2]
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ SIZES = {  # vocabulary, width, layers, heads
     "125M": (50257, 768, 12, 12),
 }
 PROMPT, NEW = 20, 100  # tokens
+ROUNDS = 7
 
 
 def main() -> None:
@@ -31,22 +32,21 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=7)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    print(f"{arguments.threads} threads, {arguments.rounds} rounds in turn; medians")
+    print(f"{arguments.threads} threads, {ROUNDS} rounds in turn; medians")
     for size, shape in SIZES.items():
-        greedy(size, random_gpt_neo(*shape).eval(), arguments.rounds)
+        greedy(size, random_gpt_neo(*shape).eval())
     smollm2 = fmcourse.load_smollm2()
     if smollm2 is not None:
         model = smollm2[0]
         # Without an end token it writes as many tokens as it is asked for.
         model.config.eos_token_id = model.generation_config.eos_token_id = None
-        greedy("SmolLM2", model, arguments.rounds)
+        greedy("SmolLM2", model)
 
 
 @torch.inference_mode()
-def greedy(size: str, model: PreTrainedModel, rounds: int) -> None:
+def greedy(size: str, model: PreTrainedModel) -> None:
     prompt = torch.randint(1, 2048, (1, PROMPT))
     ones = torch.ones_like(prompt)
 
@@ -57,7 +57,7 @@ def greedy(size: str, model: PreTrainedModel, rounds: int) -> None:
         return model.generate(prompt, attention_mask=ones, do_sample=False, max_new_tokens=NEW)
 
     assert torch.equal(ours(), theirs()), "the decoders disagree"
-    compare(f"{size}, tokens", NEW, rounds, ours=timed(ours), transformers=timed(theirs))
+    compare(f"{size}, tokens", NEW, ROUNDS, ours=timed(ours), transformers=timed(theirs))
 
 
 if __name__ == "__main__":

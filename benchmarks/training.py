@@ -1,8 +1,7 @@
 """`training.fit` beside `transformers.Trainer`: same model, same batches, same final loss.
 
-Both train a GPT-Neo of the largest size of the ladder, and the models of notebook 01's two live
-runs, with fused AdamW, a constant learning rate and clipping at 1. They alternate in one run on one
-thread, and medians are printed.
+Both train the models of notebook 01's two live runs, with fused AdamW, a constant learning rate and
+clipping at 1. They alternate in one run on one thread, and medians are printed.
 
     python -m benchmarks.training
 """
@@ -18,11 +17,10 @@ import transformers
 from torch.utils.data import Dataset, SequentialSampler
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
-from benchmarks.common import compare, random_gpt_neo, timed
+from benchmarks.common import compare, timed
 from fmcourse import emergence, training
 from fmcourse.emergence import addition, induction
 
-LADDER = (2048, 192, 4, 6)  # vocabulary, width, layers, heads of its largest model
 STEPS = 60
 ROUNDS = 5
 LR = 1e-3
@@ -49,9 +47,6 @@ def main() -> None:
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()
     print(f"one thread, {ROUNDS} rounds, the loops alternating")
-    ids = torch.randint(LADDER[0], (STEPS * 4, 256))
-    make = functools.partial(random_gpt_neo, *LADDER, end=0)
-    race("ladder", make, Batches({"input_ids": ids, "labels": ids}, 4))
     sums = emergence.draw_sums(STEPS * addition.BATCH, seed=0)
     race("addition", adder, Batches(sums, addition.BATCH))
     strings = emergence.draw_strings(STEPS * induction.BATCH, seed=0).batch

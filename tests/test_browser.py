@@ -194,18 +194,15 @@ def test_axe_finds_no_fault_on_any_page(browser, pages, theme):
     assert faults == {}
 
 
-def test_on_a_phone_pages_fit_code_scrolls_and_nothing_comes_from_outside(browser, pages):
+def test_on_a_phone_no_page_is_wider_than_the_screen_and_code_scrolls(browser, pages):
     browser.set_window_size(500, 900)
     moved = []
     for page in pages:
         browser.get(page.as_uri())
-        wide, shown, loaded = browser.execute_script(
-            """const all = document.documentElement;
-            const loaded = performance.getEntriesByType('resource').map(entry => entry.name);
-            return [all.scrollWidth, all.clientWidth, loaded]"""
+        wide, shown = browser.execute_script(
+            "const all = document.documentElement; return [all.scrollWidth, all.clientWidth]"
         )
         assert wide <= shown, page.name
-        assert not any(name.startswith("http") for name in loaded), (page.name, loaded)
         moved += browser.execute_script(
             """return [...document.querySelectorAll('.highlight pre')]
             .filter(code => code.scrollWidth > code.clientWidth + 1)
@@ -214,26 +211,11 @@ def test_on_a_phone_pages_fit_code_scrolls_and_nothing_comes_from_outside(browse
     assert moved and min(moved) > 0
 
 
-def test_search_finds_a_page_and_the_dark_theme_can_be_chosen(browser, pages):
+def test_search_finds_a_page_and_evidence_is_filtered(browser, pages):
     browser.get(pages[0].with_name("search.html").as_uri() + "?q=forget")
     wait(lambda: browser.find_elements(By.CSS_SELECTOR, "#search-results li a"), 60)
-    browser.get(pages[0].as_uri())
-    theme = "return document.documentElement.dataset.theme"
-    for mode in ("dark", "light"):
-        choice = f"document.querySelector('.theme-change-button[data-mode={mode}]').click()"
-        browser.execute_script(choice)
-        assert browser.execute_script(theme) == mode
-
-
-def test_evidence_is_filtered_and_the_keyboard_reaches_links(browser, pages):
     browser.get(pages[0].with_name("evidence.html").as_uri())
     shown = "return [...document.querySelectorAll('tbody tr')].filter(row => !row.hidden).length"
     before = browser.execute_script(shown)
     browser.find_element(By.ID, "filter").send_keys("undecided")
     assert 0 < browser.execute_script(shown) < before
-    browser.get(pages[0].as_uri())
-    reached = set()
-    for _ in range(15):
-        browser.switch_to.active_element.send_keys(Keys.TAB)
-        reached.add(browser.switch_to.active_element.tag_name)
-    assert "a" in reached and "button" in reached

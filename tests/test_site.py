@@ -165,6 +165,11 @@ def test_what_was_executed_here_is_shown_unless_the_notebook_changed(house):
     shutil.rmtree(ran)
 
 
+def test_notebook_07_is_read_after_04():
+    numbers = [name[:2] for name in site.executed(ROOT)]
+    assert numbers == ["00", "01", "02", "03", "04", "07", "05", "06"]
+
+
 def test_the_student_edition_has_no_outputs_and_no_solutions():
     taken = student.student(small_notebook())
     assert not any(cell.get("outputs") for cell in taken.cells)

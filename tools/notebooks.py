@@ -57,7 +57,9 @@ def lint(path: Path, target: Target | None = None) -> list[str]:
     found = list(_file(text, notebook))
     found += _addresses(notebook, path, target or read_target())
     found += _claims(notebook, path)
-    found += _limits(notebook)
+    for name, count in reading_load(notebook).items():
+        if count > LIMITS[name]:
+            found.append(f"{name}: {count}, more than {LIMITS[name]}")
     count = 0
     for number, cell in enumerate(notebook.cells, 1):
         problems = list(_any_cell(cell))
@@ -119,13 +121,6 @@ def reading_load(notebook: NotebookNode) -> dict[str, int]:
 
 def _sources(cells: list[NotebookNode], kind: str) -> str:
     return "\n\n".join(cell.source for cell in cells if cell.cell_type == kind)
-
-
-def _limits(notebook: NotebookNode) -> Iterator[str]:
-    load = reading_load(notebook)
-    for name, most in LIMITS.items():
-        if load[name] > most:
-            yield f"{name}: {load[name]}, more than {most}"
 
 
 def _any_cell(cell: NotebookNode) -> Iterator[str]:

@@ -52,18 +52,14 @@ FILTER = """# What was measured
 def executed(root: Path = ROOT) -> dict[str, NotebookNode]:
     """Return every notebook in reading order, as this machine last ran it, else as it ships."""
     found = {}
-    for path in sorted((root / "notebooks").glob("*.ipynb"), key=reading_order):
+    # Notebook 07, on prompting, is read after 04.
+    paths = (root / "notebooks").glob("*.ipynb")
+    for path in sorted(paths, key=lambda path: path.name.replace("07", "04z", 1)):
         found[path.stem] = read(path)
         ran = root / "build" / "executed" / path.name
         if ran.exists() and digest(read(ran)) == digest(found[path.stem]):
             found[path.stem] = read(ran)
     return found
-
-
-def reading_order(path: Path) -> float:
-    """Return a sort key: notebook 07, on prompting, is read after 04."""
-    number = int(path.name[:2])
-    return 4.5 if number == 7 else number
 
 
 def sources(root: Path = ROOT) -> dict[str, str]:
@@ -101,11 +97,10 @@ def gather(notebooks: dict[str, NotebookNode], source: Path, root: Path) -> None
             _write(source / "mistakes-clinic.ipynb", json.dumps(clinic))
     _write(source / "solutions.md", relink(answers.key(notebooks), target))
     for name, file in PAGES.items():
-        if (root / file).exists():
-            text = (root / file).read_text(encoding="utf-8")
-            text = text.replace("# What was measured\n", FILTER)
-            _write(source / f"{name}.md", relink(text, target, file))
-    _write(source / "index.md", _home(notebooks, source, root))
+        text = (root / file).read_text(encoding="utf-8")
+        text = text.replace("# What was measured\n", FILTER)
+        _write(source / f"{name}.md", relink(text, target, file))
+    _write(source / "index.md", _home(notebooks, root))
 
 
 def _write(path: Path, text: str) -> None:
@@ -186,7 +181,7 @@ def _clinic(notebook: NotebookNode) -> NotebookNode:
     return clinic
 
 
-def _home(notebooks: dict[str, NotebookNode], source: Path, root: Path) -> str:
+def _home(notebooks: dict[str, NotebookNode], root: Path) -> str:
     """Return the home page: three result figures, and a card for each notebook."""
     text = (root / "site" / "home.md").read_text(encoding="utf-8")
     figures = _chosen(root)
@@ -201,8 +196,7 @@ def _home(notebooks: dict[str, NotebookNode], source: Path, root: Path) -> str:
         cards += f":::{{grid-item-card}} {heading(notebook)}\n:link: {stem}.html\n"
         cards += f":img-top: {picture}\n:img-alt: {alt}\n{about['will']}\n:::\n"
     pages = [*notebooks, "mistakes-clinic", "solutions", *PAGES]
-    present = [name for name in pages if any(source.glob(f"{name}.*"))]
-    return text.format(results=results, cards=cards, pages="\n".join(present))
+    return text.format(results=results, cards=cards, pages="\n".join(pages))
 
 
 def _chosen(root: Path) -> dict[str, dict]:

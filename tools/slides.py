@@ -12,7 +12,7 @@ import html
 import re
 from pathlib import Path
 
-from nbconvert.filters.markdown_mistune import markdown2html_mistune
+from nbconvert.filters.markdown_mistune import markdown2html_mistune as rich
 from nbformat import NotebookNode
 
 from tools import ROOT
@@ -65,27 +65,18 @@ def slides_of(notebook: NotebookNode) -> list[tuple[str, str]]:
             kept = REMEMBER.search(cell.source)
             if kept:
                 points, _, answer = kept[1].partition("\n\n")
-                made.append((f"<h2>Remember</h2>{_rich(points)}", _rich(answer or ASK)))
+                made.append((f"<h2>Remember</h2>{rich(points)}", rich(answer or ASK)))
             continue
         asked = question(cell)
         if asked:
             made.append((f"<h2>Predict</h2><p>{html.escape(asked)}</p>", ASK))
-        reading = _reading(cells[index + 1 :])
+        # What the next text says that one sees.
+        after = " ".join(cell.source for cell in cells[index + 1 : index + 2])
+        reading = READING.search(after)
+        note = rich(reading[0] if reading else LOOK)
         for figure in filter(None, map(picture, cell.outputs)):
-            made.append((f"<h2>{section}</h2>{figure}", _rich(reading or LOOK)))
+            made.append((f"<h2>{section}</h2>{figure}", note))
     return made
-
-
-def _reading(after: list[NotebookNode]) -> str:
-    """Return what the next text says that one sees, if it is about the figure just shown."""
-    if not after or after[0].cell_type != "markdown":
-        return ""
-    found = READING.search(after[0].source)
-    return found[0] if found else ""
-
-
-def _rich(text: str) -> str:
-    return markdown2html_mistune(text)
 
 
 def deck(notebook: NotebookNode) -> str:
