@@ -96,7 +96,8 @@ def evidence_table(table: pd.DataFrame, root: Path) -> str:
         # A notebook that was not executed since names no cell.
         cell = f"#cell-id={cells[row['key']]}" if row["key"] in cells else ""
         link = f"[{row['notebook'][:2]}](notebooks/{row['notebook']}.ipynb{cell})"
-        measured = "{estimate:.3g} [{low:.3g}, {high:.3g}] {unit}".format(**row)
+        interval = f"[{row['low']:.3g}, {row['high']:.3g}]"
+        measured = f"{row['estimate']:.3g} {interval} {row['unit']}"
         claim = [row["claim"], row["section"], link, row["expected"], measured]
         lines.append(_line([*claim, row["verdict"], row["paper"], row["edition"]]))
     return "\n".join(lines)
