@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -54,26 +53,3 @@ def test_a_simulation_reports_seconds_and_every_fault(monkeypatch, tmp_path):
         "replaced: numpy==2.1.3",
         "the course is not in the environment",
     ]
-
-
-DRIVE = """
-import sys
-from pathlib import Path
-from google.colab import drive
-
-DRIVE = Path("/content/drive")
-drive.mount(str(DRIVE))
-print("google.colab" in sys.modules, DRIVE)
-(DRIVE / "MyDrive" / "work").mkdir()
-"""
-
-
-def test_a_simulated_colab_has_a_drive_of_its_own(tmp_path):
-    """In an environment without packages, which costs nothing to make."""
-    venv = tmp_path / "venv"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(venv)], check=True)
-    python = venv / "bin" / "python"
-    environments.pretend_colab(venv)
-    said = subprocess.check_output([python, "-c", DRIVE], text=True).splitlines()
-    assert said == ["Mounted at /content/drive", f"True {venv / 'content' / 'drive'}"]
-    assert (venv / "content" / "drive" / "MyDrive" / "work").is_dir()

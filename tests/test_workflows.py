@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import re
-import tomllib
 
 import pytest
 import yaml
@@ -45,6 +44,5 @@ def test_each_named_target_module_and_file_is_there(path):
 def test_one_version_is_named_everywhere():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    named = {str(citation["version"]), re.findall(r"^## (\S+)", changes, re.M)[0]}
-    assert named == {fmcourse.__version__} and project["dynamic"] == ["version"]
+    named = {str(citation["version"]), re.search(r"^## (\S+)", changes, re.MULTILINE)[1]}
+    assert named == {fmcourse.__version__}

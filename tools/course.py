@@ -157,8 +157,8 @@ def _prepare(root: Path) -> None:
     state = root / "build" / "state"
     shutil.rmtree(state, ignore_errors=True)
     state.mkdir(parents=True)
-    inherited = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = f"{root}{os.pathsep}{inherited}" if inherited else str(root)
+    inherited = os.environ.get("PYTHONPATH", "")
+    os.environ["PYTHONPATH"] = f"{root}{os.pathsep}{inherited}".rstrip(os.pathsep)
     os.environ["FMCOURSE_STATE"] = str(state)
     os.environ["FMCOURSE_PREDICTIONS"] = "skip"
 

@@ -117,8 +117,7 @@ def digest(notebook: NotebookNode) -> str:
 
 def heading(notebook: NotebookNode) -> str:
     """Return a notebook's title, without the sign before it."""
-    lines = notebook.cells[0].source.splitlines() if notebook.cells else []
-    return lines[0].lstrip("# ") if lines else ""
+    return notebook.cells[0].source.partition("\n")[0].lstrip("# ")
 
 
 def question(cell: NotebookNode) -> str:
