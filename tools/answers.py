@@ -11,8 +11,6 @@ from nbformat import NotebookNode
 
 from tools.form import heading
 
-__all__ = ["answers", "key"]
-
 EXERCISE = re.compile(r"^### (Exercise .+)$", re.MULTILINE)
 FOLDED = re.compile(r"<details><summary>Solution</summary>\s*(.*?)\s*</details>", re.DOTALL)
 

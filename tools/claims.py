@@ -19,8 +19,6 @@ from fmcourse import evidence
 from recipes.common import register
 from tools.form import read
 
-__all__ = ["close", "evidence_table", "keep", "recorded"]
-
 COLUMNS = ("claim", "report", "notebook", "expected", "measured", "verdict", "paper", "edition")
 # What fits a terminal.
 PRINTED = ["claim", "notebook", "estimate", "low", "high", "expected", "verdict"]

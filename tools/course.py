@@ -28,8 +28,6 @@ from traitlets import default
 from tools import ROOT, claims, site
 from tools.form import read, write
 
-__all__ = ["CellFailure", "OwnKernel", "choose", "main", "run"]
-
 # A cell that takes longer hangs.
 CELL_SECONDS = 1800
 

@@ -15,24 +15,6 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-__all__ = [
-    "CHECKED",
-    "METADATA",
-    "READING",
-    "WIDGET_VIEW",
-    "alt_text",
-    "digest",
-    "heading",
-    "normalize",
-    "picture",
-    "question",
-    "read",
-    "serialize",
-    "tags",
-    "texts",
-    "write",
-]
-
 # The tag of cells whose outputs must come out again.
 CHECKED = "nbval-check-output"
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"

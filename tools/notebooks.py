@@ -23,8 +23,6 @@ from tools import ROOT, claims
 from tools.form import CHECKED, READING, alt_text, read, serialize, tags, texts, write
 from tools.retarget import Target, read_target
 
-__all__ = ["LIMITS", "lint", "reading_load"]
-
 TAGS = {"setup", "core", "further", "exercise", "hide-input", CHECKED}
 # Characters that describe a figure.
 ALT_LENGTH = 40

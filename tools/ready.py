@@ -18,8 +18,6 @@ from tools.form import digest, read
 from tools.retarget import PLACEHOLDER, read_target
 from tools.site import sources
 
-__all__ = ["main", "missing"]
-
 
 def missing(root: Path = ROOT) -> Iterator[str]:
     """Yield what a class would miss, one sentence each, none when all is in place."""

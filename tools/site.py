@@ -27,8 +27,6 @@ from tools import ROOT, answers
 from tools.form import alt_text, digest, heading, picture, question, read, tags
 from tools.retarget import Target, read_target
 
-__all__ = ["build", "executed", "gather", "main", "pick_figures", "relink", "sources"]
-
 # Pages that are not notebooks, and their files in the repository.
 PAGES = {
     "glossary": "docs/glossary.md",

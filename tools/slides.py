@@ -19,8 +19,6 @@ from tools import ROOT
 from tools.form import READING, heading, picture, question
 from tools.site import executed
 
-__all__ = ["deck", "main", "slides_of"]
-
 # A slide is 1280 by 720; 37.4 pixels are 28 points.
 PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title>

@@ -17,8 +17,6 @@ from nbformat import NotebookNode
 from tools import ROOT
 from tools.form import READING, read, serialize
 
-__all__ = ["main", "student", "texts_of"]
-
 SOLUTION = re.compile(r"<details><summary>Solution</summary>.*?</details>\s*", re.DOTALL)
 SUMMARY = "<summary>What we see: open it after the cell above has run</summary>"
 FOLDED = f"<details>{SUMMARY}\n\n{{}}\n\n</details>"

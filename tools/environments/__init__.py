@@ -27,8 +27,6 @@ from tools import ROOT, course
 from tools.form import read, tags, write
 from tools.retarget import read_target
 
-__all__ = ["LISTS", "build", "main", "prepare", "simulate"]
-
 LISTS = Path(__file__).resolve().parent
 SHOWN = ("torch", "transformers", "datasets", "numpy", "matplotlib", "ipython", "ipywidgets")
 # At most so many seconds may the first cell take.

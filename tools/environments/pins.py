@@ -15,8 +15,6 @@ from packaging.utils import canonicalize_name
 
 from tools.environments import LISTS
 
-__all__ = ["renewed"]
-
 # `torch @ https://.../torch-2.11.0%2Bcu128-cp313...whl` has its version in the file's name.
 FROM_FILE = re.compile(r"([\w.-]+) @ .*/[\w.]+-(\d+(?:\.\d+)*)")
 
