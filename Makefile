@@ -10,7 +10,7 @@ RECIPES := addresses adult emoji emoji_clip sweep_clip clip_clinic clip_forgetti
 	clip_retention defects recall bias_transfer breadth versions emergence_autopsy \
 	emergence_forecast emergence_dose emergence_quanta ladder decoding_frontier memorization \
 	smoke_detector prompting cards drawings
-BENCHMARKS := bundle clip generation lab ladder training
+BENCHMARKS := clip generation ladder training
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 PIP := $(BIN) -m pip install -qq --disable-pip-version-check
 # The language model of notebook 07, 98 MB; what these depend on is in requirements.txt.

@@ -11,12 +11,13 @@ cross-entropy over the captions, backward, step.
 from __future__ import annotations
 
 import copy
+import functools
 
 import torch
 from torch.nn import functional
 
 import fmcourse
-from benchmarks.common import alternate, speedup, timed
+from benchmarks.common import compare, timed
 from fmcourse import clip
 from fmcourse.clip.pictures import as_seen
 
@@ -33,33 +34,19 @@ def main() -> None:
     labels = torch.tensor(task.train.labels[:PICTURES])
     words = clip.zero_shot_head(model, processor, task.names)
     pixels = clip.pixels_of(processor, images)
+
+    embed = functools.partial(clip.embed_images, model, processor, images)
+    plain_embed = functools.partial(plain_embedding, model, processor, images)
     settings = {"steps": STEPS, "batch_size": TRAIN_BATCH, "lr": LR, "progress": False}
-
-    def embed() -> torch.Tensor:
-        return clip.embed_images(model, processor, images)
-
-    def plain_embed() -> torch.Tensor:
-        return plain_embedding(model, processor, images)
-
-    def tune() -> None:
-        clip.fine_tune(model, processor, pixels, labels, words, **settings)
-
-    def plain_tune() -> None:
-        plain_fine_tuning(model, pixels, labels, words)
+    data = (pixels, labels, words)
+    tune = functools.partial(clip.fine_tune, model, processor, *data, **settings)
+    plain_tune = functools.partial(plain_fine_tuning, model, *data)
 
     assert torch.allclose(embed(), plain_embed(), atol=1e-4)
     print(f"one thread, {ROUNDS} rounds, both in turn; medians of pictures per second")
-    print(f"{'':>12} {'ours':>7} {'plain':>7} {'ratio':>6}")
-    compare("embedding", len(images), embed, plain_embed)
-    compare("fine-tuning", STEPS * TRAIN_BATCH, tune, plain_tune)
-
-
-def compare(name: str, count: int, ours, plain) -> None:
-    """Time both in turn; print medians and the median ratio."""
-    seconds = alternate(ROUNDS, {"ours": timed(ours), "plain": timed(plain)})
-    speed = (count / seconds).median()
-    ratio = speedup(seconds, "ours", "plain")
-    print(f"{name:>12} {speed['ours']:7.0f} {speed['plain']:7.0f} {ratio:6.2f}", flush=True)
+    compare("embedding", PICTURES, ROUNDS, ours=timed(embed), plain=timed(plain_embed))
+    pictures = STEPS * TRAIN_BATCH
+    compare("fine-tuning", pictures, ROUNDS, ours=timed(tune), plain=timed(plain_tune))
 
 
 @torch.inference_mode()

@@ -1,32 +1,33 @@
-"""What several benchmarks share: rounds in which two ways alternate, and a random GPT-Neo."""
+"""What several benchmarks share: two ways that alternate, and a random GPT-Neo."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import pandas as pd
 import torch
 from transformers import GPTNeoConfig, GPTNeoForCausalLM
 
 
-def alternate(rounds: int, ways: Mapping[str, Callable[[], float]]) -> pd.DataFrame:
-    """Call each way once per round, another one first each time.
+def compare(name: str, count: int, rounds: int, **ways: Callable[[], float]) -> None:
+    """Call two ways in every round, each first in turn; print how many a second, and the ratio.
 
     Args:
+        name: what the line begins with.
+        count: how many pictures, tokens or samples one call makes.
         rounds: how many.
-        ways: name to a function that returns the seconds that it took, such as :func:`timed`.
-
-    Returns:
-        The seconds, one row per round, one column per way.
+        ways: ours and the other, functions that return the seconds they took, as :func:`timed`.
     """
-    names = list(ways)
     table = []
     for number in range(rounds):
-        first = number % len(names)
-        table.append({name: ways[name]() for name in names[first:] + names[:first]})
-    return pd.DataFrame(table)[names]
+        order = list(ways) if number % 2 else list(reversed(ways))
+        table.append({way: ways[way]() for way in order})
+    seconds = pd.DataFrame(table)[list(ways)]
+    ours, other = (count / seconds).median()
+    ratio = (seconds.iloc[:, 1] / seconds.iloc[:, 0]).median()
+    kinds = " and ".join(ways)
+    print(f"{name}: {kinds} {ours:,.1f} and {other:,.1f} a second, ratio {ratio:.2f}", flush=True)
 
 
 def timed(run: Callable[[], object]) -> Callable[[], float]:
@@ -40,20 +41,14 @@ def timed(run: Callable[[], object]) -> Callable[[], float]:
     return seconds
 
 
-def speedup(seconds: pd.DataFrame, way: str, other: str) -> float:
-    """Return the median over rounds of how many times as fast `way` is as `other`."""
-    return (seconds[other] / seconds[way]).median()
-
-
 def random_gpt_neo(
-    vocabulary: int, width: int, layers: int, heads: int, end: int | None = None, **settings: Any
+    vocabulary: int, width: int, layers: int, heads: int, positions: int = 512
 ) -> GPTNeoForCausalLM:
     """Return a GPT-Neo with random weights, always the same.
 
-    Without an end token, the default, it makes as many tokens as it is asked for.
+    Without an end token, it makes as many tokens as it is asked for.
     """
     torch.manual_seed(0)
-    shape = {"max_position_embeddings": 256, "window_size": 64, "attn_implementation": "eager"}
     config = GPTNeoConfig(
         vocab_size=vocabulary,
         hidden_size=width,
@@ -61,15 +56,12 @@ def random_gpt_neo(
         num_heads=heads,
         attention_types=[[["local" if layer % 2 else "global"], 1] for layer in range(layers)],
         bos_token_id=0,
-        eos_token_id=end,
+        eos_token_id=None,
         resid_dropout=0.0,
         embed_dropout=0.0,
         attention_dropout=0.0,
-        **(shape | settings),
+        max_position_embeddings=positions,
+        window_size=positions // 8,
+        attn_implementation="eager",
     )
     return GPTNeoForCausalLM(config)
-
-
-def weights_read(model: torch.nn.Module) -> int:
-    """Return how many weights multiply something: all but the position vectors."""
-    return sum(p.numel() for name, p in model.named_parameters() if "wpe" not in name)

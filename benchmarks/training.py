@@ -1,8 +1,7 @@
 """`training.fit` beside `transformers.Trainer`: same model, same batches, same final loss.
 
-Both train a GPT-Neo of the ladder's sizes, and the models of notebook 01's two live runs, with
-fused AdamW, a constant learning rate and clipping at 1. They alternate in one run on one thread,
-and medians are printed.
+Both train the models of notebook 01's two live runs, with fused AdamW, a constant learning rate and
+clipping at 1. They alternate in one run on one thread, and medians are printed.
 
     python -m benchmarks.training
 """
@@ -18,18 +17,11 @@ import transformers
 from torch.utils.data import Dataset, SequentialSampler
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
-from benchmarks.common import alternate, random_gpt_neo, speedup, timed
+from benchmarks.common import compare, timed
 from fmcourse import emergence, training
 from fmcourse.emergence import addition, induction
 
-LADDER = {  # vocabulary, width, layers, heads; steps
-    "0.1M": ((32, 64, 2, 4), 60),  # characters, as in the experiments that train in class
-    "0.5M": ((2048, 96, 3, 4), 30),  # the middle and the largest model of the ladder
-    "2M": ((2048, 192, 4, 6), 20),
-}
-# Rows and tokens: an experiment in class, and the ladder's recipe.
-BATCHES = ((8, 64), (4, 256))
-LIVE_STEPS = 60
+STEPS = 60
 ROUNDS = 5
 LR = 1e-3
 
@@ -55,16 +47,10 @@ def main() -> None:
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()
     print(f"one thread, {ROUNDS} rounds, the loops alternating")
-    print("      run    batch  fit, tokens/s  Trainer  ratio    final losses")
-    for name, (size, steps) in LADDER.items():
-        make = functools.partial(random_gpt_neo, *size, end=0)
-        for rows, length in BATCHES:
-            ids = torch.randint(size[0], (steps * rows, length))
-            compare(name, make, Batches({"input_ids": ids, "labels": ids}, rows))
-    sums = emergence.draw_sums(LIVE_STEPS * addition.BATCH, seed=0)
-    compare("addition", adder, Batches(sums, addition.BATCH))
-    strings = emergence.draw_strings(LIVE_STEPS * induction.BATCH, seed=0).batch
-    compare("induction", copier, Batches(strings, induction.BATCH))
+    sums = emergence.draw_sums(STEPS * addition.BATCH, seed=0)
+    race("addition", adder, Batches(sums, addition.BATCH))
+    strings = emergence.draw_strings(STEPS * induction.BATCH, seed=0).batch
+    race("induction", copier, Batches(strings, induction.BATCH))
 
 
 def adder() -> torch.nn.Module:
@@ -75,37 +61,28 @@ def copier() -> torch.nn.Module:
     return emergence.attention_only(induction.TOKENS, induction.WIDTH, 2, induction.LENGTH)
 
 
-def compare(name: str, make: Callable, batches: Batches) -> None:
-    """Train a model that `make` returns with each loop in turn, and print one line."""
+def race(name: str, make: Callable, batches: Batches) -> None:
+    """Train a model that `make` returns with each loop in turn; print speeds and final losses."""
     losses = {}
 
-    def way(loop: str, prepare: Callable) -> Callable[[], float]:
-        def seconds() -> float:
-            model = make()
-            took = timed(prepare(model, batches))()
-            with torch.no_grad():
-                losses[loop] = model.eval()(**batches.batch(0)).loss.item()
-            return took
-
+    def way(prepare: Callable) -> float:
+        model = make()
+        seconds = timed(prepare(model, batches))()
+        with torch.no_grad():
+            losses[prepare] = model.eval()(**batches.batch(0)).loss.item()
         return seconds
 
-    ways = {"fit": way("fit", with_fit), "Trainer": way("Trainer", with_trainer)}
-    seconds = alternate(ROUNDS, ways)
+    fit, trainer = (functools.partial(way, prepare) for prepare in (with_fit, with_trainer))
     tokens = batches.rows["input_ids"].numel()
-    speed = (tokens / seconds).median()
-    shape = f"{batches.size} x {tokens // len(batches)}"
-    print(
-        f"{name:>9} {shape:>8} {speed['fit']:14,.0f} {speed['Trainer']:8,.0f}"
-        f" {speedup(seconds, 'fit', 'Trainer'):6.2f}   {losses['fit']:.4f} {losses['Trainer']:.4f}",
-        flush=True,
-    )
+    compare(f"{name}, tokens", tokens, ROUNDS, fit=fit, Trainer=trainer)
+    print(f"  final losses {losses[with_fit]:.4f} {losses[with_trainer]:.4f}", flush=True)
 
 
 def with_fit(model: torch.nn.Module, batches: Batches) -> Callable[[], object]:
     """Return a function that trains with `training.fit`."""
     adamw = training.adamw(LR, weight_decay=0.0, betas=(0.9, 0.999))
-    settings = {"optimizer": adamw, "progress": False}
-    return functools.partial(training.fit, model, batches.batch, batches.steps, **settings)
+    data = (batches.batch, batches.steps)
+    return functools.partial(training.fit, model, *data, optimizer=adamw, progress=False)
 
 
 def with_trainer(model: torch.nn.Module, batches: Batches) -> Callable[[], object]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
+import runpy
 import shutil
 import sys
 import tempfile
@@ -33,8 +33,7 @@ def _prepare() -> None:
         FMCOURSE_STATE=STATE.name,
     )
     sys.path.insert(0, str(ROOT))
-    spec = importlib.util.spec_from_file_location("no_network", NO_NETWORK / "sitecustomize.py")
-    spec.loader.exec_module(importlib.util.module_from_spec(spec))
+    runpy.run_path(str(NO_NETWORK / "sitecustomize.py"))
 
 
 _prepare()

@@ -17,8 +17,6 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from huggingface_hub import constants
 
-__all__ = ["COMMIT", "NAME", "Fault", "HubServer"]
-
 COMMIT = "0123456789abcdef0123456789abcdef01234567"  # of every repository, unless a test says so
 NAME = "ada/neo"  # of the repository that tests add
 LARGE = (".safetensors", ".bin")  # what publishers keep in large-file storage

@@ -11,8 +11,9 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from fmcourse import evidence
+from fmcourse.stats import Interval
 from recipes import common
-from tools import ROOT, claims, course, form, notebooks, site
+from tools import claims, course, form, site
 
 SHOWS = "import os, sys\nprint(sys.executable, os.environ['FMCOURSE_PREDICTIONS'])"
 
@@ -36,26 +37,21 @@ def house(tmp_path, monkeypatch):
     return make
 
 
-def test_a_notebook_runs_with_this_python_and_a_fresh_state(house, capsys):
+def test_a_notebook_runs_with_this_python_and_a_fresh_state(house, capsys, monkeypatch):
     root = house(SHOWS)
     (root / "build" / "state").mkdir()
     (root / "build" / "state" / "old").touch()
-    assert course.main([], root) == 0
-    executed = form.read(root / "build" / "executed" / "00_two.ipynb")
-    assert executed.cells[1].outputs[0].text == f"{sys.executable} skip\n"
-    assert not (root / "build" / "state" / "old").exists()
-    assert re.search(r"00_two +\d+ s", capsys.readouterr().out)
-
-
-def test_a_kernelspec_found_elsewhere_is_not_used(house, monkeypatch):
-    root = house("import sys\nprint(sys.executable)")
+    # A kernelspec found elsewhere is not used.
     kernel = root / "share" / "kernels" / "python3"
     kernel.mkdir(parents=True)
     stale = '{"argv": ["false"], "display_name": "stale", "language": "python"}'
     (kernel / "kernel.json").write_text(stale)
     monkeypatch.setenv("JUPYTER_PATH", str(root / "share"))
-    executed = course.run(root / "notebooks" / "00_two.ipynb")
-    assert executed.cells[1].outputs[0].text.strip() == sys.executable
+    assert course.main([], root) == 0
+    executed = form.read(root / "build" / "executed" / "00_two.ipynb")
+    assert executed.cells[1].outputs[0].text == f"{sys.executable} skip\n"
+    assert not (root / "build" / "state" / "old").exists()
+    assert re.search(r"00_two +\d+ s", capsys.readouterr().out)
 
 
 @pytest.mark.parametrize(
@@ -82,9 +78,8 @@ def test_a_failing_cell_stops_the_course_and_is_named(house, capsys, sources, wo
 def test_notebooks_are_chosen_by_the_beginnings_of_their_names(tmp_path):
     for name in ("04_b.ipynb", "00_a.ipynb"):
         (tmp_path / name).touch()
-    assert [path.stem for path in course.choose([], tmp_path)] == ["00_a", "04_b"]
-    assert [path.stem for path in course.choose(["04"], tmp_path)] == ["04_b"]
-    assert [path.stem for path in course.choose(["notebooks/00_a.ipynb"], tmp_path)] == ["00_a"]
+    for names, stems in {(): ["00_a", "04_b"], ("notebooks/04_b.ipynb",): ["04_b"]}.items():
+        assert [path.stem for path in course.choose(names, tmp_path)] == stems
     with pytest.raises(ValueError, match="no notebook begins with '07'; there are 00_a, 04_b"):
         course.choose(["07"], tmp_path)
 
@@ -93,38 +88,33 @@ def test_notebooks_are_chosen_by_the_beginnings_of_their_names(tmp_path):
 
 RECORDS = """from fmcourse import evidence
 from fmcourse.stats import Interval
-evidence.record({key!r}, Interval({estimate}, {low}, {high}), seeds="3", control={control})"""
+evidence.record({key!r}, Interval({at}, {at}, {at}), seeds="3", control={control})"""
 PAGE = "# x\n<!-- evidence -->\n<!-- /evidence -->\nend\n"
-
-
-def records(key, estimate):
-    places = evidence.claims()[key]["control"].count("{")
-    return RECORDS.format(
-        key=key, estimate=estimate, low=estimate - 1, high=estimate + 1, control=[1.0] * places
-    )
 
 
 @pytest.fixture
 def claim(house, monkeypatch):
-    """Return the first claim's key, in a repository whose evidence is kept apart from ours."""
+    """The first claim's key, guard and control figures; its evidence is kept apart from ours."""
     root = house()
     bundled = root / "fmcourse" / "bundled"
     bundled.mkdir(parents=True)
     (root / "EVIDENCE.md").write_text(PAGE)
     monkeypatch.setitem(common._chosen, "output", bundled)
-    return next(iter(evidence.claims()))
+    key, about = next(iter(evidence.claims().items()))
+    return key, about["guard"], [1.0] * about["control"].count("{")
 
 
 def test_a_row_is_kept_and_leads_to_its_cell(house, claim):
-    least, most = evidence.claims()[claim]["guard"]
-    root = house("1 + 1", records(claim, (least + most) / 2))
+    key, (least, most), control = claim
+    measured = (least + most) / 2
+    root = house("1 + 1", RECORDS.format(key=key, at=measured, control=control))
     assert course.main(["--save"], root) == 0
     executed = form.read(root / "notebooks" / "00_two.ipynb")
     assert executed.cells[1].outputs[0].data["text/plain"] == "2"
-    assert claims.recorded(executed) == {claim: executed.cells[2].id}
+    assert claims.recorded(executed) == {key: executed.cells[2].id}
     rows = json.loads((root / "fmcourse" / "bundled" / "evidence.json").read_text())
     kept = {row["key"]: row["estimate"] for row in rows}
-    assert kept[claim] == (least + most) / 2
+    assert kept[key] == measured
     assert set(kept) == set(evidence.table()["key"]), "the rows of other notebooks stay"
     text = (root / "EVIDENCE.md").read_text()
     assert f"#cell-id={executed.cells[2].id}) |" in text and text.endswith("end\n")
@@ -132,22 +122,11 @@ def test_a_row_is_kept_and_leads_to_its_cell(house, claim):
     assert [entry["file"] for entry in manifest["files"]] == ["evidence.json"]
 
 
-def test_an_estimate_outside_its_guard_fails_and_is_not_kept(house, claim, capsys):
-    root = house(records(claim, evidence.claims()[claim]["guard"][1] + 10))
-    assert course.main(["--save"], root) == 1
-    assert f"{claim}: the estimate lies outside its guard" in capsys.readouterr().err
-    assert not (root / "fmcourse" / "bundled" / "evidence.json").exists()
-    assert (root / "EVIDENCE.md").read_text() == PAGE
-
-
-def test_a_claim_of_a_different_notebook_is_found(house, claim):
-    root = house(records(claim, 0.0))
-    path = root / "notebooks" / "00_two.ipynb"
-    form.write(course.run(path), path)
-    assert any("belongs to" in problem for problem in notebooks.lint(path))
-
-
-def test_what_ships_is_what_the_page_shows():
-    text = (ROOT / "EVIDENCE.md").read_text(encoding="utf-8")
-    for claim in evidence.table()["claim"]:
-        assert f"| {claim} |" in text
+def test_an_estimate_outside_its_guard_fails_and_is_not_kept(claim, tmp_path, capsys):
+    key, guard, control = claim
+    above = guard[1] + 10
+    evidence.record(key, Interval(above, above, above), seeds="3", control=control)
+    assert claims.close(tmp_path, save=True, seconds=1.0) == 1
+    assert f"{key}: the estimate lies outside its guard" in capsys.readouterr().err
+    assert not (tmp_path / "fmcourse" / "bundled" / "evidence.json").exists()
+    assert (tmp_path / "EVIDENCE.md").read_text() == PAGE

@@ -41,4 +41,4 @@ def test_weights_of_a_different_run_are_wrong(monkeypatch, tmp_path):
     weights, run, calls = job.trained
     job.trained = (weights + 0.01, run, calls)
     with pytest.raises(AssertionError, match="weights differ"):
-        gpu_check.interrupted(job)
+        gpu_check.filled(job)

@@ -9,11 +9,13 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+from fmcourse import evidence
 from tools import ROOT, form, notebooks
 from tools.retarget import Target
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 TARGET = Target("ada/course", "v1")
+CLAIM = next(iter(evidence.claims()))
 ALT = "A line that rises from left to right, drawn for this test."
 
 
@@ -75,7 +77,6 @@ LONG = [
     (2, {"source": "word " * 901, "metadata": {"tags": ["core"]}}, "core words: 901"),
     (2, {"source": "**What we see.**" + " word" * 58}, "words read: 61"),
     (4, {"source": "x = 1\n# why\n\n" * 61, "metadata": {"tags": ["core"]}}, "code lines: 61"),
-    (4, {"source": f"x = {'1' * 85}"}, "widest line: 89"),
 ]
 
 
@@ -84,6 +85,15 @@ def test_each_fault_is_found(lint, index, changes, words):
     notebook = small()
     notebook.cells[index].update(nbformat.from_dict(changes))
     assert any(words in problem for problem in lint(notebook)), lint(notebook)
+
+
+@pytest.mark.parametrize("key, words", [("none", "is no claim"), (CLAIM, "belongs to")])
+def test_a_row_of_no_claim_or_of_a_different_notebook_is_found(lint, key, words):
+    notebook = small()
+    row = {evidence.MIME: {"key": key}, "text/plain": "a row"}
+    notebook.cells[3].outputs = [printed("1\n"), new_output("display_data", row)]
+    (problem,) = lint(notebook)
+    assert words in problem
 
 
 def test_what_an_editor_left_is_found_and_repaired(lint):

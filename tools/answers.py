@@ -6,13 +6,10 @@ Nothing is written twice: an exercise that changes in its notebook changes here.
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 from nbformat import NotebookNode
 
-from tools.form import heading, read
-
-__all__ = ["answers", "key"]
+from tools.form import heading
 
 EXERCISE = re.compile(r"^### (Exercise .+)$", re.MULTILINE)
 FOLDED = re.compile(r"<details><summary>Solution</summary>\s*(.*?)\s*</details>", re.DOTALL)
@@ -38,18 +35,17 @@ def answers(notebook: NotebookNode) -> list[str]:
     return found
 
 
-def key(paths: list[Path]) -> str:
-    """Return the exercises of some notebooks with their solutions, as Markdown.
+def key(notebooks: dict[str, NotebookNode]) -> str:
+    """Return the exercises of notebooks, given by their names, with their solutions, as Markdown.
 
     Raises:
         ValueError: see :func:`answers`; the message begins with the notebook's name.
     """
     texts = ["# Solutions\n\nEach solution passes the notebook's own check."]
-    for path in paths:
-        notebook = read(path)
+    for name, notebook in notebooks.items():
         try:
             found = answers(notebook)
         except ValueError as error:
-            raise ValueError(f"{path.stem}: {error}") from error
+            raise ValueError(f"{name}: {error}") from error
         texts += [f"## {heading(notebook)}", *found]
     return "\n\n".join(texts) + "\n"

@@ -9,6 +9,7 @@ import json
 import math
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -17,14 +18,12 @@ from nbformat import NotebookNode
 from fmcourse import evidence
 from recipes.common import register
 from tools.form import read
-from tools.tables import markdown, renew
-
-__all__ = ["close", "evidence_table", "keep", "recorded"]
 
 COLUMNS = ("claim", "report", "notebook", "expected", "measured", "verdict", "paper", "edition")
 # What fits a terminal.
 PRINTED = ["claim", "notebook", "estimate", "low", "high", "expected", "verdict"]
 MEASURED = ["key", "estimate", "low", "high", "seeds", "control"]
+START, END = "<!-- evidence -->", "<!-- /evidence -->"
 
 
 def recorded(notebook: NotebookNode) -> dict[str, str]:
@@ -51,20 +50,18 @@ def close(root: Path, save: bool, seconds: float) -> int:
     outside = evidence.outside_guard()
     for key in outside:
         print(f"{key}: the estimate lies outside its guard; have files changed?", file=sys.stderr)
-    if outside:
-        return 1
-    if save:
+    if save and not outside:
         keep(table, root, seconds)
-    return 0
+    return 1 if outside else 0
 
 
 def keep(table: pd.DataFrame, root: Path, seconds: float) -> None:
-    """Ship the rows of a table, and renew EVIDENCE.md.
-
-    Raises:
-        ValueError: EVIDENCE.md has no place for the table; nothing is stored then.
-    """
-    renew(root / "EVIDENCE.md", "evidence", evidence_table(table, root))
+    """Ship the rows of a table, and renew EVIDENCE.md between its two marks."""
+    page = root / "EVIDENCE.md"
+    before, _, rest = page.read_text(encoding="utf-8").partition(START)
+    after = rest.partition(END)[2]
+    text = f"{before}{START}\n\n{evidence_table(table, root)}\n\n{END}{after}"
+    page.write_text(text, encoding="utf-8", newline="\n")
     rows = table[MEASURED].to_dict("records")
     for row in rows:
         for name, value in row.items():
@@ -89,15 +86,22 @@ def evidence_table(table: pd.DataFrame, root: Path) -> str:
     cells: dict[str, str] = {}
     for path in sorted((root / "notebooks").glob("*.ipynb")):
         cells |= recorded(read(path))
-    rows = []
+    counts = table["verdict"].value_counts()
+    said = [f"{counts.get(verdict, 0)} {verdict}" for verdict in ("held", "missed", "undecided")]
+    lines = [f"{len(table)} rows: {', '.join(said)}.", "", _line(COLUMNS)]
+    lines.append("|" + " --- |" * len(COLUMNS))
     for row in table.to_dict("records"):
         # A notebook that was not executed since names no cell.
         cell = f"#cell-id={cells[row['key']]}" if row["key"] in cells else ""
         link = f"[{row['notebook'][:2]}](notebooks/{row['notebook']}.ipynb{cell})"
-        figures = [f"{row[name]:.3g}" for name in ("estimate", "low", "high")]
-        measured = f"{figures[0]} [{figures[1]}, {figures[2]}] {row['unit']}"
+        interval = f"[{row['low']:.3g}, {row['high']:.3g}]"
+        measured = f"{row['estimate']:.3g} {interval} {row['unit']}"
         claim = [row["claim"], row["section"], link, row["expected"], measured]
-        rows.append([*claim, row["verdict"], row["paper"], row["edition"]])
-    counts = table["verdict"].value_counts()
-    said = [f"{counts.get(verdict, 0)} {verdict}" for verdict in ("held", "missed", "undecided")]
-    return f"\n{len(table)} rows: {', '.join(said)}.\n\n{markdown(COLUMNS, rows)}\n"
+        lines.append(_line([*claim, row["verdict"], row["paper"], row["edition"]]))
+    return "\n".join(lines)
+
+
+def _line(entries: Iterable[str]) -> str:
+    """Return a row of a Markdown table; bars are escaped, and a line break becomes a blank."""
+    safe = [text.replace("|", "\\|").replace("\n", " ") for text in entries]
+    return f"| {' | '.join(safe)} |"

@@ -28,8 +28,6 @@ from traitlets import default
 from tools import ROOT, claims, site
 from tools.form import read, write
 
-__all__ = ["CellFailure", "OwnKernel", "choose", "main", "run"]
-
 # A cell that takes longer hangs.
 CELL_SECONDS = 1800
 
@@ -157,8 +155,8 @@ def _prepare(root: Path) -> None:
     state = root / "build" / "state"
     shutil.rmtree(state, ignore_errors=True)
     state.mkdir(parents=True)
-    inherited = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = f"{root}{os.pathsep}{inherited}" if inherited else str(root)
+    inherited = os.environ.get("PYTHONPATH", "")
+    os.environ["PYTHONPATH"] = f"{root}{os.pathsep}{inherited}".rstrip(os.pathsep)
     os.environ["FMCOURSE_STATE"] = str(state)
     os.environ["FMCOURSE_PREDICTIONS"] = "skip"
 

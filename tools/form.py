@@ -7,28 +7,13 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import html
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
-
-__all__ = [
-    "CHECKED",
-    "METADATA",
-    "READING",
-    "WIDGET_VIEW",
-    "digest",
-    "heading",
-    "normalize",
-    "question",
-    "read",
-    "serialize",
-    "tags",
-    "texts",
-    "write",
-]
 
 # The tag of cells whose outputs must come out again.
 CHECKED = "nbval-check-output"
@@ -114,8 +99,7 @@ def digest(notebook: NotebookNode) -> str:
 
 def heading(notebook: NotebookNode) -> str:
     """Return a notebook's title, without the sign before it."""
-    lines = notebook.cells[0].source.splitlines() if notebook.cells else []
-    return lines[0].lstrip("# ") if lines else ""
+    return notebook.cells[0].source.partition("\n")[0].lstrip("# ")
 
 
 def question(cell: NotebookNode) -> str:
@@ -123,6 +107,19 @@ def question(cell: NotebookNode) -> str:
     if cell.cell_type != "code":
         return ""
     return " ".join(re.findall(r"^#@markdown (.*)$", cell.source, re.MULTILINE))
+
+
+def alt_text(output: NotebookNode) -> str:
+    """Return the description of an output's figure; nothing where there is none."""
+    return output.metadata.get("image/png", {}).get("alt", "")
+
+
+def picture(output: NotebookNode) -> str:
+    """Return an output's figure as HTML with its description; nothing where there is none."""
+    data = output.get("data", {}).get("image/png", "").strip()
+    if not data:
+        return ""
+    return f'<img alt="{html.escape(alt_text(output))}" src="data:image/png;base64,{data}">'
 
 
 def tags(cell: NotebookNode) -> list[str]:

@@ -18,28 +18,23 @@ from tools.form import digest, read
 from tools.retarget import PLACEHOLDER, read_target
 from tools.site import sources
 
-__all__ = ["main", "missing"]
-
 
 def missing(root: Path = ROOT) -> Iterator[str]:
     """Yield what a class would miss, one sentence each, none when all is in place."""
-    yield from (str(finding) for finding in fmcourse.doctor())
+    yield from map(str, fmcourse.doctor())
     made = sources(root)
     for path in sorted((root / "notebooks").glob("*.ipynb")):
-        yield from _page(path, made.get(path.stem))
-
-
-def _page(path: Path, made: str | None) -> Iterator[str]:
-    try:
-        notebook = read(path)
-    except (OSError, ValueError) as error:
-        problem = str(error).partition("\n")[0]
-        yield f"{path.name} cannot be read ({problem}); run `git checkout notebooks/{path.name}`"
-        return
-    if made is None:
-        yield f"build/site: no page of {path.name} to fall back on; run `make course`"
-    elif made != digest(notebook):
-        yield f"build/site: made from an older {path.name}; run `make course`"
+        try:
+            now = digest(read(path))
+        except (OSError, ValueError) as error:
+            problem = str(error).partition("\n")[0]
+            remedy = f"run `git checkout notebooks/{path.name}`"
+            yield f"{path.name} cannot be read ({problem}); {remedy}"
+            continue
+        if path.stem not in made:
+            yield f"build/site: no page of {path.name} to fall back on; run `make course`"
+        elif made[path.stem] != now:
+            yield f"build/site: made from an older {path.name}; run `make course`"
 
 
 def main(root: Path = ROOT) -> int:

@@ -16,8 +16,6 @@ from pathlib import Path
 
 from tools import ROOT
 
-__all__ = ["PLACEHOLDER", "Target", "read_target", "retarget"]
-
 # The address until somebody puts the course on GitHub.
 PLACEHOLDER = "fmcourse/fmcourse"
 COLAB = "https://colab.research.google.com/github"

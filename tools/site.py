@@ -24,10 +24,8 @@ from sphinx.cmd.build import build_main
 
 from fmcourse import evidence
 from tools import ROOT, answers
-from tools.form import digest, heading, question, read, tags
+from tools.form import alt_text, digest, heading, picture, question, read, tags
 from tools.retarget import Target, read_target
-
-__all__ = ["build", "executed", "gather", "main", "pick_figures", "relink", "sources"]
 
 # Pages that are not notebooks, and their files in the repository.
 PAGES = {
@@ -35,7 +33,7 @@ PAGES = {
     "evidence": "EVIDENCE.md",
     "teaching": "TEACHING.md",
 }
-CLINIC = re.compile(r"^## .*mistakes clinic", re.MULTILINE | re.IGNORECASE)
+CLINIC = re.compile(r"^## .*mistakes clinic\n(.*)", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"(?<=\]\()(?!https?:|#|mailto:)([^)\s#]+)(#[^)\s]*)?(?=\))")
 BADGE = re.compile(r"!\[([^\]]*)\]\(https://colab\.research\.google\.com/assets/[^)]+\)")
 # Pixels of a figure on the home page.
@@ -49,20 +47,17 @@ FILTER = """# What was measured
 """
 
 
-def executed(root: Path = ROOT) -> list[Path]:
+def executed(root: Path = ROOT) -> dict[str, NotebookNode]:
     """Return every notebook in reading order, as this machine last ran it, else as it ships."""
-    found = []
-    for path in sorted((root / "notebooks").glob("*.ipynb"), key=reading_order):
+    found = {}
+    # Notebook 07, on prompting, is read after 04.
+    paths = (root / "notebooks").glob("*.ipynb")
+    for path in sorted(paths, key=lambda path: path.name.replace("07", "04z", 1)):
+        found[path.stem] = read(path)
         ran = root / "build" / "executed" / path.name
-        is_same = ran.exists() and digest(read(ran)) == digest(read(path))
-        found.append(ran if is_same else path)
+        if ran.exists() and digest(read(ran)) == digest(found[path.stem]):
+            found[path.stem] = read(ran)
     return found
-
-
-def reading_order(path: Path) -> float:
-    """Return a sort key: notebook 07, on prompting, is read after 04."""
-    number = int(path.name[:2])
-    return 4.5 if number == 7 else number
 
 
 def sources(root: Path = ROOT) -> dict[str, str]:
@@ -76,43 +71,34 @@ def build(root: Path = ROOT) -> int:
     source, made = root / "build" / "site-source", root / "build" / "site"
     shutil.rmtree(source, ignore_errors=True)
     shutil.rmtree(made, ignore_errors=True)
-    paths = executed(root)
-    gather(paths, source, root)
+    notebooks = executed(root)
+    gather(notebooks, source, root)
     options = ["-q", "-b", "html", "-c", str(root / "site")]
     options += ["-D", f"html_static_path={source / '_static'}"]
     status = build_main([*options, str(source), str(made)])
-    digests = {path.stem: digest(read(path)) for path in paths}
-    (made / "sources.json").write_text(json.dumps(digests), encoding="utf-8")
+    digests = {stem: digest(notebook) for stem, notebook in notebooks.items()}
+    _write(made / "sources.json", json.dumps(digests))
     return status
 
 
-def gather(paths: list[Path], source: Path, root: Path = ROOT) -> None:
-    """Write what Sphinx reads, in one folder: notebooks, Markdown pages, pictures, settings.
-
-    Args:
-        paths: the notebooks, in reading order.
-        source: the folder to write.
-        root: the repository.
-    """
+def gather(notebooks: dict[str, NotebookNode], source: Path, root: Path) -> None:
+    """Write what Sphinx reads to the folder `source`: notebooks, Markdown pages, pictures."""
     target = read_target(root)
     shutil.copytree(root / "images", source / "images")
     shutil.copytree(root / "site" / "_static", source / "_static")
     shutil.copy(root / "site" / "badge.svg", source / "images")
-    notebooks = [read(path) for path in paths]
-    for path, notebook in zip(paths, notebooks):
-        shown = _page(notebook, path.stem, source, target)
-        _write(source / path.name, json.dumps(shown))
+    for stem, notebook in notebooks.items():
+        shown = _page(notebook, target)
+        _write(source / f"{stem}.ipynb", json.dumps(shown))
         clinic = _clinic(shown)
-        if clinic:
+        if clinic.cells:
             _write(source / "mistakes-clinic.ipynb", json.dumps(clinic))
-    _write(source / "solutions.md", relink(answers.key(paths), target))
+    _write(source / "solutions.md", relink(answers.key(notebooks), target))
     for name, file in PAGES.items():
-        if (root / file).exists():
-            text = (root / file).read_text(encoding="utf-8")
-            if name == "evidence":
-                text = text.replace("# What was measured\n", FILTER, 1)
-            _write(source / f"{name}.md", relink(text, target, file))
-    _write(source / "index.md", _home(paths, notebooks, source, root))
+        text = (root / file).read_text(encoding="utf-8")
+        text = text.replace("# What was measured\n", FILTER)
+        _write(source / f"{name}.md", relink(text, target, file))
+    _write(source / "index.md", _home(notebooks, root))
 
 
 def _write(path: Path, text: str) -> None:
@@ -144,97 +130,71 @@ def relink(text: str, target: Target, file: str = "") -> str:
     return LINK.sub(served, BADGE.sub(r"![\1](images/badge.svg)", text))
 
 
-def _page(notebook: NotebookNode, stem: str, source: Path, target: Target) -> NotebookNode:
+def _page(notebook: NotebookNode, target: Target) -> NotebookNode:
     """Return a notebook as its page shows it: figures with their alt text, no book-keeping."""
     shown = copy.deepcopy(notebook)
-    shown.cells = [_question(cell) for cell in shown.cells]
     for number, cell in enumerate(shown.cells):
-        if cell.cell_type == "markdown":
-            cell.source = _one_title(relink(cell.source, target, "notebooks/x"), number)
-            cell.source = (
-                f'<span id="{cell.id}"></span>\n\n{cell.source}' if number else cell.source
-            )
+        asked = question(cell)
+        if asked:
+            text = f":::{{admonition}} Predict before you read on\n{asked}\n:::"
+            cell = new_markdown_cell(text, id=cell.id)
+            shown.cells[number] = cell
+        if cell.cell_type == "code":
+            hidden = {"setup", "hide-input"} & set(tags(cell)) or BOOK_KEEPING.search(cell.source)
+            cell.metadata["tags"] = ["remove-input"] if hidden else []
+            cell.outputs = list(map(_still, cell.outputs))
             continue
-        keeps_books = {"setup", "hide-input"} & set(tags(cell)) or BOOK_KEEPING.search(cell.source)
-        cell.metadata["tags"] = ["remove-input"] if keeps_books else []
-        cell.outputs = [
-            _still(output, f"{stem}-{number}-{place}", source)
-            for place, output in enumerate(cell.outputs)
-        ]
+        cell.source = relink(cell.source, target, "notebooks/x")
+        if number:
+            # A page has one title.
+            text = re.sub(r"^# ", "## ", cell.source, flags=re.MULTILINE)
+            cell.source = f'<span id="{cell.id}"></span>\n\n{text}'
     return shown
 
 
-def _question(cell: NotebookNode) -> NotebookNode:
-    """Return a prediction's form as the question that it asks; any other cell as it is."""
-    asked = question(cell)
-    if not asked:
-        return cell
-    text = f":::{{admonition}} Predict before you read on\n{asked}\n:::"
-    return new_markdown_cell(text, id=cell.id)
-
-
-def _one_title(text: str, number: int) -> str:
-    """Let only the first cell hold a title: a page has one."""
-    return re.sub(r"^# ", "## ", text, flags=re.MULTILINE) if number else text
-
-
-def _still(output: NotebookNode, name: str, source: Path) -> NotebookNode:
-    """Return an output that needs no kernel, with a figure in a file of its own."""
+def _still(output: NotebookNode) -> NotebookNode:
+    """Return an output that needs no kernel, its figure with the alt text."""
     data = output.get("data", {})
     data.pop(evidence.MIME, None)
-    if "image/png" not in data:
-        return output
-    folder = source / "_static" / "figures"
-    folder.mkdir(exist_ok=True)
-    (folder / f"{name}.png").write_bytes(base64.b64decode(data["image/png"]))
-    alt = output.metadata.get("image/png", {}).get("alt", "").replace('"', "&quot;")
-    tag = f'<img src="_static/figures/{name}.png" alt="{alt}">'
-    return new_output("display_data", {"text/html": tag})
+    shown = picture(output)
+    return new_output("display_data", {"text/html": shown}) if shown else output
 
 
-def _clinic(notebook: NotebookNode) -> NotebookNode | None:
-    """Return the section on the mistakes clinic as a notebook of its own, if there is one."""
-    inside = []
-    for cell in notebook.cells:
-        begins = cell.cell_type == "markdown" and CLINIC.search(cell.source)
-        ends = cell.cell_type == "markdown" and re.search(r"^## ", cell.source, re.MULTILINE)
-        if begins:
-            first = copy.deepcopy(cell)
-            first.source = (
-                "# The mistakes clinic\n" + first.source[begins.end() :].partition("\n")[2]
-            )
-            inside = [first]
-        elif inside and ends:
-            last = copy.deepcopy(cell)
-            last.source = last.source[: ends.start()]
+def _clinic(notebook: NotebookNode) -> NotebookNode:
+    """Return the section on the mistakes clinic, if there is one, as a notebook of its own."""
+    clinic = copy.deepcopy(notebook)
+    clinic.cells = []
+    for cell in copy.deepcopy(notebook.cells):
+        text = cell.source if cell.cell_type == "markdown" else ""
+        ends = re.search(r"^## ", text, re.MULTILINE)
+        begins = CLINIC.search(text)
+        if clinic.cells and ends:
+            cell.source = text[: ends.start()]
+            clinic.cells.append(cell)
             break
-        elif inside:
-            inside.append(cell)
-    if not inside:
-        return None
-    clinic = copy.copy(notebook)
-    clinic.cells = [*inside, last]
+        if begins:
+            cell.source = f"# The mistakes clinic\n{begins[1]}"
+        if begins or clinic.cells:
+            clinic.cells.append(cell)
     return clinic
 
 
-def _home(paths: list[Path], notebooks: list[NotebookNode], source: Path, root: Path) -> str:
+def _home(notebooks: dict[str, NotebookNode], root: Path) -> str:
     """Return the home page: three result figures, and a card for each notebook."""
     text = (root / "site" / "home.md").read_text(encoding="utf-8")
     figures = _chosen(root)
     results, cards = "", ""
-    for path, notebook in zip(paths, notebooks):
-        about = figures[path.stem[:2]]
-        picture = f"images/results/{path.stem[:2]}.png"
-        alt = _figure(notebook, about["cell"]).metadata["image/png"]["alt"]
+    for stem, notebook in notebooks.items():
+        about = figures[stem[:2]]
+        picture = f"images/results/{stem[:2]}.png"
+        alt = alt_text(_figure(notebook, about["cell"]))
         if "line" in about:
-            results += f":::{{grid-item-card}} {about['line']}\n:link: {path.stem}.html\n"
+            results += f":::{{grid-item-card}} {about['line']}\n:link: {stem}.html\n"
             results += f"![{alt}]({picture})\n:::\n"
-        cards += f":::{{grid-item-card}} {heading(notebook)}\n:link: {path.stem}.html\n"
+        cards += f":::{{grid-item-card}} {heading(notebook)}\n:link: {stem}.html\n"
         cards += f":img-top: {picture}\n:img-alt: {alt}\n{about['will']}\n:::\n"
-    pages = [path.stem for path in paths]
-    pages += ["mistakes-clinic", "solutions", *PAGES]
-    present = [name for name in pages if any(source.glob(f"{name}.*"))]
-    return text.format(results=results, cards=cards, pages="\n".join(present))
+    pages = [*notebooks, "mistakes-clinic", "solutions", *PAGES]
+    return text.format(results=results, cards=cards, pages="\n".join(pages))
 
 
 def _chosen(root: Path) -> dict[str, dict]:

@@ -12,14 +12,12 @@ import html
 import re
 from pathlib import Path
 
-from nbconvert.filters.markdown_mistune import markdown2html_mistune
+from nbconvert.filters.markdown_mistune import markdown2html_mistune as rich
 from nbformat import NotebookNode
 
 from tools import ROOT
-from tools.form import READING, heading, question, read
+from tools.form import READING, heading, picture, question
 from tools.site import executed
-
-__all__ = ["deck", "main", "slides_of"]
 
 # A slide is 1280 by 720; 37.4 pixels are 28 points.
 PAGE = """<!DOCTYPE html>
@@ -65,37 +63,18 @@ def slides_of(notebook: NotebookNode) -> list[tuple[str, str]]:
             kept = REMEMBER.search(cell.source)
             if kept:
                 points, _, answer = kept[1].partition("\n\n")
-                made.append((f"<h2>Remember</h2>{_rich(points)}", _rich(answer or ASK)))
+                made.append((f"<h2>Remember</h2>{rich(points)}", rich(answer or ASK)))
             continue
         asked = question(cell)
         if asked:
             made.append((f"<h2>Predict</h2><p>{html.escape(asked)}</p>", ASK))
-        reading = _reading(cells[index + 1 :])
-        for picture in _figures(cell):
-            made.append((f"<h2>{section}</h2>{picture}", _rich(reading or LOOK)))
+        # What the next text says that one sees.
+        after = " ".join(cell.source for cell in cells[index + 1 : index + 2])
+        reading = READING.search(after)
+        note = rich(reading[0] if reading else LOOK)
+        for figure in filter(None, map(picture, cell.outputs)):
+            made.append((f"<h2>{section}</h2>{figure}", note))
     return made
-
-
-def _figures(cell: NotebookNode) -> list[str]:
-    found = []
-    for output in cell.outputs:
-        data = output.get("data", {}).get("image/png")
-        if data:
-            alt = html.escape(output.metadata.get("image/png", {}).get("alt", ""))
-            found.append(f'<img alt="{alt}" src="data:image/png;base64,{data.strip()}">')
-    return found
-
-
-def _reading(after: list[NotebookNode]) -> str:
-    """Return what the next text says that one sees, if it is about the figure just shown."""
-    if not after or after[0].cell_type != "markdown":
-        return ""
-    found = READING.search(after[0].source)
-    return found[0] if found else ""
-
-
-def _rich(text: str) -> str:
-    return markdown2html_mistune(text)
 
 
 def deck(notebook: NotebookNode) -> str:
@@ -108,8 +87,8 @@ def main(root: Path = ROOT) -> None:
     """Write every deck to build/slides."""
     folder = root / "build" / "slides"
     folder.mkdir(parents=True, exist_ok=True)
-    for path in executed(root):
-        (folder / f"{path.stem}.html").write_text(deck(read(path)), encoding="utf-8")
+    for stem, notebook in executed(root).items():
+        (folder / f"{stem}.html").write_text(deck(notebook), encoding="utf-8")
     print("The slides: build/slides")
 
 

@@ -24,8 +24,6 @@ from tools import ROOT
 from tools.course import CellFailure, choose, run
 from tools.form import read
 
-__all__ = ["SETTINGS", "false", "main"]
-
 OWN = {pool.get("architecture") for pool in threadpoolctl.threadpool_info()}
 # Threads change the order of sums, and instructions how these are rounded.
 SETTINGS = {

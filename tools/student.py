@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import copy
 import re
+import shutil
 from pathlib import Path
 
 from nbformat import NotebookNode
 
 from tools import ROOT
 from tools.form import READING, read, serialize
-
-__all__ = ["main", "student", "texts_of"]
 
 SOLUTION = re.compile(r"<details><summary>Solution</summary>.*?</details>\s*", re.DOTALL)
 SUMMARY = "<summary>What we see: open it after the cell above has run</summary>"
@@ -48,13 +47,11 @@ def texts_of(root: Path = ROOT) -> dict[str, str]:
 
 
 def main(root: Path = ROOT) -> None:
-    """Write the student edition, and remove notebooks that are no longer in the course."""
+    """Write the student edition anew."""
     folder = root / "notebooks" / "student"
-    folder.mkdir(exist_ok=True)
     texts = texts_of(root)
-    for old in folder.glob("*.ipynb"):
-        if old.name not in texts:
-            old.unlink()
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8", newline="\n")
     print(f"The student edition: {len(texts)} notebooks in notebooks/student")

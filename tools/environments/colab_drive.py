@@ -3,8 +3,6 @@
 import sys
 from pathlib import Path
 
-__all__ = ["mount"]
-
 
 def mount(mountpoint, force_remount=False, timeout_ms=120000, readonly=False):
     """Make a folder of this environment that takes the place of Google Drive."""

@@ -11,9 +11,9 @@ import re
 import sys
 from pathlib import Path
 
-from tools.environments import LISTS
+from packaging.utils import canonicalize_name
 
-__all__ = ["renewed"]
+from tools.environments import LISTS
 
 # `torch @ https://.../torch-2.11.0%2Bcu128-cp313...whl` has its version in the file's name.
 FROM_FILE = re.compile(r"([\w.-]+) @ .*/[\w.]+-(\d+(?:\.\d+)*)")
@@ -31,19 +31,15 @@ def renewed(ours: str, published: str) -> str:
         from_file = FROM_FILE.match(line)
         if from_file:
             name, version = from_file.groups()
-        versions[_normal(name)] = version.partition("+")[0]
+        versions[canonicalize_name(name)] = version.partition("+")[0]
     lines = []
     for line in ours.splitlines():
         name, pinned, _ = line.partition("==")
         if pinned:
-            version = versions.get(_normal(name), "")
+            version = versions.get(canonicalize_name(name), "")
             line = f"{name}=={version}".removesuffix("==")
         lines.append(line)
     return "\n".join(lines) + "\n"
-
-
-def _normal(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 if __name__ == "__main__":
