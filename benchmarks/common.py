@@ -1,4 +1,4 @@
-"""What several benchmarks share: two ways that alternate, and a random GPT-Neo."""
+"""What several benchmarks share: ways that alternate, and a random GPT-Neo."""
 
 from __future__ import annotations
 
@@ -10,24 +10,29 @@ import torch
 from transformers import GPTNeoConfig, GPTNeoForCausalLM
 
 
-def compare(name: str, count: int, rounds: int, **ways: Callable[[], float]) -> None:
-    """Call two ways in every round, each first in turn; print how many a second, and the ratio.
+def compare(name: str, count: int, rounds: int, **ways: Callable[[], float]) -> pd.DataFrame:
+    """Call all ways in every round, each first in turn; print how many a second, and the ratio.
 
     Args:
         name: what the line begins with.
         count: how many pictures, tokens or samples one call makes.
         rounds: how many.
-        ways: ours and the other, functions that return the seconds they took, as :func:`timed`.
+        ways: ours and the other, functions that return the seconds they took, as :func:`timed`;
+            more are only measured.
+
+    Returns:
+        The seconds of each round and way.
     """
     table = []
     for number in range(rounds):
         order = list(ways) if number % 2 else list(reversed(ways))
         table.append({way: ways[way]() for way in order})
     seconds = pd.DataFrame(table)[list(ways)]
-    ours, other = (count / seconds).median()
+    ours, other = (count / seconds).median()[:2]
     ratio = (seconds.iloc[:, 1] / seconds.iloc[:, 0]).median()
-    kinds = " and ".join(ways)
+    kinds = " and ".join(seconds.columns[:2])
     print(f"{name}: {kinds} {ours:,.1f} and {other:,.1f} a second, ratio {ratio:.2f}", flush=True)
+    return seconds
 
 
 def timed(run: Callable[[], object]) -> Callable[[], float]:

@@ -77,6 +77,8 @@ LONG = [
     (2, {"source": "word " * 901, "metadata": {"tags": ["core"]}}, "core words: 901"),
     (2, {"source": "**What we see.**" + " word" * 58}, "words read: 61"),
     (4, {"source": "x = 1\n# why\n\n" * 61, "metadata": {"tags": ["core"]}}, "code lines: 61"),
+    (4, {"source": f"x = {'1' * 85}"}, "widest line: 89"),
+    (2, {"source": "arXiv 2108.07258"}, "unlinked arXiv numbers: 1"),
 ]
 
 

@@ -30,9 +30,11 @@ MOST_BYTES = 1_000_000
 LIMITS = {
     "core words": 900,
     "core code lines": 60,
+    "widest line": 88,
     # Of a paragraph that reads a result, which begins with "What we see".
     "words read": 60,
     "numbers read": 4,
+    "unlinked arXiv numbers": 0,
 }
 NO_PROSE = re.compile(r"<!--.*?-->|\$[^$]*\$|`[^`]*`|\(https?://[^)]*\)|\[!\[[^\n]*", re.DOTALL)
 WORD = re.compile(r"[A-Za-z']+")
@@ -107,13 +109,16 @@ def reading_load(notebook: NotebookNode) -> dict[str, int]:
     core = [cell for cell in notebook.cells if "core" in tags(cell)]
     apart = {"setup", "exercise"}
     shown = [cell for cell in core if not apart & set(tags(cell)) and "#@" not in cell.source]
-    readings = READING.findall(NO_PROSE.sub(" ", _sources(notebook.cells, "markdown")))
+    prose = NO_PROSE.sub(" ", _sources(notebook.cells, "markdown"))
+    readings = READING.findall(prose)
     words = WORD.findall(NO_PROSE.sub(" ", _sources(core, "markdown")))
     return {
         "core words": len(words),
         "core code lines": len(re.findall(r"^\s*[^\s#]", _sources(shown, "code"), re.MULTILINE)),
+        "widest line": max(map(len, _sources(notebook.cells, "code").splitlines()), default=0),
         "words read": max((len(WORD.findall(text)) for text in readings), default=0),
         "numbers read": max((len(NUMBER.findall(text)) for text in readings), default=0),
+        "unlinked arXiv numbers": len(re.findall(r"arXiv:? ?\d{4}\.\d{4,5}", prose)),
     }
 
 
