@@ -3,8 +3,6 @@
 Serves every module.
 """
 
-from __future__ import annotations
-
 import difflib
 import math
 import numbers

@@ -5,8 +5,6 @@ how each file was made. The manifest also names the commits of the hub's models 
 profile asks for.
 """
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import json

@@ -3,8 +3,6 @@
 Used by every module that keeps something.
 """
 
-from __future__ import annotations
-
 import glob
 import json
 import os

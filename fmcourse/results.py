@@ -1,7 +1,5 @@
 """Bundled results of the long experiments as tidy tables, and the questions notebooks ask them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import pandas as pd

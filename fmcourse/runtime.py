@@ -1,7 +1,5 @@
 """Profile, device, seeds, threads and folders: set up by the second cell of every notebook."""
 
-from __future__ import annotations
-
 import contextlib
 import importlib.metadata
 import os
