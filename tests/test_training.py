@@ -7,6 +7,7 @@ import itertools
 import math
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -385,12 +386,8 @@ def test_a_notebook_shows_one_display_whose_end_has_no_times(monkeypatch, capsys
 SCALE = 1.0
 
 
-def scaled_loss(model, batch):
-    return SCALE * model(**batch).loss
-
-
 def loss_with(factor):
-    return lambda model, batch: factor * model(**batch).loss
+    return lambda model, batch: SCALE * factor * model(**batch).loss
 
 
 def batches_of(rows):
@@ -398,65 +395,71 @@ def batches_of(rows):
     return [{"input_ids": ids, "labels": ids}]
 
 
-def altered(change):
+def another_buffer():
     model = tiny_gpt_neo()
-    change(model)
+    model.transformer.h[0].attn.attention.bias.logical_not_()
     return model
 
 
-def descent(model):
-    return torch.optim.SGD(model.parameters(), lr=0.1)
-
-
-def another_buffer(model):
-    model.transformer.h[0].attn.attention.bias.logical_not_()
-
-
-def frozen_dropout(model):
-    model.train()
+def frozen_dropout():
+    model = tiny_gpt_neo().train()
     model.transformer.drop.eval()
+    return model
 
 
-# Two values of one argument: what a message names, and both values.
+BASE = {
+    "model": tiny_gpt_neo,
+    "batches": batches_of(4),
+    "steps": 3,
+    "optimizer": adamw(lr=0.5),
+    "loss": loss_with(1.0),
+    "identity": {"head": torch.zeros(2)},
+}
+# Other values of one argument, and what a message names.
 DIFFERENT = [
-    ("steps", "steps 3 there, 4 here", 3, 4),
-    ("seed", "seed 0 there, 1 here", 0, 1),
-    ("clip", "clip", 1.0, None),
-    ("accumulate", "accumulate", 1, 2),
-    ("precision", "precision", None, "bf16"),
-    ("identity", "head", {"head": torch.zeros(2)}, {"head": torch.ones(2)}),
-    ("optimizer", "learning rate", adamw(lr=0.5), adamw(lr=0.4)),
-    ("optimizer", "weight decay", adamw(), adamw(parts={"wte": {"weight_decay": 0.2}})),
-    ("optimizer", "optimizer", adamw(lr=0.1), descent),
-    ("schedule", "schedule", cosine(), cosine(floor=0.1)),
-    ("loss", "loss", loss_with(1.0), loss_with(2.0)),
-    ("batches", "batches", batches_of(4), batches_of(2)),
-    ("model", "first weights", tiny_gpt_neo, lambda: tiny_gpt_neo(seed=1)),
-    ("model", "first weights", tiny_gpt_neo, lambda: altered(another_buffer)),
-    ("model", "model", tiny_gpt_neo, lambda: tiny_gpt_neo(dropout=0.1)),
-    ("model", "model", tiny_gpt_neo, lambda: altered(frozen_dropout)),
+    ("steps", 4, "steps 3 there, 4 here"),
+    ("seed", 1, "seed 0 there, 1 here"),
+    ("clip", None, "clip"),
+    ("accumulate", 2, "accumulate"),
+    ("precision", "bf16", "precision"),
+    ("identity", {"head": torch.ones(2)}, "head"),
+    ("optimizer", adamw(lr=0.4), "learning rate"),
+    ("optimizer", adamw(lr=0.5, parts={"wte": {"weight_decay": 0.2}}), "weight decay"),
+    ("optimizer", lambda model: torch.optim.SGD(model.parameters(), lr=0.5), "optimizer"),
+    ("schedule", cosine(), "schedule"),
+    ("loss", loss_with(2.0), "loss"),
+    ("batches", batches_of(2), "batches"),
+    ("model", lambda: tiny_gpt_neo(seed=1), "first weights"),
+    ("model", another_buffer, "first weights"),
+    ("model", lambda: tiny_gpt_neo(dropout=0.1), "model"),
+    ("model", frozen_dropout, "model"),
 ]
 
 
-def run_of(checkpoint, model=tiny_gpt_neo, batches=random_batch, steps=3, **changes):
-    model = model()
-    return model, fit(model, batches, steps, checkpoint=checkpoint, progress=False, **changes)
+def run_of(checkpoint, **changes):
+    given = BASE | changes
+    return fit(given.pop("model")(), checkpoint=checkpoint, progress=False, **given)
 
 
-@pytest.mark.parametrize("argument, named, one, other", DIFFERENT)
-def test_a_checkpoint_of_a_different_run_is_refused(tmp_path, argument, named, one, other):
-    checkpoint = tmp_path / "run.pt"
-    run_of(checkpoint, **{argument: one})
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """Return the checkpoint of a run."""
+    checkpoint = tmp_path_factory.mktemp("finished") / "run.pt"
+    run_of(checkpoint)
+    return checkpoint
+
+
+@pytest.mark.parametrize("argument, other, named", DIFFERENT)
+def test_a_checkpoint_of_a_different_run_is_refused(finished, argument, other, named):
     with pytest.raises(ValueError, match=rf"(?s)^checkpoint: .*run\.pt.*\b{named}\b.*rename"):
-        run_of(checkpoint, **{argument: other})
-    assert run_of(checkpoint, **{argument: one})[1].resumed_from >= 3
+        run_of(finished, **{argument: other})
+    assert run_of(finished).resumed_from == 3
 
 
-def test_a_changed_global_is_a_different_loss(tmp_path, monkeypatch):
-    run_of(tmp_path / "run.pt", loss=scaled_loss)
+def test_a_changed_global_is_a_different_loss(finished, monkeypatch):
     monkeypatch.setattr(sys.modules[__name__], "SCALE", 2.0)
     with pytest.raises(ValueError, match="other loss"):
-        run_of(tmp_path / "run.pt", loss=scaled_loss)
+        run_of(finished)
 
 
 def refuse(closed, name):
@@ -495,9 +498,8 @@ def test_measure_may_change_and_a_sentence_says_so(tmp_path, capsys):
         lambda file: torch.save({"step": types.SimpleNamespace()}, file),
     ],
 )
-def test_a_file_that_is_no_checkpoint_is_refused_in_a_sentence(tmp_path, harm):
-    checkpoint = tmp_path / "run.pt"
-    run_of(checkpoint)
+def test_a_file_that_is_no_checkpoint_is_refused_in_a_sentence(tmp_path, finished, harm):
+    checkpoint = Path(shutil.copy(finished, tmp_path))
     harm(checkpoint)
     with pytest.raises(ValueError, match=r"^checkpoint: .*run\.pt .*rename this one.*$"):
         run_of(checkpoint)
