@@ -596,7 +596,6 @@ def heat(
     captions: Sequence[str],
     title: str,
     unit: str,
-    columns: int = 3,
 ) -> Drawing:
     """Draw pictures on white in grey, each with a map laid over it, one colour scale for all.
 
@@ -606,11 +605,10 @@ def heat(
         captions: one per image.
         title: what is shown.
         unit: what the colours show, with its unit.
-        columns: pictures in a row.
     """
     require(len(images) == len(maps), "maps", f"{len(images)}, one for each image", len(maps))
     pictures = [on_white(image).convert("L") for image in images]
-    figure, panels = _panels(pictures, captions, title, columns, height=2.3)
+    figure, panels = _panels(pictures, captions, title, columns=3, height=2.3)
     largest = max(float(np.nanmax(np.abs(values), initial=0)) for values in maps)
     scale: Any = {"cmap": HEAT, "vmin": -largest, "vmax": largest, "alpha": 0.6}
     words = []

