@@ -58,18 +58,19 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("content", [None, b"year,words\r\n1790,1089\r\n"])
 def test_a_damaged_file_is_named_until_it_is_repaired(folder, content):
-    (folder / "table.csv").unlink()
+    table = folder / "table.csv"
+    table.unlink()
     if content:
-        (folder / "table.csv").write_bytes(content)
-    assert data.damaged() == ["table.csv"] and data.path("model").is_dir()
+        table.write_bytes(content)
+    (folder / "model" / "weights").write_bytes(b"")
+    assert data.damaged() == ["table.csv", "model/weights"]
     assert data.line_endings_changed("table.csv") is bool(content)
     with pytest.raises(OSError, match=r"bundled file table.csv is missing or altered; reinstall"):
         data.path("table.csv")
-    (folder / "table.csv").write_bytes(FILES["table.csv"])
-    assert data.damaged() == [] and data.path("table.csv") == folder / "table.csv"
-    (folder / "model" / "weights").write_bytes(b"")
     with pytest.raises(OSError, match="bundled file model/weights"):
         data.path("model")
+    table.write_bytes(FILES["table.csv"])
+    assert data.damaged() == ["model/weights"] and data.path("table.csv") == table
     with pytest.raises(ValueError, match=r"^name: expected one of 'model', 'model/config.json'"):
         data.path("../secrets")
 
