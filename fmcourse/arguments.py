@@ -10,8 +10,6 @@ import operator
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-__all__ = ["choose", "real", "require", "texts", "whole"]
-
 
 def require(condition: bool, name: str, expected: str, got: Any) -> None:
     """Raise a ValueError unless `condition` holds.

@@ -26,14 +26,6 @@ from fmcourse.arguments import require
 from fmcourse.files import say, user_path, write_atomic
 from fmcourse.stats import Interval
 
-__all__ = [
-    "State",
-    "checkpoint_file",
-    "describe",
-    "digest",
-    "plain",
-]
-
 FORMAT = 2  # of the file; 1, of the first edition, did not note all that decides a result
 LONGEST = 60  # characters that a message shows of a value
 REMEDY = "name a different file, or rename this one to keep it"

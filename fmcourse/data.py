@@ -18,22 +18,6 @@ from PIL import Image
 
 from fmcourse.arguments import choose, require
 
-__all__ = [
-    "BUNDLED",
-    "REMEDY",
-    "STYLES",
-    "damaged",
-    "held_out",
-    "line_endings_changed",
-    "load_addresses",
-    "load_adult",
-    "load_digits",
-    "load_emoji",
-    "manifest",
-    "path",
-    "pinned",
-]
-
 # git checkout alone changes nothing where the line endings of a whole clone were converted.
 REMEDY = (
     "reinstall fmcourse, or run in a clone: git config core.autocrlf false; "

@@ -19,18 +19,6 @@ from fmcourse.arguments import choose, require
 from fmcourse.runtime import state_folder
 from fmcourse.stats import Interval
 
-__all__ = [
-    "COLUMNS",
-    "MIME",
-    "claims",
-    "expectation",
-    "outside_guard",
-    "record",
-    "recorded",
-    "table",
-    "verdict",
-]
-
 COLUMNS = (
     "claim",
     "section",

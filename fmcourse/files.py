@@ -14,8 +14,6 @@ from typing import Any, BinaryIO
 
 import psutil
 
-__all__ = ["read_json", "say", "user_path", "write_atomic"]
-
 
 def say(text: str) -> None:
     """Print a sentence; letters that this output cannot show become escapes."""

@@ -50,17 +50,6 @@ from fmcourse.data import STYLES, held_out, load_addresses, load_adult, load_emo
 from fmcourse.files import read_json, user_path, write_atomic
 from fmcourse.runtime import FULL, TINY, first_line
 
-__all__ = [
-    "CLIPS",
-    "LADDER",
-    "ModelError",
-    "fetch",
-    "load_clip",
-    "load_gpt_neo",
-    "load_judge",
-    "load_smollm2",
-]
-
 CLIPS = ("emoji-clip", "sweep-clip")
 LADDER = ("ladder-small", "ladder-medium", "ladder-large")
 CLIP_KINDS = ("clip", "vision-text-dual-encoder")  # of transformers, as config.json names them

@@ -27,23 +27,6 @@ from PIL import Image
 from fmcourse.arguments import choose, require
 from fmcourse.stats import Interval
 
-__all__ = [
-    "Drawing",
-    "bars",
-    "curves",
-    "finish",
-    "forest",
-    "gallery",
-    "heat",
-    "matches",
-    "new_axes",
-    "on_white",
-    "picture",
-    "plane",
-    "runs",
-    "tree",
-]
-
 DPI = 120  # a fifth more than is shown, for a page at 200%
 # Colours of a figure of lines and dots: stored so, it needs half of the bytes, and rare ones stay.
 SHADES = 128

@@ -8,8 +8,6 @@ from fmcourse import data, stats
 from fmcourse.arguments import choose, require
 from fmcourse.stats import Interval
 
-__all__ = ["by_seed", "load", "over_seeds", "paired", "select"]
-
 
 def load(name: str) -> pd.DataFrame:
     """Return a bundled table of results, one row per measurement; a fresh copy at each call.

@@ -26,23 +26,6 @@ from fmcourse.arguments import choose, require
 from fmcourse.results import select
 from fmcourse.stats import Interval
 
-__all__ = [
-    "DATASHEETS",
-    "Price",
-    "Scores",
-    "Trace",
-    "alarm",
-    "calibrate",
-    "datasheet",
-    "membership_auc",
-    "model_card",
-    "onset",
-    "prices",
-    "read_traces",
-    "score",
-    "stale",
-]
-
 HARM = 0.1  # a run has done harm once this share of its secrets can be extracted
 DATASHEETS = {
     "addresses": ("party", "delivery"),

@@ -20,22 +20,6 @@ from statsmodels.stats.proportion import confint_proportions_2indep, proportion_
 
 from fmcourse.arguments import real, require
 
-__all__ = [
-    "Interval",
-    "auc",
-    "auc_interval",
-    "bootstrap",
-    "crossed_interval",
-    "holm",
-    "mean_interval",
-    "median_interval",
-    "numbers",
-    "share_difference",
-    "share_interval",
-    "sign_flip",
-    "wilson",
-]
-
 LEVEL = 0.95  # the coverage of every interval, unless a caller asks for a different one
 # Below this many units a bootstrap covers less than it says, and Student's t does not.
 FEW = 20

@@ -34,12 +34,10 @@ from fmcourse.checkpoints import (
     State,
     checkpoint_file,
     describe,
-    digest,
+    digest,  # noqa: F401 (callers find it here)
     plain,
 )
 from fmcourse.files import say
-
-__all__ = ["MovingFigure", "Run", "adamw", "constant", "cosine", "crops", "digest", "fit", "parts"]
 
 # Primes, so that neighbouring runs, and processes that train together, share no generator.
 SEED_STRIDE = 1_000_003
