@@ -4,8 +4,6 @@ The doorway: :func:`setup`, :func:`doctor`, the loaders of models and tables, an
 topic. Torch and transformers are loaded when they are first used: ``import fmcourse`` is instant.
 """
 
-from __future__ import annotations
-
 import importlib
 import importlib.abc
 import importlib.machinery

@@ -3,16 +3,12 @@
 Serves every module.
 """
 
-from __future__ import annotations
-
 import difflib
 import math
 import numbers
 import operator
 from collections.abc import Iterable, Mapping
 from typing import Any
-
-__all__ = ["choose", "real", "require", "texts", "whole"]
 
 
 def require(condition: bool, name: str, expected: str, got: Any) -> None:

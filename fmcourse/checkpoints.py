@@ -3,8 +3,6 @@
 Used by :mod:`fmcourse.training`, and so by all notebooks that train.
 """
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import dis
@@ -27,15 +25,6 @@ from torch.nn import Module
 from fmcourse.arguments import require
 from fmcourse.files import say, user_path, write_atomic
 from fmcourse.stats import Interval
-
-__all__ = [
-    "State",
-    "checkpoint_file",
-    "describe",
-    "digest",
-    "digest_of_weights",
-    "plain",
-]
 
 FORMAT = 2  # of the file; 1, of the first edition, did not note all that decides a result
 LONGEST = 60  # characters that a message shows of a value
@@ -192,14 +181,6 @@ def _of_a_library(module: str | None) -> bool:
     return "site-packages" in file or "dist-packages" in file
 
 
-def digest_of_weights(model: Module) -> str:
-    """Return a short name of all parameters and buffers, frozen and unsaved ones too."""
-    parts: list[Tensor | str] = []
-    for name, value in [*model.named_parameters(), *model.named_buffers()]:
-        parts += [name, value]
-    return f"#{digest(*parts)}"
-
-
 def plain(name: str, value: Any) -> Any:
     """Return a figure as numbers, texts, None, intervals, and lists and mappings of these: what a
     checkpoint can hold.
@@ -241,9 +222,8 @@ def checkpoint_file(path: str | Path | None) -> Path | None:
         return None
     # The working folder may change during the run.
     file = user_path(path).absolute()
-    if os.path.isdir(file):
-        raise ValueError(f"checkpoint: expected a file, got the folder {file}; name a file in it")
-    require(os.path.isfile(file) or not os.path.exists(file), "checkpoint", "a file", str(file))
+    fits = os.path.isfile(file) or not os.path.exists(file)
+    require(fits, "checkpoint", "a file, no folder", str(file))
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -298,11 +278,6 @@ class State:
         self.step += 1
         self.losses.append(loss)
         self.whole = True
-        self.saved = False
-
-    def record(self, figures: dict[str, Any]) -> None:
-        """Keep a measurement."""
-        self.records.append(figures)
         self.saved = False
 
     def save(self) -> None:

@@ -5,8 +5,6 @@ how each file was made. The manifest also names the commits of the hub's models 
 profile asks for.
 """
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import json
@@ -19,22 +17,6 @@ import sklearn.datasets
 from PIL import Image
 
 from fmcourse.arguments import choose, require
-
-__all__ = [
-    "BUNDLED",
-    "REMEDY",
-    "STYLES",
-    "damaged",
-    "held_out",
-    "line_endings_changed",
-    "load_addresses",
-    "load_adult",
-    "load_digits",
-    "load_emoji",
-    "manifest",
-    "path",
-    "pinned",
-]
 
 # git checkout alone changes nothing where the line endings of a whole clone were converted.
 REMEDY = (

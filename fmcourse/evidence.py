@@ -3,8 +3,6 @@
 The claims stand in ``claims.toml``, with the values that agree with each, fixed before the run.
 """
 
-from __future__ import annotations
-
 import functools
 import json
 import math
@@ -20,18 +18,6 @@ from fmcourse import data, files
 from fmcourse.arguments import choose, require
 from fmcourse.runtime import state_folder
 from fmcourse.stats import Interval
-
-__all__ = [
-    "COLUMNS",
-    "MIME",
-    "claims",
-    "expectation",
-    "outside_guard",
-    "record",
-    "recorded",
-    "table",
-    "verdict",
-]
 
 COLUMNS = (
     "claim",
@@ -94,22 +80,12 @@ def record(key: str, interval: Interval, *, seeds: str, control: Sequence[Any] =
     plain = [number if math.isfinite(number) else str(number) for number in numbers]
     row = {"key": key, **dict(zip(NUMBERS, plain)), "seeds": seeds, "control": said}
     files.write_atomic(_file(key), json.dumps(row, indent=1, ensure_ascii=False) + "\n")
-    display(_Recorded(claim, key, Interval(*numbers)))
-
-
-class _Recorded:
-    """A row as a cell shows it: one line for readers, the key for tools."""
-
-    def __init__(self, claim: dict[str, Any], key: str, interval: Interval) -> None:
-        self.data = {"key": key, "verdict": verdict(claim["expected"], interval)}
-        measured = f"{interval:.3g} {claim['unit']}, expected {expectation(claim['expected'])}"
-        self.line = f"{claim['claim']}: {measured}: {self.data['verdict']}"
-
-    def __repr__(self) -> str:
-        return self.line
-
-    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
-        return {MIME: self.data}
+    interval = Interval(*numbers)
+    shown = {"key": key, "verdict": verdict(claim["expected"], interval)}
+    measured = f"{interval:.3g} {claim['unit']}, expected {expectation(claim['expected'])}"
+    line = f"{claim['claim']}: {measured}: {shown['verdict']}"
+    # One line for readers, the key for tools.
+    display({"text/plain": line, MIME: shown}, raw=True)
 
 
 def verdict(expected: Sequence[float], interval: Interval) -> str:

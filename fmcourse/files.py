@@ -3,8 +3,6 @@
 Used by every module that keeps something.
 """
 
-from __future__ import annotations
-
 import glob
 import json
 import os
@@ -15,8 +13,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import psutil
-
-__all__ = ["read_json", "say", "user_path", "write_atomic"]
 
 
 def say(text: str) -> None:

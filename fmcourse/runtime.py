@@ -1,7 +1,5 @@
 """Profile, device, seeds, threads and folders: set up by the second cell of every notebook."""
 
-from __future__ import annotations
-
 import contextlib
 import importlib.metadata
 import os
@@ -30,26 +28,6 @@ import transformers
 
 from fmcourse.arguments import choose, whole
 from fmcourse.files import user_path
-
-__all__ = [
-    "PROFILES",
-    "Environment",
-    "Profile",
-    "cache_folder",
-    "caught",
-    "device",
-    "first_line",
-    "in_colab",
-    "mixed_precision",
-    "native_bf16",
-    "own_cache_folder",
-    "own_state_folder",
-    "placed",
-    "profile",
-    "setup",
-    "state_folder",
-    "work_folder",
-]
 
 SHOWN_PACKAGES = ("torch", "transformers", "datasets", "numpy")
 DRIVE = Path("/content/drive")  # where Colab mounts Google Drive

@@ -7,8 +7,6 @@ here as a repair), Mitchell et al. 2019 (model cards), Gebru et al. 2021 (datash
 2005 (the threshold). The lead time is the course's own measure.
 """
 
-from __future__ import annotations
-
 import collections
 import difflib
 import json
@@ -18,30 +16,15 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 import datasets
+import pandas as pd
 from huggingface_hub import CardData, DatasetCard, DatasetCardData, ModelCard, ModelCardData
 from numpy.typing import ArrayLike
-from safetensors import safe_open
+from safetensors.torch import load_file
 
 from fmcourse import data, models, stats
 from fmcourse.arguments import choose, require
+from fmcourse.results import select
 from fmcourse.stats import Interval
-
-__all__ = [
-    "DATASHEETS",
-    "Price",
-    "Scores",
-    "Trace",
-    "alarm",
-    "calibrate",
-    "datasheet",
-    "membership_auc",
-    "model_card",
-    "onset",
-    "prices",
-    "read_traces",
-    "score",
-    "stale",
-]
 
 HARM = 0.1  # a run has done harm once this share of its secrets can be extracted
 DATASHEETS = {
@@ -113,21 +96,10 @@ def membership_auc(seen: ArrayLike, unseen: ArrayLike) -> float:
 def read_traces(path: Path) -> list[Trace]:
     """Return the runs that a recipe kept as a JSON list of mappings with the keys of
     :class:`Trace`.
-
-    Raises:
-        ValueError: a run whose lists differ in length, or whose role is unknown.
     """
     names = [field.name for field in fields(Trace)]
-    runs = []
-    for index, kept in enumerate(json.loads(Path(path).read_text(encoding="utf-8"))):
-        run = Trace(**{name: kept[name] for name in names})
-        choose(f"runs[{index}].role", run.role, ("calibrate", "judge"))
-        lengths = {len(run.steps), len(run.harm)}
-        lengths.update(len(values) for values in run.precursors.values())
-        one_length = len(lengths) == 1
-        require(one_length, f"runs[{index}]", "as many values as checkpoints", sorted(lengths))
-        runs.append(run)
-    return runs
+    kept = json.loads(Path(path).read_text(encoding="utf-8"))
+    return [Trace(**{name: run[name] for name in names}) for run in kept]
 
 
 def calibrate(traces: Sequence[Trace], precursor: str) -> float:
@@ -146,12 +118,8 @@ def calibrate(traces: Sequence[Trace], precursor: str) -> float:
             is not finite.
     """
     own = [run for run in traces if run.role == "calibrate" and not run.planted]
-    require(
-        len(own) > 0,
-        "traces",
-        "at least one clean run whose role is 'calibrate'",
-        [run.role for run in traces],
-    )
+    roles = [run.role for run in traces]
+    require(bool(own), "traces", "at least one clean run whose role is 'calibrate'", roles)
     return max(value for run in own for value in _values(run, precursor))
 
 
@@ -168,27 +136,21 @@ def alarm(trace: Trace, precursor: str, threshold: float) -> int | None:
     (10, 20)
     """
     require(math.isfinite(threshold), "threshold", "a finite number", threshold)
-    for step, value in zip(trace.steps, _values(trace, precursor)):
-        if value > threshold:
-            return step
-    return None
+    above = [value > threshold for value in _values(trace, precursor)]
+    return _first(trace, above)
 
 
-def onset(trace: Trace, harm: float = HARM) -> int | None:
-    """Return the step of the first checkpoint at which the harm has reached this share; None when
+def onset(trace: Trace) -> int | None:
+    """Return the step of the first checkpoint at which the harm has reached :data:`HARM`; None when
     it never does.
 
     Raises:
-        ValueError: a share outside (0, 1], or a harm that is not finite.
+        ValueError: a harm that is not finite.
     """
-    require(0 < harm <= 1, "harm", "a share above 0 and at most 1", harm)
-    for step, value in zip(trace.steps, _finite(trace, "harm", trace.harm)):
-        if value >= harm:
-            return step
-    return None
+    return _first(trace, [value >= HARM for value in _finite(trace, "harm", trace.harm)])
 
 
-def score(traces: Sequence[Trace], precursor: str, threshold: float, harm: float = HARM) -> Scores:
+def score(traces: Sequence[Trace], precursor: str, threshold: float) -> Scores:
     """Judge an alarm on the runs whose role is ``judge``.
 
     A planted run in which the harm never shows is no harmful run, nor a clean one: it is left out.
@@ -196,28 +158,24 @@ def score(traces: Sequence[Trace], precursor: str, threshold: float, harm: float
     Raises:
         ValueError: no harmful run or no clean one to judge on.
     """
-    judged = [run for run in traces if run.role == "judge"]
-    harmful = [run for run in judged if run.planted and onset(run, harm) is not None]
-    clean = [run for run in judged if not run.planted]
-    require(
-        bool(harmful) and bool(clean),
-        "traces",
-        "harmful and clean runs to judge on",
-        (len(harmful), len(clean)),
-    )
-    leads = []
-    for run in harmful:
-        fired, shown = alarm(run, precursor, threshold), onset(run, harm)
-        if fired is not None and shown is not None:
-            leads.append(shown - fired)
+    false_positives, onsets, alarms = [], [], []
+    for run in traces:
+        if run.role == "judge":
+            fired, shown = alarm(run, precursor, threshold), onset(run)
+            if not run.planted:
+                false_positives.append(fired is not None)
+            elif shown is not None:
+                onsets.append(shown)
+                alarms.append(fired)
+    counts = len(onsets), len(false_positives)
+    require(all(counts), "traces", "harmful and clean runs to judge on", counts)
+    leads = [shown - fired for shown, fired in zip(onsets, alarms) if fired is not None]
     in_time = sum(lead >= 0 for lead in leads)
-    false_positives = sum(alarm(run, precursor, threshold) is not None for run in clean)
     return Scores(
-        detected=stats.wilson(in_time, len(harmful)),
-        false_alarms=stats.wilson(false_positives, len(clean)),
-        leads=tuple(leads),
-        harmful=len(harmful),
-        clean=len(clean),
+        stats.wilson(in_time, counts[0]),
+        stats.wilson(sum(false_positives), counts[1]),
+        tuple(leads),
+        *counts,
     )
 
 
@@ -237,30 +195,27 @@ class Price:
     steps: float
 
 
-def prices(outcomes: Sequence[Mapping], unmended: str = "nothing") -> dict[str, Price]:
-    """Return the price of each way of mending; losses are paired run by run with those of doing
-    nothing.
+def prices(outcomes: Sequence[Mapping]) -> dict[str, Price]:
+    """Return the price of each way of mending; losses are paired run by run with those of the way
+    ``nothing``.
 
     Args:
         outcomes: mappings with keys ``seed``, ``way``, ``harm``, ``loss`` and ``extra_steps``;
-            every way has every seed.
-        unmended: the way that does nothing.
+            every way has every seed, and one way is ``nothing``.
 
     Raises:
-        ValueError: fewer than two seeds, or a way with other seeds than doing nothing.
+        ValueError: fewer than two seeds, or a way with other seeds than ``nothing``.
     """
-    by_way: dict[str, dict[int, Mapping]] = {}
-    for outcome in outcomes:
-        by_way.setdefault(outcome["way"], {})[outcome["seed"]] = outcome
-    base = by_way[choose("unmended", unmended, by_way)]
+    table = pd.DataFrame(outcomes)
+    base = select(table, way="nothing").set_index("seed").sort_index()
     found = {}
-    for way, runs in by_way.items():
-        seeds = sorted(runs)
-        require(seeds == sorted(base), f"outcomes of {way!r}", f"the seeds {sorted(base)}", seeds)
-        harm = stats.share_interval([runs[seed]["harm"] for seed in seeds])
-        extra_loss = [runs[seed]["loss"] - base[seed]["loss"] for seed in seeds]
-        steps = sum(runs[seed]["extra_steps"] for seed in seeds) / len(seeds)
-        found[way] = Price(harm, stats.mean_interval(extra_loss), steps)
+    for way in table["way"].unique():
+        own = select(table, way=way).set_index("seed").sort_index()
+        same = own.index.equals(base.index)
+        require(same, f"outcomes of {way!r}", f"the seeds {list(base.index)}", list(own.index))
+        extra_loss = stats.mean_interval(own["loss"] - base["loss"])
+        steps = float(own["extra_steps"].mean())
+        found[way] = Price(stats.share_interval(own["harm"]), extra_loss, steps)
     return found
 
 
@@ -302,25 +257,20 @@ def datasheet(name: str) -> DatasetCard:
         name: one of :data:`DATASHEETS`.
     """
     columns = DATASHEETS[choose("name", name, DATASHEETS)]
-    loaders = {
-        "addresses": data.load_addresses,
-        "adult": data.load_adult,
-        "emoji": data.load_emoji,
-    }
-    table = loaders[name]()
-    tables = [file for file in data.manifest() if file.endswith(".parquet")]
-    entries = {file: _entry(file) for file in tables if file.startswith(name)}
-    licences = sorted({entry["licence"] for entry in entries.values()})
-    origins = {}
-    for file, entry in entries.items():
-        origins[file] = f"{'; '.join(entry['sources'])}; {entry['recipe']}"
+    table = getattr(data, f"load_{name}")()
+    origins, licences = {}, set()
+    for file in data.manifest():
+        if file.startswith(name) and file.endswith(".parquet"):
+            entry = _entry(file)
+            origins[file] = f"{'; '.join(entry['sources'])}; {entry['recipe']}"
+            licences.add(entry["licence"])
     parts = [("Composition", f"{len(table):,} rows; columns {', '.join(table.column_names)}.")]
     parts += [(f"Who is in it: {column}", _table(_shares(table, column))) for column in columns]
     if name == "adult":
         for column in columns:
             heading = f"Income over 50,000 dollars, by {column}"
             parts.append((heading, _table(_incomes(table, column))))
-    parts += [("Where it comes from", _table(origins)), ("Licence", "; ".join(licences))]
+    parts += [("Where it comes from", _table(origins)), ("Licence", "; ".join(sorted(licences)))]
     about = DatasetCardData(pretty_name=name, tags=["fmcourse"])
     return DatasetCard(_card(about, name, parts))
 
@@ -349,14 +299,17 @@ def _finite(trace: Trace, name: str, values: Sequence[float]) -> Sequence[float]
     return values
 
 
+def _first(trace: Trace, reached: Sequence[bool]) -> int | None:
+    return next((step for step, yes in zip(trace.steps, reached) if yes), None)
+
+
 def _entry(file: str) -> dict:
     data.path(file)  # a damaged file gets no card
     return data.manifest()[file]
 
 
 def _numbers(name: str) -> int:
-    with safe_open(data.path(f"{name}/model.safetensors"), "pt") as weights:
-        tensors = [weights.get_tensor(key) for key in weights.keys()]
+    tensors = load_file(data.path(f"{name}/model.safetensors")).values()
     return sum(tensor.numel() for tensor in tensors if tensor.is_floating_point())
 
 

@@ -4,8 +4,6 @@ Values that are all equal do not say how sure their mean is: the ends of their i
 and an evidence row with such an interval is undecided.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,22 +19,6 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
 from fmcourse.arguments import real, require
-
-__all__ = [
-    "Interval",
-    "auc",
-    "auc_interval",
-    "bootstrap",
-    "crossed_interval",
-    "holm",
-    "mean_interval",
-    "median_interval",
-    "numbers",
-    "share_difference",
-    "share_interval",
-    "sign_flip",
-    "wilson",
-]
 
 LEVEL = 0.95  # the coverage of every interval, unless a caller asks for a different one
 # Below this many units a bootstrap covers less than it says, and Student's t does not.
@@ -64,13 +46,12 @@ class Interval:
         return f"{self.estimate:{spec}} [{self.low:{spec}}, {self.high:{spec}}]"
 
 
-def wilson(successes: float, trials: float, level: float = LEVEL) -> Interval:
+def wilson(successes: float, trials: float) -> Interval:
     """Return a share of counted, independent trials with its interval (Wilson 1927).
 
     Args:
         successes: how many of the trials succeeded, a whole number from 0 to `trials`.
         trials: how many there were, at least 1.
-        level: coverage, between 0 and 1.
 
     Raises:
         ValueError: an argument out of range.
@@ -79,7 +60,7 @@ def wilson(successes: float, trials: float, level: float = LEVEL) -> Interval:
     '0.0000 [0.0000, 0.0038]'
     """
     _check_trials(successes, trials, "successes", "trials")
-    low, high = proportion_confint(successes, trials, 1 - _checked(level), method="wilson")
+    low, high = proportion_confint(successes, trials, 1 - LEVEL, method="wilson")
     share = float(successes / trials)
     # Rounding can leave a share of 0 or 1 just outside.
     return Interval(share, min(float(low), share), max(float(high), share))
@@ -151,7 +132,7 @@ def share_interval(
     return _logit_ends(mean, error * _student(units), whole)
 
 
-def bootstrap(values: ArrayLike, statistic: Callable | None = None, *, seed: int = 0) -> Interval:
+def bootstrap(values: ArrayLike, statistic: Callable | None = None) -> Interval:
     """Return a smooth statistic of independent units with its interval.
 
     From :data:`FEW` units on it is the BCa bootstrap (Efron 1987). Below, it is Student's t over
@@ -161,7 +142,6 @@ def bootstrap(values: ArrayLike, statistic: Callable | None = None, *, seed: int
         values: one entry per unit (a prompt, an address), shape (units, ...), at least two.
         statistic: a function from such an array to a number; None means the mean. A median has
             :func:`median_interval`.
-        seed: the seed of the resampling; the same seed gives the same interval.
 
     Returns:
         NaN ends when all units, or all resamples, are equal.
@@ -190,7 +170,7 @@ def bootstrap(values: ArrayLike, statistic: Callable | None = None, *, seed: int
             vectorized=False,
             confidence_level=LEVEL,
             method="BCa",
-            rng=np.random.default_rng(seed),
+            rng=np.random.default_rng(0),
         ).confidence_interval
     return _interval(estimate, ends.low, ends.high)
 
@@ -282,13 +262,12 @@ def median_interval(values: ArrayLike, censored: ArrayLike | None = None) -> Int
     )
 
 
-def sign_flip(differences: ArrayLike, seed: int = 0) -> float:
+def sign_flip(differences: ArrayLike) -> float:
     """Return the two-sided p-value of paired differences if each could as well have the other sign.
 
     Args:
         differences: one per pair, shape (pairs,), at least two. Exact up to 13 pairs, else with
             9,999 random flips (Fisher 1935).
-        seed: the seed of the random flips.
 
     >>> sign_flip([1.0, 2.0, 3.0])
     0.25
@@ -298,7 +277,7 @@ def sign_flip(differences: ArrayLike, seed: int = 0) -> float:
         np.mean,
         permutation_type="samples",
         n_resamples=9_999,
-        rng=np.random.default_rng(seed),
+        rng=np.random.default_rng(0),
     )
     return float(result.pvalue)
 
@@ -376,7 +355,9 @@ def _logit_ends(share: float, half: float, whole: float) -> Interval:
 
 
 def _student(units: int, level: float = LEVEL) -> float:
-    return float(t.ppf((1 + _checked(level)) / 2, units - 1))
+    inside = real(level) and 0 < level < 1
+    require(inside, "level", "a coverage between 0 and 1, such as 0.95", level)
+    return float(t.ppf((1 + level) / 2, units - 1))
 
 
 def _first(places: np.ndarray, reached: np.ndarray) -> float:
@@ -406,9 +387,3 @@ def _check_trials(successes: float, trials: float, first: str, second: str) -> N
     require(counts[1] and trials >= 1, second, "a whole number of trials, at least 1", trials)
     fits = counts[0] and 0 <= successes <= trials
     require(fits, first, f"a count from 0 to {trials}", successes)
-
-
-def _checked(level: float) -> float:
-    inside = real(level) and 0 < level < 1
-    require(inside, "level", "a coverage between 0 and 1, such as 0.95", level)
-    return float(level)

@@ -10,10 +10,7 @@ Sources: Loshchilov & Hutter 2019 (AdamW), Loshchilov & Hutter 2017 (cosine), Mi
 2018 (mixed precision with fp32 master weights).
 """
 
-from __future__ import annotations
-
 import contextlib
-import inspect
 import math
 import numbers
 import platform
@@ -26,7 +23,7 @@ from typing import Any
 
 import torch
 from IPython import get_ipython
-from IPython.display import display
+from IPython.display import Pretty, display
 from torch import Tensor
 from torch.nn import Module, Parameter
 from torch.optim import Optimizer
@@ -37,13 +34,10 @@ from fmcourse.checkpoints import (
     State,
     checkpoint_file,
     describe,
-    digest,
-    digest_of_weights,
+    digest,  # noqa: F401 (callers find it here)
     plain,
 )
 from fmcourse.files import say
-
-__all__ = ["MovingFigure", "Run", "adamw", "constant", "cosine", "crops", "digest", "fit", "parts"]
 
 # Primes, so that neighbouring runs, and processes that train together, share no generator.
 SEED_STRIDE = 1_000_003
@@ -51,6 +45,7 @@ RANK_STRIDE = 7_368_787
 LARGEST_SEED = 2**42  # times the stride it still fits into torch's 64 bits
 Modes = dict[Module, bool]  # what `training` says in each module
 PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}  # of a step's products
+MOST_NORM = 1.0  # of a step's gradients: longer ones are clipped
 SMALLEST_SCALE = 2.0**-10  # below it, fp16 gradients overflow for another reason than the scale
 
 
@@ -78,11 +73,8 @@ class Run:
     saved: bool = False
 
 
-def _number(name: str, value: Any, least: float = 0.0) -> float:
-    """Return a finite number as Python's own."""
-    fits = real(value) and value >= least
-    require(fits, name, f"a finite number, at least {least:g}", value)
-    return float(value)
+def _number(name: str, value: Any) -> None:
+    require(real(value) and value >= 0, name, "a finite number, at least 0", value)
 
 
 def adamw(
@@ -221,7 +213,6 @@ def fit(
     optimizer: Callable[[Module], Optimizer] | None = None,
     loss: Callable[[Module, Any], Tensor] | None = None,
     schedule: Callable[[int, int], float] = constant,
-    clip: float | None = 1.0,
     accumulate: int = 1,
     precision: str | None = None,
     accelerator: Any = None,
@@ -247,7 +238,6 @@ def fit(
             ``adamw()``.
         loss: a function from (model, batch) to a scalar; None means ``model(**batch).loss``.
         schedule: a function from (step, steps) to a factor on the learning rate.
-        clip: the largest gradient norm; None switches clipping off.
         accumulate: in how many parts a batch is computed, one after the other, when memory does not
             hold it whole. The batch is cut along its first axis (see :func:`parts`), and each
             part's loss counts by its share of the
@@ -269,10 +259,9 @@ def fit(
             cannot be written, a printed sentence says so and the run goes on.
         identity: further settings that decide the result and cannot be seen from here, by name,
             such as the :func:`digest` of a file that the batches are read from.
-        measure: a function from the model, or from the model and a parameter named ``step``, to
-            figures by name: numbers, arrays, texts, intervals. It is called before the first step,
-            every `measure_every` steps and after the last; the figures are kept in
-            :attr:`Run.records` and survive a restart.
+        measure: a function from the model to figures by name: numbers, arrays, texts, intervals.
+            It is called before the first step, every `measure_every` steps and after the last; the
+            figures are kept in :attr:`Run.records` and survive a restart.
         seed: the seed of everything random inside a step (batches, dropout).
         progress: whether a line with step, loss and time is shown.
 
@@ -300,7 +289,6 @@ def fit(
         steps=whole("steps", steps, 1),
         loss=loss or _language_model_loss,
         schedule=schedule,
-        clip=math.inf if clip is None else _number("clip", clip, least=1e-30),
         measure=measure,
         measure_every=whole("measure_every", measure_every, 1),
         seed=whole("seed", seed, -LARGEST_SEED, LARGEST_SEED),
@@ -338,14 +326,8 @@ def fit(
             _loop(plan, state, modes, checkpoint_seconds, line)
     finally:
         _set_modes(before)
-    return Run(
-        steps=state.step,
-        resumed_from=resumed_from,
-        losses=tuple(state.losses),
-        records=tuple(state.records),
-        seconds=state.seconds,
-        saved=state.saved,
-    )
+    losses, records = tuple(state.losses), tuple(state.records)
+    return Run(state.step, resumed_from, losses, records, state.seconds, state.saved)
 
 
 @dataclass(frozen=True)
@@ -356,7 +338,6 @@ class _Plan:
     steps: int
     loss: Callable
     schedule: Callable[[int, int], float]
-    clip: float
     measure: Callable | None
     measure_every: int
     seed: int
@@ -419,14 +400,14 @@ class MovingFigure:
     def __init__(self) -> None:
         self._display: Any = None
 
-    def show(self, figure: Any, **options: Any) -> None:
+    def show(self, figure: Any) -> None:
         """Show a figure, or anything that IPython can display, in place of the one before."""
         if not _in_notebook():
             return
         if self._display is None:
-            self._display = display(figure, display_id=True, **options)
+            self._display = display(figure, display_id=True)
         else:
-            self._display.update(figure, **options)
+            self._display.update(figure)
 
 
 class _Display(MovingFigure):
@@ -434,7 +415,7 @@ class _Display(MovingFigure):
 
     def write(self, text: str) -> None:
         if text.strip():
-            self.show({"text/plain": text.strip()}, raw=True)
+            self.show(Pretty(text.strip()))
 
     def flush(self) -> None:
         """Do nothing: a line is shown at once."""
@@ -464,20 +445,19 @@ def _check_weights(model: Module, optimizer: Optimizer, precision: str | None) -
     if precision is not None:
         choose("precision", precision, PRECISIONS)
         fits = kinds == {torch.float32}
-        got = ", ".join(sorted(map(str, kinds)))
-        require(fits, "precision", "a model whose trained weights are all fp32", got)
+        require(fits, "precision", "a model whose trained weights are all fp32", kinds)
     for group in optimizer.param_groups:
         for name, value in group.items():
             if isinstance(value, numbers.Real):
                 group[name] = plain(name, value)  # a checkpoint does not take NumPy's numbers
         group.setdefault("initial_lr", group["lr"])
         _number("lr", float(group["initial_lr"]))
-        small = {kind for kind in kinds if kind.itemsize < 4}
-        if small and group.get("fused") is not False:
-            raise ValueError(
-                f"model: expected trained weights in fp32, got {small.pop()}; call model.float() "
-                "first, and pass precision='bf16' where speed or memory matter"
-            )
+        wide = all(kind.itemsize >= 4 for kind in kinds) or group.get("fused") is False
+        expected = (
+            "trained weights in fp32 (call model.float() first, and pass precision='bf16' where "
+            "speed or memory matter)"
+        )
+        require(wide, "model", expected, kinds)
 
 
 def _identity(plan: _Plan, model: Module, optimizer: Optimizer) -> dict[str, str]:
@@ -487,7 +467,6 @@ def _identity(plan: _Plan, model: Module, optimizer: Optimizer) -> dict[str, str
         "Python": platform.python_version_tuple()[:2],
         "steps": plan.steps,
         "seed": plan.seed,
-        "clip": plan.clip,
         "accumulate": plan.accumulate,
         "precision": plan.precision,
         "processes": plan.processes,
@@ -508,8 +487,9 @@ def _identity(plan: _Plan, model: Module, optimizer: Optimizer) -> dict[str, str
         for step in sorted({0, plan.steps // 2, plan.steps - 1}):
             torch.manual_seed(plan.seed_at(step))
             probes.append(plan.batch_at(step))
-    described = {name: describe(value) for name, value in found.items()}
-    return described | {"batches": describe(probes), "first weights": digest_of_weights(model)}
+    found["batches"] = probes
+    found["first weights"] = dict([*model.named_parameters(), *model.named_buffers()])
+    return {name: describe(value) for name, value in found.items()}
 
 
 def _functions(plan: _Plan, model: Module) -> dict[str, str]:
@@ -564,7 +544,7 @@ def _step(plan: _Plan, state: State) -> float:
             "and optimizer in fp32"
         )
     state.scaler.unscale_(state.optimizer)
-    norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), plan.clip)
+    norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), MOST_NORM)
     broken = not math.isfinite(norm)
     if state.scaler.is_enabled():
         # Scaled gradients may overflow now and then, but not for ever.
@@ -619,10 +599,11 @@ def _record(plan: _Plan, state: State, modes: Modes) -> None:
         return
     torch.manual_seed(plan.seed_at(state.step))
     state.model.eval()
-    asks = "step" in inspect.signature(plan.measure).parameters
-    figures = plan.measure(state.model, **({"step": state.step} if asks else {}))
+    figures = plan.measure(state.model)
     require(isinstance(figures, Mapping), "measure", "a mapping from names to figures", figures)
-    state.record({"step": state.step} | plain("measure", figures) | {"step": state.step})
+    step = {"step": state.step}
+    state.records.append(step | plain("measure", figures) | step)
+    state.saved = False
     _set_modes(modes)
 
 

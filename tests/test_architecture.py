@@ -1,7 +1,5 @@
 """What import-linter and ruff cannot see: the cost of an import, what is installed, the size."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 import tomllib

@@ -1,38 +1,28 @@
 """A wrong argument: the error names it, what was expected, what came, and the valid choices."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
 import pytest
 import torch
 
-from fmcourse.arguments import choose, real, require, whole
+from fmcourse.arguments import choose, real, whole
 
 
-def test_a_right_argument_passes():
-    assert require(True, "width", "at least 2", 1) is None
-    assert choose("style", "noto", iter(["twemoji", "noto"])) == "noto"
-
-
-@pytest.mark.parametrize(
-    ("got", "words"),
-    [("tweemoji", "did you mean 'twemoji'"), ("x" * 1000, r"xxx\.\.\.$"), (None, "got None$")],
-)
+@pytest.mark.parametrize(("got", "words"), [("x" * 1000, r"xxx\.\.\.$"), (None, "got None$")])
 def test_a_wrong_choice_lists_the_right_ones(got, words):
     with pytest.raises(ValueError, match=f"^style: expected one of 'noto', 'twemoji', .*{words}"):
-        choose("style", got, ["noto", "twemoji"])
+        choose("style", got, iter(["noto", "twemoji"]))
 
 
-@pytest.mark.parametrize("value", [3, np.int64(3), np.uint8(3), torch.tensor(3), np.array(3)])
+@pytest.mark.parametrize("value", [3, np.uint8(3), torch.tensor(3)])
 def test_a_whole_number_of_any_library_is_pythons(value):
     found = whole("width", value, 3, 3)
-    assert found == 3 and type(found) is int and whole("width", np.int8(-3)) == -3
+    assert found == 3 and type(found) is int
 
 
 @pytest.mark.parametrize(
-    "value", [2, 5, 3.0, "3", None, True, np.True_, torch.tensor(True), torch.ones(2).long(), [3]]
+    "value", [2, 5, 3.0, "3", None, True, np.True_, torch.tensor(True), torch.ones(2).long()]
 )
 def test_what_is_no_whole_number_in_the_range(value):
     with pytest.raises(ValueError, match="^width: expected a whole number from 3 to 4"):

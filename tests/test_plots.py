@@ -1,11 +1,8 @@
 """A drawing says in words what it shows, can be told apart in grey, and leaves matplotlib alone."""
 
-from __future__ import annotations
-
 import base64
 import io
 import sys
-from math import inf
 
 import matplotlib
 import numpy as np
@@ -79,19 +76,15 @@ def test_a_drawing_shows_itself_with_its_alt_text_and_is_always_the_same(
     assert "matplotlib.pyplot" not in sys.modules
 
 
-@pytest.mark.parametrize(
-    ("values", "bounds"),
-    [([0, 50, 99.5], (0, 100)), ([0.0, 500], (0, inf)), ([Interval(0.99, 0.97, 1)] * 2, (0, 1))],
-)
-def test_an_axis_has_no_room_for_impossible_values(values, bounds):
-    low, high = axes_of(curves({"a": (range(len(values)), values)})).get_ylim()
-    assert bounds[0] <= low < high <= bounds[1]
+@pytest.mark.parametrize(("values", "most"), [([0, 99.5], 100), ([0.1, Interval(0.9, 0.8, 1)], 1)])
+def test_an_axis_has_no_room_for_impossible_values(values, most):
+    low, high = axes_of(curves({"a": ([1, 2], values)})).get_ylim()
+    assert 0 <= low < high <= most
 
 
 @pytest.mark.parametrize("log_x", [False, True])
-@pytest.mark.parametrize("x", [[1, 2], [1870, 1871, 1872], np.array([16.0, 32, 64])])
-def test_whole_numbers_have_whole_ticks(x, log_x):
-    axes = axes_of(curves({"a": (x, [3] * len(x))}, log_x=log_x))
+def test_whole_numbers_have_whole_ticks(log_x):
+    axes = axes_of(curves({"a": ([1870, 1871, 1872], [3] * 3)}, log_x=log_x))
     for axis in (axes.xaxis, axes.yaxis):
         ticks = axis.get_ticklocs()
         assert len(ticks) and np.allclose(ticks, np.round(ticks))
@@ -99,53 +92,26 @@ def test_whole_numbers_have_whole_ticks(x, log_x):
 
 
 def test_a_difference_is_seen_against_a_line_at_0():
-    crossing, apart = ({"a": ([1, 2], [end, 3.0])} for end in (-1.0, 1.0))
-    assert len(axes_of(curves(crossing)).lines) == len(axes_of(curves(apart)).lines) + 1
     forest = plots.forest({"a": Interval(1, -2, 3)}, "t", "x")
     assert any(np.allclose(line.get_xdata(), 0) for line in axes_of(forest).lines)
 
 
-@pytest.mark.parametrize("mixed", [[1, Interval(1, 0.1, 1.9)], [Interval(1, 0.1, 1.9), 1]])
-def test_an_interval_among_numbers_is_drawn(mixed):
-    assert curves({"a": ([1, 2], mixed)}).png != curves({"a": ([1, 2], [1, 1])}).png
-
-
 def test_a_mark_is_drawn_named_and_taken_away():
     drawing = curves({"a": ([1, 2], [0.5, 0.9])})
-    marked, far = drawing.marked(1.0, "you: 100%"), drawing.marked(300, "you", "x")
-    assert marked.alt == f"{drawing.alt} Dotted line, you: 100%."
+    marked, far = drawing.marked(1.0, "you"), drawing.marked(300, "you", "x")
+    assert marked.alt == f"{drawing.alt} Dotted line, you."
     assert marked.png != drawing.png and far.alt.endswith("you, beyond this axis.")
-    assert drawing.marked(1.0, "you: 100%").png == marked.png
+    assert drawing.marked(1.0, "you").png == marked.png
     with pytest.raises(ValueError, match="^drawing: expected one with axes"):
         plots.picture("decoding").marked(1, "you")
 
 
-# With one colour for all series, exchanging two series' data must change the picture.
-
-
-@pytest.mark.parametrize(("kind", "count"), [("curves", 7), ("plane", 12), ("bars", 7)])
-def test_series_differ_without_colour(monkeypatch, kind, count):
-    monkeypatch.setattr(plots, "COLOURS", ("#777777",))
-
-    def drawn(heights):
-        names = "abcdefghijkl"
-        dots = {name: (Interval(at, at - 1, at + 1),) * 2 for name, at in zip(names, heights)}
-        lines = {name: ([0, 1, 2], [at, at + 0.3, at]) for name, at in zip(names, heights)}
-        tops = {name: {"one": 1 + at} for name, at in zip(names, heights)}
-        data, labels = {"curves": (lines, "xy"), "plane": (dots, "xy"), "bars": (tops, "y")}[kind]
-        return getattr(plots, kind)(data, "t", *labels).png
-
-    straight = list(range(count))
-    assert drawn([*straight[-1:], *straight[1:-1], 0]) != drawn(straight)
-
-
-def test_a_larger_figure_is_a_darker_leaf_in_grey_too():
-    fills = []
-    for value in (0, 25, 50, 75, 100):
-        grey = pixels(plots.tree("r", {"a": {"one": value}}, "t", "u"))
-        # What most pixels of a leaf have.
-        fills.append(np.bincount(grey[grey < 252]).argmax())
-    assert np.diff(fills).max() < -15
+def test_series_differ_without_colour():
+    names = "abcdefghijkl"
+    lines = axes_of(curves({name: ([1], [1]) for name in names})).lines
+    assert len({line.get_marker() for line in lines}) == len(names)
+    tops = axes_of(plots.bars({name: {"one": 1} for name in names[:7]}, "t", "y")).patches
+    assert len({bar.get_hatch() for bar in tops}) == 7
 
 
 def test_every_drawing_of_ours_has_an_alt_text(root):

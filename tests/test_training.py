@@ -1,13 +1,13 @@
 """A run that was killed ends in the weights of one that was not; a different run is refused."""
 
-from __future__ import annotations
-
+import contextlib
 import contextvars
 import functools
 import itertools
 import math
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,7 +25,6 @@ from fmcourse.stats import wilson
 from fmcourse.training import adamw, cosine, crops, fit, parts
 
 STEPS = 24
-forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="only POSIX has fork and SIGKILL")
 
 
 STEP: contextvars.ContextVar = contextvars.ContextVar("the step whose batch was drawn last")
@@ -90,17 +89,6 @@ def saved_step(checkpoint):
     return torch.load(checkpoint, weights_only=False)["step"]
 
 
-def in_a_child(work):
-    """Run `work` in a forked process and return the signal that ended it, 0 for none."""
-    child = os.fork()
-    if child == 0:
-        try:
-            work()
-        finally:
-            os._exit(0)
-    return os.WTERMSIG(os.waitpid(child, 0)[1])
-
-
 # A line through two points: every figure on paper.
 
 
@@ -108,12 +96,20 @@ def squared_error(model, batch):
     return (model(batch["x"]) - batch["y"]).square().mean()
 
 
-def quick(model=None, batches=None, steps=2, **changes):
+ONES = [torch.ones(4, 1)]
+
+
+def squared(model, batch):
+    # In fp32, as autocast computes losses.
+    return model(batch).float().square().mean()
+
+
+def quick(model=None, batches=ONES, steps=2, **changes):
     """Train a line for a few steps, or what is asked for."""
-    settings = {"loss": lambda model, batch: model(batch).square().mean(), "progress": False}
+    settings = {"loss": squared, "progress": False}
     if model is None:
         model = straight()
-    return fit(model, batches or [torch.ones(4, 1)], steps, **(settings | changes))
+    return fit(model, batches, steps, **(settings | changes))
 
 
 def straight(weight=2.0):
@@ -134,21 +130,16 @@ def test_adamw_gives_a_part_its_own_settings_wherever_its_name_stands():
 # An independent loop.
 
 
-@pytest.fixture
-def regression():
-    """Return a function to the same network in double precision, and batches to train it on."""
-    draw = torch.Generator().manual_seed(2)
-    batches = []
-    for _ in range(3):
-        x, y = torch.randn(7, 3, generator=draw), torch.randn(7, 2, generator=draw)
-        batches.append({"x": x.double(), "y": 4 * y.double()})
+def network():
+    torch.manual_seed(1)
+    layers = torch.nn.Linear(3, 8), torch.nn.Tanh(), torch.nn.Linear(8, 2)
+    return torch.nn.Sequential(*layers).double()
 
-    def network():
-        torch.manual_seed(1)
-        layers = torch.nn.Linear(3, 8), torch.nn.Tanh(), torch.nn.Linear(8, 2)
-        return torch.nn.Sequential(*layers).double()
 
-    return network, batches
+def three_batches():
+    torch.manual_seed(2)
+    tables = torch.randn(3, 7, 5).double()
+    return [{"x": table[:, :3], "y": 4 * table[:, 3:]} for table in tables]
 
 
 def by_hand(model, batches, steps, lr):
@@ -172,20 +163,20 @@ def by_hand(model, batches, steps, lr):
     return losses
 
 
-@pytest.mark.parametrize("accumulate", [1, 2, 3, 7])
-def test_equals_a_loop_written_by_hand_in_any_number_of_parts(regression, accumulate):
-    (network, batches), sizes = regression, []
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_equals_a_loop_written_by_hand_in_any_number_of_parts(accumulate):
+    sizes = set()
 
     def loss(model, batch):
-        sizes.append(len(batch["x"]))
+        sizes.add(len(batch["x"]))
         return squared_error(model, batch)
 
-    ours, theirs = network(), network()
+    batches, ours, theirs = three_batches(), network(), network()
     how = {"schedule": cosine(warmup=0.1), "accumulate": accumulate, "progress": False}
     run = fit(ours, batches, 40, optimizer=adamw(lr=0.05), loss=loss, **how)
     losses = by_hand(theirs, batches, 40, lr=0.05)
     assert losses[-1] < losses[0]  # something was learned
-    assert max(sizes) == math.ceil(7 / accumulate) and sum(sizes) == 7 * 40
+    assert sizes == {1: {7}, 3: {2, 3}}[accumulate]
     # Double precision rounds at 1e-16; 40 steps in a different order may grow that a thousandfold.
     assert run.losses == pytest.approx(losses, rel=1e-10)
     for a, b in zip(ours.parameters(), theirs.parameters()):
@@ -195,56 +186,39 @@ def test_equals_a_loop_written_by_hand_in_any_number_of_parts(regression, accumu
 ROWS = torch.arange(7.0)[:, None]
 
 
-@pytest.mark.parametrize("batch", [ROWS, {0: ROWS}, (ROWS, -ROWS), [ROWS]])
+@pytest.mark.parametrize("batch", [{0: ROWS}, (ROWS, -ROWS)])
 def test_parts_in_order_are_the_batch(batch):
     pieces, shares = zip(*parts(batch, 3))
-    if not isinstance(batch, torch.Tensor):
-        pieces = [part[0] for part in pieces]
-    assert torch.equal(torch.cat(pieces), ROWS)
+    assert torch.equal(torch.cat([piece[0] for piece in pieces]), ROWS)
     assert shares == (3 / 7, 2 / 7, 2 / 7)
-
-
-@pytest.mark.parametrize("batch", [ROWS, (ROWS, ROWS[1:]), "words", {"x": ROWS, "scale": 2.0}])
-def test_what_cannot_be_cut(batch):
-    with pytest.raises(ValueError, match=r"^batches: expected tensors"):
-        parts(batch, 8)
 
 
 # Interruptions.
 
 
-@forks
-def test_killed_in_another_interpreter(tmp_path, whole):
+KILLED = """import itertools, os, signal, sys, test_training as t
+replace, count = os.replace, itertools.count(1)
+
+def dying(*given):
+    if next(count) == 8:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return replace(*given)
+
+os.replace = dying
+t.train(sys.argv[1])"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="only POSIX has SIGKILL")
+def test_killed_in_another_interpreter_while_a_checkpoint_is_written(tmp_path, whole):
     checkpoint = tmp_path / "run.pt"
-    script = """import os, signal, sys, test_training as t
-t.train(sys.argv[1], lambda step: step == 17 and os.kill(os.getpid(), signal.SIGKILL))"""
-    command = [sys.executable, "-c", script, str(checkpoint)]
+    command = [sys.executable, "-c", KILLED, str(checkpoint)]
     done = subprocess.run(command, cwd=Path(__file__).parent, timeout=120)
     assert done.returncode == -signal.SIGKILL
-    found = train(checkpoint)
-    assert found[1].resumed_from == 17
-    assert_same(found, whole)
-
-
-@forks
-@pytest.mark.parametrize("name", ["fsync", "replace"])
-@pytest.mark.parametrize("number", [1, 8])
-def test_killed_while_a_checkpoint_is_written(tmp_path, monkeypatch, whole, name, number):
-    checkpoint, act, count = tmp_path / "run.pt", getattr(os, name), itertools.count(1)
-
-    def dying(*given):
-        if next(count) == number:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return act(*given)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, name, dying)
-        assert in_a_child(lambda: train(checkpoint)) == signal.SIGKILL
     assert len(list(tmp_path.glob("run.pt.*.partial"))) == 1
     found = train(checkpoint)
-    assert found[1].resumed_from == number - 1  # the eighth checkpoint was lost, the seventh stands
+    assert found[1].resumed_from == 7  # the eighth checkpoint was lost, the seventh stands
     assert_same(found, whole)
-    assert [file.name for file in tmp_path.iterdir()] == ["run.pt"]
+    assert os.listdir(tmp_path) == ["run.pt"]
 
 
 def raise_at(wanted, error):
@@ -260,32 +234,32 @@ def stop_at(step):
 
 
 def test_a_finished_run_is_not_run_again(tmp_path, whole, capsys):
-    model, run = train(tmp_path / "run.pt")
+    checkpoint = tmp_path / "run.pt"
+    model, run = train(checkpoint)
+    before = checkpoint.stat().st_mtime_ns
     assert run.saved and capsys.readouterr().out == ""
-    before = (tmp_path / "run.pt").stat().st_mtime_ns
-    asked = []
     for again in (None, model):  # after a restart, and in the same kernel
-        found = train(tmp_path / "run.pt", on_step=asked.append, model=again)
-        assert asked == [] and found[1].resumed_from == STEPS and found[1].saved
+        found = train(checkpoint, on_step=lambda step: pytest.fail("it ran"), model=again)
+        assert found[1].resumed_from == STEPS and found[1].saved
         assert_same(found, whole)
         said = capsys.readouterr().out
         assert "run.pt" in said and "complete" in said and said.count("\n") == 1
-    assert (tmp_path / "run.pt").stat().st_mtime_ns == before
+    assert checkpoint.stat().st_mtime_ns == before
 
 
 def test_what_the_loss_collects_is_no_setting(tmp_path):
-    seen, batches = [], [torch.ones(1, 1)]
+    model, seen = straight(), []
 
     def loss(model, batch):
         seen.append(len(seen))
         if len(seen) == 3:
             raise KeyboardInterrupt
-        return model(batch).square().mean()
+        return squared(model, batch)
 
-    model = straight()
-    with pytest.raises(KeyboardInterrupt):
-        quick(model, batches, 5, loss=loss, checkpoint=tmp_path / "run.pt")
-    assert quick(model, batches, 5, loss=loss, checkpoint=tmp_path / "run.pt").resumed_from == 2
+    for _ in range(2):
+        with contextlib.suppress(KeyboardInterrupt):
+            run = quick(model, steps=5, loss=loss, checkpoint=tmp_path / "run.pt")
+    assert run.resumed_from == 2
 
 
 # In half precision.
@@ -306,46 +280,34 @@ def test_half_precision_keeps_fp32_masters_and_is_resumed_to_the_same_bits(tmp_p
     assert_same(found, (model, run))
 
 
-OVERFLOWS: contextvars.ContextVar = contextvars.ContextVar("whether gradients overflow, by step")
-
-
-def overflowing(model, batch):
-    """Return a loss that is finite at every step, and whose scaled gradients overflow at one."""
-    # In fp32, as autocast computes losses: 2**16 itself is too much for fp16.
-    value = model(batch).float().square().mean()
-    steep = model.weight.sum() * 1e36
-    return value + (steep - steep.detach()) if OVERFLOWS.get()(STEP.get()) else value
-
-
-def small_batch(step):
-    STEP.set(step)
-    return torch.full((1, 1), 0.01)  # so that 2**16 times a gradient still fits into fp16
-
-
 def test_a_step_whose_scaled_gradients_overflow_moves_nothing_and_the_scale_is_resumed(tmp_path):
-    checkpoint = tmp_path / "run.pt"
-    settings = {"optimizer": adamw(lr=0.1, weight_decay=0.0), "precision": "fp16"}
-    settings |= {"loss": overflowing, "checkpoint": checkpoint}
+    def batches(step):
+        STEP.set(step)
+        # 2**16 times a gradient fits into fp16 at all steps but the third.
+        return torch.full((1, 1), 100.0 if step == 2 else 0.01)
 
-    def scale():
-        return torch.load(checkpoint, weights_only=True)["scaler"]["scale"]
+    def loss(model, batch):
+        ON_STEP.get()(STEP.get())
+        return squared(model, batch)
 
-    OVERFLOWS.set(lambda step: stop_at(4)(step) or step == 2)
+    settings = {"optimizer": adamw(lr=0.1), "precision": "fp16", "measure_every": 1}
+    settings |= {"measure": lambda model: {"weight": model.weight.item()}}
+    settings |= {"checkpoint": tmp_path / "run.pt", "loss": loss}
+    ON_STEP.set(stop_at(4))
     with pytest.raises(KeyboardInterrupt):
-        quick(None, small_batch, 5, **settings)
-    assert scale() == 2**15  # halved once
-    OVERFLOWS.set(lambda step: False)
-    losses = quick(None, small_batch, 5, **settings).losses
-    assert scale() == 2**15  # not 2**16, where a new run starts
-    # The third step alone left the weight where it was.
-    assert losses[3] == losses[2] and len(set(losses)) == 4 and all(map(math.isfinite, losses))
+        quick(None, batches, 5, **settings)
+    ON_STEP.set(id)
+    run = quick(None, batches, 5, **settings)
+    weights = [record["weight"] for record in run.records]
+    assert run.resumed_from == 4 and weights[3] == weights[2] and len(set(weights)) == 5
+    # Halved once; not 2**16, where a new run starts.
+    assert torch.load(tmp_path / "run.pt", weights_only=True)["scaler"]["scale"] == 2**15
 
 
 @pytest.mark.parametrize(
     "step, error, same_model",
     [
         (0, KeyboardInterrupt(), False),
-        (8, KeyboardInterrupt(), True),
         (14.5, KeyboardInterrupt(), True),
         (14.5, KeyboardInterrupt(), False),
         (13, ZeroDivisionError(), True),
@@ -366,88 +328,56 @@ def test_an_interrupted_run_goes_on_in_a_new_kernel_or_with_its_model_trained_in
     assert_same(found, whole)
 
 
-# Measurements.
-
-
-def test_each_step_is_measured_once_and_no_measurement_changes_the_training(whole):
-    assert [record["step"] for record in whole[1].records] == [0, 8, 16, 24]
-    model, run = train(measure=None)
-    assert run.losses == whole[1].losses and run.records == ()
-    assert torch.equal(model.transformer.wte.weight, whole[0].transformer.wte.weight)
-
-
 # Invariances: what a run leaves as it was.
-
-
-class FrozenNorm(torch.nn.BatchNorm1d):
-    """A batch norm that stays in eval() whatever the model does."""
-
-    def train(self, mode=True):
-        return super().train(False)
 
 
 @pytest.mark.parametrize("mode", [True, False])
 def test_each_module_gets_its_own_mode_back(mode):
-    layers = straight(), torch.nn.BatchNorm1d(1), FrozenNorm(1)
-    model = torch.nn.Sequential(*layers).train(mode)
+    model = torch.nn.Sequential(straight(), torch.nn.BatchNorm1d(1)).train(mode)
     model[1].eval()
-    before = [module.training for module in model.modules()]
     seen = []
 
+    def modes(model):
+        return [module.training for module in model.modules()]
+
     def loss(model, batch):
-        seen.append([module.training for module in model.modules()])
-        return model(batch).square().mean()
+        seen.append(modes(model))
+        return squared(model, batch)
 
-    run = quick(model, loss=loss, measure=lambda model: {"training": model.training})
-    assert [record["training"] for record in run.records] == [False, False]
+    run = quick(model, loss=loss, measure=lambda model: {"modes": modes(model)})
+    assert [record["modes"] for record in run.records] == [[False] * 3] * 2
     # A batch norm that was frozen in a model in train() stays so.
-    assert seen == [[True, True, not mode, False]] * 2
-    with pytest.raises(FloatingPointError):
-        quick(model, loss=lambda model, batch: model(batch).sum() * math.nan)
-    assert [module.training for module in model.modules()] == before
+    assert seen == [[True, True, not mode]] * 2
+    assert modes(model) == [mode, mode, False]
 
 
-def test_the_seed_alone_decides_and_the_global_generator_is_untouched(whole):
+def test_the_seed_alone_decides_no_measurement_and_no_random_number_drawn_before(whole):
     torch.manual_seed(99)  # whatever the caller drew before
     before = torch.get_rng_state()
     with pytest.raises(KeyboardInterrupt):
         train(on_step=stop_at(3))
-    assert_same(train(), whole)
-    assert train(seed=1)[1].losses != whole[1].losses
+    assert train(measure=None)[1].losses == whole[1].losses != train(seed=1)[1].losses
     assert torch.equal(torch.get_rng_state(), before)
 
 
 # The line of progress.
 
 
-@pytest.fixture
-def notebook(monkeypatch):
-    """Pretend to be in a notebook, and return what is shown: a list of states for each display."""
+def test_a_notebook_shows_one_display_whose_end_has_no_times(monkeypatch, capsys):
     shown = []
 
-    def display(figure, display_id, **options):
-        states = [figure]
+    def display(line, display_id):
+        states = [line.data]
         shown.append(states)
-
-        def update(figure, **options):
-            states.append(figure)
-
-        return types.SimpleNamespace(update=update)
+        return types.SimpleNamespace(update=lambda line: states.append(line.data))
 
     monkeypatch.setattr(training, "get_ipython", type("ZMQInteractiveShell", (), {}))
     monkeypatch.setattr(training, "display", display)
-    return shown
-
-
-def test_a_notebook_shows_one_display_whose_end_has_no_times(notebook, capsys):
-    train(progress=True, measure=None)
-    with pytest.raises(KeyboardInterrupt):
-        train(progress=True, on_step=stop_at(3))
+    train(progress=True)
     assert capsys.readouterr() == ("", "")
-    (first, *_, last), (*_, stopped) = notebook
-    assert "0/24" in first["text/plain"]
-    assert re.fullmatch(r"training: 24 of 24 steps, loss \d\.\d{3}", last["text/plain"])
-    assert stopped["text/plain"].startswith("training: 3 of 24 steps")
+    ((first, *_, last),) = shown
+    assert "0/24" in first
+    assert re.fullmatch(r"training: 24 of 24 steps, loss \d\.\d{3}", last)
 
 
 # A run has an identity.
@@ -456,19 +386,8 @@ def test_a_notebook_shows_one_display_whose_end_has_no_times(notebook, capsys):
 SCALE = 1.0
 
 
-def scaled_loss(model, batch):
-    return SCALE * model(**batch).loss
-
-
 def loss_with(factor):
-    return lambda model, batch: factor * model(**batch).loss
-
-
-def smoothed(by):
-    cross_entropy = torch.nn.CrossEntropyLoss(label_smoothing=by)
-    return lambda model, batch: cross_entropy(
-        model(**batch).logits.flatten(0, 1), batch["labels"].flatten()
-    )
+    return lambda model, batch: SCALE * factor * model(**batch).loss
 
 
 def batches_of(rows):
@@ -476,93 +395,84 @@ def batches_of(rows):
     return [{"input_ids": ids, "labels": ids}]
 
 
-def drawn_with(low):
-    return lambda step: {name: torch.randint(low, 9, (2, 6)) for name in ("input_ids", "labels")}
-
-
-def altered(change):
+def another_buffer():
     model = tiny_gpt_neo()
-    change(model)
+    model.transformer.h[0].attn.attention.bias.logical_not_()
     return model
 
 
-def descent(model):
-    return torch.optim.SGD(model.parameters(), lr=0.1)
-
-
-def another_buffer(model):
-    model.transformer.h[0].attn.attention.bias.logical_not_()
-
-
-def frozen_dropout(model):
-    model.train()
+def frozen_dropout():
+    model = tiny_gpt_neo().train()
     model.transformer.drop.eval()
+    return model
 
 
-# Two values of one argument: what a message names, and both values.
+BASE = {
+    "model": tiny_gpt_neo,
+    "batches": batches_of(4),
+    "steps": 3,
+    "optimizer": adamw(lr=0.5),
+    "loss": loss_with(1.0),
+    "identity": {"head": torch.zeros(2)},
+}
+# Other values of one argument, and what a message names.
 DIFFERENT = [
-    ("steps", "steps", 3, 4),
-    ("seed", "seed", 0, 1),
-    ("clip", "clip", 1.0, None),
-    ("accumulate", "accumulate", 1, 2),
-    ("precision", "precision", None, "bf16"),
-    ("identity", "head", {"head": torch.zeros(2)}, {"head": torch.ones(2)}),
-    ("identity", "order", {}, {"order": "reversed"}),
-    ("optimizer", "learning rate", adamw(lr=0.5), adamw(lr=0.4)),
-    ("optimizer", "weight decay", adamw(), adamw(parts={"wte": {"weight_decay": 0.2}})),
-    ("optimizer", "optimizer", adamw(lr=0.1), descent),
-    ("schedule", "schedule", cosine(), cosine(floor=0.1)),
-    ("loss", "loss", loss_with(1.0), loss_with(2.0)),
-    ("loss", "loss", smoothed(0.0), smoothed(0.1)),
-    ("batches", "batches", batches_of(4), batches_of(2)),
-    ("batches", "batches", drawn_with(0), drawn_with(1)),
-    ("model", "first weights", tiny_gpt_neo, lambda: tiny_gpt_neo(seed=1)),
-    ("model", "first weights", tiny_gpt_neo, lambda: altered(another_buffer)),
-    ("model", "model", tiny_gpt_neo, lambda: tiny_gpt_neo(dropout=0.1)),
-    ("model", "model", tiny_gpt_neo, lambda: altered(frozen_dropout)),
+    ("steps", 4, "steps 3 there, 4 here"),
+    ("seed", 1, "seed 0 there, 1 here"),
+    ("accumulate", 2, "accumulate"),
+    ("precision", "bf16", "precision"),
+    ("identity", {"head": torch.ones(2)}, "head"),
+    ("optimizer", adamw(lr=0.4), "learning rate"),
+    ("optimizer", adamw(lr=0.5, parts={"wte": {"weight_decay": 0.2}}), "weight decay"),
+    ("optimizer", lambda model: torch.optim.SGD(model.parameters(), lr=0.5), "optimizer"),
+    ("schedule", cosine(), "schedule"),
+    ("loss", loss_with(2.0), "loss"),
+    ("batches", batches_of(2), "batches"),
+    ("model", lambda: tiny_gpt_neo(seed=1), "first weights"),
+    ("model", another_buffer, "first weights"),
+    ("model", lambda: tiny_gpt_neo(dropout=0.1), "model"),
+    ("model", frozen_dropout, "model"),
 ]
 
 
-def run_of(checkpoint, model=tiny_gpt_neo, batches=random_batch, steps=3, **changes):
-    model = model()
-    return model, fit(model, batches, steps, checkpoint=checkpoint, progress=False, **changes)
+def run_of(checkpoint, **changes):
+    given = BASE | changes
+    return fit(given.pop("model")(), checkpoint=checkpoint, progress=False, **given)
 
 
-@pytest.mark.parametrize(
-    "argument, named, one, other", DIFFERENT, ids=[f"{a}-{n}" for a, n, *_ in DIFFERENT]
-)
-def test_a_checkpoint_of_a_different_run_is_refused(tmp_path, argument, named, one, other):
-    checkpoint = tmp_path / "run.pt"
-    run_of(checkpoint, **{argument: one})
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """Return the checkpoint of a run."""
+    checkpoint = tmp_path_factory.mktemp("finished") / "run.pt"
+    run_of(checkpoint)
+    return checkpoint
+
+
+@pytest.mark.parametrize("argument, other, named", DIFFERENT)
+def test_a_checkpoint_of_a_different_run_is_refused(finished, argument, other, named):
     with pytest.raises(ValueError, match=rf"(?s)^checkpoint: .*run\.pt.*\b{named}\b.*rename"):
-        run_of(checkpoint, **{argument: other})
-    assert run_of(checkpoint, **{argument: one})[1].resumed_from >= 3
+        run_of(finished, **{argument: other})
+    assert run_of(finished).resumed_from == 3
 
 
-def test_a_refusal_shows_short_values_and_loads_nothing(tmp_path):
-    run_of(tmp_path / "run.pt")
-    untouched = tiny_gpt_neo()
-    with pytest.raises(ValueError, match=r"steps 3 there, 4 here; seed 0 there, 7 here"):
-        run_of(tmp_path / "run.pt", model=lambda: untouched, steps=4, seed=7)
-    assert same(untouched, tiny_gpt_neo())
-
-
-def test_a_changed_global_is_a_different_loss(tmp_path, monkeypatch):
-    run_of(tmp_path / "run.pt", loss=scaled_loss)
+def test_a_changed_global_is_a_different_loss(finished, monkeypatch):
     monkeypatch.setattr(sys.modules[__name__], "SCALE", 2.0)
     with pytest.raises(ValueError, match="other loss"):
-        run_of(tmp_path / "run.pt", loss=scaled_loss)
+        run_of(finished)
+
+
+def refuse(closed, name):
+    raise RuntimeError(name)
 
 
 @pytest.mark.parametrize(
     "make",
     [
         lambda n: np.array(["text", n], dtype=object),
-        lambda n: torch.tensor(n, dtype=torch.bfloat16),
-        lambda n: torch.zeros(2, 2, dtype=(torch.float, torch.double)[n - 1])[:, 0],
+        lambda n: torch.zeros(2, 2, dtype=(torch.bfloat16, torch.double)[n - 1])[:, 0],
         lambda n: {"b": {n, 100}, "a": range(n)},
-        lambda n: types.SimpleNamespace(inner=types.SimpleNamespace(size=n)),
-        lambda n: Path("folder") / str(n),
+        lambda n: types.SimpleNamespace(inner=Path("folder") / str(n)),
+        lambda n: type("Closed", (), {"__getattr__": refuse, "size": n})(),
     ],
 )
 def test_values_are_described_by_what_they_hold(make):
@@ -573,29 +483,25 @@ def test_measure_may_change_and_a_sentence_says_so(tmp_path, capsys):
     checkpoint = tmp_path / "run.pt"
     with pytest.raises(KeyboardInterrupt):
         train(checkpoint, stop_at(13))
-    _, run = train(checkpoint, measure=lambda model, step: {"other": step * 2})
-    assert [record["step"] for record in run.records] == [0, 8, 16, 24]
-    assert [record.get("other") for record in run.records] == [None, None, 32, 48]
+    _, run = train(checkpoint, measure=lambda model: {"other": 1})
+    found = [(record["step"], "other" in record) for record in run.records]
+    assert found == [(0, False), (8, False), (16, True), (24, True)]
     assert "measure has changed" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     "harm",
     [
-        lambda file: file.write_bytes(b""),
         lambda file: file.write_bytes(file.read_bytes()[:-100]),
         lambda file: torch.save({"fingerprint": {"steps": 3}, "step": 3}, file),
         lambda file: torch.save({"step": types.SimpleNamespace()}, file),
     ],
-    ids=["empty", "truncated", "first edition", "unsafe"],
 )
-def test_a_file_that_is_no_checkpoint_is_refused_in_a_sentence(tmp_path, harm):
-    checkpoint = tmp_path / "run.pt"
-    run_of(checkpoint)
+def test_a_file_that_is_no_checkpoint_is_refused_in_a_sentence(tmp_path, finished, harm):
+    checkpoint = Path(shutil.copy(finished, tmp_path))
     harm(checkpoint)
-    with pytest.raises(ValueError, match=r"^checkpoint: .*run\.pt .*rename this one.*$") as refused:
+    with pytest.raises(ValueError, match=r"^checkpoint: .*run\.pt .*rename this one.*$"):
         run_of(checkpoint)
-    assert "\n" not in str(refused.value)
     assert checkpoint.exists()  # nobody's file is deleted unasked
 
 
@@ -650,11 +556,9 @@ def test_a_different_run_that_writes_the_file_meanwhile_keeps_it(tmp_path, capsy
 @pytest.mark.parametrize(
     "figure, kept",
     [
-        (np.mean([True, False]), 0.5),
         (np.longdouble(0.5), 0.5),
         (torch.ones(1, dtype=torch.bfloat16, requires_grad=True), [1.0]),
-        ([np.float32(0.5), [None, "text"]], [0.5, [None, "text"]]),
-        ({"low": wilson(np.int64(1), 2)}, {"low": wilson(1, 2)}),
+        ({"low": [wilson(np.int64(1), 2), None, "text"]}, {"low": [wilson(1, 2), None, "text"]}),
     ],
 )
 def test_figures_are_kept_as_pythons(figure, kept):
@@ -662,22 +566,19 @@ def test_figures_are_kept_as_pythons(figure, kept):
     assert found == kept and type(found) is type(kept)
 
 
-@pytest.mark.parametrize("figure", [object(), [{1, 2}], 1j])
-def test_a_figure_that_cannot_be_kept_is_refused_before_the_first_step(figure):
+def test_a_figure_that_cannot_be_kept_is_refused_before_the_first_step():
     line = straight()
     with pytest.raises(TypeError, match=r"measure\['figure'\]: expected numbers"):
-        quick(line, measure=lambda model: {"figure": figure})
-    assert line.weight.item() == 2.0
+        quick(line, measure=lambda model: {"figure": [{1, 2}]})
     with pytest.raises(ValueError, match=r"^measure: expected a mapping"):
-        quick(measure=lambda model: 0.5)
+        quick(line, measure=lambda model: 0.5)
+    assert line.weight.item() == 2.0
 
 
-def test_whole_numbers_of_numpy_are_whole_numbers(tmp_path):
-    settings = {"seed": np.int64(1), "accumulate": np.uint8(2), "measure_every": np.int32(1)}
+def test_numbers_of_numpy_are_pythons(tmp_path):
     given = {"checkpoint": tmp_path / "run.pt"}
-    run = quick(steps=np.int64(2), optimizer=adamw(lr=np.float64(0.1)), **given, **settings)
-    again = quick(steps=2, optimizer=adamw(lr=0.1), **given, seed=1, accumulate=2)
-    assert again.resumed_from == run.steps == 2
+    quick(steps=np.int64(2), optimizer=adamw(lr=np.float64(0.1)), seed=np.uint8(1), **given)
+    assert quick(steps=2, optimizer=adamw(lr=0.1), seed=1, **given).resumed_from == 2
 
 
 @pytest.mark.parametrize(
@@ -685,14 +586,13 @@ def test_whole_numbers_of_numpy_are_whole_numbers(tmp_path):
     [
         ("steps", 2.5),
         ("seed", 2**60),
-        ("clip", math.nan),
         ("precision", "fp8"),
         ("model", straight().bfloat16()),
         ("model", straight().requires_grad_(False)),
         ("batches", iter([1])),
         ("batches", {"x": torch.ones(1)}),
+        ("batches", []),
         ("checkpoint", "."),
-        ("checkpoint", os.devnull),
         ("schedule", lambda step, steps: math.nan),
     ],
 )
@@ -706,9 +606,9 @@ def test_arguments_are_refused_by_name_before_anything_runs(name, value):
     [
         (lambda: adamw(lr=math.nan), "^lr: expected"),
         (lambda: adamw(parts={"haed": {"lr": 1.0}})(straight()), "^parts: .*haed"),
-        (lambda: cosine(warmup=1.0), "^warmup: expected"),
         (lambda: crops(torch.arange(10), 1, 11), "^length: .*from 1 to 10, got 11"),
-        (lambda: fit(straight(), [], 2), "^batches: expected at least one"),
+        (lambda: parts((ROWS, ROWS[1:]), 2), "^batches: expected tensors"),
+        (lambda: parts({"x": ROWS, "scale": 2.0}, 2), "^batches: expected tensors"),
     ],
 )
 def test_settings_that_cannot_work_are_refused_by_name(make, words):
@@ -716,40 +616,27 @@ def test_settings_that_cannot_work_are_refused_by_name(make, words):
         make()
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_a_loss_that_is_no_number_names_its_step(tmp_path, value):
-    losses = itertools.chain([1.0, 1.0, 1.0, value], itertools.repeat(1.0))
-    with pytest.raises(FloatingPointError, match=f"loss is {value} at step 3.*learning rate"):
+def test_a_loss_that_is_no_number_names_its_step(tmp_path):
+    losses = itertools.chain([1.0, 1.0, 1.0], itertools.repeat(math.nan))
+    with pytest.raises(FloatingPointError, match="loss is nan at step 3.*learning rate"):
         train(tmp_path / "run.pt", loss=lambda model, batch: model(**batch).loss * next(losses))
     assert saved_step(tmp_path / "run.pt") == 3  # the last good weights, not the bad ones
 
 
-@pytest.mark.parametrize("clip", [1.0, None])
-@pytest.mark.parametrize("precision", [None, "fp16"])
-def test_a_gradient_that_is_no_number_moves_nothing(clip, precision):
+@pytest.mark.parametrize("given", [{}, {"precision": "fp16"}])
+def test_a_gradient_that_is_no_number_moves_nothing(given):
     line = straight(0.0)
+
+    def loss(model, batch):
+        return model.weight.sum().abs().sqrt()  # its slope at 0 is infinite
+
     with pytest.raises(FloatingPointError, match="gradient is not finite"):
-        quick(
-            line,
-            steps=99,
-            clip=clip,
-            precision=precision,
-            loss=lambda model, batch: model.weight.sum().abs().sqrt(),  # its slope at 0 is infinite
-        )
+        quick(line, steps=99, loss=loss, **given)
     assert line.weight.item() == 0.0
 
 
 def test_crops_reach_the_last_token():
     torch.manual_seed(0)
     batch = crops(torch.arange(100, 110), 200, 4)
-    rows = batch["input_ids"]
-    assert batch["labels"] is rows and (rows.diff(dim=1) == 1).all()
-    assert set(rows[:, 0].tolist()) == set(range(100, 107))
-
-
-def test_an_object_that_refuses_every_name_is_described():
-    class Closed:
-        def __getattr__(self, name):
-            raise RuntimeError(name)
-
-    assert describe(Closed()) == describe(Closed())
+    assert batch["labels"] is batch["input_ids"] and (batch["labels"].diff(dim=1) == 1).all()
+    assert batch["labels"][:, 0].unique().tolist() == list(range(100, 107))
