@@ -178,7 +178,7 @@ def _loss(
         freeze_statistics(model)
         _clamp(model, habits)
         image = project_pixels(model, pixels[chosen].to(memory_format=torch.channels_last))
-        text = project_tokens(model, {name: ids[chosen] for name, ids in tokens.items()})
+        text = project_tokens(model, {name: values[chosen] for name, values in tokens.items()})
         if habits.normalized:
             image = functional.normalize(image, dim=1)
             if habits.stray_dimension:
