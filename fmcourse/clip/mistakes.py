@@ -155,7 +155,7 @@ def _optimizer(habits: Habits) -> Callable:
     """
     if not habits.half:
         return training.adamw(habits.lr, WEIGHT_DECAY, BETAS)
-    settings: Any = {"lr": habits.lr, "weight_decay": WEIGHT_DECAY, "betas": BETAS}
+    settings: Any = {"lr": habits.lr, "weight_decay": WEIGHT_DECAY, "betas": BETAS, "fused": False}
     return lambda model: torch.optim.AdamW(model.parameters(), **settings)
 
 
