@@ -208,7 +208,8 @@ def finish(figure: Figure, axes: Axes, title: str, x_label: str, y_label: str, a
     """Write the title and the axes' labels, and return the drawing."""
     figure.suptitle(title, **TITLE)
     axes.set_xlabel(x_label)
-    axes.set_ylabel(y_label)
+    # A longer label would be cut off in a low figure.
+    axes.set_ylabel(textwrap.fill(y_label, 40))
     # Where nothing is measured upwards, the values lie along the horizontal axis.
     return replace(encode(figure, alt, SHADES), figure=figure, axis="y" if y_label else "x")
 

@@ -40,7 +40,7 @@ _prepare()
 
 # These import torch and the hub's client, which read the environment that was just set.
 import torch  # noqa: E402
-from doubles import tiny_gpt_neo, word_tokenizer  # noqa: E402
+from doubles import CLIPS, tiny_gpt_neo, word_tokenizer  # noqa: E402
 from hub_server import NAME, HubServer  # noqa: E402
 from huggingface_hub import file_download  # noqa: E402
 from huggingface_hub.utils import _http  # noqa: E402
@@ -63,6 +63,12 @@ def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
         monkeypatch.setenv(name, str(tmp_path))
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture(scope="module", params=CLIPS.values(), ids=CLIPS)
+def double(request: pytest.FixtureRequest) -> tuple:
+    """A tiny CLIP of either kind and its processor; no test changes them."""
+    return request.param()
 
 
 @pytest.fixture(scope="session")

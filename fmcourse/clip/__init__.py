@@ -10,7 +10,6 @@ Radford et al. 2021 (CLIP), Kumar et al. 2022 (LP-FT), Wortsman et al. 2022 (WiS
 from __future__ import annotations
 
 from fmcourse.clip.adaptation import (
-    add_lora,
     batches_of,
     fine_tune,
     interpolate,
@@ -39,18 +38,13 @@ from fmcourse.clip.embedding import (
     zero_shot_head,
 )
 from fmcourse.clip.mistakes import MISTAKES, Habits, fine_tune_pairs
-from fmcourse.clip.pictures import Pictures, read_pictures
+from fmcourse.clip.pictures import read_pictures
 from fmcourse.clip.results import (
-    Clinic,
-    Comparison,
-    cross_fitted,
     load_clinic,
     load_forgetting,
     load_retention,
 )
 from fmcourse.clip.tasks import (
-    Part,
-    Task,
     drawings_of,
     known_drawings,
     sample_folder,
@@ -60,18 +54,11 @@ from fmcourse.clip.tasks import (
 __all__ = [
     "MISTAKES",
     "TEMPLATES",
-    "Clinic",
-    "Comparison",
     "Habits",
     "Head",
-    "Part",
-    "Pictures",
-    "Task",
-    "add_lora",
     "batches_of",
     "build_classifier",
     "contrastive_loss",
-    "cross_fitted",
     "drawings_of",
     "embed_images",
     "embed_texts",

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch.nn import functional
 from transformers import PreTrainedModel, ProcessorMixin
@@ -47,10 +46,9 @@ LR = PROFILES["tiny"].clip_lr  # of the image encoder
 HEAD_LR = 1e-3  # of a head that starts as words
 LP_RATES = {"lr": 3e-4, "head_lr": 0.1}  # when the head starts as a probe
 WEIGHT_DECAY = 0.05
+BETAS = (0.9, 0.98)
 STEPS = 60
 BATCH = 32
-BETA = 10.0
-ALPHA = 300.0
 SCHEDULE = training.cosine(warmup=0.1, floor=0.0)
 
 
@@ -67,13 +65,8 @@ def fine_tune(
     head_lr: float = HEAD_LR,
     rank: int = 0,
     seed: int = 0,
-    accumulate: int = 1,
-    precision: str | None = None,
-    accelerator: Accelerator | None = None,
     checkpoint: str | Path | None = None,
-    measure: Callable | None = None,
-    measure_every: int = 20,
-    progress: bool = True,
+    **settings: Any,
 ) -> tuple[PictureClassifier, training.Run]:
     """Train the whole image encoder and the head by cross-entropy, from a copy of the model.
 
@@ -92,7 +85,7 @@ def fine_tune(
             (:func:`add_lora`); 0 trains all. They want a rate of about 3e-3.
         checkpoint: a file to write now and then. The same call resumes from it after a disconnect;
             a call with a different model, picture, label, head or setting is refused.
-        accumulate, precision, accelerator, measure, measure_every, progress: as in
+        settings: accumulate, precision, accelerator, measure, measure_every and progress, as in
             :func:`fmcourse.training.fit`.
 
     Returns:
@@ -109,18 +102,13 @@ def fine_tune(
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(whole("seed", seed))
             classifier = add_lora(classifier, rank)
-    device = next(classifier.parameters()).device
 
     def loss(classifier: torch.nn.Module, chosen: torch.Tensor) -> torch.Tensor:
-        logits = classifier(pixels[chosen].to(device))
-        return functional.cross_entropy(logits, classes[chosen].to(device))
+        logits = classifier(pixels[chosen])
+        return functional.cross_entropy(logits, classes[chosen].to(logits.device))
 
-    identity: dict[str, Any] = {
-        "batch_size": batch_size,
-        "lr": lr,
-        "head_lr": head_lr,
-        "rank": rank,
-    }
+    identity: dict[str, Any] = {"batch_size": batch_size, "head_lr": head_lr, "rank": rank}
+    identity["lr"] = lr
     if checkpoint:
         identity["pictures and labels"] = training.digest(pixels, classes)
     run = training.fit(
@@ -130,15 +118,10 @@ def fine_tune(
         optimizer=_adamw(lr, head_lr),
         loss=loss,
         schedule=SCHEDULE,
-        accumulate=accumulate,
-        precision=precision,
-        accelerator=accelerator,
         checkpoint=checkpoint,
-        measure=measure,
-        measure_every=measure_every,
         seed=whole("seed", seed),
         identity=identity,
-        progress=progress,
+        **settings,
     )
     if rank:
         classifier = classifier.merge_and_unload().eval().requires_grad_(True)
@@ -148,7 +131,7 @@ def fine_tune(
 def _adamw(lr: float, head_lr: float) -> Callable[[torch.nn.Module], torch.optim.Optimizer]:
     # The head has a rate of its own, and never shrinks.
     parts = {"head": {"lr": head_lr, "weight_decay": 0.0}}
-    return training.adamw(lr, WEIGHT_DECAY, betas=(0.9, 0.98), parts=parts)
+    return training.adamw(lr, WEIGHT_DECAY, BETAS, parts)
 
 
 def optimizer_of(
@@ -200,9 +183,8 @@ def add_lora(classifier: PictureClassifier, rank: int = 8) -> PeftModel:
     targets = []
     for name, module in classifier.named_modules():
         linear = isinstance(module, torch.nn.Linear)
-        if isinstance(module, torch.nn.Conv2d):
-            linear = module.kernel_size == (1, 1) and module.groups == 1
-        if linear and "squeeze_excite" not in name and name != "head":
+        pointwise = getattr(module, "kernel_size", None) == (1, 1) and module.groups == 1
+        if (linear or pointwise) and "squeeze_excite" not in name and name != "head":
             targets.append(name)
     config = LoraConfig(
         r=rank, lora_alpha=2 * rank, target_modules=targets, modules_to_save=["head"]
@@ -238,10 +220,8 @@ def interpolate(
     for name, a in state_a.items():
         b = state_b[name].to(a.device)
         require(a.shape == b.shape, f"state_b[{name!r}]", f"shape {tuple(a.shape)}", tuple(b.shape))
-        if a.is_floating_point():
-            mixed[name] = (1 - alpha) * a + alpha * b
-        else:
-            mixed[name] = (a if alpha < 0.5 else b).clone()
+        nearer = (a if alpha < 0.5 else b).clone()
+        mixed[name] = (1 - alpha) * a + alpha * b if a.is_floating_point() else nearer
     return mixed
 
 
@@ -251,8 +231,8 @@ def tip_adapter(
     head: torch.Tensor,
     queries: torch.Tensor,
     scale: float = 100.0,
-    alpha: float = ALPHA,
-    beta: float = BETA,
+    alpha: float = 300.0,
+    beta: float = 10.0,
 ) -> torch.Tensor:
     """Return logits of the training-free Tip-Adapter: the zero-shot head, and a vote of the
     nearest labelled pictures.

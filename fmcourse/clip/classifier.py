@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import json
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from peft import PeftModel
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save
@@ -27,9 +26,9 @@ from transformers import PreTrainedModel
 
 from fmcourse.arguments import require, whole
 from fmcourse.clip.embedding import (
-    _evaluating,
     check_pixels,
     encode_pixels,
+    in_parts,
     whole_numbers,
 )
 from fmcourse.files import user_path, write_atomic
@@ -140,9 +139,9 @@ def build_classifier(model: PreTrainedModel, head: Head | torch.Tensor) -> Pictu
         scale = model.get_parameter("logit_scale").detach().float().exp()
         head = Head(scale.to(head.device) * head.float(), torch.zeros(len(head)))
     width = len(model.get_parameter("visual_projection.weight"))
-    shape = tuple(head.weight.shape) if isinstance(head, Head) else head
-    fits = isinstance(shape, tuple) and len(shape) == 2 and shape[1] == width
-    require(fits, "head", f"a Head or tensor of width {width}, one row per class", shape)
+    shape = head.weight.shape if isinstance(head, Head) else ()
+    fits = tuple(shape[1:]) == (width,)
+    require(fits, "head", f"a Head or tensor of width {width}, one row per class", head)
     return PictureClassifier(model, head).eval()
 
 
@@ -168,31 +167,20 @@ class PictureClassifier(torch.nn.Module):
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Map pixels (n, 3, side, side) to logits (n, classes), with gradient."""
-        embeddings = self._encoded(pixels)
-        return self.head(embeddings.to(self.head.weight.dtype))
+        return self.head(self._encoded(pixels).to(self.head.weight.dtype))
 
-    def predict(self, pixels: torch.Tensor, batch_size: int = 128) -> torch.Tensor:
+    def predict(self, pixels: torch.Tensor) -> torch.Tensor:
         """Return logits (n, classes) on the CPU, without gradient; no part changes its mode."""
-        return self._in_parts(self, pixels, batch_size)
+        check_pixels(pixels, self.side)
+        return in_parts(self, self, pixels)
 
-    def embed(self, pixels: torch.Tensor, batch_size: int = 128) -> torch.Tensor:
+    def embed(self, pixels: torch.Tensor) -> torch.Tensor:
         """Return embeddings (n, d) of length 1, whatever the head, as :meth:`predict` does."""
-        return self._in_parts(self._encoded, pixels, batch_size)
+        check_pixels(pixels, self.side)
+        return in_parts(self, self._encoded, pixels)
 
     def _encoded(self, pixels: torch.Tensor) -> torch.Tensor:
-        weight = self.visual_projection.weight
-        seen = pixels.to(weight.device, weight.dtype, memory_format=torch.channels_last)
-        return encode_pixels(self, seen)
-
-    def _in_parts(
-        self, compute: Callable[[torch.Tensor], torch.Tensor], pixels: torch.Tensor, size: int
-    ) -> torch.Tensor:
-        check_pixels(pixels, self.side)
-        parts = pixels.split(whole("batch_size", size, 1))
-        with torch.inference_mode(), _evaluating(self):  # type: ignore[arg-type]
-            found = torch.cat([compute(part).cpu() for part in parts])
-        # A copy made outside of inference mode may be used for training.
-        return found.clone()
+        return encode_pixels(self, pixels.to(memory_format=torch.channels_last))
 
     def train(self, mode: bool = True) -> PictureClassifier:
         """Switch the mode of all but the batch norms; see :func:`freeze_statistics`."""
@@ -235,7 +223,7 @@ def freeze_statistics(module: torch.nn.Module) -> None:
 
 
 def save_classifier(
-    classifier: PictureClassifier | PeftModel, names: Sequence[str], folder: str | Path
+    classifier: PictureClassifier, names: Sequence[str], folder: str | Path
 ) -> None:
     """Write a classifier into a folder, made when missing; :func:`load_classifier` reads it.
 
@@ -243,8 +231,7 @@ def save_classifier(
     the power fail, the old classifier stays. A second file repeats the names for other programs.
 
     Args:
-        classifier: of this package; one that is wrapped by peft is saved merged, and stays as it
-            is.
+        classifier: of :func:`build_classifier`, before or after training.
         names: the name of each class; whole numbers become text.
         folder: where to write; ``~`` is your home.
 
@@ -253,12 +240,10 @@ def save_classifier(
             folder; nothing is written.
         OSError: the files cannot be written.
     """
-    if isinstance(classifier, PeftModel):
-        classifier = copy.deepcopy(classifier).merge_and_unload()
+    fits = isinstance(classifier, PictureClassifier)
+    expected = "a classifier of build_classifier or fine_tune"
+    require(fits, "classifier", expected, type(classifier).__name__)
     state = {name: value.cpu().contiguous() for name, value in classifier.state_dict().items()}
-    plain = isinstance(classifier, PictureClassifier) and "lora_" not in "".join(state)
-    expected = "a classifier of build_classifier or fine_tune, or what add_lora returned"
-    require(plain, "classifier", expected, type(classifier).__name__)
     classes = classifier.head.out_features
     array = np.asarray(names, dtype=object)
     fits = array.shape == (classes,) and all(isinstance(name, (str, Integral)) for name in array)

@@ -7,8 +7,10 @@ probabilities.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -62,7 +64,18 @@ def pixels_of(processor: ProcessorMixin, images: Sequence[Image.Image]) -> torch
     # A column of a table and an array of objects will do; a table, a text or one image will not.
     listed = hasattr(images, "__getitem__") and not isinstance(images, (str, bytes, dict))
     require(listed and len(images) > 0, "images", "a list of PIL images, at least one", images)
-    seen = [_seen(f"images[{index}]", image) for index, image in enumerate(images)]
+    seen = []
+    for index, image in enumerate(images):
+        name = f"images[{index}]"
+        require(isinstance(image, Image.Image), name, "a PIL image", image)
+        require(min(image.size) > 0, name, "at least one pixel on each side", image.size)
+        try:
+            seen.append(as_seen(image))
+        except Exception as error:
+            # On a damaged file Pillow raises OSError, SyntaxError, struct.error and others.
+            raise ValueError(
+                f"{name}: expected a picture that can be read whole, got {image!r}: {error}"
+            ) from error
     return processor.image_processor(images=seen, return_tensors="pt")["pixel_values"]
 
 
@@ -87,15 +100,11 @@ def embed_images(
             not finite.
     """
     pixels = checked_pixels(model, processor, images)
-    device = next(model.parameters()).device
-    parts = pixels.split(whole("batch_size", batch_size, 1))
-    with torch.inference_mode(), _evaluating(model):
-        embeddings = [encode_pixels(model, part.to(device)).cpu() for part in parts]
-    return torch.cat(embeddings).clone()
+    return in_parts(model, partial(encode_pixels, model), pixels, batch_size)
 
 
 def embed_texts(
-    model: PreTrainedModel, processor: ProcessorMixin, texts: Sequence[str], batch_size: int = BATCH
+    model: PreTrainedModel, processor: ProcessorMixin, texts: Sequence[str]
 ) -> torch.Tensor:
     """Return one embedding per text, shape (n, d), as :func:`embed_images` does.
 
@@ -107,19 +116,17 @@ def embed_texts(
             only.
     """
     texts = several_texts("texts", texts)
-    batch_size = whole("batch_size", batch_size, 1)
     first: dict[tuple[int, ...], str] = {}
     # Those without an unknown word come first, so that both of a pair are met.
     for (unknown, known), text in sorted(zip(_words(processor, "texts", texts), texts)):
         other = first.setdefault(known, text)
         require(not unknown or other == text, "texts", APART, (other, text))
-    device = next(model.parameters()).device
     embeddings = []
     with torch.inference_mode(), _evaluating(model):
-        for start in range(0, len(texts), batch_size):
-            part = texts[start : start + batch_size]
+        for start in range(0, len(texts), BATCH):
+            part = texts[start : start + BATCH]
             batch = processor.tokenizer(part, padding=True, truncation=True, return_tensors="pt")
-            embeddings.append(encode_tokens(model, batch.to(device)).cpu())
+            embeddings.append(encode_tokens(model, batch).cpu())
     return torch.cat(embeddings).clone()
 
 
@@ -135,13 +142,15 @@ def encode_tokens(model: Any, batch: Mapping[str, torch.Tensor]) -> torch.Tensor
 
 def project_pixels(model: Any, pixels: torch.Tensor) -> torch.Tensor:
     """Return embeddings of pixels of any length, in the model's precision, with gradient."""
-    pixels = pixels.to(next(model.parameters()).dtype)
+    weight = next(model.parameters())
+    pixels = pixels.to(weight.device, weight.dtype)
     return model.visual_projection(model.vision_model(pixel_values=pixels).pooler_output.flatten(1))
 
 
 def project_tokens(model: Any, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
     """Return the same of tokens."""
-    kept = {name: batch[name] for name in ("input_ids", "attention_mask")}
+    device = next(model.parameters()).device
+    kept = {name: batch[name].to(device) for name in ("input_ids", "attention_mask")}
     return model.text_projection(model.text_model(**kept).pooler_output)
 
 
@@ -170,14 +179,14 @@ def zero_shot_head(
         before, slot, after = template.partition("{}")
         plain = slot and not set("{}") & set(before + after)
         require(bool(plain), "templates", "one slot {} and no other brace in each", template)
-    filled = [[template.replace("{}", name) for name in names] for template in templates]
-    _words(processor, "names", names)
-    read = [_words(processor, "names", texts) for texts in filled]
-    first: dict[tuple[Any, ...], int] = {}
-    for index, words in enumerate(zip(*read)):
-        other = first.setdefault(tuple(known for _, known in words), index)
+    read = [known for _, known in _words(processor, "names", names)]
+    for index, words in enumerate(read):
+        other = read.index(words)
         require(other == index, "names", APART, (names[other], names[index]))
-    embeddings = [embed_texts(model, processor, texts) for texts in filled]
+    embeddings = []
+    for template in templates:
+        filled = [template.replace("{}", name) for name in names]
+        embeddings.append(embed_texts(model, processor, filled))
     return functional.normalize(torch.stack(embeddings).mean(0), dim=-1)
 
 
@@ -212,8 +221,7 @@ def contrastive_loss(
     shape = tuple(image.shape)
     require(len(shape) == 2 and shape[0] > 0, "image", "shape (n, d), n at least 1", shape)
     require(tuple(text.shape) == shape, "text", f"the shape of image, {shape}", tuple(text.shape))
-    scale = scale.to(image.device) if isinstance(scale, torch.Tensor) else scale
-    logits = scale * image @ text.to(image).T
+    logits = torch.as_tensor(scale).to(image) * image @ text.to(image).T
     targets = soft_targets(range(len(image)) if ids is None else ids, len(image)).to(logits)
     of_images = functional.cross_entropy(logits, targets)
     return (of_images + functional.cross_entropy(logits.T, targets)) / 2
@@ -261,29 +269,23 @@ def retrieval_ranks(
 
 
 def occlusion(
-    model: PreTrainedModel, processor: ProcessorMixin, image: Image.Image, text: str, patch: int = 4
+    model: PreTrainedModel, processor: ProcessorMixin, image: Image.Image, text: str
 ) -> torch.Tensor:
     """Return how much of a cosine is lost when a square is hidden (Zeiler & Fergus 2014).
 
     Args:
         image: one PIL image.
         text: what to look for.
-        patch: the square's side, as a share: a quarter of the picture's side for 4. It moves by
-            half its side.
 
     Returns:
-        Cosine without minus cosine with the square, shape (2 * patch - 1, 2 * patch - 1), top row
-        first; large where the model looked. The square has the picture's mean colour.
-
-    Raises:
-        ValueError: a patch below 2 or over half as many as the picture has pixels.
+        Cosine without minus cosine with the square, shape (7, 7), top row first; large where the
+        model looked. The square has the picture's mean colour and a quarter of its side, and moves
+        by half its own.
     """
     pixels = pixels_of(processor, [image])[0]
     side = pixels.shape[-1]
-    patch = whole("patch", patch, 2)
-    require(patch <= side // 2, "patch", f"at most {side // 2}, half the picture's pixels", patch)
-    width, places = -(-side // patch), 2 * patch - 1
-    corners = [round(place * side / patch / 2) for place in range(places)]
+    width = math.ceil(side / 4)
+    corners = [round(place * side / 8) for place in range(7)]
     hidden = [pixels]
     for top in corners:
         for left in corners:
@@ -292,7 +294,7 @@ def occlusion(
             hidden.append(covered)
     embeddings = embed_images(model, processor, torch.stack(hidden))
     cosines = embeddings @ embed_texts(model, processor, [text])[0]
-    return (cosines[0] - cosines[1:]).view(places, places)
+    return (cosines[0] - cosines[1:]).view(len(corners), -1)
 
 
 def checked_pixels(
@@ -306,9 +308,9 @@ def checked_pixels(
 
 def check_pixels(pixels: torch.Tensor, side: int) -> None:
     """Raise a ValueError unless pixels are finite, of shape (n, 3, side, side), n at least 1."""
-    fits = pixels.ndim == 4 and len(pixels) > 0 and pixels.shape[1:] == (3, side, side)
-    require(fits, "pixels", f"shape (n, 3, {side}, {side}), n at least 1", tuple(pixels.shape))
-    require(pixels.is_floating_point(), "pixels", "fractions, as pixels_of gives", pixels.dtype)
+    fits = pixels.is_floating_point() and len(pixels) > 0 and pixels.shape[1:] == (3, side, side)
+    expected = f"fractions of shape (n, 3, {side}, {side}), n at least 1"
+    require(fits, "pixels", expected, f"{pixels.dtype} of shape {tuple(pixels.shape)}")
     require(bool(pixels.isfinite().all()), "pixels", "finite numbers", "NaN or infinity")
 
 
@@ -325,10 +327,9 @@ def whole_numbers(name: str, values: ArrayLike | torch.Tensor, count: int) -> to
         array = np.array(np.asarray(values, dtype=object).tolist())
     except (TypeError, ValueError):  # lists of different lengths
         array = np.array(None)
-    expected = "whole numbers (for words, each word's index in the list of names)"
-    require(array.dtype.kind in "iub", name, expected, array.tolist())
-    expected = f"one whole number for each of the {count} pictures"
-    require(array.shape == (count,), name, expected, f"shape {array.shape}")
+    expected = f"{count} whole numbers (for words, each word's index in the list of names)"
+    fits = array.dtype.kind in "iub" and array.shape == (count,)
+    require(fits, name, expected, array.tolist())
     return torch.from_numpy(array.astype(np.int64))
 
 
@@ -341,33 +342,33 @@ def _words(
         ValueError: a text without a known word.
     """
     tokenizer = processor.tokenizer
-    read = tokenizer(texts, truncation=True, return_special_tokens_mask=True)
     found = []
-    for text, ids, added in zip(texts, read["input_ids"], read["special_tokens_mask"]):
+    for text, ids in zip(texts, tokenizer(texts, truncation=True)["input_ids"]):
         # Without the marks of start and end; OpenAI's end is also its mark for what is unknown.
-        own = [token for token, mark in zip(ids, added) if not mark]
+        own = ids[1:-1]
         # Marks of unknown letters decode to nothing; ▁ is sentencepiece's mark of a blank.
-        known = [
-            token
-            for token in own
-            if tokenizer.decode([token], skip_special_tokens=True).strip(" ▁")
-        ]
+        letters = [tokenizer.decode([token], skip_special_tokens=True) for token in own]
+        known = tuple(token for token, word in zip(own, letters) if word.strip(" ▁"))
         require(len(known) > 0, name, READABLE, text)
-        found.append((tokenizer.unk_token_id in own, tuple(known)))
+        found.append((tokenizer.unk_token_id in own, known))
     return found
 
 
-def _seen(name: str, image: Image.Image) -> Image.Image:
-    require(isinstance(image, Image.Image), name, "a PIL image", image)
-    require(min(image.size) > 0, name, "at least one pixel on each side", f"size {image.size}")
-    try:
-        return as_seen(image)
-    except Exception as error:
-        # On a damaged file Pillow raises OSError, SyntaxError, struct.error and others.
-        reason = f"{image.mode} {image.size}: {error}"
-        raise ValueError(
-            f"{name}: expected a picture that can be read whole, got {reason}"
-        ) from error
+def in_parts(
+    model: torch.nn.Module,
+    compute: Callable[[torch.Tensor], torch.Tensor],
+    pixels: torch.Tensor,
+    batch_size: int = BATCH,
+) -> torch.Tensor:
+    """Return what `compute` gives for pixels, part by part, on the CPU and without gradient.
+
+    Meanwhile the model evaluates.
+    """
+    parts = pixels.split(whole("batch_size", batch_size, 1))
+    with torch.inference_mode(), _evaluating(model):
+        found = torch.cat([compute(part).cpu() for part in parts])
+    # A copy made outside of inference mode may be used for training.
+    return found.clone()
 
 
 @contextmanager

@@ -6,6 +6,7 @@ unpacked.
 
 from __future__ import annotations
 
+import re
 import stat
 import unicodedata
 import zipfile
@@ -47,7 +48,7 @@ class LeftOut(Exception):
     """A file gives no picture; the message says why."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Entry:
     """A file or a folder below the source.
 
@@ -118,14 +119,16 @@ def _printable(name: str) -> str:
 
 
 def open_zip(place: Path) -> zipfile.ZipFile:
-    """Return an open zip; close it when its entries were read.
+    """Return an open zip, its names decoded; close it when its entries were read.
 
     Raises:
         ValueError: no zip, a damaged one, or one with a password.
         PermissionError: it may not be opened.
     """
     try:
-        archive = zipfile.ZipFile(place)
+        with zipfile.ZipFile(place) as raw:
+            page = _code_page(raw.infolist())
+        archive = zipfile.ZipFile(place, metadata_encoding=page)
     except PermissionError:
         raise
     except Exception:
@@ -140,16 +143,9 @@ def open_zip(place: Path) -> zipfile.ZipFile:
 
 def in_zip(archive: zipfile.ZipFile) -> tuple[list[Entry], list[str]]:
     """Return all that a zip holds, and a sentence if the encoding of its names is a guess."""
-    members = archive.infolist()
-    # zipfile has read the others as code page 437, in which every byte is a character.
-    bare = [each.orig_filename for each in members if not each.flag_bits & UTF8]
-    page = _code_page("/".join(bare).encode("cp437"))
     entries = []
-    for member in members:
-        name = member.orig_filename
-        if not member.flag_bits & UTF8:
-            name = name.encode("cp437").decode(page)
-        path = name.replace("\\", "/")
+    for member in archive.infolist():
+        path = member.orig_filename.replace("\\", "/")
         parts = tuple(_printable(part) for part in path.split("/") if part not in ("", "."))
         if ".." in parts:
             entries.append(_refused(("/".join(parts),), "its path leads out of the zip"))
@@ -158,6 +154,7 @@ def in_zip(archive: zipfile.ZipFile) -> tuple[list[Entry], list[str]]:
         elif parts:
             opens = None if path.endswith("/") else partial(archive.open, member)
             entries.append(Entry(parts, opens))
+    page = archive.metadata_encoding  # type: ignore[attr-defined]
     if page == "utf-8":
         return entries, []
     return entries, [
@@ -166,8 +163,11 @@ def in_zip(archive: zipfile.ZipFile) -> tuple[list[Entry], list[str]]:
     ]
 
 
-def _code_page(names: bytes) -> str:
-    """Return the encoding in which names look most like names."""
+def _code_page(members: list[zipfile.ZipInfo]) -> str:
+    """Return the encoding in which names without the flag for UTF-8 look most like names."""
+    bare = [member.orig_filename for member in members if not member.flag_bits & UTF8]
+    # zipfile has read them as code page 437, in which every byte is a character.
+    names = "/".join(bare).encode("cp437")
     oddness = {}
     for page in PAGES:
         try:
@@ -183,10 +183,9 @@ def _oddness(text: str) -> int:
     # Half-width katakana are what other encodings look like when they are read as Japanese.
     odd = sum(not char.isascii() and _script(char) in ("", "HALFWIDTH") for char in text)
     for char, after in pairwise(text):
-        script = _script(char)
-        if script and _script(after):
-            accents = script == "LATIN" and not (char.isascii() or after.isascii())
-            odd += script != _script(after) or accents or (char.islower() and after.isupper())
+        scripts = {_script(char), _script(after)}
+        capital = char.islower() and after.isupper()
+        odd += "" not in scripts and (capital or len(scripts) > 1)
     return odd
 
 
@@ -205,14 +204,10 @@ def visible(entries: list[Entry]) -> list[Entry]:
     labels: dict[str, str] = {}
     for entry in sorted(shown, key=lambda entry: entry.parts):
         if entry.in_a_label_folder:
-            labels.setdefault(_label(entry).casefold(), _label(entry))
-    labelled = [replace(entry, label=labels.get(_label(entry).casefold(), "")) for entry in shown]
-    return sorted(labelled, key=lambda entry: (entry.label, entry.parts))
-
-
-def _label(entry: Entry) -> str:
-    first = entry.parts[0]
-    return " ".join(first.replace("_", " ").replace("-", " ").split()) or first
+            # A label of blanks alone would be no label.
+            own = re.sub(r"[\s_-]+", " ", entry.parts[0]).strip() or entry.parts[0]
+            entry.label = labels.setdefault(own.casefold(), own)
+    return sorted(shown, key=lambda entry: (entry.label, entry.parts))
 
 
 def _hidden(part: str) -> bool:
@@ -221,9 +216,8 @@ def _hidden(part: str) -> bool:
 
 def _unwrapped(entries: list[Entry]) -> list[Entry]:
     """Return the entries as seen from the lone folder around the label folders, if there is one."""
-    while True:
-        tops = {entry.parts[0] for entry in entries if entry.in_a_label_folder}
-        below = [replace(entry, parts=entry.parts[1:]) for entry in entries if len(entry.parts) > 1]
-        if len(tops) != 1 or not any(entry.in_a_label_folder for entry in below):
-            return entries
-        entries = below + [entry for entry in entries if not entry.in_a_label_folder]
+    tops = {entry.parts[0] for entry in entries if entry.in_a_label_folder}
+    below = [replace(entry, parts=entry.parts[1:]) for entry in entries if len(entry.parts) > 1]
+    if len(tops) != 1 or not any(entry.in_a_label_folder for entry in below):
+        return entries
+    return _unwrapped(below + [entry for entry in entries if not entry.in_a_label_folder])

@@ -12,20 +12,23 @@ for pictures of your own.
 from __future__ import annotations
 
 import argparse
-import io
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from transformers import PreTrainedModel, ProcessorMixin
 
-from fmcourse import models, runtime
+from fmcourse import files, models, runtime
 from fmcourse.clip.adaptation import BATCH, STEPS, fine_tune
-from fmcourse.clip.classifier import Head, linear_probe, output_folder, save_classifier
+from fmcourse.clip.classifier import (
+    Head,
+    linear_probe,
+    output_folder,
+    percent_right,
+    save_classifier,
+)
 from fmcourse.clip.embedding import embed_images, pixels_of, zero_shot_head
-from fmcourse.clip.pictures import Pictures, read_pictures
+from fmcourse.clip.pictures import read_pictures
 
 __all__ = ["main"]
 
@@ -38,68 +41,50 @@ def main(arguments: Sequence[str] | None = None) -> None:
         ValueError: pictures that cannot be used, fewer pictures in a batch than parts, a file in
             place of the output folder, or a checkpoint of a different run in it.
     """
-    given = _parser().parse_args(arguments)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # A label that the console's encoding cannot show is printed with escapes.
-        sys.stdout.reconfigure(errors="backslashreplace")
-    runtime.setup(given.seed)
+    settings = vars(_parser().parse_args(arguments))
+    source, output = settings.pop("pictures"), settings.pop("output")
+    runtime.setup(settings["seed"])
     # training.fit sees to the precision.
     accelerator = Accelerator(cpu=runtime.device() == "cpu", mixed_precision="no")
-    pictures = read_pictures(given.pictures)
-    accelerator.print(pictures)
-    output = output_folder(given.output)
+    say = accelerator.on_main_process(files.say)
+    pictures = read_pictures(source)
+    say(str(pictures))
+    output = output_folder(output)
     with accelerator.main_process_first():  # so that a model of the hub is fetched once
         model, processor = models.load_clip()
     model = model.to(accelerator.device)
     train, test = pictures.split()
+    try:
+        head: Head | torch.Tensor = zero_shot_head(model, processor, train.names)
+    except ValueError as unread:
+        say(f"the training starts from a linear probe, not from words: {unread}")
+        head = linear_probe(embed_images(model, processor, train.images), train.labels)
+    examples = (model, processor, train.images, train.labels)
+    settings["precision"] = runtime.mixed_precision(model)
+    checkpoint = output / "run.pt"
     classifier, _ = fine_tune(
-        model,
-        processor,
-        train.images,
-        train.labels,
-        _first_head(accelerator, model, processor, train),
-        steps=given.steps,
-        batch_size=given.batch_size,
-        lr=given.lr,
-        seed=given.seed,
-        accumulate=given.accumulate,
-        precision=runtime.mixed_precision(model),
-        accelerator=accelerator,
-        checkpoint=output / "run.pt",
+        *examples, head, accelerator=accelerator, checkpoint=checkpoint, **settings
     )
     if accelerator.is_main_process:
         save_classifier(classifier, pictures.names, output)
         if len(test):
-            predicted = classifier.predict(pixels_of(processor, test.images)).argmax(1)
-            right = int((predicted == torch.tensor(test.labels)).sum())
-            print(f"{right} of {len(test)} held-out pictures right")
+            right = percent_right(classifier, pixels_of(processor, test.images), test.labels)
+            say(f"{right:.0f}% of {len(test)} held-out pictures right")
         else:
-            print("no picture is held out: each label has one only, so nothing can be tested")
-        print(f"the classifier is in {output}")
+            say("no picture is held out: each label has one only, so nothing can be tested")
+        say(f"the classifier is in {output}")
     accelerator.end_training()
-
-
-def _first_head(
-    accelerator: Accelerator, model: PreTrainedModel, processor: ProcessorMixin, train: Pictures
-) -> Head | torch.Tensor:
-    """Return the labels' words as a head, or a linear probe when the model cannot read them."""
-    try:
-        return zero_shot_head(model, processor, train.names)
-    except ValueError as unread:
-        accelerator.print(f"the training starts from a linear probe, not from words: {unread}")
-    return linear_probe(embed_images(model, processor, train.images), train.labels)
 
 
 def _parser() -> argparse.ArgumentParser:
     profile = runtime.profile()
     parser = argparse.ArgumentParser(
-        prog="fmcourse.clip.launch", description="Fine-tune CLIP on a folder of pictures."
+        prog="fmcourse.clip.launch",
+        description="Fine-tune CLIP on a folder of pictures.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    for name, kind, help_text in (
-        ("pictures", Path, "a folder with one subfolder per label, or a zip of it"),
-        ("output", Path, "the folder to write to; made when missing"),
-    ):
-        parser.add_argument(name, type=kind, help=help_text)
+    parser.add_argument("pictures", help="a folder with one subfolder per label, or a zip of it")
+    parser.add_argument("output", help="the folder to write to; made when missing")
     for name, default, help_text in (
         ("--steps", STEPS, "optimizer steps in all"),
         ("--batch-size", BATCH, "pictures in a step, over all devices"),
@@ -107,7 +92,6 @@ def _parser() -> argparse.ArgumentParser:
         ("--accumulate", profile.clip_accumulate, "parts of a device's share"),
         ("--seed", 0, "of the batches"),
     ):
-        help_text = f"{help_text} (%(default)s)"
         parser.add_argument(name, type=type(default), default=default, help=help_text)
     return parser
 

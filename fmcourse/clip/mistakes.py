@@ -22,7 +22,7 @@ from transformers import PreTrainedModel, ProcessorMixin
 from fmcourse import training
 from fmcourse.arguments import require, whole
 from fmcourse.arguments import texts as several_texts
-from fmcourse.clip.adaptation import BATCH, STEPS, WEIGHT_DECAY, batches_of
+from fmcourse.clip.adaptation import BATCH, BETAS, SCHEDULE, STEPS, WEIGHT_DECAY, batches_of
 from fmcourse.clip.classifier import Images, Labels, freeze_statistics
 from fmcourse.clip.embedding import (
     checked_pixels,
@@ -89,11 +89,8 @@ def fine_tune_pairs(
     steps: int = STEPS,
     batch_size: int = BATCH,
     seed: int = 0,
-    precision: str | None = None,
     checkpoint: str | Path | None = None,
-    measure: Callable | None = None,
-    measure_every: int = 20,
-    progress: bool = True,
+    **settings: Any,
 ) -> tuple[PreTrainedModel, training.Run]:
     """Train both encoders of a copy of the model on pictures and their captions.
 
@@ -103,12 +100,10 @@ def fine_tune_pairs(
         captions: one per picture.
         habits: what is done right or wrong; see :data:`MISTAKES`.
         ids: what each caption means, shape (n,); None means that only equal captions mean the same.
-        precision: of the encoders, as in :func:`fmcourse.training.fit`; the loss itself is
-            computed in fp32. A batch is not cut into parts: each picture is compared with all
-            texts of its batch.
         checkpoint: as in :func:`fmcourse.clip.fine_tune`; a run with different habits is refused.
-        steps, batch_size, seed, measure, measure_every, progress: as in
-            :func:`fmcourse.training.fit`.
+        steps, batch_size, seed: as in :func:`fmcourse.training.fit`.
+        settings: precision, measure, measure_every and progress, as in the same. The loss itself
+            is computed in fp32 whatever the precision of the encoders.
 
     Returns:
         The trained copy, which all functions of this package take in place of the model, and what
@@ -132,8 +127,7 @@ def fine_tune_pairs(
     tuned.to(dtype).requires_grad_(True)
     tuned.vision_model.to(memory_format=torch.channels_last)
     tokens = processor.tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
-    identity = {f"habits.{name}": value for name, value in dataclasses.asdict(habits).items()}
-    identity["batch_size"] = batch_size
+    identity = dataclasses.asdict(habits) | {"batch_size": batch_size}
     if checkpoint:
         identity["pictures and captions"] = training.digest(pixels, meanings, *texts)
     run = training.fit(
@@ -142,14 +136,13 @@ def fine_tune_pairs(
         steps,
         optimizer=_optimizer(habits),
         loss=_loss(tuned, pixels, tokens, meanings, habits),
-        schedule=training.cosine(warmup=0.1, floor=0.0),
-        precision=precision,
+        schedule=SCHEDULE,
+        # Each picture is compared with all texts of its batch.
+        accumulate=1,
         checkpoint=checkpoint,
-        measure=measure,
-        measure_every=measure_every,
         seed=whole("seed", seed),
         identity=identity,
-        progress=progress,
+        **settings,
     )
     _clamp(tuned, habits)
     return tuned.eval(), run
@@ -160,15 +153,10 @@ def _optimizer(habits: Habits) -> Callable:
 
     In fp16 it is the plain one, since the fused one computes in fp32.
     """
-    fused = training.adamw(lr=habits.lr, weight_decay=WEIGHT_DECAY, betas=(0.9, 0.98))
-
-    def plain(model: torch.nn.Module) -> torch.optim.Optimizer:
-        optimizer = fused(model)
-        for group in optimizer.param_groups:
-            group["fused"] = False
-        return optimizer
-
-    return plain if habits.half else fused
+    if not habits.half:
+        return training.adamw(habits.lr, WEIGHT_DECAY, BETAS)
+    settings: Any = {"lr": habits.lr, "weight_decay": WEIGHT_DECAY, "betas": BETAS, "fused": False}
+    return lambda model: torch.optim.AdamW(model.parameters(), **settings)
 
 
 @torch.no_grad()
@@ -184,14 +172,13 @@ def _loss(
     ids: torch.Tensor,
     habits: Habits,
 ) -> Callable:
-    device, dtype = model.logit_scale.device, model.logit_scale.dtype
+    device = model.logit_scale.device
 
     def loss(model: Any, chosen: torch.Tensor) -> torch.Tensor:
         freeze_statistics(model)
         _clamp(model, habits)
-        seen = pixels[chosen].to(device, dtype, memory_format=torch.channels_last)
-        read = {name: tokens[name][chosen].to(device) for name in ("input_ids", "attention_mask")}
-        image, text = project_pixels(model, seen), project_tokens(model, read)
+        image = project_pixels(model, pixels[chosen].to(memory_format=torch.channels_last))
+        text = project_tokens(model, {name: values[chosen] for name, values in tokens.items()})
         if habits.normalized:
             image = functional.normalize(image, dim=1)
             if habits.stray_dimension:

@@ -10,17 +10,15 @@ import hashlib
 import io
 import random
 import warnings
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
-from numbers import Integral, Real
 from pathlib import Path
-from typing import IO, Any
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps, PngImagePlugin, UnidentifiedImageError
 
-from fmcourse.arguments import require
+from fmcourse.arguments import real, require, whole
 from fmcourse.clip.folders import Entry, LeftOut, in_folder, in_zip, open_zip, visible
 from fmcourse.files import user_path
 
@@ -36,9 +34,8 @@ SENTENCES, COPIES = 10, 3  # problems, and copies of one file, that are listed; 
 # Of a data set: no labels, as a rule.
 PARTS = {"train", "training", "test", "testing", "val", "valid", "validation"}
 ORIENTATION = 0x0112  # the EXIF tag
-PNG, NOTES = b"\x89PNG\r\n\x1a\n", (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
-# What white may be in the modes that do not tell it: a share, or a value of 8 or 16 bits.
-WHITES = {"I": [255, 65535], "F": [1, 255, 65535]}
+# Pillow refuses a whole PNG for a long text or profile. A file's size is limited here already.
+PngImagePlugin.MAX_TEXT_CHUNK = LARGEST_FILE
 
 
 @dataclass(frozen=True, repr=False)
@@ -68,9 +65,9 @@ class Pictures:
         return len(self.images)
 
     def __str__(self) -> str:
-        count = Counter(self.labels)
-        shares = ", ".join(f"{name} {count[label]}" for label, name in enumerate(self.names))
-        head = f"{_counted(len(self), 'picture')} of {_counted(len(self.names), 'label')}: {shares}"
+        shares = [f"{name} {self.labels.count(at)}" for at, name in enumerate(self.names)]
+        plural = "" if len(self) == 1 else "s"
+        head = f"{len(self)} picture{plural} of {len(shares)} labels: {', '.join(shares)}"
         return "\n".join([head, *_shortened(self.problems)])
 
     __repr__ = __str__
@@ -91,13 +88,14 @@ class Pictures:
         Raises:
             ValueError: a share that is not between 0 and 1, or a seed that is no whole number.
         """
-        fits = isinstance(test_share, Real) and 0 < test_share < 1
+        fits = real(test_share) and 0 < test_share < 1
         require(fits, "test_share", "a share between 0 and 1, such as 0.25", test_share)
-        require(isinstance(seed, Integral), "seed", "a whole number", seed)
-        sampler, held = random.Random(int(seed)), set()
+        sampler, held = random.Random(whole("seed", seed)), set()
         for label in range(len(self.names)):
             own = [index for index, other in enumerate(self.labels) if other == label]
-            held.update(sampler.sample(own, _held_out(len(own), test_share)))
+            # Halves are rounded up.
+            tested = max(1, int(len(own) * test_share + 0.5))
+            held.update(sampler.sample(own, max(0, min(tested, len(own) - 1))))
         kept = [index for index in range(len(self)) if index not in held]
         return self._part(kept), self._part(sorted(held))
 
@@ -149,8 +147,8 @@ def as_seen(image: Image.Image) -> Image.Image:
     """Return a picture as a viewer shows it: upright, on white, RGB in the colours of sRGB.
 
     Grey of more than 8 bits becomes 8-bit: white is 65535 in mode I;16. In modes I and F, which do
-    not tell, it is the first of 255 and 65535 (in F, of 1, 255 and 65535) that no pixel exceeds,
-    and else the brightest pixel.
+    not tell, it is the first of 1, 255 and 65535 that no pixel exceeds, and else the brightest
+    pixel.
 
     Args:
         image: a PIL image of any mode, which stays as it is; of an animation the frame that it
@@ -164,8 +162,6 @@ def as_seen(image: Image.Image) -> Image.Image:
     profile, orientation = image.info.get("icc_profile"), _orientation(image)
     if image.mode.startswith(("I", "F")):
         image = _eight_bits(image)
-    if image.mode == "La":
-        image = image.convert("LA")
     if image.has_transparency_data:
         image = image.convert("RGBA")
     elif image.mode not in ("L", "CMYK"):
@@ -193,11 +189,10 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     values = np.asarray(image).astype(np.float64)
     require(bool(np.isfinite(values).all()), "image", "finite pixels", "NaN or infinity")
     top = values.max()
-    white = next((white for white in WHITES.get(image.mode, [65535]) if top <= white), top)
-    grey = Image.fromarray((values * (255 / white)).round().clip(0, 255).astype(np.uint8))
-    if "transparency" in image.info:
-        grey.putalpha(Image.fromarray(values != image.info["transparency"]).convert("L"))
-    return grey
+    # Modes I and F do not tell: it may be a share, or a value of 8 or 16 bits.
+    whites = [65535] if image.mode.startswith("I;") else [1, 255, 65535]
+    white = next((white for white in whites if top <= white), top)
+    return Image.fromarray((values * (255 / white)).round().clip(0, 255).astype(np.uint8))
 
 
 def _in_srgb(image: Image.Image, profile: bytes) -> Image.Image:
@@ -211,99 +206,77 @@ def _in_srgb(image: Image.Image, profile: bytes) -> Image.Image:
         return image
 
 
-@dataclass(frozen=True)
-class _Read:
-    """A picture, its width and height in the file, and the digest of the file's bytes."""
-
-    entry: Entry
-    image: Image.Image
-    size: tuple[int, int]
-    digest: bytes
-
-
 def _pictures(entries: list[Entry], problems: list[str]) -> Pictures:
     entries = visible(entries)
-    read = []
+    images, shown = [], []
+    copies: dict[bytes, list[Entry]] = defaultdict(list)
     for entry in entries:
+        if not entry.open:
+            continue
         try:
-            if entry.open:
-                read.append(_read(entry, entry.open))
+            content = _content(entry)
+            image, size = _decoded(content)
         except LeftOut as reason:
             problems.append(f"{entry.path} was left out: {reason}")
-    names = sorted({one.entry.label for one in read})
-    labels = [names.index(one.entry.label) for one in read]
-    problems += [*_small(read), *_copies(read), *_folders(entries, names), *_lone(names, labels)]
+            continue
+        if min(image.size) < DOUBTFUL:
+            problems.append(f"{entry.path} is doubtful: {size} pixels show little")
+        images.append(image)
+        shown.append(entry.label)
+        copies[hashlib.sha256(content).digest()].append(entry)
+    names = sorted(set(shown))
+    labels = [names.index(label) for label in shown]
+    problems += [*_copies(copies), *_folders(entries, names), *_lone(names, labels)]
     if len(names) < 2:
         expected = "source: expected pictures in at least two folders, one per label"
         found = f"{expected}, got {', '.join(names) or 'none'}"
         raise ValueError("\n".join([found, *_shortened(problems)]))
-    return Pictures([one.image for one in read], labels, names, problems)
+    return Pictures(images, labels, names, problems)
 
 
-def _read(entry: Entry, opens: Callable[[], IO[Any]]) -> _Read:
+def _content(entry: Entry) -> bytes:
+    """Return the bytes of a file that may be a picture; a folder is not asked for any."""
     try:
-        with opens() as file:
-            if not entry.in_a_label_folder:
-                raise LeftOut("it lies in no label folder")
+        with entry.open() as file:  # type: ignore[misc]
             content = file.read(LARGEST_FILE + 1)
     except LeftOut:
         raise
     except Exception as error:
         # OSError from a folder; a damaged zip also gives BadZipFile, zlib.error and others.
         raise LeftOut(f"it cannot be opened: {getattr(error, 'strerror', None) or error}") from None
+    if not entry.in_a_label_folder:
+        raise LeftOut("it lies in no label folder")
     if not content:
         raise LeftOut("the file is empty")
     if len(content) > LARGEST_FILE:
         raise LeftOut(f"it has more than {LARGEST_FILE // 2**20} MB")
-    image, size = _decoded(content)
-    if min(image.size) < TOO_SMALL:
-        raise LeftOut(f"{size[0]}x{size[1]} pixels show too little")
-    return _Read(entry, image, size, hashlib.sha256(content).digest())
+    return content
 
 
-def _decoded(content: bytes) -> tuple[Image.Image, tuple[int, int]]:
+def _decoded(content: bytes) -> tuple[Image.Image, str]:
     """Return a picture as :class:`Pictures` promises it, and its width and height in the file."""
+    Image.init()
+    formats = [name for name in FORMATS if name in Image.OPEN]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            return _first_picture(content)
+            with Image.open(io.BytesIO(content), formats=formats) as image:
+                size = "{}x{}".format(*image.size)
+                # A JPEG is decoded at half its size or less where that is enough.
+                image.draft(None, (LONGEST, LONGEST))
+                seen = as_seen(image)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise LeftOut("it has more pixels than are safe to open") from None
     except UnidentifiedImageError:
         raise LeftOut(_unknown(content)) from None
     except Exception as error:
-        # Pillow refuses a PNG for long texts or a long profile; its pixels can be read without.
-        bare = _without_notes(content)
-        if bare != content:
-            return _decoded(bare)
+        # On a damaged file Pillow raises OSError, SyntaxError, struct.error and others.
         raise LeftOut(f"it cannot be read whole: {error}") from None
-
-
-def _first_picture(content: bytes) -> tuple[Image.Image, tuple[int, int]]:
-    Image.init()
-    formats = [name for name in FORMATS if name in Image.OPEN]
-    with Image.open(io.BytesIO(content), formats=formats) as image:
-        size = image.size
-        # A JPEG is decoded at half its size or less where that is enough.
-        image.draft(None, (LONGEST, LONGEST))
-        seen = as_seen(image)
     seen.thumbnail((LONGEST, LONGEST))
+    if min(seen.size) < TOO_SMALL:
+        raise LeftOut(f"{size} pixels show too little")
     return seen, size
-
-
-def _without_notes(content: bytes) -> bytes:
-    """Return a PNG without its texts and its colour profile; any other file as it is."""
-    if not content.startswith(PNG):
-        return content
-    kept, first = [PNG], len(PNG)
-    while first < len(content):
-        # A chunk is its length, four letters, the data and a checksum.
-        last = first + 12 + int.from_bytes(content[first : first + 4], "big")
-        if content[first + 4 : first + 8] not in NOTES:
-            kept.append(content[first:last])
-        first = last
-    return b"".join(kept)
 
 
 def _unknown(content: bytes) -> str:
@@ -314,22 +287,15 @@ def _unknown(content: bytes) -> str:
     return "no picture of a known kind (JPEG and PNG are), or damaged from its first bytes on"
 
 
-def _small(read: list[_Read]) -> Iterator[str]:
-    for one in read:
-        if min(one.image.size) < DOUBTFUL:
-            yield f"{one.entry.path} is doubtful: {one.size[0]}x{one.size[1]} pixels show little"
-
-
-def _copies(read: list[_Read]) -> Iterator[str]:
-    groups = defaultdict(list)
-    for one in read:
-        groups[one.digest].append(one.entry)
+def _copies(groups: dict[bytes, list[Entry]]) -> Iterator[str]:
+    """Yield which files have the same content."""
     for same in groups.values():
         if len(same) > 1:
-            alike = len({entry.label for entry in same}) == 1
-            why = "which a split may put into both parts" if alike else "under different labels"
+            # They come label by label.
+            alike = same[0].label == same[-1].label
+            why = ", which a split may put into both parts" if alike else " under different labels"
             paths = ", ".join(_shortened([entry.path for entry in same], COPIES))
-            yield f"{paths} are doubtful: the same file{', ' if alike else ' '}{why}"
+            yield f"{paths} are doubtful: the same file{why}"
 
 
 def _folders(entries: list[Entry], names: list[str]) -> Iterator[str]:
@@ -344,26 +310,14 @@ def _folders(entries: list[Entry], names: list[str]) -> Iterator[str]:
         elif len(spellings) > 1:
             yield f"{', '.join(sorted(spellings))} are doubtful: folders of one label, {label}"
     if len(names) > 1 and PARTS.issuperset(name.lower() for name in names):
-        reason = "they sound like parts of a data set, not like labels"
-        yield f"{', '.join(names)} are doubtful: {reason}"
+        yield f"{', '.join(names)} are doubtful: they sound like parts of a data set, not labels"
 
 
 def _lone(names: list[str], labels: list[int]) -> list[str]:
-    count = Counter(labels)
     reason = "one picture only, which a split keeps for training"
-    return [
-        f"{name} is doubtful: {reason}" for label, name in enumerate(names) if count[label] == 1
-    ]
-
-
-def _held_out(count: int, share: float) -> int:
-    """Return how many of a label's pictures are tests: halves up, at least one on either side."""
-    return max(1, min(count - 1, int(count * share + 0.5))) if count > 1 else 0
+    lone = [name for label, name in enumerate(names) if labels.count(label) == 1]
+    return [f"{name} is doubtful: {reason}" for name in lone]
 
 
 def _shortened(lines: list[str], most: int = SENTENCES) -> list[str]:
     return lines if len(lines) <= most else [*lines[:most], f"and {len(lines) - most} more"]
-
-
-def _counted(count: int, thing: str) -> str:
-    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"

@@ -9,19 +9,19 @@ reported. In the clinic these are the other half of the test pictures, in turn: 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from fmcourse import results, stats
-from fmcourse.arguments import choose, require
+from fmcourse.arguments import choose
 from fmcourse.clip.mistakes import MISTAKES, RIGHT
 from fmcourse.stats import Interval
 
 __all__ = [
     "Clinic",
     "Comparison",
-    "cross_fitted",
     "load_clinic",
     "load_forgetting",
     "load_retention",
@@ -32,35 +32,6 @@ PRETRAINED = ("noto", "twemoji")
 PRETRAINED_STYLES = "styles of pre-training"
 # Of the image encoder; chosen by `recipes/clip_retention.py choose` on the new style's validation.
 CHOSEN_RATES = {"random head": 1e-4, "LP-FT": 1e-3, "names": 1e-4}
-
-
-def cross_fitted(
-    choosing: np.ndarray, measured: np.ndarray, seed: int = 0
-) -> tuple[np.ndarray, list[int]]:
-    """Choose one of several ways on each half of the pictures, and measure it on the other half.
-
-    Args:
-        choosing: what the choice may see, right (1) or wrong (0), shape (ways, pictures).
-        measured: what is reported, of the same shape and pictures; it may be the same array.
-        seed: of the two halves.
-
-    Returns:
-        The measured answers, shape (pictures,), and the two ways chosen, first of equals, for the
-        first half and the second.
-
-    Raises:
-        ValueError: tables of different shapes.
-    """
-    expected = f"shape {choosing.shape} as of choosing"
-    require(choosing.shape == measured.shape, "measured", expected, measured.shape)
-    count = choosing.shape[1]
-    first, second = np.array_split(np.random.default_rng(seed).permutation(count), 2)
-    way_of_first = int(choosing[:, second].mean(1).argmax())
-    way_of_second = int(choosing[:, first].mean(1).argmax())
-    answers = np.empty(choosing.shape[1], measured.dtype)
-    answers[first] = measured[way_of_first, first]
-    answers[second] = measured[way_of_second, second]
-    return answers, [way_of_first, way_of_second]
 
 
 @dataclass(frozen=True)
@@ -92,8 +63,9 @@ class Comparison:
         if method not in self.ends:
             return self._last(method, part)
         path = self._path(method, part)
-        chosen = path.columns.get_indexer(pd.Index(self.alphas(method).loc[path.index]))
-        return pd.Series(path.to_numpy()[np.arange(len(path)), chosen], path.index)
+        return pd.Series(
+            {seed: path.loc[seed, alpha] for seed, alpha in self.alphas(method).items()}
+        )
 
     def alphas(self, method: str) -> pd.Series:
         """Return each seed's alpha: the largest mean over the parts to choose on, first of equals.
@@ -200,8 +172,8 @@ class Clinic:
         accuracy that would be reported minus the cross-fitted one.
         """
         right, wrong = self._kept(RIGHT), self._kept(mistake)
-        picked = MISTAKES[choose("mistake", mistake, MISTAKES)].test_set
-        return stats.crossed_interval(100 * (wrong - right if picked else right - wrong))
+        points = 100 * (right - wrong)
+        return stats.crossed_interval(-points if _picks_on_the_test_set(mistake) else points)
 
     def forgotten(self, name: str) -> Interval:
         """Return how many of the known drawings are named no more after the last step, in percent
@@ -212,23 +184,40 @@ class Clinic:
 
     def _runs(self, name: str) -> pd.DataFrame:
         # Picking on the test set is trained as the right way is, and has no runs of its own.
-        picked = name in MISTAKES and MISTAKES[name].test_set
-        return results.select(self.table, mistake=RIGHT if picked else name)
+        trained = RIGHT if _picks_on_the_test_set(name) else name
+        return results.select(self.table, mistake=trained)
 
     def _kept(self, name: str) -> np.ndarray:
         """Return which test pictures are right at the step kept, shape (seeds, pictures)."""
         answers = []
-        runs = self._runs(name)
-        for seed in sorted(runs["seed"].unique()):
-            run = runs[runs["seed"] == seed]
+        for seed, run in self._runs(name).groupby("seed"):
             steps = run.pivot(index="step", columns="picture", values="right").to_numpy(int)
             if run["failed"].notna().any():
                 steps = 0 * steps
-            if name in MISTAKES and MISTAKES[name].test_set:
+            if _picks_on_the_test_set(name):
                 answers.append(steps[steps.mean(1).argmax()])
             else:
-                answers.append(cross_fitted(steps, steps, seed)[0])
+                answers.append(_cross_fitted(steps, seed))
         return np.array(answers)
+
+
+def _picks_on_the_test_set(name: str) -> bool:
+    return name in MISTAKES and MISTAKES[name].test_set
+
+
+def _cross_fitted(steps: np.ndarray, seed: Any) -> np.ndarray:
+    """Choose a step on each half of the pictures, first of equals, and take its answers on the
+    other half.
+
+    Args:
+        steps: which pictures are right at each step, shape (steps, pictures).
+        seed: of the two halves.
+    """
+    order = np.random.default_rng(seed).permutation(steps.shape[1])
+    first, second = np.array_split(order, 2)
+    answers = steps[steps[:, second].mean(1).argmax()].copy()
+    answers[second] = steps[steps[:, first].mean(1).argmax(), second]
+    return answers
 
 
 def load_clinic() -> Clinic:

@@ -22,6 +22,7 @@ from fmcourse.files import user_path
 
 __all__ = ["Part", "Task", "drawings_of", "known_drawings", "sample_folder", "subgroup_task"]
 
+STYLE = "noto"  # of the pre-training, like Twemoji
 SMALLEST = 8  # concepts of a class that may be trained on, validation included
 VALIDATION_SHARE = 0.2
 # The labels of the sample folder. No caption tells them apart, and no probe does so well.
@@ -44,9 +45,6 @@ class Part:
     labels: list[int]
     concepts: list[str]
 
-    def __len__(self) -> int:
-        return len(self.labels)
-
 
 @dataclass(frozen=True)
 class Task:
@@ -67,25 +65,24 @@ class Task:
     shifted: Part
 
 
-def subgroup_task(style: str = "noto", shifted: str = "openmoji", seed: int = 0) -> Task:
+def subgroup_task(shifted: str = "openmoji", seed: int = 0) -> Task:
     """Return the task to name a drawing's Unicode subgroup, such as *animal mammal*.
 
     Classes are the subgroups with at least 8 concepts outside the held-out ones; flags and skin
     tones are left out.
 
     Args:
-        style: the style to train on, one of :data:`fmcourse.data.STYLES`.
-        shifted: the style that the model does not expect.
+        shifted: the style that the model does not expect, one of :data:`fmcourse.data.STYLES`; the
+            style to train on is Noto.
         seed: of the fifth of the concepts, class by class, that is sampled for validation.
 
     Raises:
-        ValueError: an unknown style, or the same style twice.
+        ValueError: an unknown style, or Noto.
     """
-    require(style != shifted, "shifted", f"a different style than {style!r}", shifted)
-    drawings, shifted_drawings = data.load_emoji(style), data.load_emoji(shifted)
+    require(shifted != STYLE, "shifted", f"a different style than {STYLE!r}", shifted)
+    drawings, shifted_drawings = data.load_emoji(STYLE), data.load_emoji(shifted)
     own, other = _plain(drawings), _plain(shifted_drawings)
-    held_out, hidden = data.held_out()
-    free = own[~own.index.isin(held_out | hidden)]
+    free = _not_held_out(own)
     counts = free["subgroup"].value_counts()
     classes = [name for name in own["subgroup"].unique() if counts.get(name, 0) >= SMALLEST]
     known = free[free["subgroup"].isin(classes)]
@@ -95,6 +92,7 @@ def subgroup_task(style: str = "noto", shifted: str = "openmoji", seed: int = 0)
         count = max(1, round(VALIDATION_SHARE * len(of_class)))
         sampled += generator.sample(of_class.index.tolist(), count)
     in_validation = known.index.isin(sampled)
+    held_out, _ = data.held_out()
     in_both = own.index.isin(held_out) & own.index.isin(other.index)
     test = own[in_both & own["subgroup"].isin(classes)]
     return Task(
@@ -114,41 +112,39 @@ def _plain(table: datasets.Dataset) -> pd.DataFrame:
     return plain.set_index("codepoints")
 
 
+def _not_held_out(plain: pd.DataFrame) -> pd.DataFrame:
+    return plain[~plain.index.isin(set().union(*data.held_out()))]
+
+
 def _part(table: datasets.Dataset, chosen: pd.DataFrame, classes: list[str]) -> Part:
     labels = [classes.index(name) for name in chosen["subgroup"]]
     return Part(list(table.select(chosen["row"])["image"]), labels, chosen.index.tolist())
 
 
-def known_drawings(
-    count: int, style: str = "noto", seed: int = 0
-) -> tuple[list[Image.Image], list[str]]:
+def known_drawings(count: int, seed: int = 0) -> tuple[list[Image.Image], list[str]]:
     """Sample drawings of concepts that the bundled model was trained on, and return their names.
 
     Args:
-        count: how many, without skin tones and flags.
-        style: one of :data:`fmcourse.data.STYLES`; OpenMoji's drawings are unseen, their names not.
+        count: how many of Noto's, without skin tones and flags.
         seed: of the sample; the same seed gives the same drawings.
 
     Raises:
-        ValueError: an unknown style, or more drawings than there are.
+        ValueError: more drawings than there are.
     """
-    drawings = data.load_emoji(style)
-    plain = _plain(drawings)
-    test, hidden = data.held_out()
-    known = plain[~plain.index.isin(test | hidden)]
-    most = len(known)
-    require(0 < whole("count", count) <= most, "count", f"a number from 1 to {most}", count)
-    chosen = drawings.select(known["row"].sample(count, random_state=whole("seed", seed)))
+    drawings = data.load_emoji(STYLE)
+    known = _not_held_out(_plain(drawings))
+    count, seed = whole("count", count, 1, len(known)), whole("seed", seed)
+    chosen = drawings.select(known["row"].sample(count, random_state=seed))
     return list(chosen["image"]), list(chosen["name"])
 
 
-def drawings_of(names: Sequence[str], style: str = "noto") -> list[Image.Image]:
-    """Return the drawings of some concepts by their names, in the order given.
+def drawings_of(names: Sequence[str]) -> list[Image.Image]:
+    """Return Noto's drawings of some concepts by their names, in the order given.
 
     Raises:
-        ValueError: an unknown style, or a name that it does not have.
+        ValueError: a name that it does not have.
     """
-    drawings = data.load_emoji(style)
+    drawings = data.load_emoji(STYLE)
     own = list(drawings["name"])
     return [drawings[own.index(choose("names", name, own))]["image"] for name in names]
 
