@@ -13,8 +13,6 @@ from transformers import PreTrainedTokenizerBase
 
 from fmcourse.arguments import require
 
-__all__ = ["Ids", "encode", "finite", "token_ids", "unpadded"]
-
 Ids = torch.Tensor | Sequence[int]  # of one text, shape (length,) or (1, length)
 
 IDS = 'token ids, such as tokenizer(text)["input_ids"]'
