@@ -56,19 +56,15 @@ def test_each_measure_is_that_of_its_name(ladder):
     assert len(once) == 1  # what is not random is written once
 
 
-@pytest.fixture(scope="module")
-def sweep():
-    """Two samples of two addresses, alike but for a spread between samples that averages out."""
+def test_surprise_is_averaged_over_samples_and_read_off_at_a_variety():
+    # Two samples of two addresses, alike but for a spread between samples that averages out.
     settings = [("top-p", 0.2, 2.0, 0.4), ("top-p", 0.9, 4.0, 0.8)]
     settings += [("min-p", 0.5, 2.5, 0.7), ("min-p", 0.1, 3.5, 0.9)]
     rows = []
     for family, value, surprise, variety in settings:
         for spread in (-1, 1):
             rows += [(family, value, surprise + spread, variety, year) for year in (1900, 2000)]
-    return pd.DataFrame(rows, columns=["family", "value", "surprise", "distinct_2", "year"])
-
-
-def test_surprise_is_averaged_over_samples_and_read_off_at_a_variety(sweep):
+    sweep = pd.DataFrame(rows, columns=["family", "value", "surprise", "distinct_2", "year"])
     assert g.by_address(sweep, "surprise", "top-p", 0.9).tolist() == [4.0, 4.0]
     gap = g.difference_at(sweep, 0.75, "min-p", "top-p")
     assert gap.estimate == pytest.approx(2.75 - 3.75)
@@ -134,9 +130,8 @@ def test_near_duplicates_go_and_the_first_stays():
     assert indices[0] == 0 and indices == sorted(indices)
 
 
-@pytest.fixture(scope="module")
-def study():
-    """Two seeds; of the secrets planted four times, one and two of two are written."""
+def test_secrets_of_all_seeds_count_together():
+    # Of the secrets planted four times, one and two of two are written.
     rows = []
     for seed, losses, written in ((0, [0.0, 1.0], 1), (1, [0.0, 2.5], 2)):
         measured = [("planted", 4, "", "loss", loss) for loss in losses]
@@ -147,10 +142,7 @@ def study():
         ]
         rows += [("small", 100, "planted", seed, *one) for one in measured]
     columns = ["size", "parameters", "corpus", "seed", "secrets", "copies", "context"]
-    return pd.DataFrame(rows, columns=[*columns, "measure", "value"])
-
-
-def test_secrets_of_all_seeds_count_together(study):
+    study = pd.DataFrame(rows, columns=[*columns, "measure", "value"])
     asked = {"size": "small", "corpus": "planted", "copies": 4}
     assert g.written_in_full(study, secrets="planted", **asked) == stats.wilson(3, 4)
     assert g.written_in_full(study, context=1, secrets="planted", **asked) == stats.wilson(0, 4)

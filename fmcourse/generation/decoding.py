@@ -60,29 +60,26 @@ def generate_batch(
     max_new_tokens: int,
     num_samples: int = 1,
     seed: int | None = None,
-    attention_mask: torch.Tensor | None = None,
 ) -> list[torch.Tensor]:
     """Continue several prompts of any lengths at once; beams are searched one prompt at a time.
 
     Args:
         model, strategy, max_new_tokens, num_samples, seed: as in :func:`generate`.
-        prompts: a list of one or more prompts, each of shape (length,) or (1, length); or, with
-            `attention_mask`, a padded table, shape (prompts, length).
-        attention_mask: 1 where the table holds text, 0 where it holds padding, shape
-            (prompts, length).
+        prompts: a list of one or more prompts, each of shape (length,) or (1, length), without
+            padding.
 
     Returns:
         One new tensor per prompt, shape (num_samples, length), each prompt's tokens first. A row
         that ended early is filled with the end token, up to the longest of its prompt.
 
     Raises:
-        ValueError: as :func:`generate` does, and a padded table without its mask.
+        ValueError: as :func:`generate` does, and a padded table.
         FloatingPointError: the model's logits are not finite.
     """
     known = "Greedy(), Sample(...) or Beam(width)"
     require(isinstance(strategy, Strategy), "strategy", known, strategy)
     samples = whole("num_samples", num_samples, 1)
-    rows = [token_ids(model, prompt)[0] for prompt in unpadded(model, prompts, attention_mask)]
+    rows = [token_ids(model, prompt)[0] for prompt in unpadded(model, prompts)]
     new = _room(model, max_new_tokens, max(map(len, rows)))
     generator = _generator(model, seed)
     repeated = [row.repeat(samples, 1) for row in rows]
