@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import types
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from doubles import END, Letters, tiny_gpt_neo
 
 import fmcourse
 from fmcourse import generation as g
@@ -154,43 +154,23 @@ def test_secrets_of_all_seeds_count_together():
 # Probes.
 
 
-class Fixed:
-    """A model that gives every token the same odds, wherever it stands."""
-
-    device = torch.device("cpu")
-
-    def __init__(self, logits):
-        self.logits = torch.tensor(logits)
-        self.config = types.SimpleNamespace(vocab_size=len(logits), max_position_embeddings=99)
-
-    def __call__(self, ids, **options):
-        return types.SimpleNamespace(logits=self.logits.expand(*ids.shape, -1))
-
-
-class Words:
-    """A tokenizer with one token a word; unknown words are token 1, and the end is 0."""
-
-    eos_token_id = 0
-
-    def __call__(self, text, **options):
-        known = {"she": 2, "he": 3, "they": 4}
-        return {"input_ids": [known.get(word, 1) for word in text.split()]}
-
-
-def test_log_odds_on_paper():
-    given = (Fixed([0.0, 0.0, math.log(3), 0.0, math.log(2)]), Words(), "baker")
-    assert g.share(*given) == pytest.approx(0.75, abs=ROUNDING)
-    they = g.log_odds(*given, targets=(" she", " they"))
-    assert they == pytest.approx(math.log(3 / 2), abs=ROUNDING)
-    # Targets of several tokens are scored whole.
-    two = g.log_odds(*given, targets=(" she she", " he"))
-    assert two == pytest.approx(2 * math.log(3 / 8) - math.log(1 / 8), abs=ROUNDING)
+def test_log_odds_are_those_of_whole_targets_averaged_over_frames():
+    model = tiny_gpt_neo()
+    found = g.log_odds(model, Letters(), "a", "p", ("cd", "e"), ["b{}", "{}fgh"])
+    wanted = 0.0
+    for start in ([END, 16, 2, 1], [END, 16, 1, 6, 7, 8]):
+        for sign, target in ((-1, [3, 4]), (1, [5])):
+            losses = g.token_losses(model, [*start, *target])
+            wanted += sign * losses[-len(target) :].sum().item() / 2
+    assert found == pytest.approx(wanted, abs=ROUNDING)
 
 
 def test_a_pair_differs_in_its_word_only(ladder):
     found = g.paired_effects(*ladder, ("man", "woman"), ["", "In 1850, "])
     man, woman = (g.log_odds(*ladder, word, "In 1850, ") for word in ("man", "woman"))
     assert found[1] == pytest.approx(man - woman, abs=ROUNDING)
+    share = g.share(*ladder, "man", "In 1850, ")
+    assert math.log(share / (1 - share)) == pytest.approx(man)
 
 
 def test_the_planted_rates_are_exact():

@@ -9,12 +9,10 @@ to them.
 
 from __future__ import annotations
 
-from fmcourse.embeddings.drift import DriftDetector, cut_passages, drift_detector, ring_rate, runs
+from fmcourse.embeddings.drift import cut_passages, drift_detector, ring_rate, runs
 from fmcourse.embeddings.rows import alike, mutual_nearest, nearest
 from fmcourse.embeddings.slices import cluster_slices, error_slices, precision_at, random_slices
 from fmcourse.embeddings.versions import (
-    Flips,
-    Versions,
     check_version,
     fingerprint,
     flips,
@@ -24,9 +22,6 @@ from fmcourse.embeddings.versions import (
 )
 
 __all__ = [
-    "DriftDetector",
-    "Flips",
-    "Versions",
     "alike",
     "check_version",
     "cluster_slices",

@@ -170,7 +170,7 @@ def licences(files: Sequence[str], manifest: Mapping[str, Mapping] | None = None
             :func:`fmcourse.data.manifest`.
 
     Returns:
-        Each file of their lineage, the files themselves first, to its licence.
+        Each bundled file of their lineage to its licence.
 
     Raises:
         ValueError: a file that the manifest does not know, or one without a licence.
@@ -179,10 +179,10 @@ def licences(files: Sequence[str], manifest: Mapping[str, Mapping] | None = None
     {'emoji-noto.parquet': 'Apache-2.0'}
     """
     manifest = data.manifest() if manifest is None else manifest
-    behind = list(files)
+    found: dict[str, str] = {}
     for file in files:
-        behind += [step for step in lineage(file, manifest) if step in manifest]
-    found = {file: manifest[file].get("licence") or "" for file in behind}
-    for file, licence in found.items():
-        require(bool(licence), "files", "files with a licence", file)
+        for step in lineage(file, manifest):
+            if step in manifest:
+                found[step] = manifest[step].get("licence") or ""
+                require(found[step] != "", "files", "files with a licence", step)
     return found
