@@ -39,7 +39,7 @@ def test_excerpts_lie_at_equal_distances(ladder):
 
 def test_each_measure_is_that_of_its_name(ladder):
     model, tokenizer = ladder
-    excerpts = [torch.arange(100) + number for number in range(2 * frontier.EXCERPTS)]
+    excerpts = [torch.arange(100, 200) + number for number in range(2 * frontier.EXCERPTS)]
     rows = g.continue_excerpts(model, excerpts, g.Sample(), 2)
     found = g.measure_texts(model, tokenizer, rows)
     assert {values.shape for values in found.values()} == {(2, 2)}
