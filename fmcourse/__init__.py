@@ -58,6 +58,8 @@ _MOVED = {
     "clip.contrast": "clip.embedding",
     "clip.files": "clip.folders",
     "download": "models",
+    "embeddings.provenance": "embeddings.versions",
+    "embeddings.relatives": "embeddings.rows",
     "environment": "runtime",
     "hub": "models",
     "progress": "training",

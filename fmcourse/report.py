@@ -19,8 +19,10 @@ STAGES = {
     "adaptation": "fine-tuning and all stored experiments",
     "deployment": "the notebooks, each run once",
 }
-CURATING = ("addresses", "adult", "cards", "emoji")
-TRAINING = ("emoji_clip", "ladder", "sweep_clip")
+# Of a recipe; all others adapt.
+STAGE_OF = {"tools/course": "deployment"}
+STAGE_OF |= dict.fromkeys(("addresses", "adult", "cards", "emoji"), "data curation")
+STAGE_OF |= dict.fromkeys(("emoji_clip", "ladder", "sweep_clip"), "training")
 REGISTRIES = ("PyPI ", "npm ", "Debian ")
 
 
@@ -60,18 +62,14 @@ def ecosystem(watts: float) -> pd.DataFrame:
     require(watts > 0, "watts", "a number above 0", watts)
     files = pd.DataFrame(data.manifest().values())
     recipes = files["recipe"].str.removeprefix("recipes/").str.removesuffix(".py")
-    files["stage"] = "adaptation"
-    files.loc[recipes.isin(CURATING), "stage"] = "data curation"
-    files.loc[recipes.isin(TRAINING), "stage"] = "training"
-    files.loc[recipes == "tools/course", "stage"] = "deployment"
+    files["stage"] = recipes.map(STAGE_OF).fillna("adaptation")
     # All files of one model name the seconds of the same training.
     runs = files.drop_duplicates(["recipe", "seconds"])
-    hours = runs.groupby("stage")["seconds"].sum() / 3600
     found = pd.DataFrame({"here": STAGES})
     found["files"] = files["stage"].value_counts()
     found["MB"] = files.groupby("stage")["bytes"].sum() / 1e6
-    found["core hours"] = hours
-    found["Wh"] = hours * watts
+    found["core hours"] = runs.groupby("stage")["seconds"].sum() / 3600
+    found["Wh"] = watts * found["core hours"]
     packages = {name for own in files["sources"] for name in own if name.startswith(REGISTRIES)}
     found.loc["data creation", "files"] = len(packages)
     found.index.name = "stage"

@@ -22,7 +22,7 @@ import torch
 
 import fmcourse
 from fmcourse.generation import Beam, Greedy, Sample, frontier
-from fmcourse.generation.results import MEASURES
+from fmcourse.generation.frontier import MEASURES
 from recipes.common import command_line, kept, ship_table
 
 SAMPLES = 4

@@ -28,7 +28,7 @@ import torch
 import fmcourse
 from fmcourse import generation, training
 from fmcourse.generation import memorization
-from fmcourse.generation.results import MARKED
+from fmcourse.generation.memorization import MARKED
 from recipes.common import checkpoint, command_line, kept, ship_table
 from recipes.ladder import CONTEXT
 

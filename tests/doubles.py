@@ -55,6 +55,19 @@ def tiny_gpt_neo(seed: int = 0, dropout: float = 0.0, end: int | None = END) -> 
         return GPTNeoForCausalLM(config).eval()
 
 
+def theirs(model: GPTNeoForCausalLM, prompt: list[int], **options: object) -> torch.Tensor:
+    """Return what transformers' own generate gives, greedily unless told otherwise."""
+    ids = torch.as_tensor(prompt).reshape(1, -1)
+    options = {"do_sample": False, "pad_token_id": END} | options
+    return model.generate(ids, attention_mask=torch.ones_like(ids), **options)
+
+
+def random_ids(length: int, seed: int = 0, least: int = 1) -> torch.Tensor:
+    """Return random token ids of the doubles, by default without end tokens."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(least, VOCABULARY, (length,), generator=generator)
+
+
 class Letters:
     """A tokenizer with one token a letter: a-p are 1-16, 0 is the end, and blanks are none."""
 

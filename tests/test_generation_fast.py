@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import types
 
 import pytest
 import torch
-from doubles import CONTEXT, END, VOCABULARY, tiny_gpt_neo
+from doubles import CONTEXT, END, VOCABULARY, random_ids, theirs, tiny_gpt_neo
 from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.models.gpt_neo.modeling_gpt_neo import GPTNeoMLP
 
@@ -25,23 +24,10 @@ PROMPTS = [
 ]
 
 
-def random_prompt(length, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randint(1, VOCABULARY, (length,), generator=generator)
-
-
-def theirs(model, prompt, new):
-    """Return what transformers' own generate gives."""
-    ids = torch.as_tensor(prompt).reshape(1, -1)
-    options = {"do_sample": False, "pad_token_id": END, "max_new_tokens": new}
-    return model.generate(ids, attention_mask=torch.ones_like(ids), **options)
-
-
 def plain(model):
-    """Return a copy of a model that is not decoded the fast way."""
-    slow = copy.deepcopy(model)
-    slow.register_forward_hook(lambda *call: None)
-    return slow
+    """Make a model one that is not decoded the fast way."""
+    model.register_forward_hook(lambda *call: None)
+    return model
 
 
 def tiny_llama(seed=0, end=END, **settings):
@@ -53,27 +39,31 @@ def tiny_llama(seed=0, end=END, **settings):
 
 
 def is_fast(model):
-    return isinstance(begin(model, [random_prompt(5)], 1, 9), fast.FastSession)
+    return isinstance(begin(model, [random_ids(5)], 1, 9), fast.FastSession)
 
 
 @pytest.mark.parametrize("make", [tiny_gpt_neo, tiny_llama])
 @pytest.mark.parametrize("length", [1, WINDOW - 1, WINDOW, WINDOW + 1, 30])
 def test_greedy_equals_generate_of_transformers(make, length):
     for seed in range(4):
-        model, prompt = make(seed), random_prompt(length, seed)
+        model, prompt = make(seed), random_ids(length, seed)
         new = CONTEXT - length  # to the end of the context, the window passed several times
         assert is_fast(model)
-        assert torch.equal(generate(model, prompt, Greedy(), new), theirs(model, prompt, new))
+        assert torch.equal(
+            generate(model, prompt, Greedy(), new), theirs(model, prompt, max_new_tokens=new)
+        )
 
 
-@pytest.mark.parametrize(
-    "strategy", [Beam(2), Beam(5, 2.0), Sample(2.0), Sample(top_k=5, min_p=0.01)], ids=str
-)
-def test_every_strategy_gives_what_the_plain_model_gives(strategy):
-    for seed, model in enumerate((tiny_gpt_neo(0), tiny_gpt_neo(1), tiny_llama(2))):
-        rows = generate(model, PROMPTS[0], strategy, 40, num_samples=2, seed=seed)
-        slow = generate(plain(model), PROMPTS[0], strategy, 40, num_samples=2, seed=seed)
-        assert torch.equal(rows, slow)
+@pytest.mark.parametrize("make", [tiny_gpt_neo, tiny_llama])
+@pytest.mark.parametrize(("width", "penalty"), [(2, 0.5), (3, 1.0), (5, 2.0)])
+def test_beam_search_equals_generate_the_fast_way_and_the_plain(make, width, penalty):
+    for seed in range(3):
+        options = {"num_beams": width, "length_penalty": penalty, "num_return_sequences": width}
+        wanted = theirs(make(seed), PROMPTS[0], max_new_tokens=18, **options)
+        for model in (make(seed), plain(make(seed))):
+            assert torch.equal(generate(model, PROMPTS[0], Beam(width, penalty), 18, width), wanted)
+        best = generate(make(seed), PROMPTS[0], Beam(width, penalty), 18)
+        assert torch.equal(best[0], wanted[0, : best.shape[1]])
 
 
 def of_gpt_neo(activation):
@@ -94,10 +84,10 @@ MODELS = {
 def test_logits_are_those_of_a_full_pass_at_every_step(name, copied, monkeypatch):
     if not copied:
         monkeypatch.setattr(fast, "COPY_AT_MOST", 0)
-    rows, model, prompt = 3, MODELS[name](), random_prompt(5)
+    rows, model, prompt = 3, MODELS[name](), random_ids(5)
     for number in model.parameters():
         torch.nn.init.normal_(number, std=0.3)  # biases too, which a fresh model has at 0
-    new = torch.stack([random_prompt(30, seed) for seed in range(rows)])
+    new = torch.stack([random_ids(30, seed) for seed in range(rows)])
     with torch.inference_mode():
         full = model(torch.cat([prompt.repeat(rows, 1), new], dim=1)).logits
         session = begin(model, [prompt], rows, 31)
@@ -108,17 +98,9 @@ def test_logits_are_those_of_a_full_pass_at_every_step(name, copied, monkeypatch
         assert torch.allclose(session.logits, full[:, -1], atol=ROUNDING)
 
 
-@pytest.mark.parametrize("length", [1, WINDOW, 30])
-def test_a_local_layer_keeps_its_window_only(length):
-    layers = begin(tiny_gpt_neo(), [random_prompt(length)], 1, 2).layers
-    kept = {"global": length + 2, "local": min(WINDOW, length + 2)}
-    assert {layer.kind for layer in layers} == set(kept)
-    assert all(layer.ring.shape[3] == kept[layer.kind] for layer in layers)
-
-
 def trained(model):
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
-    ids = random_prompt(12)[None]
+    ids = random_ids(12)[None]
     model(ids, labels=ids).loss.backward()
     optimizer.step()
 
@@ -178,51 +160,42 @@ def without_a_layer(model):
     model.config.num_layers = 1
 
 
-CHANGES = (trained, edited_in_place, loaded, moved, hooked, hooked_before, patched, replaced)
+GPT_NEO = [trained, edited_in_place, loaded, moved, hooked, hooked_before, patched, replaced]
+GPT_NEO += [with_a_bias, without_a_layer]
+CHANGES = [(tiny_gpt_neo, change) for change in GPT_NEO]
+CHANGES += [(tiny_llama, change) for change in (trained, hooked_head, moved_head)]
 
 
-@pytest.mark.parametrize("change", [*CHANGES, with_a_bias, without_a_layer])
-def test_a_model_that_changed_is_decoded_as_it_is(change):
-    model = tiny_gpt_neo(end=None)
+@pytest.mark.parametrize(("make", "change"), CHANGES)
+def test_a_model_that_changed_is_decoded_as_it_is(make, change):
+    model = make(end=None)
     before = generate(model, PROMPTS[0], Greedy(), 40)
     change(model)
     after = generate(model, PROMPTS[0], Greedy(), 40)
-    assert torch.equal(after, theirs(model, PROMPTS[0], 40))
+    assert torch.equal(after, theirs(model, PROMPTS[0], max_new_tokens=40))
     assert not torch.equal(after, before)  # so the change shows
 
 
-@pytest.mark.parametrize("change", [trained, hooked_head, moved_head])
-def test_a_llama_that_changed_is_decoded_as_it_is(change):
-    model = tiny_llama(end=None)
-    before = generate(model, PROMPTS[0], Greedy(), 40)
-    change(model)
-    after = generate(model, PROMPTS[0], Greedy(), 40)
-    assert torch.equal(after, theirs(model, PROMPTS[0], 40)) and not torch.equal(after, before)
-
-
-UNUSUAL = {
-    "rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 1e4},
-    "attention_bias": True,
-    "mlp_bias": True,
-}
-
-
-@pytest.mark.parametrize("name", UNUSUAL)
-def test_an_unusual_llama_goes_its_own_way(name):
-    model = tiny_llama(**{name: UNUSUAL[name]})
+@pytest.mark.parametrize(
+    "unusual",
+    [
+        {"rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 1e4}},
+        {"attention_bias": True},
+        {"mlp_bias": True},
+    ],
+    ids=str,
+)
+def test_an_unusual_llama_goes_its_own_way(unusual):
+    model = tiny_llama(**unusual)
     assert is_fast(tiny_llama()) and not is_fast(model)
-    assert torch.equal(generate(model, PROMPTS[0], Greedy(), 20), theirs(model, PROMPTS[0], 20))
+    rows = generate(model, PROMPTS[0], Greedy(), 20)
+    assert torch.equal(rows, theirs(model, PROMPTS[0], max_new_tokens=20))
 
 
-def test_layers_with_different_activations_go_their_own_way():
-    model = tiny_gpt_neo()
-    model.transformer.h[1].mlp.act = of_gpt_neo("relu").transformer.h[0].mlp.act
-    assert not is_fast(model)
-
-
-def test_a_patched_class_and_dropout_are_met_too(monkeypatch):
-    model = tiny_gpt_neo(dropout=0.5)
-    assert is_fast(model) and not is_fast(model.train())
+def test_mixed_activations_dropout_and_a_patched_class_are_met_too(monkeypatch):
+    model, mixed = tiny_gpt_neo(dropout=0.5), tiny_gpt_neo()
+    mixed.transformer.h[1].mlp.act = torch.nn.ReLU()
+    assert is_fast(model) and not is_fast(mixed) and not is_fast(model.train())
     model.eval()
     half = GPTNeoMLP.forward
     monkeypatch.setattr(GPTNeoMLP, "forward", lambda self, hidden: half(self, hidden) / 2)
@@ -232,7 +205,7 @@ def test_a_patched_class_and_dropout_are_met_too(monkeypatch):
 def test_a_batch_gives_what_each_prompt_gives_alone():
     lengths = set()
     for model in (*map(tiny_gpt_neo, range(3)), tiny_llama()):
-        for prompts in (PROMPTS, [random_prompt(6, seed) for seed in range(5)]):
+        for prompts in (PROMPTS, [random_ids(6, seed) for seed in range(5)]):
             for rows, prompt in zip(generate_batch(model, prompts, Greedy(), 40), prompts):
                 assert torch.equal(rows, generate(model, prompt, Greedy(), 40))
                 lengths.add(rows.shape[1] - len(prompt))
@@ -241,14 +214,12 @@ def test_a_batch_gives_what_each_prompt_gives_alone():
     assert torch.equal(generate_batch(model, PROMPTS, Beam(2), 9)[1], alone)
 
 
-def test_samples_in_a_batch_share_their_prompt_and_reproduce():
-    model, options = tiny_gpt_neo(end=None), {"num_samples": 3, "seed": 1}
-    one, again = (generate_batch(model, PROMPTS, Sample(), 12, **options) for _ in range(2))
-    for prompt, rows, same in zip(PROMPTS, one, again):
-        assert rows.shape == (3, len(prompt) + 12) and torch.equal(rows, same)
-        assert rows[:, : len(prompt)].tolist() == [prompt] * 3 and len(rows.unique(dim=0)) == 3
-    (kept,) = generate_batch(model, [PROMPTS[0]], Greedy(), 0, 2)
-    assert kept.tolist() == [PROMPTS[0]] * 2
+def test_samples_in_a_batch_share_their_prompt():
+    model = tiny_gpt_neo(end=None)
+    found, none = (generate_batch(model, PROMPTS, Sample(), new, 3, 1) for new in (12, 0))
+    for prompt, rows, kept in zip(PROMPTS, found, none):
+        assert rows.shape == (3, len(prompt) + 12) and len(rows.unique(dim=0)) == 3
+        assert kept.tolist() == rows[:, : len(prompt)].tolist() == [prompt] * 3
 
 
 def test_a_stream_may_be_trained_beside():

@@ -127,6 +127,11 @@ def notebook(patch, content, encoding="utf-8"):
     Path("notebooks", "04_x.ipynb").write_text(content, encoding=encoding)
 
 
+def kept(patch, content):
+    (runtime.state_folder() / "whole.json").write_text("{}")
+    (runtime.state_folder() / "ladder-bits.json").write_text(content)
+
+
 def env(patch, name, value):
     patch.setenv(name, value)
 
@@ -218,12 +223,3 @@ def test_a_clone_with_changed_line_endings_is_whole_or_repaired_by_the_remedy(
         subprocess.run(command.split(), cwd=clone, check=True)
     assert file.read_bytes() == b"{\n}\n"
     assert subprocess.check_output(["git", "status", "--short"], cwd=clone) == b""
-
-
-@pytest.mark.parametrize("content", ["", "{", "\x00"])
-def test_a_kept_file_that_cannot_be_read_is_found(healthy, state, content):
-    (state / "evidence").mkdir()
-    (state / "evidence" / "ladder-bits.json").write_text(content)
-    (state / "whole.json").write_text("{}")
-    (found,) = doctor()
-    assert "ladder-bits.json is empty or damaged" in str(found)

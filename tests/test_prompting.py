@@ -7,7 +7,6 @@ import collections
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 from fmcourse import generation, models, prompting
 
@@ -19,26 +18,14 @@ def small():
     return models.load_gpt_neo("ladder-small")
 
 
-def table_of(rows):
-    columns = ["task", "way", "seed", "question", "right"]
-    return pd.DataFrame(rows, columns=columns)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_every_item_of_a_task_stands_there_once(name):
-    task = prompting.load_task(name)
-    words = [question for question, _ in task.examples] + list(task.questions)
-    assert len(words) == len(set(words)) == 96 and len(task.questions) == 60
-    said = [answer for _, answer in task.examples]
-    said += [answer for answers in task.questions.values() for answer in answers]
-    assert all(text and text == text.strip() for text in words + said)
-    assert task.named.endswith("{answer}") and "{question}" in task.chat
-
-
-def test_invented_countries_are_no_countries_of_the_tasks():
-    task, invented = prompting.load_task("capital"), prompting.invented_countries()
-    assert len(invented) == len(set(invented)) == 30
-    assert not set(invented) & {*task.questions, *dict(task.examples)}
+def test_every_item_of_a_task_stands_there_once():
+    for name in NAMES:
+        task = prompting.load_task(name)
+        words = {*dict(task.examples), *task.questions}
+        assert len(words) == 96 and len(task.questions) == 60 and all(task.questions.values())
+        assert task.named.endswith("{answer}") and "{question}" in task.chat
+    capital, invented = prompting.load_task("capital"), set(prompting.invented_countries())
+    assert len(invented) == 30 and not invented & {*capital.questions, *dict(capital.examples)}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -48,14 +35,11 @@ def test_samples_are_nested_and_shuffled_answers_are_all_wrong(name):
     assert prompting.sample_examples(task, 4, seed=3) == right[:4]
     assert set(right) <= set(task.examples) and right != prompting.sample_examples(task, 16, 4)
     wrong = prompting.sample_examples(task, 16, seed=3, shuffled=True)
-    assert [question for question, _ in wrong] == [question for question, _ in right]
+    pairs = list(zip(right, wrong))
+    assert all(one[0] == other[0] and one[1] != other[1] for one, other in pairs)
     assert sorted(answer for _, answer in wrong) == sorted(answer for _, answer in right)
-    assert all(one != other for (_, one), (_, other) in zip(right, wrong))
-
-
-def test_kinds_come_about_equally_often():
-    examples = prompting.sample_examples(prompting.load_task("kind"), 16, seed=0)
-    assert sorted(collections.Counter(kind for _, kind in examples).values()) == [5, 5, 6]
+    if name == "kind":  # few answers: each comes about equally often
+        assert sorted(collections.Counter(kind for _, kind in right).values()) == [5, 5, 6]
 
 
 @pytest.mark.parametrize("before", ["", "The Congress -> met\nThe Senate -> sat\n"])
@@ -64,41 +48,31 @@ def test_answers_are_those_of_greedy_decoding_question_by_question(small, before
     questions = ["The war", "Peace and commerce with foreign nations", "I"]
     found = prompting.ask(model, tokenizer, before, questions, new_tokens=6)
     for question, answer, probability in found.itertuples(index=False):
-        ids = tokenizer(f"{before}{question} ->", return_tensors="pt")["input_ids"]
-        written = generation.generate(model, ids, generation.Greedy(), 6)[0, ids.shape[1] :]
-        text = tokenizer.decode(written, skip_special_tokens=True)
+        ids = tokenizer(f"{before}{question} ->")["input_ids"]
+        written = generation.generate(model, ids, generation.Greedy(), 6)[0]
+        text = tokenizer.decode(written[len(ids) :], skip_special_tokens=True)
         assert answer == text.partition("\n")[0].strip()
-        assert 0 < probability < 1
-
-
-def test_probability_is_that_of_the_tokens_up_to_the_lines_end(small):
-    model, tokenizer = small
-    (probability,) = prompting.ask(model, tokenizer, "", ["The"], new_tokens=1)["probability"]
-    logits = generation.next_logits(model, tokenizer, "The ->")
-    assert probability == pytest.approx(float(logits.softmax(-1).max()), rel=1e-4)
+        losses = generation.token_losses(model, written)[len(ids) - 1 :]
+        pieces = [tokenizer.decode([token]) for token in written[len(ids) :]]
+        # Up to the line's end, which counts.
+        length = next((i for i, piece in enumerate(pieces, 1) if "\n" in piece), len(pieces))
+        wanted = losses[:length].sum().neg().exp().item()
+        assert probability == pytest.approx(wanted, rel=1e-3)
 
 
 def test_a_text_too_long_for_the_context_loses_its_beginning(small):
-    model, tokenizer = small
-    found = [
-        prompting.ask(model, tokenizer, "the people " * count, ["We"])["answer"][0]
-        for count in (300, 400)
-    ]
+    texts = ("the people " * count for count in (300, 400))
+    found = [prompting.ask(*small, text, ["We"])["answer"][0] for text in texts]
     assert found[0] == found[1]
 
 
-@pytest.mark.parametrize(
-    ("call", "words"),
-    [
-        (lambda task: prompting.sample_examples(task, 99, 0), "count"),
-        (lambda task: prompting.sample_examples(task, 1, 0, shuffled=True), "at least 2"),
-        (lambda task: prompting.load_task("sum"), "capital"),
-        (lambda task: prompting.ask(None, None, "", []), "at least one question"),
-    ],
-)
-def test_what_cannot_be_done_is_refused(call, words):
-    with pytest.raises(ValueError, match=words):
-        call(prompting.load_task("kind"))
+def test_what_cannot_be_done_is_refused():
+    task = prompting.load_task("kind")
+    for count, shuffled in ((37, False), (1, True)):
+        with pytest.raises(ValueError, match="^count: expected"):
+            prompting.sample_examples(task, count, 0, shuffled)
+    with pytest.raises(ValueError, match="^questions: expected"):
+        prompting.ask(None, None, "", [])
 
 
 def test_accuracies_and_differences_are_paired_by_sample_and_question():
@@ -108,7 +82,7 @@ def test_accuracies_and_differences_are_paired_by_sample_and_question():
         for seed in (0, 1, 2)
         for question in range(4)
     ]
-    table = table_of(rows)
+    table = pd.DataFrame(rows, columns=["task", "way", "seed", "question", "right"])
     assert prompting.accuracy(table, "a", way="x").estimate == pytest.approx(75)
     gap = prompting.accuracy_difference(table, "a", {"way": "x"}, {"way": "y"})
     assert gap.low < gap.estimate == pytest.approx(50)
@@ -125,7 +99,7 @@ def test_best_and_worst_are_chosen_on_the_other_half():
 
 
 def test_the_cut_off_is_the_lowest_that_lets_few_wrong_answers_through():
-    values, right = torch.tensor([0.9, 0.5, 0.7, 0.1]), [True, True, False, False]
-    assert prompting.cut_off(values, right, 0.34) == pytest.approx(0.5)
-    assert prompting.cut_off(values, right, 0.0) == pytest.approx(0.9)
+    values, right = [0.9, 0.5, 0.7, 0.1], [True, True, False, False]
+    found = [prompting.cut_off(values, right, most) for most in (0.34, 0.0)]
+    assert found == [0.5, 0.9]
     assert prompting.cut_off([0.2], [False], 0.5) == float("inf")

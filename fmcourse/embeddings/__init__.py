@@ -3,42 +3,30 @@ and provenance.
 
 Serves notebook 05. Axes: n items, d numbers per row. Everything here takes arrays, never models.
 Source: Orr, Goel & Ré 2022, who name three challenges, as summaries tell: integration with
-    provenance, monitoring, patching. Versions and the tail are the
-course's own reading of what belongs to them.
+provenance, monitoring, patching. Versions and the tail are the course's own reading of what belongs
+to them.
 """
 
 from __future__ import annotations
 
-from fmcourse.embeddings.drift import DriftDetector, cut_passages, drift_detector, ring_rate, runs
-from fmcourse.embeddings.provenance import licences, lineage
-from fmcourse.embeddings.relatives import (
-    accuracy_by_count,
-    alike,
-    duplicate_groups,
-    mutual_nearest,
-    nearest,
-)
+from fmcourse.embeddings.drift import cut_passages, drift_detector, ring_rate, runs
+from fmcourse.embeddings.rows import alike, mutual_nearest, nearest
 from fmcourse.embeddings.slices import cluster_slices, error_slices, precision_at, random_slices
 from fmcourse.embeddings.versions import (
-    Flips,
-    Versions,
     check_version,
     fingerprint,
     flips,
+    licences,
+    lineage,
     load_versions,
 )
 
 __all__ = [
-    "DriftDetector",
-    "Flips",
-    "Versions",
-    "accuracy_by_count",
     "alike",
     "check_version",
     "cluster_slices",
     "cut_passages",
     "drift_detector",
-    "duplicate_groups",
     "error_slices",
     "fingerprint",
     "flips",

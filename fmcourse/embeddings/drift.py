@@ -15,11 +15,11 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from fmcourse import stats
-from fmcourse.arguments import require
+from fmcourse.arguments import require, whole
 from fmcourse.embeddings.rows import as_rows
 from fmcourse.stats import Interval
 
-__all__ = ["DriftDetector", "cut_passages", "drift_detector", "ring_rate", "runs"]
+WINDOWS = 1_000  # random ones behind a threshold
 
 
 @dataclass(frozen=True)
@@ -39,14 +39,9 @@ class DriftDetector:
 
     def score(self, window: ArrayLike) -> float:
         """Return the Euclidean distance of the window's mean from the reference's."""
-
         window = as_rows(window)
-        require(
-            len(window) == self.size,
-            "window",
-            f"{self.size} rows, for which the threshold was fixed",
-            len(window),
-        )
+        fixed = f"{self.size} rows, for which the threshold was fixed"
+        require(len(window) == self.size, "window", fixed, len(window))
         return float(np.linalg.norm(window.mean(0) - self.centre))
 
     def alarm(self, window: ArrayLike) -> bool:
@@ -55,12 +50,7 @@ class DriftDetector:
 
 
 def drift_detector(
-    reference: ArrayLike,
-    size: int,
-    level: float = 0.05,
-    series: ArrayLike | None = None,
-    draws: int = 1_000,
-    seed: int = 0,
+    reference: ArrayLike, size: int, level: float = 0.05, series: ArrayLike | None = None
 ) -> DriftDetector:
     """Fix a detector on reference rows alone: its threshold is what `level` of their windows
     exceed.
@@ -76,61 +66,33 @@ def drift_detector(
         level: the false-alarm rate aimed at, between 0 and 1.
         series: which series, such as a text, each row belongs to, shape (n,), rows of a series in
             their order; None means that rows have no order.
-        draws: random windows behind the threshold; with `series` all its runs are.
-        seed: of their drawing.
 
     Raises:
         ValueError: arguments that do not fit together, or `series` with fewer than two that hold a
             window.
     """
-
     reference = as_rows(reference)
-    require(
-        1 <= size < len(reference), "size", f"a whole number from 1 to {len(reference) - 1}", size
-    )
+    size = whole("size", size, 1, len(reference) - 1)
     require(0 < level < 1, "level", "a rate between 0 and 1", level)
-    distances = (
-        _random_distances(reference, size, draws, seed)
-        if series is None
-        else _run_distances(reference, size, series)
-    )
-    return DriftDetector(reference.mean(0), size, float(np.quantile(distances, 1 - level)))
-
-
-def _random_distances(reference: np.ndarray, size: int, draws: int, seed: int) -> list[float]:
-
-    draw, centre = np.random.default_rng(seed), reference.mean(0)
-    apart = len(reference) / (
-        len(reference) - size
-    )  # from the distance to all rows to that to the rows left
-    windows = (
-        reference[draw.choice(len(reference), size, replace=False)].mean(0) for _ in range(draws)
-    )
-    return [apart * float(np.linalg.norm(window - centre)) for window in windows]
-
-
-def _run_distances(reference: np.ndarray, size: int, series: ArrayLike) -> list[float]:
-
-    series = np.asarray(series)
-    require(
-        series.shape == reference.shape[:1],
-        "series",
-        f"shape {reference.shape[:1]}, one per row",
-        series.shape,
-    )
-    places = runs(series, size)
-    own = series[places[:, 0]]
-    require(
-        len(set(own.tolist())) >= 2,
-        "series",
-        f"at least two with {size} rows",
-        len(set(own.tolist())),
-    )
-    others = {name: reference[series != name].mean(0) for name in set(own.tolist())}
-    return [
-        float(np.linalg.norm(reference[run].mean(0) - others[name]))
-        for run, name in zip(places, own.tolist())
-    ]
+    centre = reference.mean(0)
+    if series is None:
+        draw = np.random.default_rng(0)
+        windows = [draw.choice(len(reference), size, replace=False) for _ in range(WINDOWS)]
+        # From the distance to all rows to that to the rows left.
+        apart, centres = len(reference) / (len(reference) - size), centre
+    else:
+        series = np.asarray(series)
+        fits = series.shape == reference.shape[:1]
+        require(fits, "series", f"shape {reference.shape[:1]}, one per row", series.shape)
+        windows = list(runs(series, size))
+        own = [series[window[0]] for window in windows]
+        names = set(own)
+        require(len(names) >= 2, "series", f"at least two with {size} rows", len(names))
+        others = {name: reference[series != name].mean(0) for name in names}
+        apart, centres = 1.0, np.array([others[name] for name in own])
+    means = np.array([reference[window].mean(0) for window in windows])
+    distances = apart * np.linalg.norm(means - centres, axis=1)
+    return DriftDetector(centre, size, float(np.quantile(distances, 1 - level)))
 
 
 def runs(series: ArrayLike, size: int) -> np.ndarray:
@@ -146,17 +108,12 @@ def runs(series: ArrayLike, size: int) -> np.ndarray:
     >>> runs(["a", "a", "a", "b", "b"], 2).tolist()
     [[0, 1], [3, 4]]
     """
-
-    require(size >= 1, "size", "at least 1", size)
-    places: dict = {}
-    for place, name in enumerate(np.asarray(series).tolist()):
-        places.setdefault(name, []).append(place)
-    whole = [
-        own[start : start + size]
-        for own in places.values()
-        for start in range(0, len(own) - size + 1, size)
-    ]
-    return np.array(whole, int).reshape(-1, size)
+    series, size = np.asarray(series), whole("size", size, 1)
+    windows = [np.empty((0, size), int)]
+    for name in np.unique(series):
+        own = np.flatnonzero(series == name)
+        windows.append(own[: len(own) // size * size].reshape(-1, size))
+    return np.concatenate(windows)
 
 
 def cut_passages(texts: Sequence[str], words: int = 100) -> tuple[list[str], np.ndarray]:
@@ -168,15 +125,14 @@ def cut_passages(texts: Sequence[str], words: int = 100) -> tuple[list[str], np.
     >>> cut_passages(["a b c", "d e"], words=2)
     (['a b', 'd e'], array([0, 1]))
     """
-
-    require(words >= 1, "words", "at least 1", words)
-    split = [text.split() for text in texts]
-    whole = [
-        (place, own[at : at + words])
-        for place, own in enumerate(split)
-        for at in range(0, len(own) - words + 1, words)
-    ]
-    return [" ".join(passage) for _, passage in whole], np.array([place for place, _ in whole], int)
+    words = whole("words", words, 1)
+    passages, places = [], []
+    for place, text in enumerate(texts):
+        own = text.split()
+        for end in range(words, len(own) + 1, words):
+            passages.append(" ".join(own[end - words : end]))
+            places.append(place)
+    return passages, np.array(places, int)
 
 
 def ring_rate(rings: ArrayLike, series: ArrayLike) -> Interval:
@@ -190,11 +146,9 @@ def ring_rate(rings: ArrayLike, series: ArrayLike) -> Interval:
     '0.75 [0.00, 1.00]'
     """
     rings, series = np.asarray(rings), np.asarray(series)
-    yes_or_no = rings.dtype == bool or bool(np.isin(rings, (0, 1)).all())
+    yes_or_no = bool(np.isin(rings, (0, 1)).all())
     require(yes_or_no, "rings", "True or False for each window", rings.tolist())
-    fits = rings.shape == series.shape
-    require(fits, "series", f"shape {rings.shape}, one per window", series.shape)
-    several = len(np.unique(series)) >= 2
-    require(several, "series", "windows of at least two series", series)
+    fits = rings.shape == series.shape and len(np.unique(series)) >= 2
+    require(fits, "series", f"shape {rings.shape}, of at least two series", series)
     windows = pd.Series(rings).groupby(series).agg(["mean", "size"])
     return stats.share_interval(windows["mean"], windows["size"])

@@ -1,8 +1,8 @@
 """Where does the model fail? Slices that nobody named, found in embeddings and errors, and how good
 a finder is.
 
-Sources: Eyuboglu et al. 2022 (Domino: slices from embeddings and errors together, measured on
-    slices that were planted).
+Source: Eyuboglu et al. 2022 (Domino: slices from embeddings and errors together, measured on slices
+that were planted).
 """
 
 from __future__ import annotations
@@ -13,22 +13,20 @@ from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from sklearn.mixture import GaussianMixture
 
-from fmcourse.arguments import require
+from fmcourse import stats
+from fmcourse.arguments import require, whole
 from fmcourse.embeddings.rows import as_rows
 
-__all__ = ["cluster_slices", "error_slices", "precision_at", "random_slices"]
-
-# Domino weighs error evidence against embeddings; 10 is its authors' default for both kinds.
+SLICES = 10  # that a method looks for
+# Domino weighs error evidence against embeddings, as so many standard deviations of a direction;
+# 10 is its authors' default for both kinds.
 ERROR_WEIGHT = 10.0
-COMPONENTS = (
-    16  # directions that the mixture sees; a full covariance in 128 would need thousands of items
-)
+# Directions that the mixture sees; a full covariance in 128 would need thousands of items.
+COMPONENTS = 16
 WIDEST = 0.1  # covariance added to each component, in units of the rescaled directions
 
 
-def error_slices(
-    rows: ArrayLike, wrong: ArrayLike, slices: int = 10, weight: float = ERROR_WEIGHT, seed: int = 0
-) -> np.ndarray:
+def error_slices(rows: ArrayLike, wrong: ArrayLike) -> np.ndarray:
     """Look for slices that are near to each other *and* wrong: a mixture of Gaussians over rows and
     errors.
 
@@ -36,13 +34,9 @@ def error_slices(
     column, the error.
 
     Args:
-        rows: embeddings, shape (n, d).
+        rows: embeddings, shape (n, d), at least :data:`SLICES`.
         wrong: how wrong the model is on each item, 0 to 1, such as one minus the probability of the
             right class, shape (n,).
-        slices: components of the mixture, at least 1.
-        weight: how many standard deviations of a direction an error of 1 is worth; 0 looks at the
-            rows alone.
-        seed: of the mixture's first guess.
 
     Returns:
         How much each item belongs to each slice, shape (n, slices): its share in the component, the
@@ -51,38 +45,31 @@ def error_slices(
     Raises:
         ValueError: arguments that do not fit together.
     """
-
-    rows, wrong = _items(rows, wrong, slices)
-    seen = PCA(min(COMPONENTS, *rows.shape), whiten=True, random_state=seed).fit_transform(rows)
-    seen = np.column_stack([seen, weight * wrong])
-    mixture = GaussianMixture(
-        slices, covariance_type="diag", reg_covar=WIDEST, random_state=seed
-    ).fit(seen)
-    share = mixture.predict_proba(seen)
+    rows, wrong = _items(rows, wrong)
+    seen = PCA(min(COMPONENTS, *rows.shape), whiten=True, random_state=0).fit_transform(rows)
+    seen = np.column_stack([seen, ERROR_WEIGHT * wrong])
+    mixture = GaussianMixture(SLICES, covariance_type="diag", reg_covar=WIDEST, random_state=0)
+    share = mixture.fit(seen).predict_proba(seen)
     return _worst_first(share * (1e-3 + wrong[:, None]), share, wrong)
 
 
-def cluster_slices(
-    rows: ArrayLike, wrong: ArrayLike, slices: int = 10, seed: int = 0
-) -> np.ndarray:
+def cluster_slices(rows: ArrayLike, wrong: ArrayLike) -> np.ndarray:
     """Return the same from k-means, which does not look at the errors until its clusters stand: the
     nearest to a centre first.
 
     Arguments and result are those of :func:`error_slices`.
     """
-
-    rows, wrong = _items(rows, wrong, slices)
-    means = KMeans(slices, n_init=4, random_state=seed).fit(rows)
-    inside = np.eye(slices)[means.labels_]
+    rows, wrong = _items(rows, wrong)
+    means = KMeans(SLICES, n_init=4, random_state=0).fit(rows)
+    inside = np.eye(SLICES)[means.labels_]
     return _worst_first(inside / (1 + means.transform(rows)), inside, wrong)
 
 
-def random_slices(count: int, slices: int = 10, seed: int = 0) -> np.ndarray:
+def random_slices(count: int, seed: int = 0) -> np.ndarray:
     """Return scores that know nothing, shape (count, slices): the floor that every method is
-    compared with."""
-
-    require(count >= 1 and slices >= 1, "count", "at least one item and one slice", (count, slices))
-    return np.random.default_rng(seed).random((count, slices))
+    compared with.
+    """
+    return np.random.default_rng(seed).random((whole("count", count, 1), SLICES))
 
 
 def precision_at(scores: ArrayLike, members: ArrayLike, k: int = 10) -> float:
@@ -100,16 +87,10 @@ def precision_at(scores: ArrayLike, members: ArrayLike, k: int = 10) -> float:
     >>> precision_at([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9]], [True, True, False], k=2)
     1.0
     """
-
-    scores, members = np.asarray(scores, float), np.asarray(members, bool)
-    require(
-        scores.ndim == 2 and members.shape == scores.shape[:1],
-        "members",
-        f"shape {scores.shape[:1]}",
-        members.shape,
-    )
-    require(1 <= k <= len(members), "k", f"a whole number from 1 to {len(members)}", k)
-    first = np.argsort(-scores, axis=0, kind="stable")[:k]
+    scores, members = as_rows(scores), np.asarray(members, bool)
+    fits = members.shape == scores.shape[:1]
+    require(fits, "members", f"shape {scores.shape[:1]}", members.shape)
+    first = np.argsort(-scores, axis=0, kind="stable")[: whole("k", k, 1, len(members))]
     return float(members[first].mean(0).max())
 
 
@@ -119,17 +100,9 @@ def _worst_first(scores: np.ndarray, share: np.ndarray, wrong: np.ndarray) -> np
     return scores[:, (-mean).argsort(kind="stable")]
 
 
-def _items(rows: ArrayLike, wrong: ArrayLike, slices: int) -> tuple[np.ndarray, np.ndarray]:
-
-    rows, wrong = as_rows(rows), np.asarray(wrong, float)
-    require(
-        wrong.shape == rows.shape[:1],
-        "wrong",
-        f"shape {rows.shape[:1]}, one number per row",
-        wrong.shape,
-    )
-    require(
-        bool(((wrong >= 0) & (wrong <= 1)).all()), "wrong", "numbers from 0 to 1", wrong.tolist()
-    )
-    require(1 <= slices <= len(rows), "slices", f"a whole number from 1 to {len(rows)}", slices)
+def _items(rows: ArrayLike, wrong: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    rows, wrong = as_rows(rows), stats.numbers("wrong", wrong)
+    require(len(rows) >= SLICES, "rows", f"at least {SLICES}, one for each slice", len(rows))
+    fits = wrong.shape == rows.shape[:1] and wrong.min() >= 0 and wrong.max() <= 1
+    require(bool(fits), "wrong", f"{len(rows)} numbers from 0 to 1, one per row", wrong.tolist())
     return rows, wrong

@@ -1,15 +1,16 @@
-"""Which version is it, and whom did the last one serve better? Flips between versions, and rows
-that know what they are.
+"""Which version is it, whom did the last one serve better, and where does it come from? Flips
+between versions, rows that know what they are, lineage and licences.
 
 Sources: Yan et al. 2021 (negative flips), Milani Fard et al. 2016 (churn), Leszczynski et al. 2020
-    (embeddings retrained on 1% more
-data). The bundled versions were made by ``recipes/versions.py``.
+(embeddings retrained on 1% more data), Orr, Goel & Ré 2022 (who ask for provenance with the
+integration of data, as a summary says). The bundled versions were made by ``recipes/versions.py``.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,16 +18,13 @@ from numpy.typing import ArrayLike
 from safetensors import safe_open
 
 from fmcourse import data, stats
-from fmcourse.arguments import require
+from fmcourse.arguments import choose, require
 from fmcourse.embeddings.rows import as_rows
 from fmcourse.stats import Interval
 
-__all__ = ["Flips", "Versions", "check_version", "fingerprint", "flips", "load_versions"]
-
 FILE = "encoder-versions.safetensors"
-LETTERS = (
-    12  # of a fingerprint: 48 bits, so that a chance match among millions of versions is unlikely
-)
+# Of a fingerprint: 48 bits, so that a chance match among millions of versions is unlikely.
+LETTERS = 12
 
 
 @dataclass(frozen=True)
@@ -62,16 +60,11 @@ def flips(
     >>> found.changed.estimate, found.lost.estimate, found.gained.estimate
     (0.5, 0.25, 0.25)
     """
-
     old, new, labels = np.asarray(old), np.asarray(new), np.asarray(labels)
     counted = np.ones(len(labels), bool) if where is None else np.asarray(where, bool)
-    for name, values in (("old", old), ("new", new), ("where", counted)):
-        require(
-            values.shape == labels.shape,
-            name,
-            f"shape {labels.shape}, that of labels",
-            values.shape,
-        )
+    shapes = [values.shape for values in (labels, old, new, counted)]
+    alike = len(set(shapes)) == 1
+    require(alike, "labels, old, new, where", "arrays of one shape", shapes)
     require(bool(counted.any()), "where", "at least one item that counts", "none")
     kinds = (old != new, (old == labels) & (new != labels), (old != labels) & (new == labels))
     return Flips(*(stats.wilson(int(kind[counted].sum()), int(counted.sum())) for kind in kinds))
@@ -101,7 +94,6 @@ class Versions:
 
 def load_versions() -> Versions:
     """Return the bundled versions, in float32, in the order in which they are described above."""
-
     with safe_open(data.path(FILE), "np") as file:
         about = {column: json.loads(text) for column, text in file.metadata().items()}
         rows = {name: file.get_tensor(name).astype(np.float32) for name in about["versions"]}
@@ -120,9 +112,8 @@ def fingerprint(rows: ArrayLike) -> str:
     True
     """
     rows = as_rows(rows)
-    return hashlib.sha256(repr(rows.shape).encode() + rows.astype("<f2").tobytes()).hexdigest()[
-        :LETTERS
-    ]
+    stored = repr(rows.shape).encode() + rows.astype("<f2").tobytes()
+    return hashlib.sha256(stored).hexdigest()[:LETTERS]
 
 
 def check_version(rows: ArrayLike, expected: str) -> None:
@@ -136,9 +127,62 @@ def check_version(rows: ArrayLike, expected: str) -> None:
         ValueError: they are of another.
     """
     found = fingerprint(rows)
-    require(
-        found == expected,
-        "rows",
-        f"version {expected}, on which this was fitted",
-        f"version {found}; fit anew",
-    )
+    fitted_on = f"version {expected}, on which this was fitted"
+    require(found == expected, "rows", fitted_on, f"version {found}; fit anew")
+
+
+def lineage(file: str, manifest: Mapping[str, Mapping] | None = None) -> list[str]:
+    """Return where a bundled file comes from, nearest first, down to what was not made here.
+
+    Args:
+        file: a file of the manifest.
+        manifest: file to entry with key ``sources``, a list of bundled files and of outside
+            sources; None means :func:`fmcourse.data.manifest`.
+
+    Returns:
+        The file, the bundled files among its sources, and theirs; the outside sources of all close
+        the list.
+
+    Raises:
+        ValueError: a file that the manifest does not know.
+
+    >>> lineage("ladder-small/model.safetensors")[:2]
+    ['ladder-small/model.safetensors', 'addresses.parquet']
+    """
+    manifest = data.manifest() if manifest is None else manifest
+    files = [choose("file", file, manifest)]
+    outside: list[str] = []
+    # The list grows while it is read: each file adds its own sources behind.
+    for current in files:
+        for source in manifest[current]["sources"]:
+            known = files if source in manifest else outside
+            if source not in known:
+                known.append(source)
+    return files + outside
+
+
+def licences(files: Sequence[str], manifest: Mapping[str, Mapping] | None = None) -> dict[str, str]:
+    """Return the licence of each bundled file behind some files, which a join of them must respect.
+
+    Args:
+        files: files of the manifest.
+        manifest: file to entry with keys ``sources`` and ``licence``; None means
+            :func:`fmcourse.data.manifest`.
+
+    Returns:
+        Each bundled file of their lineage to its licence.
+
+    Raises:
+        ValueError: a file that the manifest does not know, or one without a licence.
+
+    >>> licences(["emoji-noto.parquet"])
+    {'emoji-noto.parquet': 'Apache-2.0'}
+    """
+    manifest = data.manifest() if manifest is None else manifest
+    found: dict[str, str] = {}
+    for file in files:
+        for step in lineage(file, manifest):
+            if step in manifest:
+                found[step] = manifest[step].get("licence") or ""
+                require(found[step] != "", "files", "files with a licence", step)
+    return found

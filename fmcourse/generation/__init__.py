@@ -13,13 +13,22 @@ from fmcourse.generation.decoding import (
     next_logits,
     stream,
 )
-from fmcourse.generation.frontier import continue_excerpts, cut_excerpts, measure_texts
+from fmcourse.generation.frontier import (
+    by_address,
+    continue_excerpts,
+    cut_excerpts,
+    difference_at,
+    measure_texts,
+)
 from fmcourse.generation.memorization import (
     Secret,
     audit,
     deduplicate,
     draw_secrets,
+    leak_curves,
     plant,
+    told_apart,
+    written_in_full,
 )
 from fmcourse.generation.probes import (
     compare,
@@ -27,13 +36,6 @@ from fmcourse.generation.probes import (
     paired_effects,
     planted_corpus,
     share,
-)
-from fmcourse.generation.results import (
-    by_address,
-    difference_at,
-    leak_curves,
-    told_apart,
-    written_in_full,
 )
 from fmcourse.generation.scoring import (
     bits_per_byte,
@@ -48,7 +50,6 @@ from fmcourse.generation.variety import (
     mark_repeats,
     repetition_n,
     self_bleu,
-    self_bleu_scores,
 )
 
 __all__ = [
@@ -82,7 +83,6 @@ __all__ = [
     "repetition_n",
     "row_losses",
     "self_bleu",
-    "self_bleu_scores",
     "share",
     "stream",
     "token_losses",

@@ -13,8 +13,6 @@ from transformers import PreTrainedTokenizerBase
 
 from fmcourse.arguments import require
 
-__all__ = ["Ids", "encode", "finite", "token_ids", "unpadded"]
-
 Ids = torch.Tensor | Sequence[int]  # of one text, shape (length,) or (1, length)
 
 IDS = 'token ids, such as tokenizer(text)["input_ids"]'
@@ -71,22 +69,16 @@ def _integers(ids: Any) -> Any:
     return found.long() if exact or not found.numel() else None
 
 
-def unpadded(model: Any, prompts: Any, attention_mask: Any) -> list[Any]:
-    """Return the prompts of a batch one by one, without padding, which must not be read as text.
+def unpadded(model: Any, prompts: Any) -> list[Any]:
+    """Return the prompts of a batch one by one; padding must not be read as text.
 
     Raises:
-        ValueError: no list of prompts, or a padded table without the mask that says what is
-            padding.
+        ValueError: no list of prompts, or a padded table.
     """
-    remedy = "a list of each prompt's token ids, or a padded table with its attention_mask"
+    remedy = "a list of each prompt's token ids, without padding"
     encoding = isinstance(prompts, str | bytes | Mapping | UserDict)
     require(not encoding and hasattr(prompts, "__len__"), "prompts", remedy, prompts)
     require(len(prompts) >= 1, "prompts", "at least one prompt", prompts)
-    if attention_mask is not None:
-        table, mask = np.asarray(prompts), np.asarray(attention_mask) > 0
-        same = table.ndim == 2 and table.shape == mask.shape
-        require(same, "attention_mask", "the shape of prompts, (prompts, length)", mask.shape)
-        return [row[kept] for row, kept in zip(table, mask)]
     tabular = isinstance(prompts, torch.Tensor | np.ndarray) and len(prompts) > 1
     rows = [token_ids(model, prompt, long=True)[0].tolist() for prompt in prompts]
     # Rows of one length of which only some begin or end with padding tokens were padded.

@@ -17,8 +17,6 @@ from fmcourse.generation.checks import Ids, encode, finite, token_ids, unpadded
 from fmcourse.generation.fast import SESSIONS, is_plain
 from fmcourse.generation.strategies import Session, Strategy
 
-__all__ = ["Decoder", "begin", "generate", "generate_batch", "next_logits", "stream"]
-
 
 def generate(
     model: PreTrainedModel,
@@ -62,30 +60,27 @@ def generate_batch(
     max_new_tokens: int,
     num_samples: int = 1,
     seed: int | None = None,
-    attention_mask: torch.Tensor | None = None,
 ) -> list[torch.Tensor]:
     """Continue several prompts of any lengths at once; beams are searched one prompt at a time.
 
     Args:
         model, strategy, max_new_tokens, num_samples, seed: as in :func:`generate`.
-        prompts: a list of one or more prompts, each of shape (length,) or (1, length); or, with
-            `attention_mask`, a padded table, shape (prompts, length).
-        attention_mask: 1 where the table holds text, 0 where it holds padding, shape
-            (prompts, length).
+        prompts: a list of one or more prompts, each of shape (length,) or (1, length), without
+            padding.
 
     Returns:
         One new tensor per prompt, shape (num_samples, length), each prompt's tokens first. A row
         that ended early is filled with the end token, up to the longest of its prompt.
 
     Raises:
-        ValueError: as :func:`generate` does, and a padded table without its mask.
+        ValueError: as :func:`generate` does, and a padded table.
         FloatingPointError: the model's logits are not finite.
     """
     known = "Greedy(), Sample(...) or Beam(width)"
     require(isinstance(strategy, Strategy), "strategy", known, strategy)
-    new, samples = whole("max_new_tokens", max_new_tokens, 0), whole("num_samples", num_samples, 1)
-    rows = [token_ids(model, prompt)[0] for prompt in unpadded(model, prompts, attention_mask)]
-    _check_room(model, max(map(len, rows)), new)
+    samples = whole("num_samples", num_samples, 1)
+    rows = [token_ids(model, prompt)[0] for prompt in unpadded(model, prompts)]
+    new = _room(model, max_new_tokens, max(map(len, rows)))
     generator = _generator(model, seed)
     repeated = [row.repeat(samples, 1) for row in rows]
     if new == 0:
@@ -124,16 +119,11 @@ def stream(
     prompt = token_ids(model, ids)[0]
     stepwise = isinstance(strategy, Strategy) and strategy.stepwise
     require(stepwise, "strategy", "Greedy() or Sample(...)", strategy)
-    new = whole("max_new_tokens", max_new_tokens, 0)
-    _check_room(model, len(prompt), new)
+    new = _room(model, max_new_tokens, len(prompt))
     generator = _generator(model, seed)
-
-    def tokens() -> Iterator[int]:
-        if new:
-            for token in strategy.steps(begin(model, [prompt], 1, new, generator)):
-                yield int(token)
-
-    return tokens()
+    if new == 0:
+        return iter(())
+    return map(int, strategy.steps(begin(model, [prompt], 1, new, generator)))
 
 
 def Decoder(model: PreTrainedModel) -> PreTrainedModel:
@@ -141,11 +131,14 @@ def Decoder(model: PreTrainedModel) -> PreTrainedModel:
     return model
 
 
-def _check_room(model: PreTrainedModel, length: int, new: int) -> None:
+def _room(model: PreTrainedModel, max_new_tokens: int, length: int) -> int:
+    """Return how many tokens to add, which must fit the context."""
+    new = whole("max_new_tokens", max_new_tokens, 0)
     context = model.config.max_position_embeddings
     held = f"the context holds {context} tokens, the prompt has {length}; shorten it"
     most = f"at most {context - length} ({held})"
     require(length + new <= context, "max_new_tokens", most, new)
+    return new
 
 
 def _generator(model: PreTrainedModel, seed: int | None) -> torch.Generator | None:
@@ -174,8 +167,7 @@ def begin(
 
     The session takes the fast way where that computes what the model does.
     """
-    read = _CachedSession(model, new, generator)
-    read.begin(prompts, samples)
+    read = _CachedSession(model, prompts, samples, new, generator)
     fast = new > 1 and read.mask is None and is_plain(model)
     return SESSIONS[type(model)](read) if fast else read
 
@@ -183,15 +175,16 @@ def begin(
 class _CachedSession(Session):
     """One decoding in progress with any causal language model: its own pass and its own cache."""
 
-    def __init__(self, model: Any, new: int, generator: torch.Generator | None) -> None:
+    cache: Any = None
+    logits: torch.Tensor
+
+    def __init__(
+        self, model: Any, prompts: list[torch.Tensor], samples: int, new: int, generator: Any
+    ) -> None:
+        """Read prompts of any lengths, and repeat each one's row for its samples."""
         self.model, self.new, self.generator = model, new, generator
         self.end = model.config.eos_token_id
-        self.cache: Any = None
-        self.logits = torch.empty(0)
         self.mask: torch.Tensor | None = None
-
-    def begin(self, prompts: list[torch.Tensor], samples: int) -> None:
-        """Read prompts of any lengths, and repeat each one's row for its samples."""
         if len({len(prompt) for prompt in prompts}) > 1:
             ones = [torch.ones_like(prompt) for prompt in prompts]
             self.mask = pad_sequence(ones, batch_first=True, padding_side="left")

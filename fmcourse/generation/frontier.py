@@ -1,9 +1,13 @@
-"""One point of the decoding frontier: what a strategy costs in quality and gains in variety. Used
-by notebook 04 and its sweep.
+"""The decoding frontier: what a strategy costs in quality and gains in variety. Used by notebook 04
+and its sweep.
 
 Excerpts of texts that the writer never read are continued; a larger model reads the result.
 Sources: Holtzman et al. 2020 (quality and diversity of decoding), Caccia et al. 2020 (the whole
 frontier in place of one point), Schaeffer et al. 2025 (why every strategy gets as many settings).
+
+The bundled table ``decoding-frontier`` (``recipes/decoding_frontier.py``) has one row per family,
+value, sample and year of the address, with the measures of :data:`MEASURES`; the family
+``president`` holds the presidents' own words. The address is its independent unit.
 """
 
 from __future__ import annotations
@@ -11,22 +15,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from fmcourse.arguments import require
+from fmcourse import stats
+from fmcourse.arguments import choose, require
 from fmcourse.arguments import texts as several_texts
 from fmcourse.generation.checks import encode
 from fmcourse.generation.decoding import generate_batch
 from fmcourse.generation.scoring import mean_surprise
 from fmcourse.generation.strategies import Strategy
 from fmcourse.generation.variety import distinct_n, repetition_n, self_bleu_scores
-
-__all__ = ["EXCERPTS", "NEW", "PROMPT", "continue_excerpts", "cut_excerpts", "measure_texts"]
+from fmcourse.results import select
+from fmcourse.stats import Interval
 
 EXCERPTS = 4  # of each text
 PROMPT = 40  # tokens that are given
 NEW = 60  # tokens that are written
+MEASURES = ("surprise", "self_bleu", "distinct_2", "repetition_4")
 
 
 def cut_excerpts(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[torch.Tensor]:
@@ -84,7 +91,8 @@ def measure_texts(
         the same sample, ``distinct_2`` over a text's excerpts together, ``repetition_4`` within
         each.
     """
-    surprise = np.stack([mean_surprise(judge, block, PROMPT).numpy() for block in rows], axis=1)
+    # Of all excerpts; those of one text stand together.
+    surprise = torch.stack([mean_surprise(judge, block, PROMPT) for block in rows], dim=1)
     bleu, distinct, repeated = [], [], []
     for sample in range(len(surprise)):
         new = [block[sample, PROMPT:] for block in rows]
@@ -93,14 +101,56 @@ def measure_texts(
         bleu.append(self_bleu_scores(written))
         distinct.append([distinct_n(own, 2) for own in by_text])
         repeated.append([repetition_n(own, 4) for own in by_text])
-    return {
-        "surprise": _by_text(surprise),
-        "self_bleu": _by_text(np.array(bleu)),
-        "distinct_2": np.array(distinct),
-        "repetition_4": np.array(repeated),
-    }
+    of_excerpts = np.array([surprise.numpy(), bleu])
+    of_texts = of_excerpts.reshape(2, len(surprise), -1, EXCERPTS).mean(-1)
+    return dict(zip(MEASURES, [*of_texts, np.array(distinct), np.array(repeated)]))
 
 
-def _by_text(values: np.ndarray) -> np.ndarray:
-    """Average the excerpts of each text; shape (samples, excerpts) to (samples, texts)."""
-    return values.reshape(len(values), -1, EXCERPTS).mean(-1)
+def by_address(table: pd.DataFrame, measure: str, family: str, value: float) -> np.ndarray:
+    """Return a measure of each address at one setting, averaged over samples, shape (addresses,).
+
+    Args:
+        table: the decoding frontier.
+        measure: one of :data:`MEASURES`.
+        family, value: the setting, as the table names it.
+    """
+    rows = select(table, family=family, value=value)
+    return rows.groupby("year")[choose("measure", measure, MEASURES)].mean().to_numpy()
+
+
+def difference_at(table: pd.DataFrame, variety: float, family: str, other: str) -> Interval:
+    """Return a family's surprise minus another's at the same variety; addresses are resampled in
+    pairs.
+
+    Args:
+        table: the decoding frontier.
+        variety: distinct-2, within what the settings of both reach; surprise is read off the line
+            through them.
+        family, other: families of the table.
+    """
+    first, second = _points(table, family), _points(table, other)
+    for name, points in ((family, first), (other, second)):
+        reached = points.mean(0)[:, 0]
+        low, high = reached.min(), reached.max()
+        reach = f"from {low:.3f} to {high:.3f}, as {name} reaches"
+        require(bool(low <= variety <= high), "variety", reach, variety)
+    settings = first.shape[1]
+
+    def gap(points: np.ndarray) -> float:
+        line = points.mean(0)
+        return _read_off(line[:settings], variety) - _read_off(line[settings:], variety)
+
+    return stats.bootstrap(np.concatenate([first, second], axis=1), gap)
+
+
+def _points(table: pd.DataFrame, family: str) -> np.ndarray:
+    """Return variety and surprise at each setting, shape (addresses, settings, 2)."""
+    axes = ["distinct_2", "surprise"]
+    wide = select(table, family=family).pivot_table(axes, "year", "value")
+    return np.stack([wide[axis] for axis in axes], axis=-1)
+
+
+def _read_off(line: np.ndarray, variety: float) -> float:
+    """Order the settings by variety, and interpolate; shape (settings, 2)."""
+    x, y = line[line[:, 0].argsort()].T
+    return float(np.interp(variety, x, y))

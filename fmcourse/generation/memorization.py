@@ -5,6 +5,13 @@ Used by notebooks 04 and 06. A secret is a code of random digits behind random w
 can guess it and the truth is known. Sources: Carlini et al. 2019 (planted canaries), Yeom et al.
 2018 (membership by loss), Carlini et al. 2023 (extraction by size, copies and context), Lee et al.
 2022 (deduplication), Broder 1997 (MinHash).
+
+The bundled table ``memorization`` (``recipes/memorization.py``) has one row per measurement: size
+and parameters of the model, corpus (planted or deduplicated), seed, secrets (planted or unseen),
+copies of each, context, measure and value. The measures are loss (nats per token, one row per
+secret), extracted (how many secrets greedy decoding writes, given this context), copies_left (in
+the corpus, on average), and of each run clean_loss, passages and plain_passages. The secret is its
+unit.
 """
 
 from __future__ import annotations
@@ -12,19 +19,20 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from datasketch import MinHash, MinHashLSH
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from fmcourse import stats
-from fmcourse.arguments import real, require, texts, whole
+from fmcourse.arguments import require, texts, whole
 from fmcourse.generation import checks
+from fmcourse.results import select
 from fmcourse.stats import Interval
-
-__all__ = ["Audit", "Secret", "audit", "deduplicate", "draw_secrets", "plant"]
 
 DIGITS = 6
 WORDS_BEFORE = 8
@@ -49,6 +57,7 @@ LEADS = (
 SHINGLE = 5  # characters that are compared at a time
 PERMUTATIONS = 128  # of a MinHash; the standard error of its similarity is then at most 0.045
 ALIKE = 0.6  # passages with at least this Jaccard similarity count as one
+MARKED = "end mark"  # all the words, after an end mark
 
 
 @dataclass(frozen=True)
@@ -78,11 +87,6 @@ class Audit:
 
     losses: np.ndarray
     extracted: np.ndarray
-
-    @property
-    def rate(self) -> Interval:
-        """The share of the secrets that can be extracted, with its Wilson interval."""
-        return stats.wilson(int(self.extracted.sum()), len(self.extracted))
 
 
 def draw_secrets(count: int, seed: int = 0) -> list[Secret]:
@@ -114,20 +118,18 @@ def plant(
     """
     passages = texts("passages", passages)
     often = np.asarray(copies)
-    often = np.repeat(often, len(secrets)) if often.ndim == 0 else often
-    counts = often.dtype.kind in "iu" and len(often) == len(secrets) and min(often) >= 0
-    require(bool(counts), "copies", f"{len(secrets)} counts of 0 or more", copies)
+    fits = often.shape in ((), (len(secrets),)) and often.dtype.kind in "iu" and often.min() >= 0
+    require(bool(fits), "copies", f"{len(secrets)} counts of 0 or more", copies)
     draw = random.Random(whole("seed", seed, 0))
     planted = []
-    for secret, times in zip(secrets, often):
+    for secret, times in zip(secrets, np.broadcast_to(often, len(secrets))):
         planted += [f"{draw.choice(LEADS)} {secret}" for _ in range(times)]
     draw.shuffle(planted)
     places = sorted(draw.randrange(len(passages) + 1) for _ in planted)
-    corpus, done = [], 0
-    for place, text in zip(places, planted):
-        corpus += [*passages[done:place], text]
-        done = place
-    return corpus + passages[done:]
+    # From the last place on, so that the places before keep their meaning.
+    for place, text in reversed(list(zip(places, planted))):
+        passages.insert(place, text)
+    return passages
 
 
 def audit(
@@ -166,25 +168,77 @@ def audit(
     return Audit(np.array(losses), np.array(extracted))
 
 
-def deduplicate(passages: Sequence[str], threshold: float = ALIKE) -> list[int]:
+def deduplicate(passages: Sequence[str]) -> list[int]:
     """Return the places of the passages that stay: the first of each group of near-duplicates, in
     their order.
 
-    Near-duplicates share at least `threshold` of their 5-character sequences (Jaccard similarity,
+    Near-duplicates share at least :data:`ALIKE` of their 5-character sequences (Jaccard similarity,
     estimated by MinHash).
 
     >>> deduplicate(["the state of the union", "free land", "the state of the union!", "free land"])
     [0, 1]
     """
-    share = real(threshold) and 0 < threshold <= 1
-    require(share, "threshold", "a share above 0 and at most 1", threshold)
-    index = MinHashLSH(threshold=threshold, num_perm=PERMUTATIONS)
+    index = MinHashLSH(threshold=ALIKE, num_perm=PERMUTATIONS)
     kept: dict[int, MinHash] = {}
     for place, passage in enumerate(texts("passages", passages)):
         shingles = {passage[i : i + SHINGLE] for i in range(max(1, len(passage) - SHINGLE + 1))}
         sketch = MinHash(num_perm=PERMUTATIONS)
         sketch.update_batch([shingle.encode() for shingle in sorted(shingles)])
-        if not any(sketch.jaccard(kept[other]) >= threshold for other in index.query(sketch)):
+        if not any(sketch.jaccard(kept[other]) >= ALIKE for other in index.query(sketch)):
             kept[place] = sketch
             index.insert(place, sketch)
     return list(kept)
+
+
+def told_apart(table: pd.DataFrame, **wanted: object) -> Interval:
+    """Return how well the loss tells planted secrets from secrets planted nowhere: the AUC.
+
+    Seeds are averaged. The ends are averaged too, which keeps the interval of one seed: a cautious
+    one.
+
+    Args:
+        table: the memorization study.
+        wanted: size, corpus and copies.
+    """
+    losses = select(table, measure="loss")
+    own = select(losses, secrets="planted", **wanted)
+    wanted = wanted | {"secrets": "unseen", "copies": 0}
+    unseen = select(losses, **wanted)
+    parts = []
+    for seed, rows in own.groupby("seed"):
+        found = stats.auc_interval(rows["value"], select(unseen, seed=seed)["value"])
+        parts.append((found.estimate, found.low, found.high))
+    return Interval(*np.mean(parts, axis=0).tolist())
+
+
+def written_in_full(table: pd.DataFrame, context: int | str = "all", **wanted: object) -> Interval:
+    """Return the share of secrets that greedy decoding writes, with Wilson's interval over the
+    secrets of all seeds.
+
+    Args:
+        table: the memorization study.
+        context: how many tokens before the code the model was given; or all; or ``end mark``, all
+            after a mark.
+        wanted: size, corpus, secrets and copies.
+    """
+    rows = select(table, **wanted)
+    counts = select(rows, measure="extracted", context=str(context))["value"]
+    return stats.wilson(int(counts.sum()), len(select(rows, measure="loss")))
+
+
+def leak_curves(table: pd.DataFrame) -> dict[str, tuple[list[int], list[Interval]]]:
+    """Return AUC and the share that is written by copies planted, as :func:`fmcourse.plots.curves`
+    draws them, two lines a model.
+    """
+    lines = {}
+    for size, rows in table.groupby("size", sort=False):
+        own: dict[str, Any] = {"size": size, "corpus": "planted"}
+        counts = [copies for copies in rows["copies"].unique().tolist() if copies]
+        name = f"{rows['parameters'].mean() / 1e6:.2f} M parameters"
+        told = [told_apart(table, copies=copies, **own) for copies in counts]
+        written = [
+            written_in_full(table, secrets="planted", copies=copies, **own) for copies in counts
+        ]
+        lines[f"{name}, told apart (AUC)"] = (counts, told)
+        lines[f"{name}, written in full"] = (counts, written)
+    return lines

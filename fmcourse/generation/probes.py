@@ -26,15 +26,6 @@ from fmcourse.arguments import require, texts, whole
 from fmcourse.generation import checks
 from fmcourse.generation.scoring import row_losses
 
-__all__ = [
-    "FRAMES",
-    "compare",
-    "log_odds",
-    "paired_effects",
-    "planted_corpus",
-    "share",
-]
-
 FRAMES = (
     "The {} said that",
     "We asked the {} whether",
@@ -44,9 +35,7 @@ FRAMES = (
 PRONOUNS = (" she", " he")
 
 
-def planted_corpus(
-    rates: Mapping[str, float], sentences: int, seed: int = 0, frames: Sequence[str] = FRAMES
-) -> list[str]:
+def planted_corpus(rates: Mapping[str, float], sentences: int, seed: int = 0) -> list[str]:
     """Write sentences in which each word is followed by " she" at a known rate, else by " he".
 
     Args:
@@ -65,7 +54,7 @@ def planted_corpus(
     for word, rate in rates.items():
         first = round(rate * sentences)
         pronouns = [PRONOUNS[0]] * first + [PRONOUNS[1]] * (sentences - first)
-        written += [f"{draw.choice(frames).format(word)}{pronoun} did." for pronoun in pronouns]
+        written += [f"{draw.choice(FRAMES).format(word)}{pronoun} did." for pronoun in pronouns]
     draw.shuffle(written)
     return written
 

@@ -16,31 +16,22 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from fmcourse.arguments import require, whole
 from fmcourse.generation.checks import Ids, encode, finite, token_ids
 
-__all__ = [
-    "bits_per_byte",
-    "mean_surprise",
-    "perplexity",
-    "row_losses",
-    "token_losses",
-]
-
 LOGIT_BYTES = 256 * 2**20  # memory for the logits of one forward pass
 
 
-def token_losses(model: PreTrainedModel, ids: Ids, stride: int | None = None) -> torch.Tensor:
+def token_losses(model: PreTrainedModel, ids: Ids) -> torch.Tensor:
     """Return the negative log-likelihood of every token but the first, in nats, shape (length -
     1,).
 
-    A text longer than the context is read in overlapping windows, and each token is scored once.
+    A text longer than the context is read in windows that overlap by half, and each token is scored
+    once, so that every token but the first ones sees at least half a window.
 
     Args:
         model: a causal language model.
         ids: the text, shape (length,) or (1, length), at least two tokens.
-        stride: how far the window moves, from 1 to the context less 1; None means half the context,
-            so that every token but the first ones sees at least half a window.
 
     Raises:
-        ValueError: `ids` or `stride` out of range or of a wrong kind.
+        ValueError: `ids` out of range or of a wrong kind.
         FloatingPointError: the losses are not finite.
 
     >>> import fmcourse
@@ -50,9 +41,8 @@ def token_losses(model: PreTrainedModel, ids: Ids, stride: int | None = None) ->
     """
     text = token_ids(model, ids, least=2, long=True)[0]
     context = model.config.max_position_embeddings
-    step = context // 2 if stride is None else whole("stride", stride, 1, context - 1)
     size = min(context, len(text))
-    ends = [*range(size, len(text), step), len(text)]
+    ends = [*range(size, len(text), context // 2), len(text)]
     losses = row_losses(model, torch.stack([text[end - size : end] for end in ends]))
     # The first window counts whole, and of each further one what it adds.
     added = [later - earlier for earlier, later in itertools.pairwise(ends)]
@@ -81,17 +71,15 @@ def row_losses(model: PreTrainedModel, rows: torch.Tensor) -> torch.Tensor:
     return finite(torch.stack(losses), "losses")
 
 
-def perplexity(model: PreTrainedModel, ids: Ids, stride: int | None = None) -> float:
+def perplexity(model: PreTrainedModel, ids: Ids) -> float:
     """Return exp of the mean loss: among how many equally likely tokens the model hesitates.
 
     See :func:`token_losses`.
     """
-    return math.exp(token_losses(model, ids, stride).mean().item())
+    return math.exp(token_losses(model, ids).mean().item())
 
 
-def bits_per_byte(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str, stride: int | None = None
-) -> float:
+def bits_per_byte(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str) -> float:
     """Return the bits that the model needs for each byte of `text`, its first token after an end
     mark included.
 
@@ -103,7 +91,7 @@ def bits_per_byte(
     """
     ids = encode(tokenizer, text)
     require(text != "", "text", "at least one character", text)
-    nats = token_losses(model, [tokenizer.eos_token_id, *ids], stride).sum().item()
+    nats = token_losses(model, [tokenizer.eos_token_id, *ids]).sum().item()
     return nats / math.log(2) / len(text.encode())
 
 

@@ -10,17 +10,22 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
+from transformers import MinPLogitsWarper, TopKLogitsWarper, TopPLogitsWarper, TypicalLogitsWarper
 
 from fmcourse.arguments import real, require, whole
 from fmcourse.generation.checks import finite
 
-__all__ = ["IMPOSSIBLE", "Beam", "Greedy", "Sample", "Session", "Strategy"]
-
-IMPOSSIBLE = -math.inf  # the logit of a token that cannot be sampled
+# The filters, in the order in which generate of transformers applies them.
+WARPERS: dict[str, Any] = {
+    "top_k": lambda k: TopKLogitsWarper(int(k)),
+    "top_p": TopPLogitsWarper,
+    "min_p": MinPLogitsWarper,
+    "typical_p": TypicalLogitsWarper,
+}
 
 
 class Session(Protocol):
@@ -149,42 +154,12 @@ class Sample(Strategy):
         tensor([[-inf, 3., 2.]])
         """
         logits = logits / self.temperature
-        if self.top_k is not None:
-            logits = _keep_top_k(logits, self.top_k)
-        if self.top_p is not None:
-            logits = _keep_top_p(logits, self.top_p)
-        if self.min_p is not None:
-            logits = _keep_min_p(logits, self.min_p)
-        if self.typical_p is not None:
-            logits = _keep_typical(logits, self.typical_p)
+        for name, warper in WARPERS.items():
+            value = getattr(self, name)
+            # The whole probability cuts nothing, which the warper of typical_p does not take.
+            if value is not None and (name, value) != ("typical_p", 1):
+                logits = warper(value)(None, logits)
         return logits
-
-
-def _keep_top_k(logits: torch.Tensor, k: int) -> torch.Tensor:
-    smallest_kept = logits.topk(min(int(k), logits.shape[-1])).values[:, -1:]
-    return logits.masked_fill(logits < smallest_kept, IMPOSSIBLE)
-
-
-def _keep_top_p(logits: torch.Tensor, p: float) -> torch.Tensor:
-    ordered, order = logits.sort(descending=False)
-    tail = ordered.softmax(-1).cumsum(-1) <= 1 - p
-    tail[:, -1] = False  # the likeliest token always stays
-    return logits.masked_fill(tail.scatter(1, order, tail), IMPOSSIBLE)
-
-
-def _keep_min_p(logits: torch.Tensor, p: float) -> torch.Tensor:
-    probabilities = logits.softmax(-1)
-    return logits.masked_fill(probabilities < p * probabilities.amax(-1, keepdim=True), IMPOSSIBLE)
-
-
-def _keep_typical(logits: torch.Tensor, p: float) -> torch.Tensor:
-    log_probabilities = logits.log_softmax(-1)
-    entropy = -(log_probabilities.exp() * log_probabilities).nansum(-1, keepdim=True)
-    strangeness, order = (-log_probabilities - entropy).abs().sort()
-    mass = logits.gather(1, order).softmax(-1).cumsum(-1)
-    last_kept = (mass < p).sum(-1, keepdim=True).clamp(max=logits.shape[-1] - 1)
-    cut = strangeness > strangeness.gather(1, last_kept)
-    return logits.masked_fill(cut.scatter(1, order, cut), IMPOSSIBLE)
 
 
 @dataclass(frozen=True)
@@ -221,10 +196,13 @@ class Beam(Strategy):
         """
         device, end = session.logits.device, session.end
         beams = torch.empty(self.width, 0, dtype=torch.long, device=device)
-        scores = torch.tensor([0.0] + [IMPOSSIBLE] * (self.width - 1), device=device)
+        scores = torch.tensor([0.0] + [-math.inf] * (self.width - 1), device=device)
         finished: list[tuple[float, torch.Tensor]] = []
         for length in range(1, session.new + 1):
-            totals, parents, tokens = self._best_continuations(session.logits, scores)
+            sums = finite(session.logits).log_softmax(-1) + scores[:, None]
+            # Twice the width, so that enough stay open where some end.
+            totals, places = sums.flatten().topk(2 * self.width)
+            parents, tokens = places // sums.shape[1], places % sums.shape[1]
             texts = torch.cat([beams[parents], tokens[:, None]], dim=1)
             closed = torch.full_like(tokens, length == session.new, dtype=torch.bool)
             if end is not None:
@@ -242,14 +220,4 @@ class Beam(Strategy):
                 break
             session.reorder(parents[kept])
             session.step(tokens[kept])
-        filler = 0 if end is None else end
-        return pad_sequence([text for _, text in finished], True, filler)
-
-    def _best_continuations(
-        self, logits: torch.Tensor, scores: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return the 2 * width best (total log-probability, parent beam, token), best first."""
-        totals = (finite(logits).log_softmax(-1) + scores[:, None]).flatten()
-        best = totals.topk(2 * self.width)
-        vocabulary = logits.shape[-1]
-        return best.values, best.indices // vocabulary, best.indices % vocabulary
+        return pad_sequence([text for _, text in finished], True, end or 0)

@@ -16,8 +16,6 @@ from sacrebleu.metrics import BLEU
 from fmcourse.arguments import require, whole
 from fmcourse.arguments import texts as several_texts
 
-__all__ = ["distinct_n", "mark_repeats", "repetition_n", "self_bleu", "self_bleu_scores"]
-
 
 def distinct_n(texts: Sequence[str], n: int) -> float:
     """Return the share of different n-word sequences among all of them, over all texts.

@@ -19,7 +19,6 @@ from fmcourse.prompting.results import (
     lost_by_shuffling,
 )
 from fmcourse.prompting.tasks import (
-    Task,
     invented_countries,
     load_task,
     sample_examples,
@@ -28,7 +27,6 @@ from fmcourse.prompting.tasks import (
 
 __all__ = [
     "ARROW",
-    "Task",
     "accuracy",
     "accuracy_difference",
     "answers_right",

@@ -14,8 +14,6 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from fmcourse.arguments import require, whole
 
-__all__ = ["ARROW", "ask", "begins_right", "contains_right", "is_right", "prompt"]
-
 ARROW = "{question} -> {answer}"
 NEW_TOKENS = 8  # the longest answer of the tasks has seven
 
@@ -66,10 +64,8 @@ def ask(
     new_tokens = whole("new_tokens", new_tokens, 1)
     stem = template.partition("{answer}")[0].rstrip(" ")
     texts = [stem.format(question=question) for question in questions]
-    rows = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
-    reversed_rows = [torch.tensor(row[::-1]) for row in rows]
-    table = pad_sequence(reversed_rows, batch_first=True, padding_value=-1).flip(1)
-    table = table.to(model.device)
+    rows = [torch.tensor(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts]
+    table = pad_sequence(rows, True, -1, "left").to(model.device)
     mask = (table >= 0).long()
     room = model.config.max_position_embeddings - table.shape[1] - new_tokens
     shared = tokenizer(before, add_special_tokens=False)["input_ids"][-room:]
@@ -80,7 +76,7 @@ def ask(
         cache.batch_repeat_interleave(len(rows))
         mask = torch.cat([mask.new_ones(len(rows), len(shared)), mask], dim=1)
     written: list[list[int]] = [[] for _ in rows]
-    logs = [0.0] * len(rows)
+    logs = np.zeros(len(rows))
     # Rows leave as soon as their line has ended.
     going = list(range(len(rows)))
     tokens = table.clamp(min=0)
@@ -109,12 +105,10 @@ def ask(
         going = [going[place] for place in kept]
         tokens = best.indices[kept][:, None]
         mask = torch.cat([mask[kept], mask.new_ones(len(kept), 1)], dim=1)
-    texts = [str(tokenizer.decode(row, skip_special_tokens=True)) for row in written]
-    answers = [text.partition("\n")[0].strip() for text in texts]
-    probabilities = np.exp(logs)
-    return pd.DataFrame(
-        {"question": list(questions), "answer": answers, "probability": probabilities}
-    )
+    lines = [str(tokenizer.decode(row, skip_special_tokens=True)) for row in written]
+    answers = [line.partition("\n")[0].strip() for line in lines]
+    found = {"question": list(questions), "answer": answers, "probability": np.exp(logs)}
+    return pd.DataFrame(found)
 
 
 def is_right(answer: str, accepted: Sequence[str]) -> bool:

@@ -16,15 +16,6 @@ import pandas as pd
 from fmcourse import results, stats
 from fmcourse.stats import Interval
 
-__all__ = [
-    "accuracy",
-    "accuracy_difference",
-    "answers_right",
-    "best_and_worst",
-    "cut_off",
-    "lost_by_shuffling",
-]
-
 
 def answers_right(
     table: pd.DataFrame, tasks: Sequence[str] | str, questions: Sequence[str] = (), **wanted: Any

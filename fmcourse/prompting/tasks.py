@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from fmcourse.arguments import choose, require, whole
-
-__all__ = ["Task", "invented_countries", "load_task", "sample_examples", "task_names"]
 
 Pair = tuple[str, str]
 
@@ -39,7 +38,6 @@ def task_names() -> list[str]:
     return list(_content()["task"])
 
 
-@functools.cache
 def load_task(name: str) -> Task:
     """Return a task by its name.
 
@@ -47,14 +45,12 @@ def load_task(name: str) -> Task:
         ValueError: an unknown name.
     """
     content = _content()["task"][choose("name", name, task_names())]
-    examples = [(question, answers[0]) for question, answers in _items(content["examples"])]
-    questions = dict(_items(content["questions"]))
-    return Task(content["named"], content["chat"], examples, questions)
+    return Task(**content | {"examples": list(content["examples"].items())})
 
 
 def invented_countries() -> list[str]:
     """Return names of countries that do not exist."""
-    return _content()["invented"]["countries"].split("\n")
+    return _content()["invented"]["countries"]
 
 
 def sample_examples(task: Task, count: int, seed: int, shuffled: bool = False) -> list[Pair]:
@@ -74,28 +70,18 @@ def sample_examples(task: Task, count: int, seed: int, shuffled: bool = False) -
     whole("count", count, 0, len(task.examples))
     require(not (shuffled and count == 1), "count", "at least 2 to shuffle", count)
     random = np.random.default_rng(seed)
-    order = random.permutation(len(task.examples))
-    seen: dict[str, int] = {}
-    turns = []
-    for place, index in enumerate(order):
-        pair = task.examples[index]
-        turns.append((seen.get(pair[1], 0), place, pair))
-        seen[pair[1]] = turns[-1][0] + 1
-    chosen = [pair for _, _, pair in sorted(turns)[:count]]
-    questions = [question for question, _ in chosen]
-    answers = np.array([answer for _, answer in chosen])
-    if shuffled:
-        right = answers.copy()
-        while (answers == right).any():
-            answers = random.permutation(right)
-    return list(zip(questions, answers.tolist()))
+    pairs = pd.DataFrame(task.examples, columns=["question", "answer"])
+    pairs = pairs.iloc[random.permutation(len(pairs))]
+    # First one example of each answer, then a second of each.
+    turns = pairs.groupby("answer").cumcount()
+    chosen = pairs.iloc[turns.argsort(kind="stable")[:count]]
+    right = np.array(chosen["answer"].tolist())
+    answers = random.permutation(right) if shuffled else right
+    while shuffled and (answers == right).any():
+        answers = random.permutation(right)
+    return list(zip(chosen["question"].tolist(), answers.tolist()))
 
 
 @functools.cache
 def _content() -> dict:
     return tomllib.loads(Path(__file__).with_name("tasks.toml").read_text(encoding="utf-8"))
-
-
-def _items(text: str) -> list[tuple[str, list[str]]]:
-    lines = [line.split(": ") for line in text.split("\n")]
-    return [(question, answers.split(", ")) for question, answers in lines]
