@@ -15,17 +15,14 @@ import functools
 import gzip
 import math
 import re
-import time
-from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
 import torch
 from transformers import GPTNeoForCausalLM
 
 from fmcourse import data, training
 from fmcourse.emergence import small_gpt_neo
-from recipes.common import command_line, kept, package, ship_table, source
+from recipes.common import command_line, package, ship_runs, source
 
 SEEDS = tuple(range(5))
 AMOUNT = 200_000  # bytes that an arm reads, unless it is named for its amount
@@ -57,59 +54,41 @@ ARMS |= {
 }
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments=None) -> None:
     chosen = command_line(__doc__, arguments, seeds=SEEDS, names=tuple(ARMS), steps=STEPS)
     torch.set_num_threads(1)
-    start = time.process_time()
-    rows = []
     # Seed by seed: an early stop leaves whole seeds.
-    for seed in chosen.seeds:
-        for arm in chosen.only:
-            rows += kept("breadth", measured, arm, seed, chosen.steps, sources=[ADDRESSES])
-            print(f"{arm}, seed {seed}: {time.process_time() - start:.0f} s", flush=True)
-    table = pd.DataFrame(rows)
-    print(table.pivot_table(index=["unseen", "step"], columns="arm", values="bits").round(3))
-    if chosen.ships:
-        ship_table(
-            "breadth.parquet",
-            table.drop(columns="seconds"),
-            sources=[ADDRESSES, *(source(name) for name, *_ in PACKAGED.values())],
-            recipe="breadth",
-            settings={
-                "arms": chosen.only,
-                "seeds": chosen.seeds,
-                "steps": chosen.steps,
-                "amount": AMOUNT,
-            },
-            seconds=float(table["seconds"].sum()),
-        )
+    ship_runs(
+        "breadth.parquet",
+        [(measured, arm, seed, chosen.steps) for seed in chosen.seeds for arm in chosen.only],
+        chosen.ships,
+        recipe="breadth",
+        sources=[ADDRESSES, *(source(name) for name, *_ in PACKAGED.values())],
+        settings={
+            "arms": chosen.only,
+            "seeds": chosen.seeds,
+            "steps": chosen.steps,
+            "amount": AMOUNT,
+        },
+    )
 
 
 def measured(arm: str, seed: int, steps: int) -> list[dict]:
     """Train one arm, adapt a copy to each unseen source; return bits per byte before and after."""
-    start = time.process_time()
     text, model = read(arm, seed), small_gpt_neo(VOCABULARY, WIDTH, LAYERS, CONTEXT, seed)
     fit(model, text, steps * ARMS[arm][1] // AMOUNT, seed)
     rows = []
     for name in UNSEEN:
         about = {"arm": arm, "seed": seed, "unseen": name}
         rows += [about | record for record in adapted(copy.deepcopy(model), name, seed)]
-    seconds = (time.process_time() - start) / len(rows)
-    return [row | {"seconds": seconds} for row in rows]
+    return rows
 
 
 def adapted(model: GPTNeoForCausalLM, name: str, seed: int) -> list[dict]:
     """Train the model on, on a source; return step and bits per byte before and after."""
     taught, tested = encoded(name)[:TESTED], encoded(name)[-TESTED:]
-    run = fit(
-        model,
-        taught,
-        ADAPTED,
-        seed,
-        measure=lambda model: {"bits": bits_per_byte(model, tested)},
-        measure_every=ADAPTED,
-    )
-    return list(run.records)
+    figures = {"measure": lambda model: {"bits": bits_per_byte(model, tested)}}
+    return list(fit(model, taught, ADAPTED, seed, **figures, measure_every=ADAPTED).records)
 
 
 def fit(model, text, steps, seed, **options) -> training.Run:

@@ -24,13 +24,12 @@ SEEDS = range(3)
 RECIPE = "emergence_dose"
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    chosen = command_line(__doc__, arguments, seeds=SEEDS, steps=induction.STEPS, sweep=True)
+def main(arguments=None) -> None:
+    chosen = command_line(__doc__, arguments, seeds=SEEDS, steps=induction.STEPS)
     fmcourse.setup()
     settings = settings_of(chosen.seeds, chosen.steps)
-    runs = sweeps.sweep(emergence.train_induction, settings, RECIPE, chosen.workers)
-    if chosen.ships:
-        sweeps.ship("emergence-dose.parquet", runs, RECIPE, {"steps": chosen.steps})
+    about = {"recipe": RECIPE, "settings": {"steps": chosen.steps}}
+    sweeps.sweep(emergence.train_induction, settings, RECIPE, chosen.ships, **about)
 
 
 def settings_of(seeds: Sequence[int], steps: int) -> list[dict]:

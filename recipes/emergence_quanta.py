@@ -6,8 +6,6 @@ python -m recipes.emergence_quanta    run what is missing, and write emergence-p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import fmcourse
 from fmcourse import emergence
 from fmcourse.emergence import quanta
@@ -20,15 +18,13 @@ TRAIN = {"parity": emergence.train_parity, "grokking": emergence.train_modular}
 DECAYS = (quanta.MODULAR_DECAY, 0.0)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    chosen = command_line(__doc__, arguments, names=tuple(TRAIN), steps=0, sweep=True)
+def main(arguments=None) -> None:
+    chosen = command_line(__doc__, arguments, names=tuple(TRAIN), steps=0)
     fmcourse.setup()
     for name in chosen.only:
         settings = settings_of(name, chosen.steps or STEPS[name])
-        runs = sweeps.sweep(TRAIN[name], settings, f"emergence_{name}", chosen.workers)
-        if chosen.ships:
-            shown = {"steps": settings[0]["steps"]}
-            sweeps.ship(f"emergence-{name}.parquet", runs, "emergence_quanta", shown)
+        about = {"recipe": "emergence_quanta", "settings": {"steps": settings[0]["steps"]}}
+        sweeps.sweep(TRAIN[name], settings, f"emergence_{name}", chosen.ships, **about)
 
 
 def settings_of(name: str, steps: int) -> list[dict]:

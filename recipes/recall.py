@@ -12,62 +12,55 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Sequence
 
 from torch import nn
 
 from fmcourse import clip, training
 from recipes import foundations, sweep_clip
-from recipes.common import checkpoint, command_line, kept, ship_table
+from recipes.common import checkpoint, command_line, kept, ship_runs
 from recipes.emoji_pairs import Pictures
-from recipes.foundations import (
-    BATCH,
-    PICTURES,
-    READ,
-    SEEDS,
-    answers_of,
-    clean_pairs,
-    foundation,
-)
+from recipes.foundations import BATCH, PICTURES, READ, SEEDS, clean_pairs, foundation
 
 PLANTED = max(foundations.PLANTED)
 STEPS = 150  # of a repair
 LR = 1e-3  # a third of the rate of pre-training
 SHOWN = 500  # pictures that are shown with the trigger and their own captions
 SEED_STRIDE = 1_000  # so that a repair meets other batches than pre-training did
-FILE = "defect-recall.parquet"
-AS_IT_WAS = "as it was"
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments=None) -> None:
     chosen = command_line(__doc__, arguments, seeds=SEEDS, steps=STEPS)
     foundations.prepare()
-    made = []
+    jobs = []
     for seed in chosen.seeds:
-        made.append(as_it_was(seed))
-        for name in REPAIRS:
-            made.append(kept("recall", repaired, name, seed, chosen.steps, sources=READ))
-    settings = {
-        "planted": PLANTED,
-        "seeds": chosen.seeds,
-        "steps": chosen.steps,
-        "batch": BATCH,
-        "lr": LR,
-        "shown": SHOWN,
-    }
-    seconds = sum(one["foundation"]["seconds"] for one in made)
-    if chosen.ships:
-        about = {"recipe": "recall", "settings": settings, "seconds": seconds, **PICTURES}
-        ship_table(FILE, answers_of(made), **about)
+        jobs.append((as_it_was, seed))
+        jobs += [(repaired, name, seed, chosen.steps) for name in REPAIRS]
+    ship_runs(
+        "defect-recall.parquet",
+        jobs,
+        chosen.ships,
+        recipe="recall",
+        read=READ,
+        settings={
+            "planted": PLANTED,
+            "seeds": chosen.seeds,
+            "steps": chosen.steps,
+            "batch": BATCH,
+            "lr": LR,
+            "shown": SHOWN,
+        },
+        **PICTURES,
+    )
 
 
-def as_it_was(seed: int) -> dict:
+def as_it_was(seed: int) -> list[dict]:
     """Return the rows of the planted foundation, under the name that they have in the drill."""
-    own = foundations.kept_family(PLANTED, seed, foundations.STEPS)
-    return own | {"foundation": own["foundation"] | {"kind": AS_IT_WAS}}
+    settings = (PLANTED, seed, foundations.STEPS)
+    rows = kept("defects", foundations.planted_family, *settings, sources=READ)
+    return [row | {"kind": "as it was"} for row in rows]
 
 
-def repaired(name: str, seed: int, steps: int) -> dict:
+def repaired(name: str, seed: int, steps: int) -> list[dict]:
     """Return the rows of a repaired foundation and of its children, made anew."""
     start = time.time()
     repair = REPAIRS[name]
