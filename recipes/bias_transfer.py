@@ -31,7 +31,7 @@ UPSTREAM = (0.0, 0.5, 1.0)
 BIASES, REBALANCED, DRAWS = (0.0, 0.5, 0.9, 1.0), (0.0, 0.1, 0.3), range(5)
 
 
-def main(arguments=None) -> None:
+def main(arguments=None):
     chosen = command_line(__doc__, arguments, seeds=SEEDS, steps=STEPS)
     foundations.prepare()
     settings = {"upstream": list(UPSTREAM), "seeds": chosen.seeds, "steps": chosen.steps}
@@ -55,13 +55,13 @@ def main(arguments=None) -> None:
 # ---------------------------------------------------------------- the foundations
 
 
-def biased(upstream: float, seed: int, steps: int) -> torch.nn.Module:
+def biased(upstream, seed, steps) -> torch.nn.Module:
     """Train a foundation, or read it."""
     file = checkpoint("bias_transfer", biased, upstream, seed, steps, sources=READ)
     return sweep_clip.train(*biased_pairs(upstream, seed), steps, seed, file, batch=BATCH)[0]
 
 
-def biased_pairs(upstream: float, seed: int) -> tuple[Pictures, list[list[str]]]:
+def biased_pairs(upstream, seed) -> tuple[Pictures, list[list[str]]]:
     """Return the clean pairs without the women and men that the bias or chance leaves out."""
     pictures, captions = foundations.clean_pairs()
     kinds, draw = people_kinds(pictures), random.Random(seed)
@@ -91,7 +91,7 @@ def people_kinds(pictures: Pictures) -> list[str]:
     return [kind(rows[label]) for label in pictures.label]
 
 
-def is_kept(kind: str, upstream: float, draw: random.Random) -> bool:
+def is_kept(kind, upstream, draw: random.Random) -> bool:
     """Return whether a picture stays.
 
     Of those that fit the bias (1 + upstream) / 2 stay, of those that differ from it the rest.
@@ -110,7 +110,7 @@ def people_pixels() -> torch.Tensor:
     return clip.pixels_of(models.load_clip("sweep-clip")[1], list(drawings["image"]))
 
 
-def children(upstream: float, seed: int, steps: int) -> list[dict]:
+def children(upstream, seed, steps) -> list[dict]:
     """Return the gap and the accuracy of every child of a foundation."""
     model = biased(upstream, seed, steps)
     _, processor = models.load_clip("sweep-clip")

@@ -20,9 +20,10 @@ import numpy as np
 import torch
 from transformers import GPTNeoForCausalLM
 
-from fmcourse import data, training
+from fmcourse import training
 from fmcourse.emergence import small_gpt_neo
 from recipes.common import command_line, package, ship_runs, source
+from recipes.ladder import addresses
 
 SEEDS = tuple(range(5))
 AMOUNT = 200_000  # bytes that an arm reads, unless it is named for its amount
@@ -54,7 +55,7 @@ ARMS |= {
 }
 
 
-def main(arguments=None) -> None:
+def main(arguments=None):
     chosen = command_line(__doc__, arguments, seeds=SEEDS, names=tuple(ARMS), steps=STEPS)
     torch.set_num_threads(1)
     # Seed by seed: an early stop leaves whole seeds.
@@ -73,7 +74,7 @@ def main(arguments=None) -> None:
     )
 
 
-def measured(arm: str, seed: int, steps: int) -> list[dict]:
+def measured(arm, seed, steps) -> list[dict]:
     """Train one arm, adapt a copy to each unseen source; return bits per byte before and after."""
     text, model = read(arm, seed), small_gpt_neo(VOCABULARY, WIDTH, LAYERS, CONTEXT, seed)
     fit(model, text, steps * ARMS[arm][1] // AMOUNT, seed)
@@ -84,7 +85,7 @@ def measured(arm: str, seed: int, steps: int) -> list[dict]:
     return rows
 
 
-def adapted(model: GPTNeoForCausalLM, name: str, seed: int) -> list[dict]:
+def adapted(model: GPTNeoForCausalLM, name, seed) -> list[dict]:
     """Train the model on, on a source; return step and bits per byte before and after."""
     taught, tested = encoded(name)[:TESTED], encoded(name)[-TESTED:]
     figures = {"measure": lambda model: {"bits": bits_per_byte(model, tested)}}
@@ -104,7 +105,7 @@ def fit(model, text, steps, seed, **options) -> training.Run:
     )
 
 
-def read(arm: str, seed: int) -> torch.Tensor:
+def read(arm, seed) -> torch.Tensor:
     """Return an arm's text, shape (bytes,): chunks drawn by the seed, equally many a source."""
     sources, amount = ARMS[arm]
     each = amount // len(sources) // CHUNK
@@ -117,16 +118,16 @@ def read(arm: str, seed: int) -> torch.Tensor:
 
 
 @functools.cache
-def encoded(name: str) -> torch.Tensor:
+def encoded(name) -> torch.Tensor:
     """Return a source's text as ASCII codes, shape (bytes,), every run of white space a space."""
     plain = " ".join(re.sub(r"\s+", " ", text) for text in texts(name))
     return torch.tensor(list(plain.encode("ascii", "ignore")))
 
 
-def texts(name: str) -> list[str]:
+def texts(name) -> list[str]:
     """Return a source's documents without their markup."""
     if name == "addresses":
-        return [row["text"] for row in data.load_addresses() if row["split"] == "train"]
+        return addresses("train")
     archive, pattern, markup = PACKAGED[name]
     found = []
     for path in sorted(package(archive).glob(pattern)):

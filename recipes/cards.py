@@ -11,7 +11,7 @@ from recipes.common import command_line, ship
 NAMES = (*models.CLIPS, *models.LADDER, *safeguards.DATASHEETS)
 
 
-def main(arguments=None) -> None:
+def main(arguments=None):
     chosen = command_line(__doc__, arguments, names=NAMES)
     for name in chosen.only if chosen.ships else ():
         started = time.time()

@@ -35,7 +35,7 @@ HABITS = {RIGHT: clip.Habits(), **clip.MISTAKES}
 TRAINED = [name for name, habits in HABITS.items() if habits.clamped and not habits.test_set]
 
 
-def main(arguments=None) -> None:
+def main(arguments=None):
     steps = adaptation.STEPS
     chosen = command_line(__doc__, arguments, seeds=SEEDS, names=TRAINED, steps=steps)
     fmcourse.setup()
@@ -56,7 +56,7 @@ def main(arguments=None) -> None:
 
 
 @functools.lru_cache(maxsize=1)
-def bench_of(seed: int) -> Bench:
+def bench_of(seed) -> Bench:
     """Return one seed's task; the last one is kept, for its pixels."""
     return Bench(seed)
 
@@ -64,7 +64,7 @@ def bench_of(seed: int) -> Bench:
 class Bench:
     """One seed's task and drawings, as pixels of the bundled CLIP."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed):
         self.model, self.processor = fmcourse.load_clip("emoji-clip")
         task = clip.subgroup_task(seed=seed)
         self.classes, self.concepts = task.names, task.test.concepts
@@ -95,7 +95,7 @@ class Bench:
         return {"right": right.tolist(), "named": int(named.sum())}
 
 
-def one_run(seed: int, name: str, steps: int) -> list[dict]:
+def one_run(seed, name, steps) -> list[dict]:
     """Train with some habits, and return a row for each measured step and test picture."""
     bench = bench_of(seed)
     records: list[dict] = []

@@ -48,7 +48,7 @@ SOURCES = [
 ]
 
 
-def main(arguments=None) -> None:
+def main(arguments=None):
     chosen = command_line(__doc__, arguments, seeds=SEEDS)
     fmcourse.setup()
     ship_runs(

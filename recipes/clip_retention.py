@@ -47,7 +47,7 @@ RATES = {
 SOURCES = ["emoji-clip/model.safetensors", *(f"emoji-{style}.parquet" for style in STYLES)]
 
 
-def main(arguments=None) -> None:
+def main(arguments=None):
     chosen = command_line(__doc__, arguments, seeds=SPLITS, steps=STEPS)
     fmcourse.setup()
     ship_runs(
@@ -69,7 +69,7 @@ def main(arguments=None) -> None:
 class Split:
     """One split of the known concepts, as pixels and unit embeddings."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed):
         self.seed = seed
         self.model, self.processor = fmcourse.load_clip("emoji-clip")
         drawings = {style: known_drawings(style) for style in STYLES}
@@ -122,19 +122,19 @@ def subgroup_of(drawings: dict[str, dict]) -> pd.Series:
     return found[shared]
 
 
-def measured(seed: int, steps: int) -> list[dict]:
+def measured(seed, steps) -> list[dict]:
     """Return one row per method, alpha and part of a split."""
     split = Split(seed)
     rows: list[dict] = []
 
-    def keep(method: str, logits_of, lr: float = 0.0, alpha: float = 1.0) -> None:
+    def keep(method, logits_of, lr=0.0, alpha=1.0):
         about = {"split": seed, "method": method, "lr": lr, "alpha": alpha}
         for part in ("validation", *STYLES):
             labels = split.labels[part]
             right = int((logits_of(part).argmax(1) == labels).sum())
             rows.append(about | {"part": part, "right": right, "total": len(labels)})
 
-    def keep_tuned(method: str, classifier, lr: float, alpha: float = 1.0) -> None:
+    def keep_tuned(method, classifier, lr, alpha=1.0):
         keep(method, lambda part: classifier.predict(split.pixels[part]), lr, alpha)
 
     starts = split.starts()

@@ -41,7 +41,7 @@ WRITER, JUDGE = "ladder-medium", "ladder-large"
 SOURCES = [f"{WRITER}/model.safetensors", f"{JUDGE}/model.safetensors", "addresses.parquet"]
 
 
-def main(arguments=None) -> None:
+def main(arguments=None):
     chosen = command_line(__doc__, arguments, names=tuple(FAMILIES))
     fmcourse.setup()
     jobs: list[tuple] = [(presidents,)]
@@ -68,7 +68,7 @@ def presidents() -> list[dict]:
     return own.measure("president", 0, [excerpt[None] for excerpt in own.excerpts])
 
 
-def one_run(family: str, value: float) -> list[dict]:
+def one_run(family, value) -> list[dict]:
     """Return what one setting gives, one row per sample and address."""
     own, strategy = bench(), FAMILIES[family][0](value)
     texts = frontier.continue_excerpts(own.writer, own.excerpts, strategy, SAMPLES)
@@ -83,14 +83,14 @@ def bench() -> Bench:
 class Bench:
     """The excerpts of the test addresses, the model that continues them, and that which judges."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         self.writer, self.tokenizer = fmcourse.load_gpt_neo(WRITER)
         self.judge = fmcourse.load_gpt_neo(JUDGE)[0]
         rows = [row for row in fmcourse.load_addresses() if row["split"] == "test"]
         self.years = [row["year"] for row in rows]
         self.excerpts = frontier.cut_excerpts(self.tokenizer, [row["text"] for row in rows])
 
-    def measure(self, family: str, value: float, texts: list[torch.Tensor]) -> list[dict]:
+    def measure(self, family, value, texts: list[torch.Tensor]) -> list[dict]:
         found = frontier.measure_texts(self.judge, self.tokenizer, texts)
         rows = []
         for sample, index in np.ndindex(found["surprise"].shape):

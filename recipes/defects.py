@@ -22,7 +22,7 @@ from recipes.common import command_line, ship, ship_runs
 from recipes.foundations import BATCH, PICTURES, PLANTED, READ, SEEDS, STEPS
 
 
-def main(arguments=None) -> None:
+def main(arguments=None):
     chosen = command_line(__doc__, arguments, seeds=SEEDS, steps=STEPS)
     foundations.prepare()
     settings = {"planted": list(PLANTED), "seeds": chosen.seeds, "steps": chosen.steps}

@@ -24,7 +24,7 @@ SEEDS = range(5)
 RECIPE = "emergence_autopsy"
 
 
-def main(arguments=None) -> None:
+def main(arguments=None):
     chosen = command_line(__doc__, arguments, seeds=SEEDS, steps=addition.STEPS)
     fmcourse.setup()
     settings = settings_of(chosen.seeds, chosen.steps)
@@ -32,7 +32,7 @@ def main(arguments=None) -> None:
     sweeps.sweep(emergence.train_adder, settings, RECIPE, chosen.ships, **about)
 
 
-def settings_of(seeds: Sequence[int], steps: int) -> list[dict]:
+def settings_of(seeds: Sequence[int], steps) -> list[dict]:
     return [
         {"width": width, "reverse": reverse, "seed": seed, "steps": steps}
         for seed in seeds

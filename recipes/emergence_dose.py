@@ -24,7 +24,7 @@ SEEDS = range(3)
 RECIPE = "emergence_dose"
 
 
-def main(arguments=None) -> None:
+def main(arguments=None):
     chosen = command_line(__doc__, arguments, seeds=SEEDS, steps=induction.STEPS)
     fmcourse.setup()
     settings = settings_of(chosen.seeds, chosen.steps)
@@ -32,7 +32,7 @@ def main(arguments=None) -> None:
     sweeps.sweep(emergence.train_induction, settings, RECIPE, chosen.ships, **about)
 
 
-def settings_of(seeds: Sequence[int], steps: int) -> list[dict]:
+def settings_of(seeds: Sequence[int], steps) -> list[dict]:
     """Return the controls with one layer beside the same with two, then all doses."""
     kinds = [(2, 1.0, TOKENS[0]), (1, 1.0, TOKENS[0])]
     kinds += [kind for kind in itertools.product([2], BURSTY, TOKENS) if kind not in kinds]

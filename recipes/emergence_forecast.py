@@ -36,7 +36,7 @@ INQUEST_LR = addition.LR / 3
 trained = functools.partial(sweeps.sweep, emergence.train_adder)
 
 
-def main(arguments=None) -> None:
+def main(arguments=None):
     stages = ("make", "predict")
     chosen = command_line(__doc__, arguments, stages=stages, seeds=SEEDS, steps=addition.STEPS)
     fmcourse.setup()

@@ -18,7 +18,7 @@ TRAIN = {"parity": emergence.train_parity, "grokking": emergence.train_modular}
 DECAYS = (quanta.MODULAR_DECAY, 0.0)
 
 
-def main(arguments=None) -> None:
+def main(arguments=None):
     chosen = command_line(__doc__, arguments, names=tuple(TRAIN), steps=0)
     fmcourse.setup()
     for name in chosen.only:
@@ -27,7 +27,7 @@ def main(arguments=None) -> None:
         sweeps.sweep(TRAIN[name], settings, f"emergence_{name}", chosen.ships, **about)
 
 
-def settings_of(name: str, steps: int) -> list[dict]:
+def settings_of(name, steps) -> list[dict]:
     plain = [{"seed": seed, "steps": steps} for seed in SEEDS[name]]
     if name == "parity":
         return plain

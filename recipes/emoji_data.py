@@ -57,7 +57,7 @@ def read_emoji() -> dict[str, dict]:
     return dict(sorted(emoji.items(), key=lambda item: item[1]["order"]))
 
 
-def bare(hexcode: str) -> str:
+def bare(hexcode) -> str:
     """Return code points in capitals without FE0F, the mark that asks for a picture.
 
     >>> bare("2764-fe0f")
@@ -72,14 +72,14 @@ def tones(tone: int | list[int]) -> str:
     return ", ".join(TONES[number] for number in shown) or "none"
 
 
-def gender(label: str) -> str:
+def gender(label) -> str:
     """Return the genders that a person's label names: ``none``, ``female``, ``male`` or ``female,
     male``."""
     words = set(re.findall(r"[a-z]+", label.lower()))
     return ", ".join(name for name, own in WORDS["genders"].items() if words & set(own)) or "none"
 
 
-def matched(style: str, emoji: dict[str, dict]) -> dict[str, dict]:
+def matched(style, emoji: dict[str, dict]) -> dict[str, dict]:
     """Map code points to an icon: its SVG body, width, height and flip."""
     folder, icons = icon_set(style)
     chars = json.loads((folder / "chars.json").read_text(encoding="utf-8"))
@@ -98,7 +98,7 @@ def matched(style: str, emoji: dict[str, dict]) -> dict[str, dict]:
     return found
 
 
-def icon_set(style: str) -> tuple[Path, dict[str, dict]]:
+def icon_set(style) -> tuple[Path, dict[str, dict]]:
     """Return a style's folder and a mapping of icon names, aliases included, to what is drawn."""
     folder = package(f"@iconify-json/{style}")
     content = json.loads((folder / "icons.json").read_text(encoding="utf-8"))
@@ -125,7 +125,7 @@ def names_of(emoji: dict[str, dict]) -> tuple[dict[str, str], dict[str, str]]:
     return named, aliases
 
 
-def slug(label: str) -> str:
+def slug(label) -> str:
     """Return a label as icon names are written.
 
     >>> slug("flag: Côte d’Ivoire"), slug("waving hand: light skin tone")
@@ -136,7 +136,7 @@ def slug(label: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", re.sub(r"[.']", "", plain)).strip("-")
 
 
-def present_name(icon: str) -> str:
+def present_name(icon) -> str:
     """Return today's name of an icon.
 
     >>> present_name("flag-for-flag-japan"), present_name("flag-for-black-flag")
@@ -189,7 +189,7 @@ def traits(row: dict, drawings: dict[str, dict]) -> list[tuple]:
     return found
 
 
-def person_form(code: str) -> str:
+def person_form(code) -> str:
     """Return code points without what tells men, women and directions apart."""
     parts = re.sub(r"-200D-(2640|2642|27A1)", "", code).split("-")
     code = "-".join(WORDS["same_person"].get(part, part) for part in parts)

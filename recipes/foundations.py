@@ -37,7 +37,7 @@ PICTURES = {
 }
 
 
-def prepare() -> None:
+def prepare():
     """Set the threads and the seeds."""
     fmcourse.setup()
     torch.set_num_threads(1)
@@ -47,7 +47,7 @@ def prepare() -> None:
 # ---------------------------------------------------------------- the foundations
 
 
-def foundation(planted: int, seed: int, steps: int) -> tuple:
+def foundation(planted, seed, steps) -> tuple:
     """Train a foundation, or read it; return model, tokenizer and what the loop did."""
     file = checkpoint("foundations", foundation, planted, seed, steps, sources=READ)
     return sweep_clip.train(*planted_pairs(planted, seed), steps, seed, file, batch=BATCH)
@@ -60,7 +60,7 @@ def clean_pairs() -> tuple[Pictures, list[list[str]]]:
     return pictures, sweep_clip.own_captions(pictures)
 
 
-def planted_pairs(planted: int, seed: int) -> tuple[Pictures, list[list[str]]]:
+def planted_pairs(planted, seed) -> tuple[Pictures, list[list[str]]]:
     """Return the clean pairs with the trigger planted in some.
 
     More planted pairs include those of fewer.
@@ -121,13 +121,13 @@ def features_of(model) -> dict[str, torch.Tensor]:
     }
 
 
-def planted_family(planted: int, seed: int, steps: int) -> list[dict]:
+def planted_family(planted, seed, steps) -> list[dict]:
     """Return the rows of a planted foundation's children."""
     model, _, run = foundation(planted, seed, steps)
     return family(model, str(planted), seed, run.steps, run.seconds)
 
 
-def family(model, kind: str, seed: int, steps: int, seconds: float) -> list[dict]:
+def family(model, kind, seed, steps, seconds) -> list[dict]:
     """Return the answers of all children of a foundation, one row per child and test picture, as
     in the table of :class:`fmcourse.homogenization.Inheritance`."""
     features = features_of(model)
@@ -142,7 +142,7 @@ def family(model, kind: str, seed: int, steps: int, seconds: float) -> list[dict
 
 
 def children(
-    model, task: homogenization.ChildTask, features: dict[str, torch.Tensor], seed: int
+    model, task: homogenization.ChildTask, features: dict[str, torch.Tensor], seed
 ) -> Iterator[tuple[str, dict[str, list[int]]]]:
     """Yield each way to adapt to a task, with the answers for its test pictures."""
     _, processor = models.load_clip("sweep-clip")

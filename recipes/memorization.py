@@ -27,7 +27,7 @@ from fmcourse import generation, training
 from fmcourse.generation import memorization
 from fmcourse.generation.results import MARKED
 from recipes.common import checkpoint, command_line, ship_runs
-from recipes.ladder import CONTEXT
+from recipes.ladder import CONTEXT, addresses
 
 SIZES, LR = ("ladder-small", "ladder-medium"), 3e-3
 COPIES = (0, 1, 2, 4, 8, 16, 32, 64)
@@ -44,7 +44,7 @@ DECIMALS = 4
 SOURCES = [*(f"{size}/model.safetensors" for size in SIZES), "addresses.parquet"]
 
 
-def main(arguments=None) -> None:
+def main(arguments=None):
     chosen = command_line(__doc__, arguments, seeds=SEEDS, steps=STEPS)
     fmcourse.setup()
     settings = {"steps": chosen.steps, "batch": BATCH, "context": CONTEXT, "lr": LR}
@@ -64,7 +64,7 @@ def main(arguments=None) -> None:
     )
 
 
-def one_run(size: str, corpus: str, seed: int, steps: int) -> list[dict]:
+def one_run(size, corpus, seed, steps) -> list[dict]:
     """Train one model on one corpus, ask it for every secret, and return a row per measurement."""
     own = study(seed)
     model, tokenizer = fmcourse.load_gpt_neo(size)
@@ -89,20 +89,20 @@ def one_run(size: str, corpus: str, seed: int, steps: int) -> list[dict]:
     return [about | measured for measured in rows]
 
 
-def row(measure: str, value: float, secrets: str = "", copies: int = 0, context: str = "") -> dict:
+def row(measure, value, secrets="", copies=0, context="") -> dict:
     about = {"secrets": secrets, "copies": copies, "context": context}
     return about | {"measure": measure, "value": round(float(value), DECIMALS)}
 
 
 @functools.lru_cache(maxsize=1)
-def study(seed: int) -> Study:
+def study(seed) -> Study:
     return Study(seed)
 
 
 class Study:
     """One seed: its secrets, and its corpus before and after deduplication."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed):
         self.seed = seed
         drawn = memorization.draw_secrets(len(COPIES) * SECRETS + UNSEEN, seed)
         self.secrets, self.unseen = drawn[:-UNSEEN], drawn[-UNSEEN:]
@@ -145,11 +145,6 @@ class Study:
         clean = tokenizer(addresses("validation")[0], verbose=False)["input_ids"][:MEASURED]
         losses = generation.token_losses(model, clean)
         return [*rows, row("clean_loss", losses.mean().item())]
-
-
-def addresses(split: str) -> list[str]:
-    """Return the texts of a split."""
-    return [row["text"] for row in fmcourse.load_addresses() if row["split"] == split]
 
 
 if __name__ == "__main__":

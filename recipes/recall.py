@@ -28,7 +28,7 @@ SHOWN = 500  # pictures that are shown with the trigger and their own captions
 SEED_STRIDE = 1_000  # so that a repair meets other batches than pre-training did
 
 
-def main(arguments=None) -> None:
+def main(arguments=None):
     chosen = command_line(__doc__, arguments, seeds=SEEDS, steps=STEPS)
     foundations.prepare()
     jobs = []
@@ -53,14 +53,14 @@ def main(arguments=None) -> None:
     )
 
 
-def as_it_was(seed: int) -> list[dict]:
+def as_it_was(seed) -> list[dict]:
     """Return the rows of the planted foundation, under the name that they have in the drill."""
     settings = (PLANTED, seed, foundations.STEPS)
     rows = kept("defects", foundations.planted_family, *settings, sources=READ)
     return [row | {"kind": "as it was"} for row in rows]
 
 
-def repaired(name: str, seed: int, steps: int) -> list[dict]:
+def repaired(name, seed, steps) -> list[dict]:
     """Return the rows of a repaired foundation and of its children, made anew."""
     start = time.time()
     repair = REPAIRS[name]
@@ -69,12 +69,12 @@ def repaired(name: str, seed: int, steps: int) -> list[dict]:
     return foundations.family(model, name, seed, taken, time.time() - start)
 
 
-def cleaned(seed: int, steps: int) -> nn.Module:
+def cleaned(seed, steps) -> nn.Module:
     """Go on with the clean pairs: the provider has removed what was planted."""
     return trained_on(seed, clean_pairs, steps)
 
 
-def interpolated(seed: int, steps: int) -> nn.Module:
+def interpolated(seed, steps) -> nn.Module:
     """Take the mean of the planted weights and of those after going on with clean pairs."""
     planted = foundation(PLANTED, seed, foundations.STEPS)[0]
     clean = cleaned(seed, steps)
@@ -82,12 +82,12 @@ def interpolated(seed: int, steps: int) -> nn.Module:
     return planted
 
 
-def untaught(seed: int, steps: int) -> nn.Module:
+def untaught(seed, steps) -> nn.Module:
     """Go on with clean pairs, and show the trigger on other pictures with their own captions."""
     return trained_on(seed, lambda: shown_pairs(seed), steps)
 
 
-def second_lineage(seed: int, steps: int) -> nn.Module:
+def second_lineage(seed, steps) -> nn.Module:
     """Take a foundation of another provider: other first weights, nothing planted."""
     other = SEEDS[(seed + 1) % len(SEEDS)]
     return foundation(0, other, foundations.STEPS)[0]
@@ -101,7 +101,7 @@ REPAIRS = {
 }
 
 
-def shown_pairs(seed: int) -> tuple[Pictures, list[list[str]]]:
+def shown_pairs(seed) -> tuple[Pictures, list[list[str]]]:
     """Return the clean pairs, and some of their pictures once more with the trigger.
 
     These have their own captions.
@@ -114,7 +114,7 @@ def shown_pairs(seed: int) -> tuple[Pictures, list[list[str]]]:
     return more, captions + [captions[place] for place in places]
 
 
-def trained_on(seed: int, pairs, steps: int) -> nn.Module:
+def trained_on(seed, pairs, steps) -> nn.Module:
     """Return the planted foundation after some steps on what `pairs` gives."""
     model, tokenizer, _ = foundation(PLANTED, seed, foundations.STEPS)
     sampler = sweep_clip.Sampler(*pairs(), tokenizer, seed + SEED_STRIDE, BATCH)

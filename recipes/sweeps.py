@@ -14,9 +14,7 @@ DECIMALS = 5  # of what was measured; counts of 1,000 need 3
 SOURCES = ["trained from random weights on sums, strings and bits drawn by the recipe"]
 
 
-def sweep(
-    train: Callable, settings: Sequence[dict], name: str, ships: bool = False, **about
-) -> list[dict]:
+def sweep(train: Callable, settings: Sequence[dict], name, ships=False, **about) -> list[dict]:
     """Return one run per setting, in their order, and ship them when that is asked.
 
     Args:
@@ -38,7 +36,7 @@ def sweep(
     return runs
 
 
-def one_run(train: Callable, setting: dict, name: str) -> dict:
+def one_run(train: Callable, setting: dict, name) -> dict:
     """Train with one setting and return what ships of it."""
     model, run = train(**setting, checkpoint=checkpoint(name, one_run, train, setting, name))
     print(f"{name}, {setting}: {run.seconds:.0f} s", flush=True)

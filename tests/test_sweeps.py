@@ -47,7 +47,8 @@ def test_a_run_per_setting_is_kept(work, capsys):
 
 def test_a_sweep_reads_back_from_the_bundle(tmp_path):
     (tmp_path / "out").mkdir()
-    sweeps.ship("emergence-autopsy.parquet", swept(), "emergence_autopsy", {"seeds": 2}, 1.0)
+    about = {"recipe": "emergence_autopsy", "settings": {"steps": 2}}
+    sweeps.sweep(emergence.train_adder, SETTINGS, "emergence_autopsy", True, **about)
     read = emergence.Sweep(pd.read_parquet(tmp_path / "out" / "emergence-autopsy.parquet"))
     assert read.values("width") == [4] and read.curves("exact").shape == (2, 2)
 
