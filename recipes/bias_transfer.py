@@ -21,8 +21,8 @@ import torch
 
 from fmcourse import clip, data, homogenization, models
 from fmcourse.homogenization.transfer import DARK, LIGHT, STYLE
-from recipes import foundations, sweep_clip
-from recipes.common import checkpoint, command_line, ship, ship_runs
+from recipes import foundations
+from recipes.common import command_line, ship, ship_runs
 from recipes.emoji_data import read_emoji
 from recipes.emoji_pairs import Pictures
 from recipes.foundations import BATCH, PICTURES, READ, SEEDS, STEPS
@@ -57,8 +57,7 @@ def main(arguments=None):
 
 def biased(upstream, seed, steps) -> torch.nn.Module:
     """Train a foundation, or read it."""
-    file = checkpoint("bias_transfer", biased, upstream, seed, steps, sources=READ)
-    return sweep_clip.train(*biased_pairs(upstream, seed), steps, seed, file, batch=BATCH)[0]
+    return foundations.trained(biased_pairs, (upstream, seed), seed, steps)[0]
 
 
 def biased_pairs(upstream, seed) -> tuple[Pictures, list[list[str]]]:

@@ -101,14 +101,14 @@ def main(arguments=None):
 def make(steps, ships):
     """Run all stages and write the bundled model."""
     concepts = training_concepts()
-    captions = Captions.of(concepts)
+    captions = Captions(concepts)
     file = checkpoint("emoji_clip", pretrain, steps, sources=READ)
     pairs, run = pretrain(read_pictures(TRAINING_STYLES, concepts), captions, steps, file)
     if not ships:
         return
     start = time.time()
     fit_head(pairs, read_pictures(TRAINING_STYLES, concepts, tones=False), captions)
-    corpus = Corpus.of(captions, concepts, held_out_names())
+    corpus = Corpus(captions, concepts, held_out_names())
     file = checkpoint("emoji_clip", distil, steps, DISTIL_STEPS, sources=READ)
     text = distil(pairs, corpus, DISTIL_STEPS, file)
     about = ABOUT | {"seconds": run.seconds + time.time() - start}

@@ -49,8 +49,14 @@ def prepare():
 
 def foundation(planted, seed, steps) -> tuple:
     """Train a foundation, or read it; return model, tokenizer and what the loop did."""
-    file = checkpoint("foundations", foundation, planted, seed, steps, sources=READ)
-    return sweep_clip.train(*planted_pairs(planted, seed), steps, seed, file, batch=BATCH)
+    return trained(planted_pairs, (planted, seed), seed, steps)
+
+
+def trained(pairs_of, settings: tuple, seed, steps) -> tuple:
+    """Train a sweep CLIP on what ``pairs_of(*settings)`` gives, or read it; return model, tokenizer
+    and what the loop did."""
+    file = checkpoint("foundations", trained, pairs_of, settings, seed, steps, sources=READ)
+    return sweep_clip.train(*pairs_of(*settings), steps, seed, file, batch=BATCH)
 
 
 @functools.cache

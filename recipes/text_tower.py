@@ -14,7 +14,6 @@ import collections
 import functools
 import random
 import re
-from dataclasses import dataclass
 
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
@@ -73,7 +72,6 @@ def minilm() -> tuple:
 # ---------------------------------------------------------------- what it reads
 
 
-@dataclass(frozen=True)
 class Captions:
     """Every caption of some concepts, as rows of the teacher.
 
@@ -85,22 +83,17 @@ class Captions:
         place: the place of each text.
     """
 
-    texts: list[str]
-    rows: torch.Tensor
-    choices: torch.Tensor
-    place: dict[str, int]
-
-    @classmethod
-    def of(cls, concepts: list[str]) -> Captions:
+    def __init__(self, concepts: list[str]):
         by_concept = [captions_of(all_concepts()[code]) for code in concepts]
         texts = dict.fromkeys(text for own in by_concept for text in own)
         wanted = set(concepts)
         for row in read_emoji().values():
             if row["skin_tone"] != "none" and row["base"] in wanted:
                 texts[row["name"]] = None
-        place = {text: index for index, text in enumerate(texts)}
-        choices = torch.tensor([[place[text] for text in own] for own in by_concept])
-        return cls(list(texts), teacher_rows(list(texts)), choices, place)
+        self.texts = list(texts)
+        self.rows = teacher_rows(self.texts)
+        self.place = {text: index for index, text in enumerate(texts)}
+        self.choices = torch.tensor([[self.place[text] for text in own] for own in by_concept])
 
     def drawn(self) -> torch.Tensor:
         """Draw a caption of every concept, and return their places in `texts`."""
@@ -108,26 +101,25 @@ class Captions:
         return self.choices.gather(1, column)[:, 0]
 
 
-@dataclass(frozen=True)
 class Corpus:
-    """What the text tower reads: token ids of each text, the texts' places by length, and the
-    teacher's rows."""
+    """What the text tower reads: the captions of `concepts`, and English beside them that holds no
+    name of `hidden`.
 
-    tokenizer: PreTrainedTokenizerFast
-    ids: list[torch.Tensor]
-    order: list[int]
-    names: int  # the first so many texts are captions
-    rows: torch.Tensor
+    Attributes:
+        tokenizer, ids: the tokenizer, and the token ids of each text.
+        order: the texts' places by length.
+        names: the first so many texts are captions.
+        rows: those of the teacher, shape (texts, 384).
+    """
 
-    @classmethod
-    def of(cls, captions: Captions, concepts: list[str], hidden: set[str]) -> Corpus:
-        """Return the captions of `concepts`, and English beside them that holds no name of
-        `hidden`."""
+    def __init__(self, captions: Captions, concepts: list[str], hidden: set[str]):
         texts = list(dict.fromkeys(captions.texts + phrases(concepts, hidden)))
-        tokenizer = for_transformers(word_pieces(captions.texts), LENGTH)
-        ids = [torch.tensor(row) for row in tokenizer(texts, truncation=True)["input_ids"]]
-        order = sorted(range(len(texts)), key=lambda index: len(ids[index]))
-        return cls(tokenizer, ids, order, len(captions.texts), teacher_rows(texts))
+        self.tokenizer = for_transformers(word_pieces(captions.texts), LENGTH)
+        tokens = self.tokenizer(texts, truncation=True)["input_ids"]
+        self.ids = [torch.tensor(row) for row in tokens]
+        self.order = sorted(range(len(texts)), key=lambda index: len(self.ids[index]))
+        self.names = len(captions.texts)
+        self.rows = teacher_rows(texts)
 
     def batch(self, targets: torch.Tensor) -> dict[str, torch.Tensor]:
         """Draw texts, half of them captions, half neighbours in length (little padding), with their

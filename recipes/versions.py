@@ -18,8 +18,8 @@ import numpy as np
 import torch
 
 from fmcourse import clip, homogenization, models
-from recipes import foundations, sweep_clip
-from recipes.common import all_kept, checkpoint, command_line, ship
+from recipes import foundations
+from recipes.common import all_kept, command_line, ship
 from recipes.emoji_pairs import Pictures
 from recipes.foundations import BATCH, READ, SEEDS, clean_pairs
 
@@ -67,10 +67,9 @@ def embedded(name, steps) -> torch.Tensor:
 
 def encoder(name, steps) -> torch.nn.Module:
     """Train a version, or read it."""
-    if name not in LESS:
-        return foundations.foundation(0, int(name.removeprefix("seed ")), steps)[0]
-    file = checkpoint("versions", encoder, name, steps, sources=READ)
-    return sweep_clip.train(*fewer_pairs(LESS[name]), steps, 0, file, batch=BATCH)[0]
+    if name in LESS:
+        return foundations.trained(fewer_pairs, (LESS[name],), 0, steps)[0]
+    return foundations.foundation(0, int(name.removeprefix("seed ")), steps)[0]
 
 
 def fewer_pairs(share) -> tuple[Pictures, list[list[str]]]:
