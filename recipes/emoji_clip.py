@@ -38,19 +38,20 @@ from transformers import (
 )
 
 from fmcourse import training
+from fmcourse.clip import TEMPLATES
 from recipes.augmentation import augment
 from recipes.common import checkpoint, source
 from recipes.dual_encoder import LARGEST_SCALE, run_stage, ship_model
 from recipes.emoji_data import SIZE, TRAINING_STYLES
 from recipes.emoji_pairs import (
+    MEAN,
     READ,
     SOURCES,
+    STD,
     Draws,
     Pictures,
-    ensemble,
     held_out_names,
     names_of,
-    on_white,
     read_pictures,
     training_concepts,
 )
@@ -208,7 +209,9 @@ def fit_head(pairs: Pairs, pictures: Pictures, captions: Captions):
     rows = torch.cat([embed_plain(pairs, part) for part in pictures.pixels.split(256)])
     concept = pictures.concept
     sums = torch.zeros(len(pictures.concepts), WIDTH).index_add(0, concept, rows)
-    names = ensemble(teacher_rows, names_of(pictures.concepts))
+    labels = names_of(pictures.concepts)
+    said = [teacher_rows([form.format(name) for name in labels]) for form in TEMPLATES]
+    names = F.normalize(torch.stack(said).mean(0), dim=1)
     drawn = torch.bincount(concept, minlength=len(names)) > 0
     said, means = names[drawn], F.normalize(sums[drawn], dim=1)
     gram = said.T @ said + RIDGE * torch.eye(names.shape[1])
@@ -237,7 +240,8 @@ def fit_head(pairs: Pairs, pictures: Pictures, captions: Captions):
 @torch.no_grad()
 def embed_plain(pairs: Pairs, pixels: torch.Tensor) -> torch.Tensor:
     """Map RGBA bytes to the rows of the drawings as they are, on white."""
-    return pairs.embed_pictures(on_white(pixels))
+    x = pixels.float() / 255
+    return pairs.embed_pictures((x[:, :3] * x[:, 3:] + 1 - x[:, 3:] - MEAN) / STD)
 
 
 def distil(pairs: Pairs, corpus: Corpus, steps, checkpoint) -> Student:

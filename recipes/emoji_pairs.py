@@ -17,7 +17,6 @@ import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
-from torch.nn import functional as F
 
 from fmcourse import data
 from fmcourse.clip import TEMPLATES
@@ -155,18 +154,3 @@ class Draws:
         if self.toned[concept] and torch.rand(()) < TONE_SHARE:
             forms = self.toned[concept]
         return forms[torch.randint(len(forms), ()).item()]
-
-
-# ---------------------------------------------------------------- what models see
-
-
-def on_white(pixels: torch.Tensor) -> torch.Tensor:
-    """Lay RGBA bytes on white paper and normalize them, shape (n, 3, 64, 64)."""
-    x = pixels.float() / 255
-    return (x[:, :3] * x[:, 3:] + 1 - x[:, 3:] - MEAN) / STD
-
-
-def ensemble(embed, names: list[str]) -> torch.Tensor:
-    """Return the mean unit row of each name over the templates."""
-    rows = [embed([template.format(name) for name in names]) for template in TEMPLATES]
-    return F.normalize(torch.stack(rows).mean(0), dim=1)

@@ -207,16 +207,15 @@ def some_painted(x: torch.Tensor) -> torch.Tensor:
 
 
 def reduced_bytes(pixels: torch.Tensor, lined) -> torch.Tensor:
-    """Reduce RGBA bytes (n, 4, 64, 64) to bytes (n, 4, 32, 32), colours times alpha, with or
-    without outlines."""
-    parts = (times_alpha(part) for part in pixels.split(256))
-    small = [reduced(outlined(part, 1.0) if lined else part) for part in parts]
-    return torch.cat([(255 * part).round().byte() for part in small])
-
-
-def reduced(x: torch.Tensor) -> torch.Tensor:
-    """Reduce pictures to SIDE as the bundled processor does."""
-    return F.interpolate(x, size=SIDE, mode="bilinear", antialias=True)
+    """Reduce RGBA bytes (n, 4, 64, 64) to bytes (n, 4, 32, 32), as the bundled processor does,
+    colours times alpha, with or without outlines."""
+    found = []
+    for part in pixels.split(256):
+        x = times_alpha(part)
+        x = outlined(x, 1.0) if lined else x
+        x = F.interpolate(x, size=SIDE, mode="bilinear", antialias=True)
+        found.append((255 * x).round().byte())
+    return torch.cat(found)
 
 
 def pair_loss(model: VisionTextDualEncoderModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:

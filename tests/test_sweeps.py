@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 
 from fmcourse import emergence
-from fmcourse.emergence import addition
 from recipes import common, emergence_forecast, emoji_data, lite0, sweeps
 
 SETTINGS = [{"width": 4, "reverse": False, "seed": seed, "steps": 2} for seed in range(2)]
@@ -39,13 +38,6 @@ def test_a_run_per_setting_is_kept_and_read_back_from_the_bundle(work, tmp_path,
     assert swept(ships=True) == runs and capsys.readouterr().out == ""
     read = emergence.Sweep(pd.read_parquet(tmp_path / "out" / "emergence-autopsy.parquet"))
     assert read.values("width") == [4] and read.curves("exact").shape == (2, 2)
-
-
-def test_a_changed_constant_is_computed_anew(monkeypatch):
-    before = swept()
-    monkeypatch.setattr(addition, "TEST_SUMS", 10)
-    after = swept()
-    assert [run["records"] for run in after] != [run["records"] for run in before]
 
 
 def test_a_changed_file_or_function_is_computed_anew(monkeypatch, tmp_path):
