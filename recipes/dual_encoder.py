@@ -97,6 +97,7 @@ def run_stage(
     """
     steps = about["settings"]["steps"]
     chosen = command_line(doc, arguments, stages=("make", "report"), steps=steps)
+    about["settings"]["steps"] = chosen.steps
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     if chosen.stage == "make":
