@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 from peft import LoraConfig, get_peft_model
-from torch.nn.utils.rnn import pad_sequence
+from transformers import DataCollatorForSeq2Seq
 
 import fmcourse
 from fmcourse import prompting, training
@@ -166,18 +166,12 @@ def tuned(name, seed) -> list[dict]:
 
 def training_batch(tokenizer, examples: Sequence[tuple[str, str]]) -> dict[str, torch.Tensor]:
     """Return the examples as one batch, in which only the answers count."""
-    ids, labels = [], []
+    rows = []
     for question, answer in examples:
         asked = tokenizer(f"{question} ->")["input_ids"]
         said = tokenizer(f" {answer}\n")["input_ids"]
-        ids.append(torch.tensor(asked + said))
-        labels.append(torch.tensor([-100] * len(asked) + said))
-    mask = pad_sequence([torch.ones_like(row) for row in ids], batch_first=True)
-    return {
-        "input_ids": pad_sequence(ids, batch_first=True),
-        "labels": pad_sequence(labels, batch_first=True, padding_value=-100),
-        "attention_mask": mask,
-    }
+        rows.append({"input_ids": asked + said, "labels": [-100] * len(asked) + said})
+    return dict(DataCollatorForSeq2Seq(tokenizer)(rows))
 
 
 if __name__ == "__main__":
