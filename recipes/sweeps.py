@@ -14,19 +14,19 @@ DECIMALS = 5  # of what was measured; counts of 1,000 need 3
 SOURCES = ["trained from random weights on sums, strings and bits drawn by the recipe"]
 
 
-def sweep(train: Callable, settings: Sequence[dict], name, ships=False, **about) -> list[dict]:
+def sweep(train: Callable, wanted: Sequence[dict], name, ships=False, **about) -> list[dict]:
     """Return one run per setting, in their order, and ship them when that is asked.
 
     Args:
         train: a function of the package such as ``emergence.train_adder``: it takes the settings
             and a checkpoint, and returns a model and a :class:`fmcourse.training.Run`.
-        settings: keyword arguments of each run, as JSON values; the most important first.
+        wanted: keyword arguments of each run, as JSON values; the most important first.
         name: of the folder that keeps runs and checkpoints, and, with hyphens, of the file.
         ships: that of the command line.
         about: ``recipe`` and ``settings``, as in :func:`recipes.common.ship`.
     """
     runs = []
-    for setting in settings:
+    for setting in wanted:
         runs.append(kept(name, one_run, train, setting, name))
         checkpoint(name, one_run, train, setting, name).unlink(missing_ok=True)
     if ships:
