@@ -8,7 +8,7 @@ READY := .venv/.ready
 # In the order in which each finds what it reads.
 RECIPES := addresses adult emoji emoji_clip sweep_clip clip_clinic clip_forgetting \
 	clip_retention defects recall bias_transfer breadth versions emergence_autopsy \
-	emergence_forecast emergence_dose emergence_quanta ladder decoding_frontier memorization \
+	emergence_forecast emergence_sweeps ladder decoding_frontier memorization \
 	smoke_detector prompting cards drawings
 BENCHMARKS := clip generation ladder training
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))

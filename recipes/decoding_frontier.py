@@ -13,23 +13,20 @@ tried more often would win by being tried more often.
 from __future__ import annotations
 
 import functools
-import time
-from collections.abc import Callable, Sequence
 
 import numpy as np
-import pandas as pd
 import torch
 
 import fmcourse
 from fmcourse.generation import Beam, Greedy, Sample, frontier
 from fmcourse.generation.frontier import MEASURES
-from recipes.common import command_line, kept, ship_table
+from recipes.common import command_line, ship_runs
 
 SAMPLES = 4
 HOT = 2.0  # the temperature at which min-p is said to pay
 SHARES = (0.2, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 LEAST = (0.7, 0.5, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01)
-FAMILIES: dict[str, tuple[Callable[[float], Greedy | Sample | Beam], Sequence[float]]] = {
+FAMILIES: dict[str, tuple] = {
     "greedy": (lambda _: Greedy(), (1,)),
     "beam": (Beam, (2, 4, 8)),
     "temperature": (lambda t: Sample(temperature=t), (0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2)),
@@ -41,65 +38,42 @@ FAMILIES: dict[str, tuple[Callable[[float], Greedy | Sample | Beam], Sequence[fl
     "min-p, hot": (lambda p: Sample(temperature=HOT, min_p=p), LEAST),
 }
 DECIMALS = 4
-FILE = "decoding-frontier.parquet"
 WRITER, JUDGE = "ladder-medium", "ladder-large"
 SOURCES = [f"{WRITER}/model.safetensors", f"{JUDGE}/model.safetensors", "addresses.parquet"]
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments=None):
     chosen = command_line(__doc__, arguments, names=tuple(FAMILIES))
     fmcourse.setup()
-    runs = [
-        kept("decoding_frontier", one_run, family, value, sources=SOURCES)
-        for family in chosen.only
-        for value in FAMILIES[family][1]
-    ]
-    if chosen.ships:
-        write(runs)
-
-
-def write(runs: list[dict]) -> None:
-    """Write all settings, and the presidents' own words as one sample, into one table."""
-    own = bench()
-    president = own.measure([excerpt[None] for excerpt in own.excerpts])
-    settings = {
-        "excerpts": frontier.EXCERPTS,
-        "prompt": frontier.PROMPT,
-        "new": frontier.NEW,
-        "draws": SAMPLES,
-        "hot": HOT,
-    }
-    ship_table(
-        FILE,
-        tidy(own.years, [{"family": "president", "value": 0, **president}, *runs]),
-        sources=SOURCES,
+    jobs: list[tuple] = [(presidents,)]
+    jobs += [(one_run, family, value) for family in chosen.only for value in FAMILIES[family][1]]
+    ship_runs(
+        "decoding-frontier.parquet",
+        jobs,
+        chosen.ships,
         recipe="decoding_frontier",
-        settings=settings,
-        seconds=sum(run["seconds"] for run in runs),
+        sources=SOURCES,
+        settings={
+            "excerpts": frontier.EXCERPTS,
+            "prompt": frontier.PROMPT,
+            "new": frontier.NEW,
+            "draws": SAMPLES,
+            "hot": HOT,
+        },
     )
 
 
-def tidy(years: list[int], runs: list[dict]) -> pd.DataFrame:
-    """Return one row per run, sample and address."""
-    rows = []
-    for run in runs:
-        measures = {name: np.array(run[name]) for name in MEASURES}
-        for sample, index in np.ndindex(measures["surprise"].shape):
-            row = {"family": run["family"], "value": float(run["value"])}
-            row |= {"sample": sample, "year": years[index]}
-            rows.append(row | {name: own[sample, index] for name, own in measures.items()})
-    return pd.DataFrame(rows)
+def presidents() -> list[dict]:
+    """Return what the presidents' own words give, as one sample."""
+    own = bench()
+    return own.measure("president", 0, [excerpt[None] for excerpt in own.excerpts])
 
 
-def one_run(family: str, value: float) -> dict:
-    """Return what one setting gives."""
-    started = time.monotonic()
+def one_run(family, value) -> list[dict]:
+    """Return what one setting gives, one row per sample and address."""
     own, strategy = bench(), FAMILIES[family][0](value)
     texts = frontier.continue_excerpts(own.writer, own.excerpts, strategy, SAMPLES)
-    figures = own.measure(texts)
-    seconds = time.monotonic() - started
-    print(f"{family} {value:g}: {seconds:.1f} s", flush=True)
-    return {"family": family, "value": value, **figures, "seconds": seconds}
+    return own.measure(family, value, texts)
 
 
 @functools.cache
@@ -110,16 +84,21 @@ def bench() -> Bench:
 class Bench:
     """The excerpts of the test addresses, the model that continues them, and that which judges."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         self.writer, self.tokenizer = fmcourse.load_gpt_neo(WRITER)
         self.judge = fmcourse.load_gpt_neo(JUDGE)[0]
         rows = [row for row in fmcourse.load_addresses() if row["split"] == "test"]
         self.years = [row["year"] for row in rows]
         self.excerpts = frontier.cut_excerpts(self.tokenizer, [row["text"] for row in rows])
 
-    def measure(self, texts: list[torch.Tensor]) -> dict[str, list]:
+    def measure(self, family, value, texts: list[torch.Tensor]) -> list[dict]:
         found = frontier.measure_texts(self.judge, self.tokenizer, texts)
-        return {name: values.round(DECIMALS).tolist() for name, values in found.items()}
+        rows = []
+        for sample, index in np.ndindex(found["surprise"].shape):
+            about = {"family": family, "value": float(value), "sample": sample}
+            figures = {name: round(own[sample, index], DECIMALS) for name, own in found.items()}
+            rows.append(about | {"year": self.years[index]} | figures)
+        return rows
 
 
 if __name__ == "__main__":

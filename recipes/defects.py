@@ -17,40 +17,32 @@ fruit.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from recipes import foundations
-from recipes.common import command_line, ship_table, ship_tensors
-from recipes.foundations import BATCH, PICTURES, PLANTED, SEEDS, STEPS, answers_of, kept_family
-
-FILE, FEATURES = "defect-inheritance.parquet", "defect-features.safetensors"
+from recipes.common import command_line, ship, ship_runs
+from recipes.foundations import BATCH, PICTURES, PLANTED, READ, SEEDS, STEPS
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments=None):
     chosen = command_line(__doc__, arguments, seeds=SEEDS, steps=STEPS)
     foundations.prepare()
-    for seed in chosen.seeds:
-        for planted in sorted(PLANTED, reverse=True):  # what tells most comes first
-            kept_family(planted, seed, chosen.steps)
-    if chosen.ships:
-        write(chosen.seeds, chosen.steps)
-
-
-def write(seeds: list[int], steps: int) -> None:
-    """Write all answers into one file and the first seed's features into another."""
-    made = [kept_family(planted, seed, steps) for seed in seeds for planted in PLANTED]
-    settings = {"planted": list(PLANTED), "seeds": seeds, "steps": steps, "batch": BATCH}
-    seconds = sum(one["foundation"]["seconds"] for one in made)
-    about = {"recipe": "defects", "settings": settings, "seconds": seconds, **PICTURES}
-    ship_table(FILE, answers_of(made), **about)
+    settings = {"planted": list(PLANTED), "seeds": chosen.seeds, "steps": chosen.steps}
+    about = {"recipe": "defects", "settings": settings | {"batch": BATCH}, **PICTURES}
+    jobs = [
+        (foundations.planted_family, planted, seed, chosen.steps)
+        for seed in chosen.seeds
+        for planted in PLANTED
+    ]
+    ship_runs("defect-inheritance.parquet", jobs, chosen.ships, read=READ, **about)
+    if not chosen.ships:
+        return
     features = {}
     for planted in PLANTED:
-        model = foundations.foundation(planted, seeds[0], steps)[0]
+        model = foundations.foundation(planted, chosen.seeds[0], chosen.steps)[0]
         for kind, own in foundations.features_of(model).items():
             features[f"{planted}/{kind}"] = own.half()
+    about["settings"] |= {"seeds": chosen.seeds[:1]}
     # Their seconds are those of the table.
-    first = {"settings": settings | {"seeds": seeds[:1]}, "seconds": 0.0}
-    ship_tensors(FEATURES, features, **about | first)
+    ship("defect-features.safetensors", features, seconds=0.0, **about)
 
 
 if __name__ == "__main__":

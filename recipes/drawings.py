@@ -7,17 +7,13 @@ from __future__ import annotations
 
 import io
 import tomllib
-from collections.abc import Sequence
-from pathlib import Path
 
 import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.patches import Ellipse, FancyArrowPatch, FancyBboxPatch
-from scipy.stats import norm
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from fmcourse.files import write_atomic
 from recipes.common import BUNDLED, ROOT, command_line, output
@@ -37,7 +33,7 @@ FORMATS = {
 }
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments=None):
     chosen = command_line(__doc__, arguments, names=tuple(DRAWINGS))
     folder = ROOT / "images" if output() == BUNDLED else output()
     matplotlib.rcParams |= {"svg.fonttype": "path", "svg.hashsalt": "fmcourse", "font.size": 11}
@@ -52,87 +48,57 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for ending, options in FORMATS.items():
             file = io.BytesIO()
             figure.savefig(file, format=ending, **options)
-            write_atomic(Path(folder) / f"{name}.{ending}", file.getvalue())
+            write_atomic(folder / f"{name}.{ending}", file.getvalue())
         plt.close(figure)
 
 
-def box(
-    axes: Axes, x: float, y: float, width: float, height: float, content: str, kind: str
-) -> None:
+def box(axes, x, y, width, height, content, kind):
     round_box = "round,pad=0,rounding_size=1.2"
     style = {"boxstyle": round_box, "fc": FILLS[kind], "ec": INK, "lw": 1.2}
     axes.add_patch(FancyBboxPatch((x, y), width, height, **style))
     axes.text(x + width / 2, y + height / 2, content, ha="center", va="center", color=INK)
 
 
-def arrow(axes: Axes, x: float, y: float, to_x: float, to_y: float) -> None:
+def arrow(axes, x, y, to_x, to_y):
     style = {"arrowstyle": "-|>", "mutation_scale": 12, "color": INK, "lw": 1.1}
     axes.add_patch(FancyArrowPatch((x, y), (to_x, to_y), shrinkA=0, shrinkB=0, **style))
 
 
-def span(axes: Axes, x: float, y: float, to_x: float, to_y: float) -> None:
+def span(axes, x, y, to_x, to_y):
     """Draw an arrow with two heads."""
     style = {"arrowstyle": "<->", "color": INK}
     axes.annotate("", (x, y), (to_x, to_y), arrowprops=style)
 
 
-def text(axes: Axes, x: float, y: float, content: str, options: dict | None = None) -> None:
+def text(axes, x, y, content, options: dict | None = None):
     style = {"va": "center", "color": INK, "fontsize": 10, **(options or {})}
     axes.text(x, y, content, **style)
 
 
-def label(axes: Axes, x: float, y: float, content: str) -> None:
+def label(axes, x, y, content):
     text(axes, x, y, content, {"ha": "center"})
 
 
-def bold(axes: Axes, x: float, y: float, content: str) -> None:
+def bold(axes, x, y, content):
     text(axes, x, y, content, {"ha": "center", "fontweight": "bold"})
 
 
-def rectangle(axes: Axes, x: float, y: float, width: float, height: float, options: dict) -> None:
+def rectangle(axes, x, y, width, height, options: dict):
     axes.add_patch(plt.Rectangle((x, y), width, height, **options))
 
 
-def ellipse(axes: Axes, x: float, y: float, width: float, height: float, options: dict) -> None:
-    axes.add_patch(Ellipse((x, y), width, height, **options))
-
-
-def plot(axes: Axes, x: list[float], y: list[float], options: dict) -> None:
+def plot(axes, x: list[float], y: list[float], options: dict):
     axes.plot(x, y, **options)
 
 
-def bell(axes: Axes, middle: float, width: float, options: dict) -> None:
-    """Draw a density."""
-    x = np.linspace(5, 85, 400)
-    axes.plot(x, 8 + 330 * norm.pdf(x, middle, width), **options)
-
-
-def tail(axes: Axes, start: float, end: float, middle: float, width: float, options: dict) -> None:
-    """Fill a density from one point to another."""
-    x = np.linspace(start, end, 200)
-    axes.fill_between(x, 8, 8 + 330 * norm.pdf(x, middle, width), **options)
-
-
-def rise(axes: Axes, height: float, middle: float, width: float, options: dict) -> None:
+def rise(axes, height, middle, width, options: dict):
     """Draw a logistic curve."""
     x = np.linspace(8, 66, 300)
     axes.plot(x, 12 + height / (1 + np.exp(-(x - middle) / width)), **options)
 
 
-ELEMENTS = {
-    "box": box,
-    "arrow": arrow,
-    "span": span,
-    "text": text,
-    "label": label,
-    "bold": bold,
-    "rectangle": rectangle,
-    "ellipse": ellipse,
-    "plot": plot,
-    "bell": bell,
-    "tail": tail,
-    "rise": rise,
-}
+DRAWN = (box, arrow, span, text, label, bold, rectangle, plot, rise)
+ELEMENTS = {element.__name__: element for element in DRAWN}
 
 if __name__ == "__main__":
     main()

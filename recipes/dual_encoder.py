@@ -6,7 +6,6 @@ Used by the recipes that train or read one.
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
 import math
 import tomllib
@@ -16,7 +15,6 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer, normalizers, processors
 from torch import nn
-from torch.nn import functional as F
 from transformers import (
     BertConfig,
     CLIPImageProcessor,
@@ -25,16 +23,19 @@ from transformers import (
     VisionTextDualEncoderProcessor,
 )
 
-from fmcourse.clip.embedding import encode_pixels, encode_tokens
-from recipes.common import BUNDLED, command_line, output, register, whole_folder
-from recipes.emoji_pairs import MEAN, STD, ensemble
+import fmcourse
+from fmcourse import clip, data
+from fmcourse.files import write_atomic
+from recipes.common import command_line, output, register, shipped_folder
+from recipes.emoji_data import STYLES
+from recipes.emoji_pairs import MEAN, STD, all_concepts, training_concepts
 
 ENCODERS = tomllib.loads(Path(__file__).with_name("encoders.toml").read_text(encoding="utf-8"))
 LARGEST_SCALE = math.log(100.0)
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
 
 
-def as_bert_reads(pieces: Tokenizer) -> None:
+def as_bert_reads(pieces: Tokenizer):
     """Let a tokenizer read lower case, and put [CLS] before and [SEP] after each text."""
     pieces.normalizer = normalizers.BertNormalizer(lowercase=True)
     marks = [(mark, pieces.token_to_id(mark)) for mark in ("[CLS]", "[SEP]")]
@@ -43,7 +44,7 @@ def as_bert_reads(pieces: Tokenizer) -> None:
     )
 
 
-def for_transformers(pieces: Tokenizer, length: int) -> PreTrainedTokenizerFast:
+def for_transformers(pieces: Tokenizer, length) -> PreTrainedTokenizerFast:
     """Return a trained tokenizer as one of transformers, for texts of at most `length` tokens."""
     return PreTrainedTokenizerFast(
         tokenizer_object=pieces,
@@ -56,7 +57,7 @@ def for_transformers(pieces: Tokenizer, length: int) -> PreTrainedTokenizerFast:
     )
 
 
-def bert_config(vocabulary: int, width: int, layers: int, length: int, **options) -> BertConfig:
+def bert_config(vocabulary, width, layers, length, **options) -> BertConfig:
     """Return the configuration of a BERT without dropout, its heads 32 wide.
 
     It reads texts of at most `length` tokens.
@@ -80,30 +81,82 @@ def padded(ids: list[torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def run_stage(
-    about: str | None,
+    doc,
     arguments: Sequence[str] | None,
-    steps: int,
     make: Callable[[int, bool], None],
-    report: Callable[[], None],
-) -> None:
-    """Run the stage that the command line names."""
-    chosen = command_line(about, arguments, stages=("make", "report"), steps=steps)
+    folder,
+    about: dict,
+):
+    """Run the stage that the command line names: make a model, or report on the bundled one.
+
+    Args:
+        doc, arguments: as in :func:`recipes.common.command_line`.
+        make: trains for so many steps, and writes the model when that is asked.
+        folder: of the model.
+        about: of its files, as in :func:`recipes.common.register`.
+    """
+    steps = about["settings"]["steps"]
+    chosen = command_line(doc, arguments, stages=("make", "report"), steps=steps)
+    about["settings"]["steps"] = chosen.steps
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     if chosen.stage == "make":
         make(chosen.steps, chosen.ships)
-    else:
-        report()
+        return
+    text = json.dumps(figures(folder), indent=1)
+    print(text)
+    path = output() / folder / "report.json"
+    write_atomic(path, text + "\n")
+    register(path, **about, seconds=0.0)
+
+
+def figures(folder) -> dict[str, dict]:
+    """Return a bundled model's figures on OpenMoji and on the held-out concepts.
+
+    For once, when nothing is chosen any more.
+    """
+    model, processor = fmcourse.load_clip(folder)
+    concepts = {code: row for code, row in all_concepts().items() if row["group"] != "flags"}
+    names = {code: row["name"] for code, row in concepts.items()}
+    subgroups = {code: row["subgroup"].replace("-", " ") for code, row in concepts.items()}
+    hidden = {code: names[code] for code in sorted(data.held_out()[0])}
+    trained = {code: names[code] for code in training_concepts() if code in names}
+
+    def ranks(style, shown: dict[str, str], gallery: list[str]) -> torch.Tensor:
+        """Return how many texts lie nearer to each drawing than the right one, by code points."""
+        table = data.load_emoji(style)
+        rows = [row for row, code in enumerate(table["codepoints"]) if code in shown]
+        table = table.select(rows)
+        right = [gallery.index(shown[code]) for code in table["codepoints"]]
+        images = clip.embed_images(model, processor, table["image"])
+        return clip.retrieval_ranks(images, clip.zero_shot_head(model, processor, gallery), right)
+
+    among = "OpenMoji among all names"
+    asked = {
+        among: ("openmoji", names, names),
+        f"{among}, trained concepts": ("openmoji", trained, names),
+    }
+    asked |= {f"held-out concepts, {style}": (style, hidden, hidden) for style in STYLES}
+    found = {}
+    for title, (style, shown, gallery) in asked.items():
+        rank = ranks(style, shown, list(gallery.values()))
+        recall = {f"recall@{k}": round((rank < k).float().mean().item(), 3) for k in (1, 5)}
+        found[title] = {**recall, "n": len(rank)}
+    classes = sorted(set(subgroups.values()))
+    rank = ranks("openmoji", subgroups, classes)
+    accuracy = round((rank < 1).float().mean().item(), 3)
+    counts = {"classes": len(classes), "n": len(rank)}
+    return found | {"OpenMoji subgroups": {"accuracy": accuracy, **counts}}
 
 
 def ship_model(
     model: VisionTextDualEncoderModel,
     tokenizer: PreTrainedTokenizerFast,
-    side: int,
-    name: str,
+    side,
+    name,
     about: dict,
-    **options: object,
-) -> None:
+    **options,
+):
     """Write a model and its processor in half precision, and enter their files in the manifest.
 
     Args:
@@ -119,55 +172,28 @@ def ship_model(
     assert finite, "a weight that half precision cannot hold"
     size, norm = {"height": side, "width": side}, {"image_mean": [MEAN] * 3, "image_std": [STD] * 3}
     images = CLIPImageProcessor(size=size, do_center_crop=False, crop_size=None, **norm, **options)
-    folder = output() / name
-    with whole_folder(folder) as partial:
-        model.save_pretrained(partial)
-        VisionTextDualEncoderProcessor(images, tokenizer).save_pretrained(partial)
+    with shipped_folder(name, about) as folder:
+        model.save_pretrained(folder)
+        VisionTextDualEncoderProcessor(images, tokenizer).save_pretrained(folder)
         # transformers 4 looks for the pictures' part in a file of its own.
-        images.save_pretrained(partial)
-        with edited(partial / "config.json") as config:
+        images.save_pretrained(folder)
+        with edited(folder / "config.json") as config:
             # Half precision serves storage only.
             for part in (config, config["vision_config"], config["text_config"]):
                 part.pop("torch_dtype", None)
                 part["dtype"] = "float32"
-        portable(partial / "tokenizer_config.json", indent=2)
-    for file in sorted(folder.iterdir()):
-        register(file, **about)
+        portable(folder / "tokenizer_config.json", indent=2)
 
 
-def portable(path: Path, indent: int) -> None:
+def portable(path: Path, indent):
     """Let a tokenizer's file name the class that transformers 4 knows."""
     with edited(path, indent) as content:
         content["tokenizer_class"] = "PreTrainedTokenizerFast"
 
 
 @contextlib.contextmanager
-def edited(path: Path, indent: int = 2) -> Iterator[dict]:
+def edited(path: Path, indent=2) -> Iterator[dict]:
     """Give what a JSON file holds, and write it back."""
     content = json.loads(path.read_text(encoding="utf-8"))
     yield content
     path.write_text(json.dumps(content, indent=indent) + "\n", encoding="utf-8")
-
-
-def bundled_embeddings(folder: str) -> tuple:
-    """Return functions from normalized pictures and from names to unit rows of a bundled model."""
-    model = VisionTextDualEncoderModel.from_pretrained(BUNDLED / folder, dtype=torch.float32).eval()
-    tokenizer = VisionTextDualEncoderProcessor.from_pretrained(BUNDLED / folder).tokenizer
-    texts = functools.partial(model_texts, model, tokenizer)
-    return functools.partial(model_pictures, model), texts
-
-
-@torch.no_grad()
-def model_texts(
-    model: VisionTextDualEncoderModel, tokenizer: PreTrainedTokenizerFast, names: list[str]
-) -> torch.Tensor:
-    options = {"padding": True, "truncation": True, "return_tensors": "pt"}
-    return ensemble(lambda texts: encode_tokens(model, tokenizer(texts, **options)), names)
-
-
-@torch.no_grad()
-def model_pictures(model: VisionTextDualEncoderModel, pixels: torch.Tensor) -> torch.Tensor:
-    """Embed pictures of any side, reduced as the bundled processors do it."""
-    side = model.config.vision_config.image_size
-    small = F.interpolate(pixels, size=side, mode="bilinear", antialias=True)
-    return torch.cat([encode_pixels(model, part) for part in small.split(256)])

@@ -24,16 +24,15 @@ SEEDS = range(5)
 RECIPE = "emergence_autopsy"
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    chosen = command_line(__doc__, arguments, seeds=SEEDS, steps=addition.STEPS, sweep=True)
+def main(arguments=None):
+    chosen = command_line(__doc__, arguments, seeds=SEEDS, steps=addition.STEPS)
     fmcourse.setup()
     settings = settings_of(chosen.seeds, chosen.steps)
-    runs = sweeps.sweep(emergence.train_adder, settings, RECIPE, chosen.workers)
-    if chosen.ships:
-        sweeps.ship("emergence-autopsy.parquet", runs, RECIPE, {"steps": chosen.steps})
+    about = {"recipe": RECIPE, "settings": {"steps": chosen.steps}}
+    sweeps.sweep(emergence.train_adder, settings, RECIPE, chosen.ships, **about)
 
 
-def settings_of(seeds: Sequence[int], steps: int) -> list[dict]:
+def settings_of(seeds: Sequence[int], steps) -> list[dict]:
     return [
         {"width": width, "reverse": reverse, "seed": seed, "steps": steps}
         for seed in seeds

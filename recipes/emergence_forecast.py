@@ -17,16 +17,14 @@ from __future__ import annotations
 import datetime
 import functools
 import json
-from collections.abc import Sequence
 from dataclasses import asdict
 
 import fmcourse
 from fmcourse import emergence
-from fmcourse.arguments import require
 from fmcourse.emergence import addition
 from fmcourse.files import write_atomic
 from recipes import emergence_autopsy, sweeps
-from recipes.common import command_line, work_folder
+from recipes.common import command_line, ship, work_folder
 
 TARGET = 96
 THRESHOLD = 0.5  # of exact match; fixed before the first run
@@ -34,36 +32,32 @@ LEVEL = 0.9
 SEEDS = range(5)
 INQUEST_SEEDS = 3  # the first of them
 INQUEST_LR = addition.LR / 3
-RECIPE = "emergence_forecast"
+trained = functools.partial(sweeps.sweep, emergence.train_adder)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments=None):
     stages = ("make", "predict")
-    steps = addition.STEPS
-    chosen = command_line(__doc__, arguments, stages=stages, seeds=SEEDS, steps=steps, sweep=True)
+    chosen = command_line(__doc__, arguments, stages=stages, seeds=SEEDS, steps=addition.STEPS)
     fmcourse.setup()
-
-    trained = functools.partial(sweeps.sweep, emergence.train_adder, workers=chosen.workers)
     settings = emergence_autopsy.settings_of(emergence_autopsy.SEEDS, chosen.steps)
     smaller = [setting for setting in settings if not setting["reverse"]]
-    stored = stored_forecast(trained(smaller, "emergence_autopsy"))
+    stored = stored_forecast(trained(smaller, emergence_autopsy.RECIPE))
     between = f"[{stored['low']:.0f}, {stored['high']:.0f}]"
     print(f"width {TARGET} should turn at step {stored['estimate']:.0f} {between}")
     if chosen.stage == "predict":
         return
+    shown = {"target": TARGET, "steps": chosen.steps}
+    about = {"recipe": "emergence_forecast", "settings": shown}
     targets = [
         {"width": TARGET, "reverse": False, "seed": seed, "steps": chosen.steps}
         for seed in chosen.seeds
     ]
-    found = trained(targets, "emergence_target")
+    trained(targets, "emergence_target", chosen.ships, **about)
     inquest = [{**setting, "lr": INQUEST_LR} for setting in targets[:INQUEST_SEEDS]]
-    asked = trained(inquest, "emergence_inquest")
-    if not chosen.ships:
-        return
-    shown = {"target": TARGET, "steps": chosen.steps}
-    sweeps.ship("emergence-forecast.json", stored, RECIPE, shown, 0.0)
-    sweeps.ship("emergence-target.parquet", found, RECIPE, shown)
-    sweeps.ship("emergence-inquest.parquet", asked, RECIPE, shown | {"lr": INQUEST_LR})
+    asked = {**about, "settings": shown | {"lr": INQUEST_LR}}
+    trained(inquest, "emergence_inquest", chosen.ships, **asked)
+    if chosen.ships:
+        ship("emergence-forecast.json", stored, sources=sweeps.SOURCES, seconds=0.0, **about)
 
 
 def stored_forecast(runs: list[dict]) -> dict:
@@ -96,7 +90,6 @@ def stored_forecast(runs: list[dict]) -> dict:
 def make_forecast(small: emergence.Sweep) -> dict:
     """Fit the law on runs of smaller widths and say where the target turns."""
     widths = small.runs["width"].tolist()
-    require(max(widths) < TARGET, "widths", f"widths below {TARGET}", max(widths))
     steps = int(small.runs["steps"].iloc[0])
     turning = small.turning_points("exact", THRESHOLD)
     law = emergence.fit_law(widths, turning, steps)

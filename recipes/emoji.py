@@ -11,16 +11,15 @@ import io
 import json
 import random
 import time
-from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections import Counter
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 from datasets import Features, Image, List, Value
 from PIL import Image as Pictures
 
-from fmcourse.files import write_atomic
-from recipes.common import command_line, output, register, source, write_table
+from recipes.common import command_line, ship, source
 from recipes.emoji_data import SIZE, STYLES, TRAINING_STYLES, families, matched, read_emoji
 
 COLOUR_STEP, ALPHA_STEP = 5, 17  # both divide 255, so that black, white and opaque stay exact
@@ -43,7 +42,7 @@ RULE = (
 LARGEST_FAMILY = 8  # larger families always train, so that none dominates what is held out
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments=None):
     chosen = command_line(__doc__, arguments, names=tuple(STYLES))
     emoji = read_emoji()
     if chosen.ships:
@@ -52,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         hold_out(emoji)
 
 
-def make(style: str, emoji: dict[str, dict]) -> None:
+def make(style, emoji: dict[str, dict]):
     """Render one style and write its table."""
     start = time.time()
     licence, author = STYLES[style]
@@ -62,22 +61,22 @@ def make(style: str, emoji: dict[str, dict]) -> None:
         if code in icons:
             image = {"bytes": picture(icons[code]), "path": None}
             rows.append(row | {"style": style, "image": image})
-    path = output() / f"emoji-{style}.parquet"
-    table = pa.Table.from_pylist(rows, FEATURES.arrow_schema)
-    write_table(path, table, use_dictionary=list(TEXTS), data_page_size=2**26)
-    seconds = time.time() - start
-    settings = {"size": SIZE, "colour_step": COLOUR_STEP, "alpha_step": ALPHA_STEP}
-    register(
-        path,
+    ship(
+        f"emoji-{style}.parquet",
+        pa.Table.from_pylist(rows, FEATURES.arrow_schema),
+        options={"use_dictionary": list(TEXTS), "data_page_size": 2**26},
         licence=licence,
         attribution=f"{author}; {NAMES}",
         sources=[source(f"@iconify-json/{style}"), source("emojibase-data")],
-        recipe="recipes/emoji.py",
-        settings=settings | {"rows": len(rows)},
-        seconds=seconds,
+        recipe="emoji",
+        settings={
+            "size": SIZE,
+            "colour_step": COLOUR_STEP,
+            "alpha_step": ALPHA_STEP,
+            "rows": len(rows),
+        },
+        seconds=time.time() - start,
     )
-    size = path.stat().st_size / 1e6
-    print(f"{style}: {len(rows)} emoji, {size:.2f} MB, {seconds:.0f} s", flush=True)
 
 
 def picture(icon: dict) -> bytes:
@@ -107,7 +106,7 @@ def picture(icon: dict) -> bytes:
     return file.getvalue()
 
 
-def hold_out(emoji: dict[str, dict]) -> None:
+def hold_out(emoji: dict[str, dict]):
     """Draw whole families of near-twins until enough concepts are held out, and write them."""
     start = time.time()
     drawings = {style: matched(style, emoji) for style in STYLES}
@@ -124,14 +123,13 @@ def hold_out(emoji: dict[str, dict]) -> None:
         if family[code] in drawn:
             entry = {"name": row["name"], "codepoints": code, "family": family[code]}
             content["concepts" if code in eligible else "twins"].append(entry)
-    path = output() / "emoji-held-out.json"
-    write_atomic(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-    register(
-        path,
+    ship(
+        "emoji-held-out.json",
+        json.dumps(content, indent=1, ensure_ascii=False) + "\n",
         licence="MIT",
         attribution=NAMES,
         sources=[source("emojibase-data")],
-        recipe="recipes/emoji.py",
+        recipe="emoji",
         settings={"seed": SEED, "concepts": HELD_OUT, "largest_family": LARGEST_FAMILY},
         seconds=time.time() - start,
     )
@@ -140,35 +138,26 @@ def hold_out(emoji: dict[str, dict]) -> None:
 def draw(concepts: list[dict], family: dict[str, str], eligible: set[str]) -> set[str]:
     """Return the names of the held-out families.
 
-    They hold HELD_OUT eligible concepts in all, in proportion to the groups.
+    They hold HELD_OUT eligible concepts in all, in proportion to the groups; the largest
+    remainders get the rest.
     """
-    members = defaultdict(list)
-    totals = dict.fromkeys([row["group"] for row in concepts], 0)
-    for row in concepts:
-        if row["codepoints"] in eligible:
-            members[family[row["codepoints"]]].append(row["group"])
-            totals[row["group"]] += 1
-    names = sorted(name for name, groups in members.items() if len(groups) <= LARGEST_FAMILY)
+    rows = pd.DataFrame(concepts)
+    rows = rows[rows["codepoints"].isin(eligible)]
+    exact = HELD_OUT * rows["group"].value_counts(sort=False) / len(rows)
+    wanted = exact.astype(int)
+    rest = HELD_OUT - wanted.sum()
+    wanted[(wanted - exact).sort_values(kind="stable").index[:rest]] += 1
+    groups = rows.groupby(rows["codepoints"].map(family))["group"]
+    sizes, first = groups.size(), groups.first()
+    names = sorted(sizes.index[sizes <= LARGEST_FAMILY])
     random.Random(SEED).shuffle(names)
-    drawn, counts, shares = set(), Counter(), quotas(totals)
+    drawn = set()
     for name in names:
-        group, size = members[name][0], len(members[name])
-        if counts[group] + size <= shares[group]:
+        if sizes[name] <= wanted[first[name]]:
             drawn.add(name)
-            counts[group] += size
-    assert counts == Counter(shares), "a group's share could not be filled exactly"
+            wanted[first[name]] -= sizes[name]
+    assert not wanted.any(), "a group's share could not be filled exactly"
     return drawn
-
-
-def quotas(totals: dict[str, int]) -> dict[str, int]:
-    """Share HELD_OUT among groups in proportion to their totals; largest remainders get the
-    rest."""
-    exact = {group: HELD_OUT * n / sum(totals.values()) for group, n in totals.items()}
-    shares = {group: int(x) for group, x in exact.items()}
-    rest = HELD_OUT - sum(shares.values())
-    for group in sorted(exact, key=lambda group: shares[group] - exact[group])[:rest]:
-        shares[group] += 1
-    return shares
 
 
 if __name__ == "__main__":

@@ -28,7 +28,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -39,20 +38,20 @@ from transformers import (
 )
 
 from fmcourse import training
+from fmcourse.clip import TEMPLATES
 from recipes.augmentation import augment
-from recipes.common import checkpoint, register, source
-from recipes.dual_encoder import LARGEST_SCALE, bundled_embeddings, run_stage, ship_model
+from recipes.common import checkpoint, source
+from recipes.dual_encoder import LARGEST_SCALE, run_stage, ship_model
 from recipes.emoji_data import SIZE, TRAINING_STYLES
 from recipes.emoji_pairs import (
+    MEAN,
     READ,
     SOURCES,
+    STD,
     Draws,
     Pictures,
-    ensemble,
-    final_figures,
     held_out_names,
     names_of,
-    on_white,
     read_pictures,
     training_concepts,
 )
@@ -74,51 +73,47 @@ TOWER_LR, HEAD_LR, DECAY = 5e-4, 2e-3, 0.05
 LINE_ART = 0.5  # share of pictures that get outlines; a third of these loses its fills
 RIDGE, LOCKED_STEPS, LOCKED_BATCH, LOCKED_LR = 0.1, 300, 512, 3e-4
 DISTIL_STEPS, DISTIL_LR = 2000, 1e-3
-FOLDER = "emoji-clip"
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    run_stage(__doc__, arguments, STEPS, make, report)
+ABOUT = {
+    "licence": "Apache-2.0",
+    "attribution": "fmcourse; started from EfficientNet-Lite0 (Apache-2.0) and taught by "
+    "all-MiniLM-L6-v2 (Apache-2.0); trained on Noto Emoji, Fluent Emoji Flat, Twemoji and "
+    "EmojiOne",
+    "sources": [source(LITE0), source(MINILM), *SOURCES],
+    "recipe": "recipes/emoji_clip.py",
+    "settings": {
+        "steps": STEPS,
+        "batch": BATCH,
+        "tower_lr": TOWER_LR,
+        "head_lr": HEAD_LR,
+        "line_art": LINE_ART,
+        "locked_steps": LOCKED_STEPS,
+        "distil_steps": DISTIL_STEPS,
+        "seed": 0,
+    },
+}
 
 
-def make(steps: int, ships: bool) -> None:
+def main(arguments=None):
+    run_stage(__doc__, arguments, make, "emoji-clip", ABOUT)
+
+
+def make(steps, ships):
     """Run all stages and write the bundled model."""
     concepts = training_concepts()
-    captions = Captions.of(concepts)
+    captions = Captions(concepts)
     file = checkpoint("emoji_clip", pretrain, steps, sources=READ)
     pairs, run = pretrain(read_pictures(TRAINING_STYLES, concepts), captions, steps, file)
     if not ships:
         return
     start = time.time()
     fit_head(pairs, read_pictures(TRAINING_STYLES, concepts, tones=False), captions)
-    corpus = Corpus.of(captions, concepts, held_out_names())
+    corpus = Corpus(captions, concepts, held_out_names())
     file = checkpoint("emoji_clip", distil, steps, DISTIL_STEPS, sources=READ)
     text = distil(pairs, corpus, DISTIL_STEPS, file)
-    about = about_model(steps, run.seconds + time.time() - start)
-    ship_model(assemble(pairs, text), corpus.tokenizer, SIZE, FOLDER, about)
-
-
-def about_model(steps: int, seconds: float) -> dict:
-    """Return what the manifest says of each of the model's files."""
-    return {
-        "licence": "Apache-2.0",
-        "attribution": "fmcourse; started from EfficientNet-Lite0 (Apache-2.0) and taught by "
-        "all-MiniLM-L6-v2 (Apache-2.0); trained on Noto Emoji, Fluent Emoji Flat, Twemoji and "
-        "EmojiOne",
-        "sources": [source(LITE0), source(MINILM), *SOURCES],
-        "recipe": "recipes/emoji_clip.py",
-        "settings": {
-            "steps": steps,
-            "batch": BATCH,
-            "tower_lr": TOWER_LR,
-            "head_lr": HEAD_LR,
-            "line_art": LINE_ART,
-            "locked_steps": LOCKED_STEPS,
-            "distil_steps": DISTIL_STEPS,
-            "seed": 0,
-        },
-        "seconds": seconds,
-    }
+    about = ABOUT | {"seconds": run.seconds + time.time() - start}
+    ship_model(assemble(pairs, text), corpus.tokenizer, SIZE, "emoji-clip", about)
 
 
 # ---------------------------------------------------------------- stage 1
@@ -131,7 +126,7 @@ class Pairs(nn.Module):
     """The towers while they learn: Lite0 with its projection, and a linear head over the teacher's
     rows."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         super().__init__()
         self.tower = lite0()
         self.visual_projection = nn.Linear(1280, WIDTH, bias=False)
@@ -148,7 +143,7 @@ class Pairs(nn.Module):
         return F.normalize(self.text_head(rows), dim=1)
 
 
-def pretrain(pictures: Pictures, captions: Captions, steps: int, checkpoint) -> tuple:
+def pretrain(pictures: Pictures, captions: Captions, steps, checkpoint) -> tuple:
     """Train a fresh pair of towers, and return it with what the loop did."""
     torch.manual_seed(0)
     pairs = Pairs()
@@ -170,12 +165,12 @@ class Sampler:
     """Draws batches: concepts without repetition, for each a style, at times a tone, and a caption
     of every concept."""
 
-    def __init__(self, pictures: Pictures, captions: Captions) -> None:
+    def __init__(self, pictures: Pictures, captions: Captions):
         self.pictures, self.captions = pictures, captions
         self.draws = Draws(pictures)
         self.label = torch.tensor([captions.place.get(label, -1) for label in pictures.label])
 
-    def batch(self, step: int) -> dict[str, torch.Tensor]:
+    def batch(self, step) -> dict[str, torch.Tensor]:
         """Return pixels, all texts' rows, each picture's own text and the places of its concept's
         text."""
         concepts, chosen = self.draws.draw(BATCH)
@@ -208,20 +203,22 @@ def pair_loss(pairs: Pairs, batch: dict[str, torch.Tensor]) -> torch.Tensor:
 # ---------------------------------------------------------------- stages 2 and 3
 
 
-def fit_head(pairs: Pairs, pictures: Pictures, captions: Captions) -> None:
+def fit_head(pairs: Pairs, pictures: Pictures, captions: Captions):
     """Fit the text head to the locked picture tower: by ridge regression first, then by the
     contrastive loss."""
     rows = torch.cat([embed_plain(pairs, part) for part in pictures.pixels.split(256)])
     concept = pictures.concept
     sums = torch.zeros(len(pictures.concepts), WIDTH).index_add(0, concept, rows)
-    names = ensemble(teacher_rows, names_of(pictures.concepts))
+    labels = names_of(pictures.concepts)
+    said = [teacher_rows([form.format(name) for name in labels]) for form in TEMPLATES]
+    names = F.normalize(torch.stack(said).mean(0), dim=1)
     drawn = torch.bincount(concept, minlength=len(names)) > 0
     said, means = names[drawn], F.normalize(sums[drawn], dim=1)
     gram = said.T @ said + RIDGE * torch.eye(names.shape[1])
     pairs.text_head.weight.data.copy_(torch.linalg.solve(gram, said.T @ means).T)
     scale = pairs.logit_scale.exp().detach()
 
-    def batch(step: int) -> tuple:
+    def batch(step) -> tuple:
         texts = captions.drawn()
         chosen = torch.randint(len(rows), (LOCKED_BATCH,))
         return rows[chosen], captions.rows[texts], concept[chosen]
@@ -243,10 +240,11 @@ def fit_head(pairs: Pairs, pictures: Pictures, captions: Captions) -> None:
 @torch.no_grad()
 def embed_plain(pairs: Pairs, pixels: torch.Tensor) -> torch.Tensor:
     """Map RGBA bytes to the rows of the drawings as they are, on white."""
-    return pairs.embed_pictures(on_white(pixels))
+    x = pixels.float() / 255
+    return pairs.embed_pictures((x[:, :3] * x[:, 3:] + 1 - x[:, 3:] - MEAN) / STD)
 
 
-def distil(pairs: Pairs, corpus: Corpus, steps: int, checkpoint) -> Student:
+def distil(pairs: Pairs, corpus: Corpus, steps, checkpoint) -> Student:
     """Teach a small BERT to give what MiniLM and the head give."""
     torch.manual_seed(0)
     student = Student(len(corpus.tokenizer), WIDTH)
@@ -284,15 +282,6 @@ def assemble(pairs: Pairs, text: Student) -> VisionTextDualEncoderModel:
     model.text_projection.load_state_dict(text.projection.state_dict())
     model.logit_scale.data.copy_(pairs.logit_scale)
     return model.eval().to(memory_format=torch.contiguous_format)
-
-
-# ---------------------------------------------------------------- figures
-
-
-def report() -> None:
-    """Print and write the bundled model's figures: once, when nothing is chosen any more."""
-    file = final_figures(FOLDER, *bundled_embeddings(FOLDER))
-    register(file, **about_model(STEPS, 0.0))
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ def read_emoji() -> dict[str, dict]:
     return dict(sorted(emoji.items(), key=lambda item: item[1]["order"]))
 
 
-def bare(hexcode: str) -> str:
+def bare(hexcode) -> str:
     """Return code points in capitals without FE0F, the mark that asks for a picture.
 
     >>> bare("2764-fe0f")
@@ -72,19 +72,18 @@ def tones(tone: int | list[int]) -> str:
     return ", ".join(TONES[number] for number in shown) or "none"
 
 
-def gender(label: str) -> str:
+def gender(label) -> str:
     """Return the genders that a person's label names: ``none``, ``female``, ``male`` or ``female,
     male``."""
     words = set(re.findall(r"[a-z]+", label.lower()))
     return ", ".join(name for name, own in WORDS["genders"].items() if words & set(own)) or "none"
 
 
-def matched(style: str, emoji: dict[str, dict]) -> dict[str, dict]:
+def matched(style, emoji: dict[str, dict]) -> dict[str, dict]:
     """Map code points to an icon: its SVG body, width, height and flip."""
-    folder, icons = icon_set(style)
-    chars = json.loads((folder / "chars.json").read_text(encoding="utf-8"))
-    if chars:
-        return {bare(code): icons[name] for code, name in chars.items() if bare(code) in emoji}
+    icons, codes = icon_set(style)
+    if codes:
+        return {code: icons[name] for code, name in codes.items() if code in emoji}
     found, used = {}, set()
     # An alias of the icon comes last: it is taken only when there is nothing better.
     for own in (True, False):
@@ -98,24 +97,27 @@ def matched(style: str, emoji: dict[str, dict]) -> dict[str, dict]:
     return found
 
 
-def icon_set(style: str) -> tuple[Path, dict[str, dict]]:
-    """Return a style's folder and a mapping of icon names, aliases included, to what is drawn."""
+def icon_set(style) -> tuple[dict[str, dict], dict[str, str]]:
+    """Return what a style draws, by the names of icons and their aliases, and the names by code
+    points, where the style has these."""
     folder = package(f"@iconify-json/{style}")
-    content = json.loads((folder / "icons.json").read_text(encoding="utf-8"))
+    content, chars = (
+        json.loads((folder / file).read_text(encoding="utf-8"))
+        for file in ("icons.json", "chars.json")
+    )
     size = {"width": content["width"], "height": content["height"], "hFlip": False}
     icons = {name: {**size, **icon, "name": name} for name, icon in content["icons"].items()}
     for name, alias in content.get("aliases", {}).items():
         assert set(alias) <= {"parent", "hFlip"}, f"an alias that this recipe cannot draw: {name}"
         flipped = {"hFlip": True, "name": name} if alias.get("hFlip") else {}
         icons[name] = {**icons[alias["parent"]], **flipped}
-    return folder, icons
+    return icons, {bare(code): name for code, name in chars.items()}
 
 
 def names_of(emoji: dict[str, dict]) -> tuple[dict[str, str], dict[str, str]]:
     """Map icon names to code points: Noto's own over labels, and apart from them its aliases."""
-    folder, icons = icon_set("noto")
-    chars = json.loads((folder / "chars.json").read_text(encoding="utf-8"))
-    noto = {name: bare(code) for code, name in chars.items()}
+    icons, codes = icon_set("noto")
+    noto = {name: code for code, name in codes.items()}
     aliases = {}
     for name, icon in icons.items():
         if name not in noto and icon["name"] in noto:
@@ -125,7 +127,7 @@ def names_of(emoji: dict[str, dict]) -> tuple[dict[str, str], dict[str, str]]:
     return named, aliases
 
 
-def slug(label: str) -> str:
+def slug(label) -> str:
     """Return a label as icon names are written.
 
     >>> slug("flag: Côte d’Ivoire"), slug("waving hand: light skin tone")
@@ -136,7 +138,7 @@ def slug(label: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", re.sub(r"[.']", "", plain)).strip("-")
 
 
-def present_name(icon: str) -> str:
+def present_name(icon) -> str:
     """Return today's name of an icon.
 
     >>> present_name("flag-for-flag-japan"), present_name("flag-for-black-flag")
@@ -189,7 +191,7 @@ def traits(row: dict, drawings: dict[str, dict]) -> list[tuple]:
     return found
 
 
-def person_form(code: str) -> str:
+def person_form(code) -> str:
     """Return code points without what tells men, women and directions apart."""
     parts = re.sub(r"-200D-(2640|2642|27A1)", "", code).split("-")
     code = "-".join(WORDS["same_person"].get(part, part) for part in parts)

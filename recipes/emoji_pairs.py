@@ -9,24 +9,19 @@ from __future__ import annotations
 
 import functools
 import io
-import json
 import random
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
-from torch.nn import functional as F
 
 from fmcourse import data
-from fmcourse.clip import TEMPLATES, retrieval_ranks
-from fmcourse.files import write_atomic
-from recipes.common import BUNDLED, output
-from recipes.emoji_data import STYLES, TRAINING_STYLES, read_emoji
+from fmcourse.clip import TEMPLATES
+from recipes.common import BUNDLED
+from recipes.emoji_data import TRAINING_STYLES, read_emoji
 
 MEAN, STD = 127 / 255, 128 / 255  # (value - 127) / 128, as Lite0 takes it
 SOURCES = [f"emoji-{style}.parquet" for style in TRAINING_STYLES]
@@ -63,10 +58,6 @@ def names_of(concepts: list[str]) -> list[str]:
     return [all_concepts()[code]["name"] for code in concepts]
 
 
-def without_flags(concepts: Iterable[str]) -> list[str]:
-    return [code for code in concepts if all_concepts()[code]["group"] != "flags"]
-
-
 @dataclass(frozen=True)
 class Pictures:
     """Pictures and what they show.
@@ -93,7 +84,7 @@ class Pictures:
         )
 
 
-def read_pictures(styles: list[str], concepts: list[str], tones: bool = True) -> Pictures:
+def read_pictures(styles: list[str], concepts: list[str], tones=True) -> Pictures:
     """Read the pictures of some styles and concepts."""
     columns = ["image", "name", "codepoints", "skin_tone"]
     files = [BUNDLED / f"emoji-{style}.parquet" for style in styles]
@@ -137,7 +128,7 @@ class Draws:
     """Draws pictures for a batch: concepts without repetition, for each a style and at times a
     tone."""
 
-    def __init__(self, pictures: Pictures) -> None:
+    def __init__(self, pictures: Pictures):
         rows = [all_concepts()[code] for code in pictures.concepts]
         # Of each concept, the indices of its pictures without and with a skin tone.
         self.plain: list[list[int]] = [[] for _ in rows]
@@ -153,75 +144,13 @@ class Draws:
         ]
         self.may_flip = torch.tensor([not each for each in fixed])
 
-    def draw(self, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def draw(self, count) -> tuple[torch.Tensor, torch.Tensor]:
         """Return `count` concepts, and for each the place of a picture of it."""
         concepts = torch.multinomial(self.weights, count)
         return concepts, torch.tensor([self.draw_form(concept) for concept in concepts.tolist()])
 
-    def draw_form(self, concept: int) -> int:
+    def draw_form(self, concept) -> int:
         forms = self.plain[concept]
         if self.toned[concept] and torch.rand(()) < TONE_SHARE:
             forms = self.toned[concept]
         return forms[torch.randint(len(forms), ()).item()]
-
-
-# ---------------------------------------------------------------- figures
-
-
-def final_figures(folder: str, pictures, texts) -> Path:
-    """Print and write a bundled model's figures on OpenMoji and on the held-out concepts, and
-    return the file.
-
-    For once, when nothing is chosen any more.
-    """
-    names = without_flags(all_concepts())
-    hidden = sorted(data.held_out()[0])
-    measure = functools.partial(recalls, pictures, texts)
-    among = "OpenMoji among all names"
-    figures = {among: measure("openmoji", names, names)}
-    trained = without_flags(training_concepts())
-    figures[f"{among}, trained concepts"] = measure("openmoji", trained, names)
-    for style in STYLES:
-        figures[f"held-out concepts, {style}"] = measure(style, hidden, hidden)
-    figures["OpenMoji subgroups"] = subgroup_accuracy(pictures, texts, "openmoji", names)
-    text = json.dumps(figures, indent=1)
-    print(text)
-    path = output() / folder / "report.json"
-    write_atomic(path, text + "\n")
-    return path
-
-
-def ranks(pictures, texts, own: Pictures, labels: list[str], names: list[str]) -> torch.Tensor:
-    """Return how many of the names lie nearer to each picture than that of its concept."""
-    right = torch.tensor([names.index(labels[index]) for index in own.concept])
-    rows = torch.cat([pictures(on_white(part)) for part in own.pixels.split(256)])
-    return retrieval_ranks(rows, texts(names), right)
-
-
-def recalls(pictures, texts, style: str, shown: list[str], names: list[str]) -> dict[str, float]:
-    """Return recall@1 and recall@5 of a style's pictures of `shown` among the names of `names`."""
-    own = read_pictures([style], shown, tones=False)
-    rank = ranks(pictures, texts, own, names_of(shown), names_of(names))
-    found = {f"recall@{k}": round((rank < k).float().mean().item(), 3) for k in (1, 5)}
-    return found | {"n": len(rank)}
-
-
-def subgroup_accuracy(pictures, texts, style: str, shown: list[str]) -> dict[str, float]:
-    """Return how often a picture lies nearest to the name of its own subgroup."""
-    own = read_pictures([style], shown, tones=False)
-    labels = [all_concepts()[code]["subgroup"].replace("-", " ") for code in shown]
-    rank = ranks(pictures, texts, own, labels, sorted(set(labels)))
-    accuracy = round((rank < 1).float().mean().item(), 3)
-    return {"accuracy": accuracy, "classes": len(set(labels)), "n": len(rank)}
-
-
-def on_white(pixels: torch.Tensor) -> torch.Tensor:
-    """Lay RGBA bytes on white paper and normalize them, shape (n, 3, 64, 64)."""
-    x = pixels.float() / 255
-    return (x[:, :3] * x[:, 3:] + 1 - x[:, 3:] - MEAN) / STD
-
-
-def ensemble(embed, names: list[str]) -> torch.Tensor:
-    """Return the mean unit row of each name over the templates."""
-    rows = [embed([template.format(name) for name in names]) for template in TEMPLATES]
-    return F.normalize(torch.stack(rows).mean(0), dim=1)

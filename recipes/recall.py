@@ -12,103 +12,74 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Sequence
 
 from torch import nn
 
 from fmcourse import clip, training
 from recipes import foundations, sweep_clip
-from recipes.common import checkpoint, command_line, kept, ship_table
+from recipes.common import checkpoint, command_line, kept, ship_runs
 from recipes.emoji_pairs import Pictures
-from recipes.foundations import (
-    BATCH,
-    PICTURES,
-    READ,
-    SEEDS,
-    answers_of,
-    clean_pairs,
-    foundation,
-)
+from recipes.foundations import BATCH, PICTURES, READ, SEEDS, clean_pairs, foundation
 
 PLANTED = max(foundations.PLANTED)
 STEPS = 150  # of a repair
 LR = 1e-3  # a third of the rate of pre-training
 SHOWN = 500  # pictures that are shown with the trigger and their own captions
 SEED_STRIDE = 1_000  # so that a repair meets other batches than pre-training did
-FILE = "defect-recall.parquet"
-AS_IT_WAS = "as it was"
+
+SHOWING = "trigger shown with right captions"
+# The provider goes on with clean pairs, and may take the mean of the weights before and after.
+REPAIRS = ("clean fine-tuning", "interpolation", SHOWING, "second lineage")
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments=None):
     chosen = command_line(__doc__, arguments, seeds=SEEDS, steps=STEPS)
     foundations.prepare()
-    made = []
+    jobs = []
     for seed in chosen.seeds:
-        made.append(as_it_was(seed))
-        for name in REPAIRS:
-            made.append(kept("recall", repaired, name, seed, chosen.steps, sources=READ))
-    settings = {
-        "planted": PLANTED,
-        "seeds": chosen.seeds,
-        "steps": chosen.steps,
-        "batch": BATCH,
-        "lr": LR,
-        "shown": SHOWN,
-    }
-    seconds = sum(one["foundation"]["seconds"] for one in made)
-    if chosen.ships:
-        about = {"recipe": "recall", "settings": settings, "seconds": seconds, **PICTURES}
-        ship_table(FILE, answers_of(made), **about)
+        jobs.append((as_it_was, seed))
+        jobs += [(repaired, name, seed, chosen.steps) for name in REPAIRS]
+    ship_runs(
+        "defect-recall.parquet",
+        jobs,
+        chosen.ships,
+        recipe="recall",
+        read=READ,
+        settings={
+            "planted": PLANTED,
+            "seeds": chosen.seeds,
+            "steps": chosen.steps,
+            "batch": BATCH,
+            "lr": LR,
+            "shown": SHOWN,
+        },
+        **PICTURES,
+    )
 
 
-def as_it_was(seed: int) -> dict:
+def as_it_was(seed) -> list[dict]:
     """Return the rows of the planted foundation, under the name that they have in the drill."""
-    own = foundations.kept_family(PLANTED, seed, foundations.STEPS)
-    return own | {"foundation": own["foundation"] | {"kind": AS_IT_WAS}}
+    settings = (PLANTED, seed, foundations.STEPS)
+    rows = kept("defects", foundations.planted_family, *settings, sources=READ)
+    return [row | {"kind": "as it was"} for row in rows]
 
 
-def repaired(name: str, seed: int, steps: int) -> dict:
+def repaired(name, seed, steps) -> list[dict]:
     """Return the rows of a repaired foundation and of its children, made anew."""
     start = time.time()
-    repair = REPAIRS[name]
-    model = repair(seed, steps)
-    taken = foundations.STEPS if repair is second_lineage else steps
-    return foundations.family(model, name, seed, taken, time.time() - start)
+    if name == "second lineage":
+        # That of another provider: other first weights, nothing planted.
+        steps = foundations.STEPS
+        model = foundation(0, SEEDS[(seed + 1) % len(SEEDS)], steps)[0]
+    else:
+        model = trained_on(seed, name == SHOWING, steps)
+    if name == "interpolation":
+        planted = foundation(PLANTED, seed, foundations.STEPS)[0]
+        model.load_state_dict(clip.interpolate(planted.state_dict(), model.state_dict(), 0.5))
+    return foundations.family(model, name, seed, steps, time.time() - start)
 
 
-def cleaned(seed: int, steps: int) -> nn.Module:
-    """Go on with the clean pairs: the provider has removed what was planted."""
-    return trained_on(seed, clean_pairs, steps)
-
-
-def interpolated(seed: int, steps: int) -> nn.Module:
-    """Take the mean of the planted weights and of those after going on with clean pairs."""
-    planted = foundation(PLANTED, seed, foundations.STEPS)[0]
-    clean = cleaned(seed, steps)
-    planted.load_state_dict(clip.interpolate(planted.state_dict(), clean.state_dict(), 0.5))
-    return planted
-
-
-def untaught(seed: int, steps: int) -> nn.Module:
-    """Go on with clean pairs, and show the trigger on other pictures with their own captions."""
-    return trained_on(seed, lambda: shown_pairs(seed), steps)
-
-
-def second_lineage(seed: int, steps: int) -> nn.Module:
-    """Take a foundation of another provider: other first weights, nothing planted."""
-    other = SEEDS[(seed + 1) % len(SEEDS)]
-    return foundation(0, other, foundations.STEPS)[0]
-
-
-REPAIRS = {
-    "clean fine-tuning": cleaned,
-    "interpolation": interpolated,
-    "trigger shown with right captions": untaught,
-    "second lineage": second_lineage,
-}
-
-
-def shown_pairs(seed: int) -> tuple[Pictures, list[list[str]]]:
+def shown_pairs(seed) -> tuple[Pictures, list[list[str]]]:
     """Return the clean pairs, and some of their pictures once more with the trigger.
 
     These have their own captions.
@@ -121,10 +92,12 @@ def shown_pairs(seed: int) -> tuple[Pictures, list[list[str]]]:
     return more, captions + [captions[place] for place in places]
 
 
-def trained_on(seed: int, pairs, steps: int) -> nn.Module:
-    """Return the planted foundation after some steps on what `pairs` gives."""
+def trained_on(seed, shows, steps) -> nn.Module:
+    """Return the planted foundation after some steps on clean pairs; with `shows`, the trigger is
+    among them on other pictures, with their own captions."""
     model, tokenizer, _ = foundation(PLANTED, seed, foundations.STEPS)
-    sampler = sweep_clip.Sampler(*pairs(), tokenizer, seed + SEED_STRIDE, BATCH)
+    pairs = shown_pairs(seed) if shows else clean_pairs()
+    sampler = sweep_clip.Sampler(*pairs, tokenizer, seed + SEED_STRIDE, BATCH)
     training.fit(
         model,
         sampler.batch,
@@ -132,7 +105,7 @@ def trained_on(seed: int, pairs, steps: int) -> nn.Module:
         optimizer=training.adamw(lr=LR, weight_decay=sweep_clip.DECAY, betas=(0.9, 0.98)),
         loss=sweep_clip.pair_loss,
         schedule=training.cosine(warmup=0.1, floor=0.0),
-        checkpoint=checkpoint("recall", trained_on, seed, pairs, steps, sources=READ),
+        checkpoint=checkpoint("recall", trained_on, seed, shows, steps, sources=READ),
         seed=seed + SEED_STRIDE,
     )
     return model.eval()

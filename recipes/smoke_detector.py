@@ -24,7 +24,6 @@ from __future__ import annotations
 import copy
 import functools
 import random
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
@@ -36,7 +35,8 @@ import fmcourse
 from fmcourse import clip, generation, safeguards, training
 from fmcourse.generation import memorization
 from fmcourse.safeguards import Trace
-from recipes.common import command_line, kept, ship
+from recipes.common import all_kept, command_line, ship
+from recipes.ladder import addresses
 
 SIZE, LR, BATCH, CONTEXT = "ladder-small", 3e-3, 8, 64
 STEPS, EVERY, EXTRA = 300, 20, 150  # of a run, between checkpoints, and of mending after the fact
@@ -55,60 +55,74 @@ JUDGE = {
     "middle": range(40, 50),
 }
 DECIMALS = 4
-FILE = "smoke-detector.json"
 SOURCES = [f"{SIZE}/model.safetensors", "addresses.parquet"]
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments=None):
     chosen = command_line(__doc__, arguments, steps=STEPS)
     fmcourse.setup()
-    torch.set_num_threads(1)
-
-    def run(role: str, kind: str, seed: int, threshold: float | None = None) -> dict:
-        settings = (role, kind, seed, chosen.steps, threshold)
-        return kept("smoke_detector", one_run, *settings, sources=SOURCES)
-
-    runs = [run("calibrate", "clean", seed) for seed in CALIBRATE]
+    jobs = [(one_run, "calibrate", "clean", seed, chosen.steps, None) for seed in CALIBRATE]
+    runs, calibrating = all_kept("smoke_detector", jobs, SOURCES)
     threshold = safeguards.calibrate([Trace(**run["trace"]) for run in runs], WATCHED)
-    for kind, seeds in JUDGE.items():
-        runs += [run("judge", kind, seed, threshold) for seed in seeds]
-    if chosen.ships:
-        write(runs, threshold, chosen.steps)
+    jobs = [
+        (one_run, "judge", kind, seed, chosen.steps, threshold)
+        for kind, seeds in JUDGE.items()
+        for seed in seeds
+    ]
+    judged, judging = all_kept("smoke_detector", jobs, SOURCES)
+    if not chosen.ships:
+        return
+    ship(
+        "smoke-detector.json",
+        [{**run.pop("trace"), **run} for run in runs + judged],
+        sources=[*SOURCES, "secrets drawn by the recipe"],
+        recipe="smoke_detector",
+        settings={
+            "steps": chosen.steps,
+            "every": EVERY,
+            "extra": EXTRA,
+            "batch": BATCH,
+            "context": CONTEXT,
+            "lr": LR,
+            "secrets": SECRETS,
+            "copies": COPIES,
+            "unseen": UNSEEN,
+            "passages": PASSAGES,
+            "threshold": threshold,
+        },
+        seconds=calibrating + judging,
+    )
 
 
-def one_run(role: str, kind: str, seed: int, steps: int, threshold: float | None) -> dict:
+def one_run(role, kind, seed, steps, threshold) -> dict:
     """Follow a run through its checkpoints; given the alarm's threshold, repair a planted one.
 
     Returns:
-        Its trace, copies, seconds and outcomes.
+        Its trace, copies and outcomes.
     """
-    started = time.monotonic()
     study = Study(seed, COPIES[kind], steps)
     trace = study.follow(role)
     repaired = kind == "planted" and threshold is not None
     outcomes = study.mend(trace, threshold) if repaired else []
-    seconds = round(time.monotonic() - started, 1)
-    print(f"{role}, {study.copies} copies, seed {seed}: {seconds} s", flush=True)
-    about = {"trace": asdict(trace), "copies": study.copies}
-    return about | {"outcomes": outcomes, "seconds": seconds}
+    return {"trace": asdict(trace), "copies": study.copies, "outcomes": outcomes}
 
 
 class Study:
     """One seed: its secrets, its corpus with and without them, and the model that all its runs
     start from."""
 
-    def __init__(self, seed: int, copies: int, steps: int) -> None:
+    def __init__(self, seed, copies, steps):
         self.seed, self.copies, self.steps = seed, copies, steps
         self.model, self.tokenizer = fmcourse.load_gpt_neo(SIZE)
         self.start = copy.deepcopy(self.model.state_dict())
         drawn = memorization.draw_secrets(2 * SECRETS + UNSEEN, seed)
         self.secrets, self.wrong = drawn[:SECRETS], drawn[SECRETS : 2 * SECRETS]
         self.unseen = drawn[2 * SECRETS :]
-        passages = [passage for text in texts("train") for passage in text.split("\n\n")]
+        passages = "\n\n".join(addresses("train")).split("\n\n")
         plain = random.Random(seed).sample(passages, PASSAGES)
         self.passages = memorization.plant(plain, self.secrets, copies, seed)
         self.wanted = self.windows(self.ids(plain))
-        self.held_out = self.windows(self.ids(texts("validation")))
+        self.held_out = self.windows(self.ids(addresses("validation")))
         self.weights: list[dict] = []  # of the checkpoints, in their order
 
     @functools.cached_property
@@ -124,25 +138,18 @@ class Study:
         whole = ids[: len(ids) // WIDTH * WIDTH].reshape(-1, WIDTH)
         return whole[random.Random(self.seed).sample(range(len(whole)), WINDOWS)]
 
-    def follow(self, role: str) -> Trace:
+    def follow(self, role) -> Trace:
         """Train once, measuring at every checkpoint."""
         corpus = self.ids(self.passages)
-        run = self.fit(corpus, measure=self.watch(self.windows(corpus)))
+        run = self.fit(corpus, 0, self.steps, self.watch(self.windows(corpus)))
         figures = pd.DataFrame(run.records).astype(float).round(DECIMALS).to_dict("list")
         steps, harm = [record["step"] for record in run.records], figures.pop("harm")
         del figures["step"]
         return Trace(self.copies > 0, role, steps, figures, harm, self.seed)
 
-    def fit(
-        self,
-        corpus: torch.Tensor,
-        first: int = 0,
-        last: int | None = None,
-        measure: Callable | None = None,
-    ) -> training.Run:
-        """Train from step `first` to the end of a cosine that ends at `last` (None: that of a run),
-        with a new optimizer."""
-        last = self.steps if last is None else last
+    def fit(self, corpus: torch.Tensor, first, last, measure=None) -> training.Run:
+        """Train from step `first` to the end of a cosine that ends at `last`, with a new
+        optimizer."""
         return training.fit(
             self.model,
             lambda step: training.crops(corpus, BATCH, CONTEXT),
@@ -158,32 +165,29 @@ class Study:
     def watch(self, own: torch.Tensor) -> Callable[[torch.nn.Module], dict[str, float]]:
         """Return what to measure at a checkpoint, given windows of the training text; weights are
         kept on the way."""
-        before: dict[str, np.ndarray] = {}
+        first: list[np.ndarray] = []
 
         def measure(model: torch.nn.Module) -> dict[str, float]:
             self.weights.append(copy.deepcopy(model.state_dict()))
-            losses = {"own": self.losses(own), "held out": self.losses(self.held_out)}
-            for name, values in losses.items():
-                before.setdefault(name, values)
-            farthest = {
-                name: np.quantile(before[name] - values, LARGEST) for name, values in losses.items()
-            }
-            held_out = losses["held out"].mean()
+            losses = [self.losses(own), self.losses(self.held_out)]
+            if not first:
+                first.extend(losses)
+            drops = [np.quantile(old - new, LARGEST) for old, new in zip(first, losses)]
+            held_out = losses[1].mean()
             return self.audit() | {
                 "validation loss": held_out,
-                "train-validation gap": held_out - losses["own"].mean(),
-                "largest drops": farthest["own"] - farthest["held out"],
+                "train-validation gap": held_out - losses[0].mean(),
+                "largest drops": drops[0] - drops[1],
             }
 
         return measure
 
     def audit(self) -> dict[str, float]:
         """Return the harm, and what the auditors with a list and with the wrong list see."""
-
-        def seen(secrets: list) -> memorization.Audit:
-            return memorization.audit(self.model, self.tokenizer, secrets)
-
-        own, wrong, unseen = seen(self.secrets), seen(self.wrong), seen(self.unseen)
+        own, wrong, unseen = (
+            memorization.audit(self.model, self.tokenizer, secrets)
+            for secrets in (self.secrets, self.wrong, self.unseen)
+        )
         return {
             "harm": own.extracted.mean(),
             WATCHED: safeguards.membership_auc(own.losses, unseen.losses),
@@ -196,7 +200,7 @@ class Study:
             [generation.token_losses(self.model, window).mean().item() for window in windows]
         )
 
-    def mend(self, trace: Trace, threshold: float) -> list[dict]:
+    def mend(self, trace: Trace, threshold) -> list[dict]:
         """Return what each way of mending leaves, beside never having trained; the weights of all
         checkpoints are at hand."""
         end = self.weights[-1]
@@ -213,7 +217,7 @@ class Study:
         ways["deduplicated data after the end"]["extra_steps"] = EXTRA
         return [{"seed": self.seed, "way": way, **outcome} for way, outcome in ways.items()]
 
-    def outcome(self, weights: dict, first: int = 0, last: int = 0) -> dict:
+    def outcome(self, weights: dict, first=0, last=0) -> dict:
         """Return harm, leak and losses of some weights, after training on deduplicated data from
         one step to another.
 
@@ -232,37 +236,6 @@ class Study:
         }
         rounded = {name: round(float(value), DECIMALS) for name, value in figures.items()}
         return {"extra_steps": 0} | rounded
-
-
-@functools.cache
-def texts(split: str) -> list[str]:
-    """Return the addresses of a split."""
-    return [row["text"] for row in fmcourse.load_addresses() if row["split"] == split]
-
-
-def write(runs: list[dict], threshold: float, steps: int) -> None:
-    """Write all runs into one file and register it."""
-    settings = {
-        "steps": steps,
-        "every": EVERY,
-        "extra": EXTRA,
-        "batch": BATCH,
-        "context": CONTEXT,
-        "lr": LR,
-        "secrets": SECRETS,
-        "copies": COPIES,
-        "unseen": UNSEEN,
-        "passages": PASSAGES,
-        "threshold": threshold,
-    }
-    ship(
-        FILE,
-        [{**run.pop("trace"), **run} for run in runs],
-        sources=[*SOURCES, "secrets drawn by the recipe"],
-        recipe="smoke_detector",
-        settings=settings,
-        seconds=sum(run["seconds"] for run in runs),
-    )
 
 
 if __name__ == "__main__":

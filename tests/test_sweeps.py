@@ -11,16 +11,7 @@ import pandas as pd
 import pytest
 
 from fmcourse import emergence
-from fmcourse.emergence import addition
-from recipes import (
-    common,
-    emergence_autopsy,
-    emergence_dose,
-    emergence_forecast,
-    emoji_data,
-    lite0,
-    sweeps,
-)
+from recipes import common, emergence_forecast, emoji_data, lite0, sweeps
 
 SETTINGS = [{"width": 4, "reverse": False, "seed": seed, "steps": 2} for seed in range(2)]
 
@@ -32,31 +23,21 @@ def work(monkeypatch, tmp_path):
     return tmp_path / "work"
 
 
-def swept() -> list[dict]:
-    return sweeps.sweep(emergence.train_adder, SETTINGS, "sweep")
+def swept(ships: bool = False) -> list[dict]:
+    about = {"recipe": "emergence_autopsy", "settings": {"steps": 2}}
+    return sweeps.sweep(emergence.train_adder, SETTINGS, "emergence_autopsy", ships, **about)
 
 
-def test_a_run_per_setting_is_kept(work, capsys):
+def test_a_run_per_setting_is_kept_and_read_back_from_the_bundle(work, tmp_path, capsys):
+    (tmp_path / "out").mkdir()
     runs = swept()
     assert [run["settings"] for run in runs] == SETTINGS
     assert [record["step"] for record in runs[0]["records"]] == [0, 2]
     assert not list(work.rglob("*.pt"))
     capsys.readouterr()
-    assert swept() == runs and capsys.readouterr().out == ""
-
-
-def test_a_sweep_reads_back_from_the_bundle(tmp_path):
-    (tmp_path / "out").mkdir()
-    sweeps.ship("emergence-autopsy.parquet", swept(), "emergence_autopsy", {"seeds": 2}, 1.0)
+    assert swept(ships=True) == runs and capsys.readouterr().out == ""
     read = emergence.Sweep(pd.read_parquet(tmp_path / "out" / "emergence-autopsy.parquet"))
     assert read.values("width") == [4] and read.curves("exact").shape == (2, 2)
-
-
-def test_a_changed_constant_is_computed_anew(monkeypatch):
-    before = swept()
-    monkeypatch.setattr(addition, "TEST_SUMS", 10)
-    after = swept()
-    assert [run["records"] for run in after] != [run["records"] for run in before]
 
 
 def test_a_changed_file_or_function_is_computed_anew(monkeypatch, tmp_path):
@@ -131,12 +112,6 @@ def test_examples(module):
     assert doctest.testmod(module).failed == 0
 
 
-@pytest.mark.parametrize("recipe", [emergence_autopsy, emergence_dose])
-def test_settings_are_asked_once_each(recipe):
-    settings = [json.dumps(setting) for setting in recipe.settings_of(range(3), 2)]
-    assert len(set(settings)) == len(settings)
-
-
 # The blinded forecast.
 
 
@@ -166,8 +141,3 @@ def test_a_forecast_after_the_fact_is_refused():
     (common.work_folder("emergence_target") / "run.pt").touch()
     with pytest.raises(RuntimeError, match="no forecast"):
         emergence_forecast.stored_forecast(RUNS)
-
-
-def test_a_forecast_may_not_see_its_target():
-    with pytest.raises(ValueError, match="below 96"):
-        emergence_forecast.make_forecast(emergence.Sweep.of([*RUNS, learner(96, 0)]))
