@@ -19,7 +19,6 @@ import torch
 
 import fmcourse
 from fmcourse.generation import Beam, Greedy, Sample, frontier
-from fmcourse.generation.frontier import MEASURES
 from recipes.common import command_line, ship_runs
 
 SAMPLES = 4
