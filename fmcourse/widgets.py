@@ -13,6 +13,8 @@ import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import torch
 from ipywidgets import (
     HTML,
@@ -119,8 +121,8 @@ def shared_omission(by_sharing: Sequence[Sequence[World]]) -> VBox:
 
     def chart(sharing: int) -> str:
         worlds = by_sharing[sharing - 1]
-        ratio = statistics.mean(homogenization.homogenization(w.failures).ratio for w in worlds)
-        error = statistics.mean(float(w.failures.mean()) for w in worlds)
+        ratio = np.mean([homogenization.homogenization(w.failures).ratio for w in worlds])
+        error = np.mean([world.failures for world in worlds])
         bars = [(f"{place}.", rate) for place, rate in enumerate(rates[sharing - 1], 1)]
         said = "groups by the share of their people whom all deployers fail"
         return _bars(bars, f"Mean error {error:.1%}, H {ratio:.2f}; {said}.", longest)
@@ -132,9 +134,9 @@ def _failed_by_all(worlds: Sequence[World]) -> list[float]:
     """Return the groups' systemic failure rates, the largest first, averaged over worlds."""
     rates = []
     for world in worlds:
-        groups = homogenization.group_failure(world.failures, list(world.groups)).values()
-        rates.append(sorted((rate.estimate for rate in groups), reverse=True))
-    return [statistics.mean(column) for column in zip(*rates)]
+        by_group = pd.Series(world.failures.all(axis=1)).groupby(world.groups).mean()
+        rates.append(by_group.sort_values(ascending=False))
+    return np.mean(rates, axis=0).tolist()
 
 
 def alarm_explorer(traces: Sequence[Trace], precursor: str) -> VBox:

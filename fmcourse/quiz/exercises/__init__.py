@@ -1,10 +1,10 @@
 """Checks of the notebooks' exercises: an answer is right when it behaves like the right one, in
 whatever form.
 
-Each notebook's exercises stand in a module of their own beside this one. A wrong answer is told
-what is wrong: by a usual mistake of this exercise that behaves like it, then by a slip that any
-    exercise knows, then by its size. Nobody is told the
-right value at once; from the third try on there is a hint.
+Each notebook's exercises stand in a module of their own beside this one, their numbers and texts in
+``texts.toml``. A wrong answer is told what is wrong: by a usual mistake of this exercise that
+behaves like it, then by a slip that any exercise knows, then by its size. Nobody is told the right
+value at once; from the third try on there is a hint.
 """
 
 from __future__ import annotations
@@ -26,7 +26,15 @@ from fmcourse.arguments import choose
 from fmcourse.quiz import kept
 from fmcourse.stats import Interval
 
-__all__ = ["Exercise", "Verdict", "all_exercises", "check", "progress"]
+__all__ = [
+    "Exercise",
+    "Verdict",
+    "all_exercises",
+    "cases_of",
+    "check",
+    "progress",
+    "value_of",
+]
 
 NOTEBOOKS = (
     "report",
@@ -71,7 +79,6 @@ class Exercise:
         mistakes: usual wrong answers; their names are those of the texts.
         cases: the argument tuples to try; none when the answer is a value.
         tolerance: the largest difference, absolute or relative, that counts as equal.
-        others: answers that are as good as the reference.
         form: brings outcomes that mean the same to one form before they are compared.
     """
 
@@ -79,8 +86,21 @@ class Exercise:
     mistakes: dict[str, Any]
     cases: tuple[tuple, ...] = ()
     tolerance: float = 1e-5
-    others: tuple = ()
     form: Callable[[Any], Any] | None = None
+
+
+def value_of(name: str) -> Exercise:
+    """Return an exercise whose answer is a value, by its name in the texts."""
+    texts = TEXTS[name]
+    return Exercise(texts["answer"], texts["wrong"], tolerance=texts.get("tolerance", 1e-5))
+
+
+def cases_of(name: str, array: Callable[[list], Any] = list) -> tuple[tuple, ...]:
+    """Return the cases of an exercise from the texts, each list as this kind of array."""
+    cases = []
+    for case in TEXTS[name]["cases"]:
+        cases.append(tuple(array(part) if isinstance(part, list) else part for part in case))
+    return tuple(cases)
 
 
 @dataclass(frozen=True)
@@ -171,7 +191,7 @@ def _judge(exercise: Exercise, texts: dict[str, Any], answer: Any) -> Verdict:
         pairs = zip(given, _outcomes(exercise, other))
         return all(_same(exercise, mine, theirs) for mine, theirs in pairs)
 
-    if any(behaves_like(other) for other in (exercise.reference, *exercise.others)):
+    if behaves_like(exercise.reference):
         return Verdict("right", f"Right. {texts['confirm']}")
     for mistake, other in exercise.mistakes.items():
         if behaves_like(other):
