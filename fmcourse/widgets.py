@@ -243,7 +243,6 @@ def picture_search(
     images: Sequence[Image.Image],
     embeddings: torch.Tensor,
     query: str,
-    names: Sequence[str] | None = None,
 ) -> VBox:
     """Return a text field above the pictures that lie nearest to what is typed.
 
@@ -252,19 +251,16 @@ def picture_search(
         images: the gallery.
         embeddings: its unit embeddings, shape (images, d).
         query: the text to start with.
-        names: what each picture shows, for a screen reader and as a tooltip; None numbers them.
     """
     count = len(images)
-    names = [f"picture {number}" for number in range(count)] if names is None else names
-    fits = count == len(embeddings) == len(names) > 0
-    got = [len(embeddings), len(names)]
-    require(fits, "embeddings, names", f"one for each of the {count} images", got)
+    fits = count == len(embeddings) > 0
+    require(fits, "embeddings", f"one for each of the {count} images", len(embeddings))
 
     def found(text: str) -> str:
         cosines = embeddings @ clip.embed_texts(model, processor, [text])[0]
         near = cosines.topk(min(SHOWN, count))
         figures = [
-            _figure(images[number], html.escape(names[number]), cosine)
+            _figure(images[number], f"picture {number}", cosine)
             for number, cosine in zip(near.indices.tolist(), near.values.tolist())
         ]
         return "".join(figures)

@@ -17,7 +17,6 @@ from fmcourse.quiz import exercises
 from fmcourse.quiz.exercises import Exercise, all_exercises, check
 
 EXERCISES = all_exercises()
-FUNCTIONS = [name for name, exercise in EXERCISES.items() if exercise.cases]
 NOTEBOOKS = sorted((Path(__file__).resolve().parent.parent / "notebooks").glob("*.ipynb"))
 FOLDED = re.compile(r"<details>.*?```python\n(.*?)```.*?</details>", re.DOTALL)
 
@@ -38,21 +37,16 @@ def first_try(monkeypatch):
 @pytest.mark.parametrize(
     ("answer", "status", "words"),
     [
-        (lambda x: x + x, "right", "Twice."),
         (lambda x: torch.tensor(2 * x, requires_grad=True), "right", "Twice."),
         (lambda x: torch.tensor(2.004 * x).bfloat16(), "right", "Twice."),
         (lambda x: stats.Interval(2 * x, 0, 9), "right", "Twice."),
-        (lambda x: 2 * x * (1 + 1e-3), "wrong", "too large"),
         (lambda x: x**2, "misconception", "You square it."),
         (lambda x: 200 * x, "misconception", "percent"),
-        (lambda x: -2 * x, "misconception", "sign"),
         (lambda x: 1 - 2 * x, "misconception", "one minus"),
         (lambda x: [2 * x], "misconception", "shape (1,)"),
         (lambda x: None, "misconception", "return"),
-        (lambda x: str(2 * x), "misconception", "text"),
         (lambda x: 2 * x if x < 2 else math.nan, "misconception", "nan"),
         (lambda x: 2 * x if x < 2 else 7.0, "wrong", "right in 2 of 3 cases. For (3.) it gives 7."),
-        (lambda x: 1 / 0, "error", "ZeroDivisionError"),
         (lambda: 2, "error", "parameters"),
         (lambda x: ..., "not attempted", "three dots"),
         (..., "not attempted", "three dots"),
@@ -76,10 +70,6 @@ def test_the_right_value_is_told_from_the_third_try_on_only():
 # What Python says of common slips is put into words.
 
 
-def and_for_arrays(old, new, labels):
-    return (old == labels and new != labels).mean()
-
-
 def no_parentheses(old, new, labels):
     return (old == labels & new != labels).mean()
 
@@ -87,13 +77,9 @@ def no_parentheses(old, new, labels):
 @pytest.mark.parametrize(
     ("name", "answer", "words"),
     [
-        ("negative-flips", and_for_arrays, "parentheses"),
         ("negative-flips", no_parentheses, "parentheses"),
-        ("shared-targets", lambda ids: ids.mean(), ".float()"),
         ("shared-targets", lambda ids: ids / statistics.mean(ids), "not imported"),  # noqa: F821
         ("training-bug", lambda w, batches, lr: w.requires_grad_().numpy(), ".detach()"),
-        ("training-bug", lambda w, batches, lr: w / torch.ones(5), "keepdim"),
-        ("training-bug", lambda w, batches, lr: batches.argmax(), "list of Python"),
         ("breakthroughness", lambda score: score[score > 2][0], "An index"),
     ],
 )
@@ -109,52 +95,28 @@ def top_k_with(fill):
     return lambda logits, k: logits.masked_fill(logits < logits.topk(k).values[-1], fill)
 
 
-def top_k_in_place(logits, k):
-    logits[logits < logits.topk(k).values[-1]] = -math.inf
-    return logits.tolist()
-
-
 def mutual(cosines):
     best = cosines.argmax(1)
     return ((row, best[row]) for row in range(len(best)) if cosines[:, best[row]].argmax() == row)
 
 
-def with_an_optimizer(w, batches, lr):
-    w = torch.nn.Parameter(w)
-    optimizer = torch.optim.SGD([w], lr)
-    for x, y in batches:
-        optimizer.zero_grad()
-        torch.nn.functional.mse_loss(x @ w, y).backward()
-        optimizer.step()
-    return w
-
-
 RIGHT = [
     ("top-k", top_k_with(-1e9)),
-    ("top-k", top_k_with(torch.finfo(torch.float32).min)),
-    ("top-k", top_k_in_place),
+    ("top-k", lambda logits, k: top_k_with(-math.inf)(logits, k).tolist()),
     ("mutual-nearest", lambda cosines: set(mutual(cosines))),
     ("honest-alpha", lambda c, r: list(r[sorted(c, key=lambda alpha: sum(c[alpha]))[-1]])),
-    ("training-bug", with_an_optimizer),
     ("ship", torch.tensor(3)),
     ("negative-flips", lambda o, n, y: np.mean([a == c != b for a, b, c in zip(o, n, y)])),
-    *(("none-in-ten", value) for value in (0.28, np.float32(0.27753))),
-    *(("daily-alarms", value) for value in (0.87, torch.tensor(0.8715))),
-    *(("cache-size", value) for value in (805_306_368, 8.1e8)),
+    ("none-in-ten", np.float32(0.28)),
+    ("cache-size", 8.1e8),
 ]
 WRONG = [
     ("top-k", top_k_with(-10)),
-    ("top-k", lambda logits, k: logits.softmax(0)),
     ("systemic-failure", lambda failures: failures[:, :2].all(axis=1).mean()),
-    ("systemic-failure", lambda failures: failures.all(axis=1).sum()),
-    ("honest-alpha", lambda c, r: max(r.values())),
     *(("ship", value) for value in (0, "3", None)),
     ("worst-group", lambda f, g: f[g == g[0]].mean(0).prod() / f.mean(0).prod()),
     ("none-of-n", lambda items: stats.wilson(0, items)),
-    ("repetition", lambda text, n: 1 - len(set(text.split())) / len(text.split())),
-    *(("none-in-ten", value) for value in (28, "0.27753", 0.3, 0.26)),
-    *(("daily-alarms", value) for value in (87, 0.13)),
-    *(("cache-size", value) for value in (768, 4e8)),
+    ("none-in-ten", 0.26),
 ]
 
 
@@ -172,17 +134,9 @@ def test_each_exercise_knows_its_answers_and_their_texts(name):
     exercise, texts = EXERCISES[name], exercises.TEXTS[name]
     assert set(texts["mistakes"]) == set(exercise.mistakes) and len(exercise.mistakes) >= 2
     assert exercise.cases or texts["hint"]
-    for other in (exercise.reference, *exercise.others):
-        assert check(name, other).message == f"Right. {texts['confirm']}"
+    assert check(name, exercise.reference).message == f"Right. {texts['confirm']}"
     for mistake, other in exercise.mistakes.items():
         assert f"Not yet. {texts['mistakes'][mistake]}" in check(name, other).message
-
-
-def test_nonsense_is_no_answer():
-    for name in FUNCTIONS:
-        for value in (-12.5, np.zeros((7, 7))):
-            verdict = check(name, lambda *given, value=value: value)
-            assert verdict.status in ("wrong", "misconception"), name
 
 
 def test_progress_is_kept_and_shown(capsys):

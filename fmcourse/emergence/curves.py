@@ -149,9 +149,9 @@ def _curve(scale: ArrayLike, score: ArrayLike) -> np.ndarray:
     scale, score = stats.numbers("scale", scale), stats.numbers("score", score)
     alike = scale.ndim == 1 and scale.shape == score.shape
     require(alike, "score", "one for each scale", (scale.shape, score.shape))
-    require(len(scale) >= FEWEST_POINTS, "scale", f"at least {FEWEST_POINTS} points", len(scale))
-    rises = bool((np.diff(scale) > 0).all())
-    require(rises, "scale", "strictly increasing numbers", scale.tolist())
+    rises = len(scale) >= FEWEST_POINTS and bool((np.diff(scale) > 0).all())
+    expected = f"at least {FEWEST_POINTS} strictly increasing numbers"
+    require(rises, "scale", expected, scale.tolist())
     return score
 
 

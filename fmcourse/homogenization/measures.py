@@ -105,13 +105,13 @@ def _classes(name: str, values: ArrayLike) -> np.ndarray:
     try:
         array = np.asarray(values)
     except (TypeError, ValueError, RuntimeError):
-        array = np.empty(0)
+        array = np.array(None)
     kind = pd.api.types.infer_dtype(array.ravel(), skipna=False)
-    # Of what is not finite, the remainder is NaN.
-    whole_floats = kind == "floating" and bool((array % 1 == 0).all())
-    known = whole_floats or kind in ("integer", "boolean", "string")
+    if kind == "floating" and np.isfinite(array).all() and not (array % 1).any():
+        kind = "integer"
+    known = kind in ("integer", "boolean", "string") and min(array.shape, default=0) > 0
     expected = "classes as whole numbers, booleans or text, none missing (not probabilities)"
-    require(known and array.ndim >= 1, name, expected, values)
+    require(known, name, expected, values)
     return array.astype(str if kind == "string" else int)
 
 
@@ -192,7 +192,7 @@ def _group_rate(failures: np.ndarray, groups: Sequence | None, kind: str) -> tup
     labels = pd.Categorical(groups if listed else [])
     whole_list = len(labels) == len(failures) and bool((labels.codes >= 0).all())
     distinct = labels.categories.astype(str).is_unique
-    expected = f"one for each of the {len(failures)} individuals, none missing, unlike 1 and '1'"
+    expected = f"one for each of the {len(failures)} individuals, no two kinds that read alike"
     require(whole_list and distinct, "groups", expected, groups)
     members = pd.DataFrame(failures).groupby(labels, observed=False)
     sizes, rates = members.size(), members.mean().prod(axis=1, skipna=False)

@@ -153,7 +153,7 @@ class Inheritance:
         both = probes.merge(suspects, on=["task", "picture"], suffixes=("", "_suspect"))
         wrong = (both["clean"] != both["label"]) | (both["clean_suspect"] != both["label"])
         same = (both["clean"] == both["clean_suspect"]).where(wrong).astype(float)
-        by_child = same.groupby([both["kind"], both["seed"], both["task"]], sort=False)
+        by_child = same.groupby([both[name] for name in ("kind", "seed", "task")], sort=False)
         # Where neither errs there is no mistake in common.
         shares = by_child.mean().fillna(0.0).groupby(["kind", "seed"], sort=False).mean()
         nearest = shares.sort_values(ascending=False, kind="stable")

@@ -166,13 +166,12 @@ def export() -> str:
     return class_codes.encode(given) if given else ""
 
 
-def tally(codes: str | Sequence[str], name: str | None = None) -> None:
+def tally(codes: str | Sequence[str]) -> None:
     """Draw what a class predicted, with the measured value where it was revealed here.
 
     Args:
         codes: the codes of :func:`export`, as a list or in a pasted text. Unreadable ones are
             counted and named.
-        name: the question to draw; None means every question that was answered.
     """
     if isinstance(codes, str):
         # Names and remarks between the codes are shorter, or have no hyphen.
@@ -185,13 +184,10 @@ def tally(codes: str | Sequence[str], name: str | None = None) -> None:
             bad.append(code)
     unread = f" Not readable: {', '.join(bad)}." if bad else ""
     print(f"{len(sheets)} of {len(codes)} codes read.{unread}")
-    answered = [each for each in QUESTIONS if any(each in sheet for sheet in sheets)]
-    for each in answered if name is None else [choose("name", name, QUESTIONS)]:
-        answers = [sheet[each] for sheet in sheets if QUESTIONS[each].allows(sheet.get(each))]
-        if not answers:
-            print(f"No code answers {each!r}.")
-            continue
-        display(_histogram(QUESTIONS[each], answers, _answers().get(each, {}).get("measured")))
+    for name, question in QUESTIONS.items():
+        answers = [sheet[name] for sheet in sheets if question.allows(sheet.get(name))]
+        if answers:
+            display(_histogram(question, answers, _answers().get(name, {}).get("measured")))
 
 
 def _now() -> datetime.datetime:
