@@ -18,7 +18,7 @@ from fmcourse import training
 from fmcourse.arguments import whole
 from fmcourse.emergence.models import small_gpt_neo
 
-__all__ = ["parity_examples", "task_shares", "train_modular", "train_parity"]
+__all__ = ["task_shares", "train_modular", "train_parity"]
 
 PARITY_TASKS, BITS, SUBSET = 12, 24, 3
 EXPONENT = 1.4  # task k comes up in proportion to k ** -EXPONENT

@@ -21,11 +21,8 @@ from scipy.stats import poisson_binom
 from fmcourse.arguments import choose, require, whole
 
 __all__ = [
-    "KINDS",
     "Homogenization",
     "World",
-    "both_rates",
-    "checked_failures",
     "failure_counts",
     "failure_matrix",
     "homogenization",

@@ -13,7 +13,7 @@ import pandas as pd
 
 from fmcourse import data
 
-__all__ = ["TONES", "coverage", "people", "professions"]
+__all__ = ["coverage", "people", "professions"]
 
 TONES = ("light", "medium-light", "medium", "medium-dark", "dark")
 GENDERS = ("female", "male", "none")

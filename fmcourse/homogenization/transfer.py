@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from fmcourse.homogenization.people import people
 
-__all__ = ["STYLE", "aligned_gap", "biased_sample", "transfer_people"]
+__all__ = ["aligned_gap", "biased_sample", "transfer_people"]
 
 STYLE = "noto"
 LIGHT, DARK = ("light", "medium-light"), ("medium-dark", "dark")

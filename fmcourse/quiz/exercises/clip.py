@@ -9,7 +9,7 @@ from collections.abc import Callable
 import torch
 
 from fmcourse import clip
-from fmcourse.quiz.exercises import Exercise, cases_of, value_of
+from fmcourse.quiz.exercises import Exercise
 
 __all__ = ["EXERCISES"]
 
@@ -58,7 +58,6 @@ def _accuracies(rows: list) -> dict[float, tuple[float, float]]:
 
 
 EXERCISES = {
-    "ship": value_of("ship"),
     "training-bug": Exercise(
         reference=_fit(),
         cases=((START, BATCHES, 0.1), (START, BATCHES * 3, 0.05), (-START, BATCHES[:1], 0.1)),
@@ -70,7 +69,7 @@ EXERCISES = {
     ),
     "honest-alpha": Exercise(
         reference=_honest(0, 1),
-        cases=cases_of("honest-alpha", _accuracies),
+        array=_accuracies,
         mistakes={
             "best on reported": _honest(1, 1),
             "choosing reported": _honest(0, 0),
@@ -80,7 +79,7 @@ EXERCISES = {
     ),
     "shared-targets": Exercise(
         reference=lambda ids: clip.soft_targets(ids, len(ids)),
-        cases=cases_of("shared-targets", torch.tensor),
+        array=torch.tensor,
         mistakes={
             "diagonal": lambda ids: torch.eye(len(ids)),
             "not divided": _equal,

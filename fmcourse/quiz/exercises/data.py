@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 from fmcourse import embeddings
-from fmcourse.quiz.exercises import Exercise, cases_of, value_of
+from fmcourse.quiz.exercises import Exercise
 
 __all__ = ["EXERCISES"]
 
@@ -27,7 +27,7 @@ def _sorted_pairs(pairs: np.ndarray) -> np.ndarray:
 EXERCISES = {
     "negative-flips": Exercise(
         reference=_lost,
-        cases=cases_of("negative-flips", np.array),
+        array=np.array,
         mistakes={
             "changed": lambda old, new, labels: (old != new).mean(),
             "gained": lambda old, new, labels: _lost(new, old, labels),
@@ -35,10 +35,9 @@ EXERCISES = {
             "of those right": lambda old, new, labels: (new != labels)[old == labels].mean(),
         },
     ),
-    "which-alarm": value_of("which-alarm"),
     "precision-at-k": Exercise(
         reference=lambda scores, members, k: embeddings.precision_at(scores[:, None], members, k),
-        cases=cases_of("precision-at-k", np.array),
+        array=np.array,
         mistakes={
             "lowest": lambda scores, members, k: members[scores.argsort()[:k]].mean(),
             "recall": (
@@ -47,10 +46,9 @@ EXERCISES = {
             "mean score": lambda scores, members, k: np.sort(scores)[-k:].mean(),
         },
     ),
-    "daily-alarms": value_of("daily-alarms"),
     "mutual-nearest": Exercise(
         reference=_mutual,
-        cases=cases_of("mutual-nearest", np.array),
+        array=np.array,
         form=_sorted_pairs,
         mistakes={
             "one way": lambda cosines: list(enumerate(cosines.argmax(1))),

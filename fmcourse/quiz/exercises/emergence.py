@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from fmcourse import emergence, stats
-from fmcourse.quiz.exercises import Exercise, cases_of, value_of
+from fmcourse.quiz.exercises import Exercise
 
 __all__ = ["EXERCISES"]
 
@@ -21,7 +21,7 @@ def _over(score: np.ndarray, average: Callable[[np.ndarray], float]) -> float:
 EXERCISES = {
     "breakthroughness": Exercise(
         reference=lambda score: emergence.breakthroughness(range(len(score)), score),
-        cases=cases_of("breakthroughness", np.array),
+        array=np.array,
         mistakes={
             "mean step": lambda score: _over(score, np.mean),
             "no sign": lambda score: abs(_over(score, np.median)),
@@ -36,8 +36,6 @@ EXERCISES = {
     ),
     "none-of-n": Exercise(
         reference=lambda items: stats.wilson(0, items).high,
-        cases=cases_of("none-of-n"),
-        tolerance=1e-3,
         mistakes={
             "zero": lambda items: 0.0,
             "rule of three": lambda items: 3 / items,
@@ -46,5 +44,4 @@ EXERCISES = {
             "one of n": lambda items: 1 / items,
         },
     ),
-    "four-causes": value_of("four-causes"),
 }

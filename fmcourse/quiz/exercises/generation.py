@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from fmcourse import generation, stats
-from fmcourse.quiz.exercises import Exercise, cases_of, value_of
+from fmcourse.quiz.exercises import Exercise
 
 __all__ = ["EXERCISES"]
 
@@ -48,7 +48,7 @@ def _lower_by_rank(seen: list[float], unseen: list[float]) -> float:
 EXERCISES = {
     "temperature": Exercise(
         reference=lambda logits, temperature: (logits / temperature).softmax(-1),
-        cases=cases_of("temperature", torch.tensor),
+        array=torch.tensor,
         mistakes={
             "multiplied": lambda logits, temperature: (logits * temperature).softmax(-1),
             "after the softmax": lambda logits, temperature: logits.softmax(-1) / temperature,
@@ -56,7 +56,7 @@ EXERCISES = {
     ),
     "top-k": Exercise(
         reference=lambda logits, k: generation.Sample(top_k=k).filter(logits[None])[0],
-        cases=cases_of("top-k", torch.tensor),
+        array=torch.tensor,
         form=_log_probabilities,
         mistakes={
             "zeroed": (
@@ -75,20 +75,16 @@ EXERCISES = {
             "short": lambda logits, k: logits.topk(k).values,
         },
     ),
-    "leak-report": value_of("leak-report"),
     "repetition": Exercise(
         reference=lambda text, n: generation.repetition_n([text], n),
-        cases=cases_of("repetition"),
         mistakes={
             "first time too": _first_time_too,
             "characters": _repeated_characters,
             "kinds": _kinds_returning,
         },
     ),
-    "cache-size": value_of("cache-size"),
     "membership": Exercise(
         reference=stats.auc,
-        cases=cases_of("membership"),
         mistakes={
             "higher": lambda seen, unseen: stats.auc(unseen, seen),
             "ties as none": lambda seen, unseen: np.less.outer(seen, unseen).mean(),

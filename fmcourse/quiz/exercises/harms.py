@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import scipy.stats
 
-from fmcourse.quiz.exercises import Exercise, cases_of, value_of
+from fmcourse.quiz.exercises import Exercise
 
 __all__ = ["EXERCISES"]
 
@@ -50,7 +50,6 @@ def _price_unpaired(unmended: list[float], mended: list[float], seeds: int) -> l
 EXERCISES = {
     "lead-time": Exercise(
         reference=_lead,
-        cases=cases_of("lead-time"),
         mistakes={
             "no sign": lambda *run: abs(_lead(*run)),
             "cut at zero": lambda *run: max(0, _lead(*run)),
@@ -58,20 +57,16 @@ EXERCISES = {
             "checkpoints": lambda steps, *run: _lead(list(range(len(steps))), *run),
         },
     ),
-    "stop-or-go": value_of("stop-or-go"),
     "every-look": Exercise(
         reference=lambda runs: max(max(run) for run in runs),
-        cases=cases_of("every-look"),
         mistakes={
             "every twentieth look": lambda runs: np.quantile(np.concatenate(runs), 0.95),
             "last look": lambda runs: max(run[-1] for run in runs),
             "mean of highest": lambda runs: np.mean([max(run) for run in runs]),
         },
     ),
-    "none-in-ten": value_of("none-in-ten"),
     "paired-price": Exercise(
         reference=_price,
-        cases=cases_of("paired-price"),
         mistakes={
             "unpaired": _price_unpaired,
             "sign": lambda unmended, mended, seeds: _price(mended, unmended, seeds),

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from fmcourse.homogenization import homogenization, systemic_failure_rate
-from fmcourse.quiz.exercises import Exercise, cases_of, value_of
+from fmcourse.quiz.exercises import Exercise
 
 __all__ = ["EXERCISES"]
 
@@ -41,17 +41,16 @@ def _best_partner(cost: Callable) -> Callable:
 EXERCISES = {
     "systemic-failure": Exercise(
         reference=systemic_failure_rate,
-        cases=cases_of("systemic-failure", _array),
+        array=_array,
         mistakes={
             "by any": lambda failures: failures.any(axis=1).mean(),
             "mean error": lambda failures: failures.mean(),
             "deployers": lambda failures: failures.all(axis=0).mean(),
         },
     ),
-    "shared-or-hard": value_of("shared-or-hard"),
     "second-supplier": Exercise(
         reference=_best_partner(_both),
-        cases=cases_of("second-supplier", _array),
+        array=_array,
         mistakes={
             "fewest errors": _best_partner(lambda failures, k: failures[:, k]),
             "either": _best_partner(lambda failures, k: failures[:, 0] | failures[:, k]),
@@ -61,7 +60,7 @@ EXERCISES = {
     ),
     "worst-group": Exercise(
         reference=lambda failures, groups: homogenization(failures, groups, "worst").ratio,
-        cases=cases_of("worst-group", _array),
+        array=_array,
         mistakes={
             "members": _worst_people,
             "mean group": (

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from fmcourse import prompting
-from fmcourse.quiz.exercises import Exercise, cases_of, value_of
+from fmcourse.quiz.exercises import Exercise
 
 __all__ = ["EXERCISES"]
 
@@ -42,10 +42,8 @@ def _first_wrong(probabilities: list[float], right: list[bool], most_wrong: floa
 
 
 EXERCISES = {
-    "prompt-control": value_of("prompt-control"),
     "prompt-score": Exercise(
         reference=_share(_is_right),
-        cases=cases_of("prompt-score"),
         mistakes={
             "strict": _share(lambda answer, accepted: answer in accepted),
             "containing": _share(prompting.contains_right),
@@ -54,7 +52,6 @@ EXERCISES = {
     ),
     "honest-template": Exercise(
         reference=lambda choosing, reported: reported[int(np.argmax(choosing))],
-        cases=cases_of("honest-template"),
         mistakes={
             "best reported": lambda choosing, reported: max(reported),
             "best chosen": lambda choosing, reported: max(choosing),
@@ -64,8 +61,6 @@ EXERCISES = {
     ),
     "abstain": Exercise(
         reference=prompting.cut_off,
-        cases=cases_of("abstain"),
         mistakes={"of all questions": _share_of_all, "none wrong": _first_wrong},
     ),
-    "lora-size": value_of("lora-size"),
 }
