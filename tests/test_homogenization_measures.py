@@ -82,10 +82,6 @@ def test_agreement_with_the_formulas_on_random_data():
         assert homogenization(failures, groups, kind).ratio == pytest.approx(wanted, rel=1e-9), kind
 
 
-def test_ones_and_zeros_are_as_good_as_booleans():
-    assert homogenization(random_failures().astype(float)) == homogenization(random_failures())
-
-
 # Every edge: a documented answer, or clear words.
 
 

@@ -11,8 +11,6 @@ import torch
 from fmcourse import clip
 from fmcourse.quiz.exercises import Exercise
 
-__all__ = ["EXERCISES"]
-
 # Inputs and targets of a line that is fitted, two batches of two.
 START = torch.tensor([0.5, -1.0])
 BATCHES = [

@@ -8,8 +8,6 @@ import numpy as np
 from fmcourse import embeddings
 from fmcourse.quiz.exercises import Exercise
 
-__all__ = ["EXERCISES"]
-
 
 def _lost(old: np.ndarray, new: np.ndarray, labels: np.ndarray) -> float:
     return embeddings.flips(old, new, labels).lost.estimate

@@ -9,8 +9,6 @@ import numpy as np
 from fmcourse import emergence, stats
 from fmcourse.quiz.exercises import Exercise
 
-__all__ = ["EXERCISES"]
-
 
 def _over(score: np.ndarray, average: Callable[[np.ndarray], float]) -> float:
     """Return the signed rise over the root of an average squared step."""

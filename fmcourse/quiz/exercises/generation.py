@@ -12,8 +12,6 @@ import torch
 from fmcourse import generation, stats
 from fmcourse.quiz.exercises import Exercise
 
-__all__ = ["EXERCISES"]
-
 
 def _log_probabilities(logits: np.ndarray) -> np.ndarray:
     """Return log-probabilities; what can never be drawn is -40, however far below it was put."""

@@ -12,8 +12,6 @@ import scipy.stats
 
 from fmcourse.quiz.exercises import Exercise
 
-__all__ = ["EXERCISES"]
-
 HARM = 0.1  # as safeguards.HARM
 
 

@@ -10,8 +10,6 @@ import numpy as np
 from fmcourse.homogenization import homogenization, systemic_failure_rate
 from fmcourse.quiz.exercises import Exercise
 
-__all__ = ["EXERCISES"]
-
 
 def _array(values: list) -> np.ndarray:
     """Return a table as failures, and a list as it is, as the groups."""

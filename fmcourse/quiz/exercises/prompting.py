@@ -10,8 +10,6 @@ import numpy as np
 from fmcourse import prompting
 from fmcourse.quiz.exercises import Exercise
 
-__all__ = ["EXERCISES"]
-
 
 def _share(rule: Callable[[str, list[str]], bool]) -> Callable:
     """Return an answer: the share of answers that are right by a rule."""

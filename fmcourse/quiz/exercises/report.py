@@ -8,8 +8,6 @@ from scipy.stats import ttest_ind
 from fmcourse import stats
 from fmcourse.quiz.exercises import Exercise
 
-__all__ = ["EXERCISES"]
-
 
 def _ends(differences: np.ndarray) -> tuple[float, float]:
     interval = stats.mean_interval(differences)
