@@ -96,15 +96,10 @@ def top_k_with(fill):
     return lambda logits, k: logits.masked_fill(logits < logits.topk(k).values[-1], fill)
 
 
-def mutual(cosines):
-    best = cosines.argmax(1)
-    return ((row, best[row]) for row in range(len(best)) if cosines[:, best[row]].argmax() == row)
-
-
 RIGHT = [
     ("top-k", top_k_with(-1e9)),
     ("top-k", lambda logits, k: top_k_with(-math.inf)(logits, k).tolist()),
-    ("mutual-nearest", lambda cosines: set(mutual(cosines))),
+    ("mutual-nearest", lambda cosines: set(EXERCISES["mutual-nearest"].reference(cosines))),
     ("honest-alpha", lambda c, r: list(r[sorted(c, key=lambda alpha: sum(c[alpha]))[-1]])),
     ("ship", torch.tensor(3)),
     ("negative-flips", lambda o, n, y: np.mean([a == c != b for a, b, c in zip(o, n, y)])),
