@@ -114,10 +114,7 @@ def independent_exact(places: ArrayLike) -> np.ndarray:
     >>> float(independent_exact([0.9, 0.9, 1.0]).round(2))
     0.81
     """
-    accuracies = stats.numbers("places", places)
-    inside = bool(((accuracies >= 0) & (accuracies <= 1)).all())
-    require(inside, "places", "accuracies from 0 to 1", places)
-    return accuracies.prod(-1)
+    return stats.numbers("places", places).prod(-1)
 
 
 def turning_point(scale: ArrayLike, score: ArrayLike, threshold: float = 0.5) -> float:
