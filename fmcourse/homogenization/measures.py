@@ -186,7 +186,7 @@ def homogenization(
 def _group_rate(failures: np.ndarray, groups: Sequence | None, kind: str) -> tuple[float, str]:
     """Return a group form's rate, or NaN and why there is none."""
     listed = pd.api.types.is_list_like(groups) and np.ndim(groups) == 1
-    labels = pd.Categorical(groups if listed else [])
+    labels = pd.CategoricalIndex(groups if listed else [])
     whole_list = len(labels) == len(failures) and bool((labels.codes >= 0).all())
     distinct = labels.categories.astype(str).is_unique
     expected = f"one for each of the {len(failures)} individuals, no two kinds that read alike"
