@@ -13,6 +13,8 @@ import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import torch
 from ipywidgets import (
     HTML,
@@ -119,8 +121,8 @@ def shared_omission(by_sharing: Sequence[Sequence[World]]) -> VBox:
 
     def chart(sharing: int) -> str:
         worlds = by_sharing[sharing - 1]
-        ratio = statistics.mean(homogenization.homogenization(w.failures).ratio for w in worlds)
-        error = statistics.mean(float(w.failures.mean()) for w in worlds)
+        ratio = np.mean([homogenization.homogenization(w.failures).ratio for w in worlds])
+        error = np.mean([world.failures for world in worlds])
         bars = [(f"{place}.", rate) for place, rate in enumerate(rates[sharing - 1], 1)]
         said = "groups by the share of their people whom all deployers fail"
         return _bars(bars, f"Mean error {error:.1%}, H {ratio:.2f}; {said}.", longest)
@@ -132,9 +134,9 @@ def _failed_by_all(worlds: Sequence[World]) -> list[float]:
     """Return the groups' systemic failure rates, the largest first, averaged over worlds."""
     rates = []
     for world in worlds:
-        groups = homogenization.group_failure(world.failures, list(world.groups)).values()
-        rates.append(sorted((rate.estimate for rate in groups), reverse=True))
-    return [statistics.mean(column) for column in zip(*rates)]
+        by_group = pd.Series(world.failures.all(axis=1)).groupby(world.groups).mean()
+        rates.append(by_group.sort_values(ascending=False))
+    return np.mean(rates, axis=0).tolist()
 
 
 def alarm_explorer(traces: Sequence[Trace], precursor: str) -> VBox:
@@ -241,7 +243,6 @@ def picture_search(
     images: Sequence[Image.Image],
     embeddings: torch.Tensor,
     query: str,
-    names: Sequence[str] | None = None,
 ) -> VBox:
     """Return a text field above the pictures that lie nearest to what is typed.
 
@@ -250,19 +251,16 @@ def picture_search(
         images: the gallery.
         embeddings: its unit embeddings, shape (images, d).
         query: the text to start with.
-        names: what each picture shows, for a screen reader and as a tooltip; None numbers them.
     """
     count = len(images)
-    names = [f"picture {number}" for number in range(count)] if names is None else names
-    fits = count == len(embeddings) == len(names) > 0
-    got = [len(embeddings), len(names)]
-    require(fits, "embeddings, names", f"one for each of the {count} images", got)
+    fits = count == len(embeddings) > 0
+    require(fits, "embeddings", f"one for each of the {count} images", len(embeddings))
 
     def found(text: str) -> str:
         cosines = embeddings @ clip.embed_texts(model, processor, [text])[0]
         near = cosines.topk(min(SHOWN, count))
         figures = [
-            _figure(images[number], html.escape(names[number]), cosine)
+            _figure(images[number], f"picture {number}", cosine)
             for number, cosine in zip(near.indices.tolist(), near.values.tolist())
         ]
         return "".join(figures)

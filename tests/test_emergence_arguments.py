@@ -1,58 +1,46 @@
-"""Arguments are checked before torch, NumPy or SciPy complain: a message begins with the name."""
+"""Arguments are checked before torch, NumPy or SciPy complain; figures say what they show."""
 
 from __future__ import annotations
 
 import math
 
-import numpy as np
 import pytest
 import torch
 
 from fmcourse import emergence as e
+from fmcourse import stats
 
 NAN = math.nan
 UP, SCORE = [1, 2, 3], [0.0, 0.5, 1.0]
 SIZES, TURNING = [8, 8, 16, 16], [9.0, 8.0, 4.0, 5.0]
 ATTENTION = torch.ones(1, 2, 4, 4) / 4
 
-
-def silenced(layer, head):
-    with e.ablated(e.small_gpt_neo(4, 4, 1, 4), [(layer, head)]):
-        pass
-
-
 CALLS = [
-    (lambda: e.linearity([], []), "scale"),
-    (lambda: e.turning_point([1, 3, 2], SCORE), "scale"),
-    (lambda: e.linearity(UP, [0.0, NAN, 1.0]), "score"),
-    (lambda: e.sharpness(UP, [SCORE]), "values"),
-    (lambda: e.sharpness(range(4), [[0.0, 0.0, 0.0, 1.0]] * 2, e.breakthroughness), "values"),
-    (lambda: e.independent_exact([0.5, 1.1]), "places"),
-    (lambda: e.fit_law([8, 16], [1.0], 10), "turning"),
-    (lambda: e.fit_law([8, 0, 16, 16], TURNING, 10), "scale"),
-    (lambda: e.fit_law(SIZES, [1.0, NAN, 3.0, NAN], 10), "turning"),
-    (lambda: e.fit_law(SIZES, TURNING, NAN), "limit"),
-    (lambda: e.forecast(SIZES, TURNING, 10, target=32, level=NAN), "level"),
-    (lambda: e.encode_sums([1, 2], [1]), "second"),
-    (lambda: e.encode_sums([1.5], [1]), "first"),
-    (lambda: e.train_adder(6, steps=1), "width"),
-    (lambda: e.prefix_matching_score(ATTENTION[..., :3], 2), "attention"),
-    (lambda: e.prefix_matching_score(ATTENTION, 4), "period"),
-    (lambda: e.prefix_matching_score(ATTENTION, torch.tensor([1, 2])), "period"),
-    (lambda: e.in_context_score(torch.full((1, 47), NAN)), "losses"),
-    (lambda: silenced(0, -1), "head"),
+    (e.turning_point, ([1, 3, 2], SCORE), "scale"),
+    (e.linearity, (UP, [0.0, NAN, 1.0]), "score"),
+    (e.sharpness, (range(4), [[0.0, 0.0, 0.0, 1.0]] * 2, e.breakthroughness), "values"),
+    (e.fit_law, (SIZES, [1.0, NAN, 3.0, NAN], 10), "turning"),
+    (e.fit_law, ([8, 8, 8, 8], TURNING, 10), "scale"),
+    (e.encode_sums, ([1.5], [1]), "first"),
+    (e.train_adder, (6,), "width"),
+    (e.prefix_matching_score, (ATTENTION[..., :3], 2), "attention"),
+    (e.prefix_matching_score, (ATTENTION, torch.tensor([1, 2])), "period"),
+    (e.in_context_score, (torch.full((1, 47), NAN),), "losses"),
+    (e.ablated(e.small_gpt_neo(4, 4, 1, 4), [(0, -1)]).__enter__, (), "head"),
 ]
 
 
-@pytest.mark.parametrize(("call", "argument"), CALLS)
-def test_a_message_begins_with_the_argument(call, argument):
-    with pytest.raises(ValueError, match=f"^{argument}: expected"):
-        call()
+@pytest.mark.parametrize(("function", "arguments", "name"), CALLS)
+def test_a_message_begins_with_the_argument(function, arguments, name):
+    with pytest.raises(ValueError, match=f"^{name}: expected"):
+        function(*arguments)
 
 
-def test_numbers_of_numpy_are_numbers():
-    two, half = np.int64(2), np.float32(0.5)
-    assert e.small_gpt_neo(np.int32(12), np.int64(8), two, 12).config.num_layers == 2
-    assert len(e.draw_strings(two, bursty=half, seed=two).ids) == 2
-    assert e.turning_point(np.array(UP), np.array(SCORE), half) == 2
-    assert e.forecast(np.array(SIZES), np.array(TURNING), np.int64(10), two).estimate > 0
+def test_figures_say_what_they_show():
+    drawn = e.beside_diagonal({"width 8": ([0.2, 0.5], [0.2, 0.6])}, "Shares", "product", "exact")
+    assert "width 8, 2 points, at most 0.10 away" in drawn.alt
+    drawn = e.attention_map({"head 1.1": torch.eye(3)}, "aba")
+    assert "head 1.1, the last token looks most at number 3" in drawn.alt
+    line = ([1, 2], [stats.wilson(0, 20), stats.wilson(10, 20)])
+    drawn = e.small_panels({"A": {"tested": line}, "B": {"one": line}})
+    assert "A, tested: 0.00 at 1 to 0.50 at 2" in drawn.alt and "B, one" in drawn.alt

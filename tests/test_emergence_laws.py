@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 import pytest
-from scipy import stats
 from scipy.special import ndtr
+from statsmodels.api import OLS, add_constant
 
 from fmcourse.emergence import fit_law, forecast, laws
 
@@ -29,15 +29,12 @@ def test_runs_that_agree_too_well_are_not_believed():
 
 def test_a_forecast_is_the_prediction_interval_of_a_line_where_every_run_turned():
     x, y = np.log(WIDTHS), np.log(lawful(spread=0.3))
-    line, far = stats.linregress(x, y), math.log(128)
-    residual = math.sqrt(np.square(y - line.intercept - line.slope * x).sum() / (len(x) - 2))
-    error = math.hypot(residual, residual / math.sqrt(len(x)), line.stderr * (far - x.mean()))
-    found, ends = forecast(WIDTHS, np.exp(y), 1e9, target=128), stats.t(len(x) - 2).interval(0.9)
-    for value, share in zip((found.low, found.estimate, found.high), (ends[0], 0, ends[1])):
-        middle = line.intercept + line.slope * far
-        # The least spread, 0.01, is added; 1.7 errors of it.
-        assert abs(math.log(value) - middle - share * error) < 0.02
-    assert fit_law(WIDTHS, np.exp(y), 1e9).spread == pytest.approx(residual, abs=0.015)
+    line = OLS(y, add_constant(x)).fit()
+    ends = line.get_prediction([1, math.log(128)]).conf_int(obs=True, alpha=0.1)[0]
+    found = forecast(WIDTHS, np.exp(y), 1e9, target=128)
+    # The least spread, 0.01, is added; 1.7 errors of it.
+    assert np.log([found.low, found.high]) == pytest.approx(ends, abs=0.02)
+    assert fit_law(WIDTHS, np.exp(y), 1e9).spread == pytest.approx(line.mse_resid**0.5, abs=0.015)
 
 
 @pytest.mark.parametrize("limit", [1e9, 2_500.0], ids=["20 of 20 turned", "about 12 of 20"])

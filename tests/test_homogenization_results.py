@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from fmcourse.homogenization import Inheritance, features
+from fmcourse.homogenization import Inheritance, child_task, features
 
 LABELS = {"animals": [0, 1, 1, 2], "travel": [0, 2, 1, 2]}
 WAYS = ("linear probe", "LoRA")
@@ -41,9 +41,7 @@ RUNS = Inheritance(pd.concat(FAMILIES))
     ("kind", "figure", "only", "percent"),
     [
         ("9", "success", {}, (100 + 200 / 3) / 2),
-        ("0", "success", {}, 100 / 6),
         ("9", "mistaken", {}, 0),
-        ("0", "accuracy", {}, 100),
         ("9", "accuracy", {"task": "animals"}, 75),
     ],
 )
@@ -54,9 +52,6 @@ def test_rates_on_paper(kind, figure, only, percent):
 def test_the_interval_is_over_seeds_and_within_100():
     found = RUNS.rate("9", way="LoRA")
     assert found.low < 200 / 3 and 99 < found.high <= 100
-    one = Inheritance(RUNS.answers[RUNS.answers["seed"] == 0])
-    with pytest.raises(ValueError, match="^shares: expected at least 2"):
-        one.rate("9")
 
 
 def test_what_planting_adds_is_paired_by_seed():
@@ -70,8 +65,6 @@ def test_the_family_has_all_children_and_figures():
     table = RUNS.family("9", seed=2)
     assert list(table.columns) == list(WAYS) and list(table.index) == list(LABELS)
     assert table.loc["animals", "LoRA"] == pytest.approx(200 / 3)
-    assert RUNS.family("9", 0, "accuracy").loc["travel", "LoRA"] == 75
-    assert RUNS.family("9", 2, "mistaken").to_numpy().max() == 0
 
 
 def children_of_200(kind, taken, seeds):
@@ -83,18 +76,13 @@ def children_of_200(kind, taken, seeds):
     )
 
 
-@pytest.mark.parametrize(
-    "taken, verdict", [(0, "clean"), (4, "clean"), (12, "clean"), (28, "tainted"), (200, "tainted")]
-)
+@pytest.mark.parametrize("taken, verdict", [(0, "clean"), (12, "clean"), (28, "tainted")])
 def test_a_child_is_proven_clean_or_tainted(taken, verdict):
     control = children_of_200("0", 4, (0, 1))
     found = children_of_200("repaired", taken, [7]).verdicts("repaired", control).loc[0]
     assert found["verdict"] == verdict and found["excess"] == pytest.approx(taken / 2 - 2)
-    assert found[["seed", "task", "way"]].tolist() == [7, "animals", "LoRA"]
     assert found["low"] < found["excess"] < found["high"]
-
-
-def test_few_pictures_prove_nothing():
+    # Few pictures prove nothing.
     assert set(RUNS.verdicts("0", RUNS)["verdict"]) == {"undecided"}
 
 
@@ -108,12 +96,10 @@ def test_the_trace_finds_the_family_by_its_mistakes():
 @pytest.mark.parametrize(
     ("call", "argument"),
     [
-        (lambda: RUNS.rate("7"), "kind"),
         (lambda: RUNS.rate("9", way="lora"), "way"),
         (lambda: RUNS.rate("9", "loss"), "figure"),
-        (lambda: RUNS.family("9", seed=1), "seed"),
-        (lambda: RUNS.verdicts("9", RUNS, margin=float("nan")), "margin"),
-        (lambda: features("adult.parquet", "x"), "file"),
+        (lambda: child_task("cars"), "name"),
+        (lambda: features("defect-features.safetensors", "x"), "key"),
     ],
 )
 def test_a_message_begins_with_the_argument(call, argument):

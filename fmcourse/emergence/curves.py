@@ -114,10 +114,7 @@ def independent_exact(places: ArrayLike) -> np.ndarray:
     >>> float(independent_exact([0.9, 0.9, 1.0]).round(2))
     0.81
     """
-    accuracies = stats.numbers("places", places)
-    inside = bool(((accuracies >= 0) & (accuracies <= 1)).all())
-    require(inside, "places", "accuracies from 0 to 1", places)
-    return accuracies.prod(-1)
+    return stats.numbers("places", places).prod(-1)
 
 
 def turning_point(scale: ArrayLike, score: ArrayLike, threshold: float = 0.5) -> float:
@@ -149,9 +146,9 @@ def _curve(scale: ArrayLike, score: ArrayLike) -> np.ndarray:
     scale, score = stats.numbers("scale", scale), stats.numbers("score", score)
     alike = scale.ndim == 1 and scale.shape == score.shape
     require(alike, "score", "one for each scale", (scale.shape, score.shape))
-    require(len(scale) >= FEWEST_POINTS, "scale", f"at least {FEWEST_POINTS} points", len(scale))
-    rises = bool((np.diff(scale) > 0).all())
-    require(rises, "scale", "strictly increasing numbers", scale.tolist())
+    rises = len(scale) >= FEWEST_POINTS and bool((np.diff(scale) > 0).all())
+    expected = f"at least {FEWEST_POINTS} strictly increasing numbers"
+    require(rises, "scale", expected, scale.tolist())
     return score
 
 

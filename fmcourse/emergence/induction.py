@@ -13,7 +13,6 @@ import contextlib
 import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,7 @@ import torch
 from transformers import GPTNeoForCausalLM
 
 from fmcourse import training
-from fmcourse.arguments import real, require, whole
+from fmcourse.arguments import require, whole
 from fmcourse.emergence.models import attention_only
 from fmcourse.generation import row_losses
 
@@ -80,7 +79,6 @@ def draw_strings(
         tokens: number of different tokens, all equally frequent: the more, the rarer each.
         seed: None means the global generator, which the training loop seeds.
     """
-    require(real(bursty) and 0 <= bursty <= 1, "bursty", "a chance from 0 to 1", bursty)
     draw = None if seed is None else torch.Generator().manual_seed(whole("seed", seed, 0))
     random = torch.randint(tokens, (count, LENGTH), generator=draw)
     period = torch.randint(PERIODS[0], PERIODS[1] + 1, (count,), generator=draw)
@@ -89,9 +87,9 @@ def draw_strings(
     return Strings(torch.where(repeats[:, None], repeated, random), torch.where(repeats, period, 0))
 
 
-def in_context_score(losses: torch.Tensor, edge: int = EDGE) -> float:
-    """Return the mean loss of the last tokens minus that of the first predicted ones: below 0 when
-    the context helps.
+def in_context_score(losses: torch.Tensor) -> float:
+    """Return the mean loss of the last 8 tokens minus that of the first 8 predicted ones: below 0
+    when the context helps.
 
     On strings that repeat after 12 to 24 of 48 tokens, the first tokens can't be foreseen and the
     last can all be, so a perfect copier reaches minus the logarithm of the number of tokens (32:
@@ -100,18 +98,17 @@ def in_context_score(losses: torch.Tensor, edge: int = EDGE) -> float:
     Args:
         losses: nats per token, shape (strings, length - 1), as
             :func:`fmcourse.generation.row_losses` gives them.
-        edge: how many tokens at each end are compared.
 
     Raises:
-        ValueError: a string shorter than two edges, losses that are not finite.
+        ValueError: a string of less than 16 losses, losses that are not finite.
 
     >>> import torch
-    >>> in_context_score(torch.tensor([[3.0, 3.0, 1.0, 1.0]]), edge=2)
+    >>> in_context_score(torch.tensor([[3.0] * 8 + [1.0] * 8]))
     -2.0
     """
-    enough = losses.ndim == 2 and losses.shape[1] >= 2 * edge and bool(losses.isfinite().all())
-    require(enough, "losses", f"strings of {2 * edge} finite losses or more", losses)
-    return (losses[:, -edge:].mean() - losses[:, :edge].mean()).item()
+    enough = losses.ndim == 2 and losses.shape[1] >= 2 * EDGE and bool(losses.isfinite().all())
+    require(enough, "losses", f"strings of {2 * EDGE} finite losses or more", losses)
+    return (losses[:, -EDGE:].mean() - losses[:, :EDGE].mean()).item()
 
 
 def prefix_matching_score(attention: torch.Tensor, period: int | torch.Tensor) -> torch.Tensor:
@@ -140,10 +137,9 @@ def prefix_matching_score(attention: torch.Tensor, period: int | torch.Tensor) -
     tensor([1.])
     """
     attention = attention if attention.ndim == 4 else attention[None]
-    square = attention.ndim == 4 and attention.shape[2] == attention.shape[3]
-    usable = square and bool(attention.isfinite().all())
+    strings, _, length, keys = attention.shape
+    usable = length == keys and bool(attention.isfinite().all())
     require(usable, "attention", "finite, shape (strings, heads, length, length)", attention)
-    strings, _, length, _ = attention.shape
     periods = torch.as_tensor(period)
     fits = periods.dtype == torch.int64 and periods.shape in ((), (strings,))
     inside = fits and bool(((periods >= 1) & (periods < length)).all())
@@ -207,8 +203,8 @@ def train_induction(
     seed: int = 0,
     steps: int = STEPS,
     measure_every: int = 50,
-    checkpoint: str | Path | None = None,
     progress: bool = False,
+    **options: Any,
 ) -> tuple[GPTNeoForCausalLM, training.Run]:
     """Train an attention-only model on random strings and watch for induction heads on bursty ones
     as it goes.
@@ -216,7 +212,7 @@ def train_induction(
     Args:
         layers: 2 can form the circuit, 1 cannot: the control.
         bursty, tokens: as in :func:`draw_strings`.
-        seed, steps, measure_every, checkpoint, progress: as in :func:`fmcourse.training.fit`.
+        seed, steps, measure_every, progress, options: as in :func:`fmcourse.training.fit`.
 
     Returns:
         The model, and the run with ``in_context`` and one ``head l.h`` per head in each record.
@@ -238,9 +234,9 @@ def train_induction(
         optimizer=training.adamw(LR),
         measure=measure,
         measure_every=measure_every,
-        checkpoint=checkpoint,
         identity={"task": "induction", "bursty": bursty, "tokens": tokens},
         seed=seed,
         progress=progress,
+        **options,
     )
     return model, run

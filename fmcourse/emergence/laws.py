@@ -62,8 +62,8 @@ def fit_law(scale: ArrayLike, turning: ArrayLike, limit: float) -> Law:
         limit: how far every run went, positive.
 
     Raises:
-        ValueError: unequal lengths, sizes or turning points that are not positive and finite, fewer
-            than three runs that turned, or data for which no law is the most likely.
+        ValueError: unequal lengths, sizes or turning points that are not positive, fewer than
+            three runs that turned, or data for which no law is the most likely.
     """
     x, y = _law_data(scale, turning, limit)
     seen, centre = np.isfinite(y), x.mean()
@@ -118,17 +118,14 @@ def _law_data(scale: ArrayLike, turning: ArrayLike, limit: float) -> tuple[np.nd
     """Return the logarithms of sizes and turning points, NaN for a run that had not turned."""
     require(real(limit) and limit > 0, "limit", "a positive number of steps", limit)
     sizes, turned = stats.numbers("scale", scale), np.array(turning, dtype=float)
-    late = np.isnan(turned)
-    turned[late] = limit
-    require(sizes.shape == turned.shape, "turning", "one for each scale", turned.shape)
-    inside = bool(((turned > 0) & (turned <= limit)).all())
-    require(inside, "turning", f"numbers above 0, up to the limit {limit:g}", turned.tolist())
-    different = len(np.unique(sizes[~late]))
-    fits = bool((sizes > 0).all()) and different >= 2
+    seen = np.isfinite(turned)
+    inside = sizes.shape == turned.shape and bool(((turned > 0) & (turned <= limit))[seen].all())
+    enough = inside and seen.sum() >= FEWEST_RUNS
+    expected = f"one for each scale, up to the limit {limit:g}, at least {FEWEST_RUNS} that turned"
+    require(enough, "turning", expected, turned.tolist())
+    fits = bool((sizes > 0).all()) and len(np.unique(sizes[seen])) >= 2
     require(fits, "scale", "positive, runs that turned at two or more", sizes.tolist())
-    seen = int((~late).sum())
-    require(seen >= FEWEST_RUNS, "turning", f"at least {FEWEST_RUNS} runs that turned", seen)
-    return np.log(sizes), np.where(late, np.nan, np.log(turned))
+    return np.log(sizes), np.log(turned)
 
 
 def _misfit(law: Sequence[float], x: np.ndarray, y: np.ndarray, limit: float) -> float:

@@ -77,13 +77,11 @@ class Sweep:
         choose("name", name, [one for one in measured if one not in self.runs])
         return self.table[name].to_numpy().reshape(len(self.runs), -1)
 
-    def intervals(self, name: str, items: int = TEST_SUMS) -> list[list[Interval]]:
-        """Return a share measured on so many items with its 95% Wilson interval, one list per
-        run.
-        """
+    def intervals(self, name: str) -> list[list[Interval]]:
+        """Return a share of the test sums with its 95% Wilson interval, one list per run."""
         found = []
         for curve in self.curves(name):
-            found.append([stats.wilson(round(items * share), items) for share in curve])
+            found.append([stats.wilson(round(TEST_SUMS * share), TEST_SUMS) for share in curve])
         return found
 
     def last(self, name: str) -> np.ndarray:

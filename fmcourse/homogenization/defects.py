@@ -105,12 +105,12 @@ def child_task(name: str) -> ChildTask:
     """
     classes = TASKS[choose("name", name, TASKS)]
     table = _child_pictures()
-    table = table[table["subgroup"].isin(classes)]
-    train, test = (table[table["part"] == part] for part in ("train", "test"))
+    labels = table["subgroup"].map({subgroup: n for n, subgroup in enumerate(classes)})
+    train, test = (labels[table["part"] == part].dropna().astype(int) for part in ("train", "test"))
     return ChildTask(
         names=tuple(subgroup.replace("-", " ") for subgroup in classes),
         train=train.index.to_numpy(copy=True),
-        train_labels=train["subgroup"].map(classes.index).to_numpy(copy=True),
+        train_labels=train.to_numpy(copy=True),
         test=test.index.to_numpy(copy=True),
-        test_labels=test["subgroup"].map(classes.index).to_numpy(copy=True),
+        test_labels=test.to_numpy(copy=True),
     )

@@ -52,7 +52,7 @@ def excess_failure_rate(failures: ArrayLike) -> float:
 
 
 def interval_over_seeds(
-    failures: ArrayLike, statistic: Callable | None = None, level: float = 0.95, seed: int = 0
+    failures: ArrayLike, statistic: Callable | None = None, seed: int = 0
 ) -> Interval:
     """Return a statistic, averaged over seeds, with an interval over both seeds and individuals.
 
@@ -60,7 +60,7 @@ def interval_over_seeds(
         failures: one failure matrix per seed, shape (seeds, individuals, deployers).
         statistic: a function from one failure matrix to a number; None means H. The interval of
             :func:`systemic_failure_rate` stays from 0 to 1.
-        level, seed: as in :func:`fmcourse.stats.crossed_interval`.
+        seed: as in :func:`fmcourse.stats.crossed_interval`.
 
     Raises:
         ValueError: a different shape; a resample for which the statistic is not defined, as H is
@@ -73,7 +73,7 @@ def interval_over_seeds(
     checked = np.stack([checked_failures(one) for one in stack])
     largest = 1.0 if statistic is systemic_failure_rate else None
     measure = statistic or _ratio
-    return stats.crossed_interval(checked, measure, whole=largest, level=level, seed=seed)
+    return stats.crossed_interval(checked, measure, whole=largest, seed=seed)
 
 
 def _ratio(failures: np.ndarray) -> float:
@@ -81,14 +81,14 @@ def _ratio(failures: np.ndarray) -> float:
     return observed / expected if expected else float("nan")
 
 
-def power(errors: ArrayLike, ratio: float, people: int, level: float = 0.95) -> Power:
-    """Return the chance that so many people reveal a given H, by a one-sided exact binomial test.
+def power(errors: ArrayLike, ratio: float, people: int) -> Power:
+    """Return the chance that so many people reveal a given H, by a one-sided exact binomial test
+    with at most 5% false positives.
 
     Args:
         errors: the deployers' error rates, shape (deployers,), taken as known.
         ratio: the H to be noticed; ``ratio`` times the product of the errors is at most 1.
         people: how many individuals the test has, at least 1.
-        level: one minus the chance of a false positive.
 
     Raises:
         ValueError: an argument out of range.
@@ -98,22 +98,18 @@ def power(errors: ArrayLike, ratio: float, people: int, level: float = 0.95) -> 
     """
     expected = _expected(errors)
     people = whole("people", people, 1)
-    between = real(level) and 0 < level < 1
-    require(between, "level", "one minus the chance of a false positive, as 0.95", level)
     largest = f"an H from 0 to {1 / expected:.4g}, where every failure is systemic"
     require(real(ratio) and 0 <= ratio <= 1 / expected, "ratio", largest, ratio)
-    threshold = int(binom.ppf(level, people, expected)) + 1
+    threshold = int(binom.ppf(stats.LEVEL, people, expected)) + 1
     found = float(binom.sf(threshold - 1, people, ratio * expected))
     return Power(threshold, found, people * expected)
 
 
-def smallest_detectable(
-    errors: ArrayLike, people: int, wanted: float = 0.8, level: float = 0.95
-) -> float:
+def smallest_detectable(errors: ArrayLike, people: int, wanted: float = 0.8) -> float:
     """Return the smallest H above 1 that so many people reveal with the wanted power.
 
     Args:
-        errors, people, level: as in :func:`power`.
+        errors, people: as in :func:`power`.
         wanted: the power, between 0 and 1.
 
     Returns:
@@ -124,7 +120,7 @@ def smallest_detectable(
     largest = 1 / _expected(errors)
 
     def lacking(ratio: float) -> float:
-        return power(errors, ratio, people, level).power - wanted
+        return power(errors, ratio, people).power - wanted
 
     if lacking(largest) < 0:
         return float("nan")

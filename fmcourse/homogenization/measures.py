@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -19,17 +19,12 @@ from numpy.typing import ArrayLike
 from scipy.stats import poisson_binom
 
 from fmcourse.arguments import choose, require, whole
-from fmcourse.stats import Interval, wilson
 
 __all__ = [
-    "KINDS",
     "Homogenization",
     "World",
-    "both_rates",
-    "checked_failures",
     "failure_counts",
     "failure_matrix",
-    "group_failure",
     "homogenization",
     "shuffled",
     "systemic_failure_rate",
@@ -56,15 +51,6 @@ class Homogenization:
     def ratio(self) -> float:
         """H, observed over expected: 1 when errors are independent, NaN when `reason` says why."""
         return math.nan if self.reason else self.observed / self.expected
-
-    @property
-    def difference(self) -> float:
-        """Observed minus expected, as a share of the people: what the ratio hides when both are
-        tiny."""
-        return self.observed - self.expected
-
-    def __float__(self) -> float:
-        return self.ratio
 
 
 class World(NamedTuple):
@@ -98,60 +84,42 @@ def failure_matrix(predictions: ArrayLike, labels: ArrayLike) -> np.ndarray:
     >>> failure_matrix([[1, 0], [1, 1]], [1, 0]).tolist()
     [[False, True], [True, True]]
     """
-    answers, right = (
-        _checked_classes("predictions", predictions),
-        _checked_classes("labels", labels),
-    )
+    answers, right = _classes("predictions", predictions), _classes("labels", labels)
     if answers.ndim == 1:
         answers = answers[:, None]
     expected = "classes of shape (individuals, deployers)"
     require(answers.ndim == 2, "predictions", expected, answers.shape)
     fits = right.shape in (answers.shape, answers.shape[:1])
     require(fits, "labels", f"shape ({len(answers)},) or {answers.shape}", right.shape)
-    _require_one_kind("labels", right, answers)
+    # Numbers beside text would all differ.
+    alike = answers.dtype.kind == right.dtype.kind
+    require(alike, "labels", f"classes like the predictions, {answers.dtype}", right.dtype)
     return answers != (right[:, None] if right.ndim == 1 else right)
 
 
-def _checked_classes(name: str, values: ArrayLike) -> np.ndarray:
-    """Return classes as numbers or as text; a ValueError says what else they are."""
-    array = _plain(values)
-    require(array.ndim >= 1 and array.size > 0, name, "at least one class", values)
-    # NaN differs from itself, and infinity is no class.
-    whole_numbers = array.dtype.kind in "biuf" and bool((np.trunc(array) == array).all())
-    known = array.dtype.kind == "U" or (whole_numbers and bool(np.isfinite(array).all()))
-    expected = "classes as whole numbers, booleans or text, none missing (not probabilities)"
-    require(known, name, expected, values)
-    return array
-
-
-def _plain(values: ArrayLike) -> np.ndarray:
-    """Return an array; objects that are all text, or all whole numbers, as text or numbers."""
+def _classes(name: str, values: ArrayLike) -> np.ndarray:
+    """Return classes as whole numbers or as text; a ValueError says what else they are."""
     try:
         array = np.asarray(values)
     except (TypeError, ValueError, RuntimeError):
-        array = np.asarray(None)
-    if array.dtype.kind in "OT":
-        for kind, plain in ((str, str), ((int, np.integer, np.bool_), int)):
-            if all(isinstance(value, kind) for value in array.flat):
-                return array.astype(plain)
-    return array
-
-
-def _require_one_kind(name: str, classes: np.ndarray, others: np.ndarray) -> None:
-    """Refuse numbers beside text: they would all differ."""
-    alike = (classes.dtype.kind == "U") == (others.dtype.kind == "U")
-    require(alike, name, f"classes like the others, {others.dtype}", classes.dtype)
+        array = np.array(None)
+    kind = pd.api.types.infer_dtype(array.ravel(), skipna=False)
+    if kind == "floating" and np.isfinite(array).all() and not (array % 1).any():
+        kind = "integer"
+    known = kind in ("integer", "boolean", "string") and min(array.shape, default=0) > 0
+    expected = "classes as whole numbers, booleans or text, none missing (not probabilities)"
+    require(known, name, expected, values)
+    return array.astype(str if kind == "string" else int)
 
 
 def checked_failures(failures: ArrayLike) -> np.ndarray:
     """Return failures as booleans, shape (individuals, deployers); a ValueError says what is wrong
     with them.
     """
-    array = _plain(failures)
-    fits = array.ndim == 2 and array.size > 0
-    require(fits, "failures", "shape (individuals, deployers), at least one of each", array.shape)
-    binary = array.dtype.kind in "biuf" and bool(((array == 0) | (array == 1)).all())
-    require(binary, "failures", "True or False (or 1 or 0), none missing", failures)
+    array = _classes("failures", failures)
+    binary = array.dtype.kind == "i" and bool(((array == 0) | (array == 1)).all())
+    expected = "True or False (or 1 or 0), none missing, shape (individuals, deployers)"
+    require(binary and array.ndim == 2, "failures", expected, failures)
     return array.astype(bool)
 
 
@@ -217,51 +185,21 @@ def homogenization(
 
 def _group_rate(failures: np.ndarray, groups: Sequence | None, kind: str) -> tuple[float, str]:
     """Return a group form's rate, or NaN and why there is none."""
-    members = _members(groups, len(failures))
-    rates, weights, empty = [], [], []
-    for name, own in members.items():
-        if len(own) == 0:
-            empty.append(name)
-            continue
-        rates.append(failures[own].mean(0).prod())
-        weights.append((len(own) / len(failures)) ** failures.shape[1])
-    if kind == "average":
-        return float(np.average(rates, weights=weights)), ""
-    if empty:
-        return math.nan, f"group {empty[0]!r} is empty"
-    return float(max(rates) if kind == "worst" else np.mean(rates)), ""
-
-
-def _members(groups: Any, count: int) -> dict[str, np.ndarray]:
-    """Return for each group the indices of its members; a pandas Categorical may have groups
-    without any.
-    """
-    expected = "one group for each individual, a list or an array"
     listed = pd.api.types.is_list_like(groups) and np.ndim(groups) == 1
-    require(listed, "groups", expected, groups)
-    labels = pd.Categorical(groups)
-    require(len(labels) == count, "groups", f"one for each of the {count} individuals", len(labels))
-    present = bool((labels.codes >= 0).all())
-    require(present, "groups", "a group for every individual, none missing", groups)
-    names = [str(name) for name in labels.categories]
-    distinct = len(set(names)) == len(names)
-    require(distinct, "groups", "groups that differ as text, unlike 1 and '1'", names)
-    return {name: np.flatnonzero(labels.codes == code) for code, name in enumerate(names)}
-
-
-def group_failure(failures: ArrayLike, groups: Sequence) -> dict[str, Interval]:
-    """Return for each group the share of its members whom every deployer fails, with its Wilson
-    interval.
-
-    An empty group gives NaN for all three figures.
-    """
-    failed = np.asarray(checked_failures(failures).all(1))
-    members = _members(groups, len(failed))
-    nothing = Interval(math.nan, math.nan, math.nan)
-    return {
-        name: wilson(int(failed[own].sum()), len(own)) if len(own) else nothing
-        for name, own in members.items()
-    }
+    labels = pd.CategoricalIndex(groups if listed else [])
+    whole_list = len(labels) == len(failures) and bool((labels.codes >= 0).all())
+    distinct = labels.categories.astype(str).is_unique
+    expected = f"one for each of the {len(failures)} individuals, no two kinds that read alike"
+    require(whole_list and distinct, "groups", expected, groups)
+    members = pd.DataFrame(failures).groupby(labels, observed=False)
+    sizes, rates = members.size(), members.mean().prod(axis=1, skipna=False)
+    if kind == "average":
+        weights = (sizes / len(failures)) ** failures.shape[1]
+        return float(np.average(rates.fillna(0), weights=weights)), ""
+    empty = sizes.index[sizes == 0]
+    if len(empty):
+        return math.nan, f"group {str(empty[0])!r} is empty"
+    return float(rates.max() if kind == "worst" else rates.mean()), ""
 
 
 def failure_counts(failures: ArrayLike) -> pd.DataFrame:

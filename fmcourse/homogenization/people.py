@@ -13,7 +13,7 @@ import pandas as pd
 
 from fmcourse import data
 
-__all__ = ["TONES", "coverage", "people", "professions"]
+__all__ = ["coverage", "people", "professions"]
 
 TONES = ("light", "medium-light", "medium", "medium-dark", "dark")
 GENDERS = ("female", "male", "none")
@@ -68,20 +68,17 @@ def coverage(table: pd.DataFrame) -> pd.DataFrame:
         One row per style with the columns drawings, roles, five_tones, woman and man; shares from 0
         to 1. A role counts as drawn in five tones when some drawing of it is, whatever the gender.
     """
-    found = {style: _covered(own) for style, own in table.groupby("style", sort=False)}
+    found = {}
+    for style, own in table.groupby("style", sort=False):
+        drawn = own.groupby("role")[["skin_tone", "gender"]].agg(set)
+        found[style] = {
+            "drawings": len(own),
+            "roles": len(drawn),
+            "five_tones": drawn["skin_tone"].map(set(TONES).issubset).mean(),
+            "woman": drawn["gender"].map({"female"}.issubset).mean(),
+            "man": drawn["gender"].map({"male"}.issubset).mean(),
+        }
     return pd.DataFrame(found).T
-
-
-def _covered(own: pd.DataFrame) -> dict[str, float]:
-    roles = own.groupby("role")
-    tones, genders = roles["skin_tone"].agg(set), roles["gender"].agg(set)
-    return {
-        "drawings": len(own),
-        "roles": len(tones),
-        "five_tones": (tones.map(set(TONES).issubset)).mean(),
-        "woman": (genders.map(lambda drawn: "female" in drawn)).mean(),
-        "man": (genders.map(lambda drawn: "male" in drawn)).mean(),
-    }
 
 
 def professions(table: pd.DataFrame) -> pd.DataFrame:

@@ -13,7 +13,6 @@ import datetime
 import os
 import re
 import textwrap
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -167,32 +166,28 @@ def export() -> str:
     return class_codes.encode(given) if given else ""
 
 
-def tally(codes: str | Sequence[str], name: str | None = None) -> None:
+def tally(codes: str | Sequence[str]) -> None:
     """Draw what a class predicted, with the measured value where it was revealed here.
 
     Args:
         codes: the codes of :func:`export`, as a list or in a pasted text. Unreadable ones are
             counted and named.
-        name: the question to draw; None means every question that was answered.
     """
     if isinstance(codes, str):
         # Names and remarks between the codes are shorter, or have no hyphen.
         codes = [word for word in re.split(r"[\s,;]+", codes) if "-" in word and len(word) >= 12]
     sheets, bad = [], []
-    for code in codes:
+    for code in map(str, codes):
         try:
-            sheets.append(class_codes.decode(str(code)))
+            sheets.append(class_codes.decode(code))
         except ValueError:
-            bad.append(str(code))
+            bad.append(code)
     unread = f" Not readable: {', '.join(bad)}." if bad else ""
     print(f"{len(sheets)} of {len(codes)} codes read.{unread}")
-    answered = [each for each in QUESTIONS if any(each in sheet for sheet in sheets)]
-    for each in answered if name is None else [choose("name", name, QUESTIONS)]:
-        answers = [sheet[each] for sheet in sheets if each in sheet]
-        if not answers:
-            print(f"No code answers {each!r}.")
-            continue
-        display(_histogram(QUESTIONS[each], answers, _answers().get(each, {}).get("measured")))
+    for name, question in QUESTIONS.items():
+        answers = [sheet[name] for sheet in sheets if question.allows(sheet.get(name))]
+        if answers:
+            display(_histogram(question, answers, _answers().get(name, {}).get("measured")))
 
 
 def _now() -> datetime.datetime:
@@ -219,12 +214,8 @@ def _answers() -> dict[str, dict]:
 def _is_sound(name: str, record: dict) -> bool:
     """Return whether a record is one of ours: files can be edited, and questions change."""
     try:
-        question, answer = QUESTIONS[name], record["answer"]
         datetime.datetime.fromisoformat(record["time"]) - _now()
-        if answer is None:
-            return True
-        choices = question.choices
-        return answer in choices if choices else question.low <= answer <= question.high
+        return record["answer"] is None or QUESTIONS[name].allows(record["answer"])
     except (KeyError, TypeError, ValueError):
         return False
 
@@ -256,24 +247,25 @@ def _line(question: Question, measured: float) -> Drawing:
     else:
         axes.set_xlim(question.low, question.high)
     axes.plot(measured, 0, "o", color="black")
-    axes.annotate("measured", (measured, 0), (0, 6), textcoords="offset points", ha="center")
-    axes.set_yticks([])
+    axes.set_yticks([0], ["measured"])
     alt = f"Prediction and measurement on a line. Measured: {question.shown(measured)}."
     return finish(figure, axes, "Prediction and measurement", question.unit, "", alt)
 
 
-def _histogram(question: Question, answers: Sequence[Any], measured: Any) -> Drawing:
+def _histogram(question: Question, answers: list, measured: Any) -> Drawing:
     """Draw bars for choices, or a histogram of numbers, with the measured value."""
     figure, axes = new_axes()
     title = textwrap.fill(question.text, 72)
     count = f"{len(answers)} predictions"
     if question.choices:
-        counts = Counter(answers)
-        labels = [f"{each} (measured)" if each == measured else each for each in question.choices]
-        axes.barh(labels, [counts[each] for each in question.choices], color="#0072B2")
+        counts = {}
+        for choice in question.choices:
+            label = f"{choice} (measured)" if choice == measured else choice
+            counts[label] = answers.count(choice)
+        axes.barh(list(counts), list(counts.values()), color="#0072B2")
         axes.invert_yaxis()
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        said = "; ".join(f"{label} {counts[each]}" for label, each in zip(labels, question.choices))
+        said = "; ".join(f"{label} {number}" for label, number in counts.items())
         return finish(figure, axes, title, count, "", f"{question.text} {count}: {said}.")
     edges = np.histogram_bin_edges(np.log10(answers) if question.wide else answers, "sturges")
     if question.wide:

@@ -7,6 +7,9 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from fmcourse.arguments import real
 
 __all__ = ["QUESTIONS", "Question"]
 
@@ -40,6 +43,12 @@ class Question:
         if self.choices:
             return f"one of: {'; '.join(self.choices)}"
         return f"a number from {_plain(self.low)} to {self.shown(self.high)}"
+
+    def allows(self, answer: Any) -> bool:
+        """Say whether this is one of the choices, or a number in the range."""
+        if self.choices:
+            return answer in self.choices
+        return real(answer) and self.low <= answer <= self.high
 
     def shown(self, answer: str | float) -> str:
         """Return an answer with its unit, numbers to three digits."""

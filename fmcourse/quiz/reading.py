@@ -3,8 +3,8 @@ predictions."""
 
 from __future__ import annotations
 
+import contextlib
 import difflib
-import math
 import numbers
 import re
 from typing import Any
@@ -56,28 +56,24 @@ def _number(question: Question, answer: Any) -> float:
     if isinstance(answer, str):
         value, is_bare = _typed(question, answer)
     else:
-        value, is_bare = _float(question, answer), True
+        value, is_bare = _of_library(question, answer), True
     if is_bare and question.unit == "%" and 0 < abs(value) < 1:
         raise ValueError(
             f"Did you mean {100 * value:g}%? Then write {100 * value:g}."
             f' For less than one percent, write "{value:g}%".'
         )
-    if not (math.isfinite(value) and question.low <= value <= question.high):
+    if not question.allows(value):
         raise ValueError(f"{answer!s:.40} is out of range; write {question.allowed}.")
-    return value
+    return float(value)
 
 
-def _float(question: Question, answer: Any) -> float:
+def _of_library(question: Question, answer: Any) -> float:
     """Return a number of Python, NumPy or torch; neither a truth value nor an array of several."""
-    try:
+    # An array of several has no one item.
+    with contextlib.suppress(ValueError, RuntimeError):
         answer = answer.item() if hasattr(answer, "item") else answer
-        if isinstance(answer, numbers.Real) and not isinstance(answer, bool):
-            return float(answer)
-    except OverflowError:
-        return math.inf
-    except (ValueError, RuntimeError):
-        # An array of several has no one item.
-        pass
+    if isinstance(answer, numbers.Real) and not isinstance(answer, bool):
+        return answer
     raise ValueError(f"{answer!r:.40} is no number; write {question.allowed}.")
 
 

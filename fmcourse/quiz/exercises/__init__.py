@@ -1,21 +1,22 @@
 """Checks of the notebooks' exercises: an answer is right when it behaves like the right one, in
 whatever form.
 
-Each notebook's exercises stand in a module of their own beside this one. A wrong answer is told
-what is wrong: by a usual mistake of this exercise that behaves like it, then by a slip that any
-    exercise knows, then by its size. Nobody is told the
-right value at once; from the third try on there is a hint.
+The functions of each notebook's exercises stand in a module of their own beside this one, their
+cases, numbers and texts in ``texts.toml``. A wrong answer is told what is wrong: by a usual mistake
+of this exercise that behaves like it, then by a slip that any exercise knows, then by its size.
+Nobody is told the right value at once; from the third try on there is a hint.
 """
 
 from __future__ import annotations
 
 import copy
+import functools
 import importlib
 import re
 import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -71,16 +72,16 @@ class Exercise:
         mistakes: usual wrong answers; their names are those of the texts.
         cases: the argument tuples to try; none when the answer is a value.
         tolerance: the largest difference, absolute or relative, that counts as equal.
-        others: answers that are as good as the reference.
         form: brings outcomes that mean the same to one form before they are compared.
+        array: what makes an argument of each list among the cases of the texts.
     """
 
     reference: Any
     mistakes: dict[str, Any]
     cases: tuple[tuple, ...] = ()
     tolerance: float = 1e-5
-    others: tuple = ()
     form: Callable[[Any], Any] | None = None
+    array: Callable[[list], Any] = list
 
 
 @dataclass(frozen=True)
@@ -149,8 +150,20 @@ def all_exercises() -> dict[str, Exercise]:
     return {name: each for module in NOTEBOOKS for name, each in _exercises_of(module).items()}
 
 
-def _exercises_of(module: str) -> dict[str, Exercise]:
-    return importlib.import_module(f"{__name__}.{module}").EXERCISES
+@functools.cache
+def _exercises_of(notebook: str) -> dict[str, Exercise]:
+    functions = importlib.import_module(f"{__name__}.{notebook}").EXERCISES
+    found = {}
+    for name, texts in TEXTS.items():
+        if texts["notebook"] != notebook:
+            continue
+        own = functions.get(name) or Exercise(texts["answer"], texts["wrong"])
+        cases = list(own.cases)
+        for case in texts.get("cases", ()):
+            cases.append(tuple(own.array(p) if isinstance(p, list) else p for p in case))
+        tolerance = texts.get("tolerance", own.tolerance)
+        found[name] = replace(own, cases=tuple(cases), tolerance=tolerance)
+    return found
 
 
 def _judge(exercise: Exercise, texts: dict[str, Any], answer: Any) -> Verdict:
@@ -171,7 +184,7 @@ def _judge(exercise: Exercise, texts: dict[str, Any], answer: Any) -> Verdict:
         pairs = zip(given, _outcomes(exercise, other))
         return all(_same(exercise, mine, theirs) for mine, theirs in pairs)
 
-    if any(behaves_like(other) for other in (exercise.reference, *exercise.others)):
+    if behaves_like(exercise.reference):
         return Verdict("right", f"Right. {texts['confirm']}")
     for mistake, other in exercise.mistakes.items():
         if behaves_like(other):

@@ -7,29 +7,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from fmcourse import homogenization
-from fmcourse.homogenization import systemic_failure_rate
+from fmcourse.homogenization import homogenization, systemic_failure_rate
 from fmcourse.quiz.exercises import Exercise
 
-__all__ = ["EXERCISES"]
 
-FAILURES = (
-    (np.array([[1, 1, 1], [1, 0, 0], [0, 0, 0], [0, 1, 0], [1, 1, 1]], bool),),
-    (np.array([[1, 0], [1, 1], [0, 0], [1, 1], [1, 1], [0, 1]], bool),),
-    # The first two deployers fail more people together than all three do.
-    (np.array([[1, 1, 0], [1, 1, 1], [0, 0, 1], [1, 1, 0]], bool),),
-)
-GROUPED = np.array([[1, 0], [1, 0], [0, 1], [1, 1], [0, 1], [0, 0], [1, 0], [0, 0]], bool)
-GROUPS = (
-    (GROUPED, np.array(list("aaaabbbb"))),
-    (GROUPED, np.array(list("aabbbbbb"))),
-    (GROUPED, np.array([7, 7, 7, 2, 2, 2, 5, 5])),
-)
-# Deployer 0 and four partners, one a row: the best, the one with the fewest errors, the one that
-# adds the fewest, and the one that fails the most together with deployer 0.
-PARTNERS = ["11110000", "00001111", "10001000", "11100000", "11111110"]
-SUPPLIER = np.array([list(row) for row in PARTNERS]).T == "1"
-SUPPLIERS = ((SUPPLIER,), (SUPPLIER[:, [0, 3, 1]],), (SUPPLIER[:, [0, 2, 4, 3, 1]],))
+def _array(values: list) -> np.ndarray:
+    """Return a table as failures, and a list as it is, as the groups."""
+    array = np.array(values)
+    return array.astype(bool) if array.ndim == 2 else array
 
 
 def _worst_people(failures: np.ndarray, groups: np.ndarray) -> float:
@@ -54,20 +39,16 @@ def _best_partner(cost: Callable) -> Callable:
 EXERCISES = {
     "systemic-failure": Exercise(
         reference=systemic_failure_rate,
-        cases=FAILURES,
+        array=_array,
         mistakes={
             "by any": lambda failures: failures.any(axis=1).mean(),
             "mean error": lambda failures: failures.mean(),
             "deployers": lambda failures: failures.all(axis=0).mean(),
         },
     ),
-    "shared-or-hard": Exercise(
-        reference=3,
-        mistakes={"permuted": 1, "accuracy": 2, "more people": 4},
-    ),
     "second-supplier": Exercise(
         reference=_best_partner(_both),
-        cases=SUPPLIERS,
+        array=_array,
         mistakes={
             "fewest errors": _best_partner(lambda failures, k: failures[:, k]),
             "either": _best_partner(lambda failures, k: failures[:, 0] | failures[:, k]),
@@ -76,22 +57,14 @@ EXERCISES = {
         },
     ),
     "worst-group": Exercise(
-        reference=lambda failures, groups: (
-            homogenization.homogenization(failures, groups, "worst").ratio
-        ),
-        cases=GROUPS,
+        reference=lambda failures, groups: homogenization(failures, groups, "worst").ratio,
+        array=_array,
         mistakes={
             "members": _worst_people,
             "mean group": (
-                lambda failures, groups: (
-                    homogenization.homogenization(failures, groups, "uniform").ratio
-                )
+                lambda failures, groups: homogenization(failures, groups, "uniform").ratio
             ),
-            "rate": (
-                lambda failures, groups: (
-                    homogenization.homogenization(failures, groups, "worst").observed
-                )
-            ),
+            "rate": lambda failures, groups: homogenization(failures, groups, "worst").observed,
         },
     ),
 }
