@@ -63,9 +63,9 @@ class Comparison:
         if method not in self.ends:
             return self._last(method, part)
         path = self._path(method, part)
-        return pd.Series(
-            {seed: path.loc[seed, alpha] for seed, alpha in self.alphas(method).items()}
-        )
+        alphas = self.alphas(method)
+        columns = path.columns.get_indexer(alphas.loc[path.index])
+        return pd.Series(path.to_numpy()[range(len(path)), columns], path.index)
 
     def alphas(self, method: str) -> pd.Series:
         """Return each seed's alpha: the largest mean over the parts to choose on, first of equals.

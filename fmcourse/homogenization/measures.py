@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -183,7 +183,7 @@ def homogenization(
     return Homogenization(observed, expected, reason)
 
 
-def _group_rate(failures: np.ndarray, groups: Sequence | None, kind: str) -> tuple[float, str]:
+def _group_rate(failures: np.ndarray, groups: Any, kind: str) -> tuple[float, str]:
     """Return a group form's rate, or NaN and why there is none."""
     listed = pd.api.types.is_list_like(groups) and np.ndim(groups) == 1
     labels = pd.CategoricalIndex(groups if listed else [])

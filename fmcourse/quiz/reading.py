@@ -73,7 +73,7 @@ def _of_library(question: Question, answer: Any) -> float:
     with contextlib.suppress(ValueError, RuntimeError):
         answer = answer.item() if hasattr(answer, "item") else answer
     if isinstance(answer, numbers.Real) and not isinstance(answer, bool):
-        return answer
+        return float(answer)
     raise ValueError(f"{answer!r:.40} is no number; write {question.allowed}.")
 
 
