@@ -64,7 +64,7 @@ class Comparison:
             return self._last(method, part)
         path = self._path(method, part)
         alphas = self.alphas(method)
-        columns = path.columns.get_indexer(alphas.loc[path.index])
+        columns = path.columns.get_indexer(pd.Index(alphas.loc[path.index]))
         return pd.Series(path.to_numpy()[range(len(path)), columns], path.index)
 
     def alphas(self, method: str) -> pd.Series:
