@@ -1,6 +1,6 @@
 """What CLIP forgets when it learns to read handwritten digits, and six remedies, for notebook 03.
 
-    python -m recipes.clip_forgetting               run five seeds, each kept when done, and write
+    python -m recipes.clip_forgetting               run ten seeds, each kept when done, and write
                                                     the table
     python -m recipes.clip_forgetting --seeds 90    run this seed alone, print it, write nothing
 
@@ -29,7 +29,7 @@ from fmcourse.clip import adaptation
 from fmcourse.clip.embedding import encode_pixels
 from recipes.common import command_line, ship_runs
 
-SEEDS = tuple(range(5))
+SEEDS = tuple(range(10))
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 LEARNT, CHOOSING = 1_200, 200  # digits; those that are left are reported
 NAMES, NAMES_CHOOSING, REPLAYED = 400, 200, 100  # drawings, in Noto

@@ -67,13 +67,13 @@ def _number(question: Question, answer: Any) -> float:
     return float(value)
 
 
-def _of_library(question: Question, answer: Any) -> float:
+def _of_library(question: Question, answer: Any) -> Any:
     """Return a number of Python, NumPy or torch; neither a truth value nor an array of several."""
     # An array of several has no one item.
     with contextlib.suppress(ValueError, RuntimeError):
         answer = answer.item() if hasattr(answer, "item") else answer
     if isinstance(answer, numbers.Real) and not isinstance(answer, bool):
-        return float(answer)
+        return answer
     raise ValueError(f"{answer!r:.40} is no number; write {question.allowed}.")
 
 
