@@ -19,6 +19,8 @@ trained at every rate, so that starts can also be compared at equal rates.
 from __future__ import annotations
 
 import copy
+import functools
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -67,17 +69,24 @@ def main(arguments=None):
 
 
 class Split:
-    """One split of the known concepts, as pixels and unit embeddings."""
+    """One split of the known concepts, as pixels and unit embeddings.
 
-    def __init__(self, seed):
+    Args:
+        seed: of the split.
+        foundation: the model that is adapted, with its processor.
+        drawings: part to code points to name and drawing; training is on the part ``openmoji``.
+        words: maps names to the unit rows of a zero-shot head.
+    """
+
+    def __init__(self, seed, foundation: tuple, drawings: dict[str, dict], words: Callable):
         self.seed = seed
-        self.model, self.processor = fmcourse.load_clip("emoji-clip")
-        drawings = {style: known_drawings(style) for style in STYLES}
+        self.model, self.processor = foundation
+        self.tested = list(drawings)
         subgroups = subgroup_of(drawings)
         sizes = subgroups.value_counts()
         self.classes = sorted(sizes.index[sizes >= SMALLEST])
         parts = self._parts(subgroups)
-        shown = {"train": "openmoji", "validation": "openmoji"} | dict(zip(STYLES, STYLES))
+        shown = {"train": "openmoji", "validation": "openmoji"} | dict(zip(drawings, drawings))
         self.labels, self.pixels, self.features = {}, {}, {}
         for key, style in shown.items():
             codes = parts.get(key, parts["test"])
@@ -87,7 +96,7 @@ class Split:
             self.pixels[key] = clip.pixels_of(self.processor, images)
             self.features[key] = clip.embed_images(self.model, self.processor, self.pixels[key])
         names = [drawings["openmoji"][code][0] for code in parts["train"]]
-        self.head = self._members_names(names)
+        self.head = self._members_names(words(names))
 
     def _parts(self, subgroups: pd.Series) -> dict[str, list[str]]:
         """Deal the concepts of each class out: half for the test, the rest to learn from."""
@@ -102,9 +111,8 @@ class Split:
             parts["train"] += own[tested + validated :]
         return parts
 
-    def _members_names(self, names: list[str]) -> torch.Tensor:
+    def _members_names(self, rows: torch.Tensor) -> torch.Tensor:
         """Return a head of words: for each class the mean of its training concepts' names."""
-        rows = clip.zero_shot_head(self.model, self.processor, names)
         means = [rows[self.labels["train"] == label].mean(0) for label in range(len(self.classes))]
         return functional.normalize(torch.stack(means), dim=-1)
 
@@ -115,7 +123,7 @@ class Split:
 
 
 def subgroup_of(drawings: dict[str, dict]) -> pd.Series:
-    """Return the subgroups of the concepts that all styles draw, by code points."""
+    """Return the subgroups of the concepts that all parts draw, by code points."""
     table = data.load_emoji("openmoji").select_columns(["codepoints", "subgroup"]).to_pandas()
     found = table.set_index("codepoints")["subgroup"]
     shared = [code for code in found.index if all(code in own for own in drawings.values())]
@@ -123,13 +131,22 @@ def subgroup_of(drawings: dict[str, dict]) -> pd.Series:
 
 
 def measured(seed, steps) -> list[dict]:
-    """Return one row per method, alpha and part of a split."""
-    split = Split(seed)
+    foundation = fmcourse.load_clip("emoji-clip")
+    drawings = {style: known_drawings(style) for style in STYLES}
+    words = functools.partial(clip.zero_shot_head, *foundation)
+    return compared(Split(seed, foundation, drawings, words), steps, [RATES["names"]["lr"]])
+
+
+def compared(split: Split, steps, mixed_rates: Sequence[float]) -> list[dict]:
+    """Return one row per method, rate, alpha and part of a split.
+
+    Fine-tuning from the members' names is interpolated at each of `mixed_rates`.
+    """
     rows: list[dict] = []
 
     def keep(method, logits_of, lr=0.0, alpha=1.0):
-        about = {"split": seed, "method": method, "lr": lr, "alpha": alpha}
-        for part in ("validation", *STYLES):
+        about = {"split": split.seed, "method": method, "lr": lr, "alpha": alpha}
+        for part in ("validation", *split.tested):
             labels = split.labels[part]
             right = int((logits_of(part).argmax(1) == labels).sum())
             rows.append(about | {"part": part, "right": right, "total": len(labels)})
@@ -145,16 +162,16 @@ def measured(seed, steps) -> list[dict]:
     for name, head in starts.items():
         for lr in GRID:
             rates = RATES[name] | {"lr": lr}
-            settings = {"steps": steps, "seed": seed, "progress": False}
+            settings = {"steps": steps, "seed": split.seed, "progress": False}
             tuned[name, lr], _ = clip.fine_tune(*examples, head, **rates, **settings)
             keep_tuned(name, tuned[name, lr], lr)
-    lr = RATES["names"]["lr"]
-    last = tuned["names", lr].state_dict()
     mixed = clip.build_classifier(split.model, split.head)
     first = copy.deepcopy(mixed.state_dict())
-    for alpha in ALPHAS:
-        mixed.load_state_dict(clip.interpolate(first, last, alpha))
-        keep_tuned("interpolated", mixed, lr, alpha)
+    for lr in mixed_rates:
+        for alpha in ALPHAS:
+            weights = clip.interpolate(first, tuned["names", lr].state_dict(), alpha)
+            mixed.load_state_dict(weights)
+            keep_tuned("interpolated", mixed, lr, alpha)
     return rows
 
 

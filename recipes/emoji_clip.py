@@ -209,9 +209,7 @@ def fit_head(pairs: Pairs, pictures: Pictures, captions: Captions):
     rows = torch.cat([embed_plain(pairs, part) for part in pictures.pixels.split(256)])
     concept = pictures.concept
     sums = torch.zeros(len(pictures.concepts), WIDTH).index_add(0, concept, rows)
-    labels = names_of(pictures.concepts)
-    said = [teacher_rows([form.format(name) for name in labels]) for form in TEMPLATES]
-    names = F.normalize(torch.stack(said).mean(0), dim=1)
+    names = template_rows(names_of(pictures.concepts))
     drawn = torch.bincount(concept, minlength=len(names)) > 0
     said, means = names[drawn], F.normalize(sums[drawn], dim=1)
     gram = said.T @ said + RIDGE * torch.eye(names.shape[1])
@@ -235,6 +233,12 @@ def fit_head(pairs: Pairs, pictures: Pictures, captions: Captions):
         loss=loss,
         schedule=training.cosine(warmup=0.0, floor=0.0),
     )
+
+
+def template_rows(names: list[str]) -> torch.Tensor:
+    """Return the teacher's unit row of each name, the mean over the templates, shape (n, 384)."""
+    said = [teacher_rows([form.format(name) for name in names]) for form in TEMPLATES]
+    return F.normalize(torch.stack(said).mean(0), dim=1)
 
 
 @torch.no_grad()

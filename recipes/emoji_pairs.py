@@ -68,6 +68,7 @@ class Pictures:
         label: each picture's own label, its skin tone included.
         toned: whether a picture shows a skin tone, shape (pictures,).
         concepts: code points without tone, in the Unicode order.
+        style: each picture's drawing style.
     """
 
     pixels: torch.Tensor
@@ -75,20 +76,28 @@ class Pictures:
     label: list[str]
     toned: torch.Tensor
     concepts: list[str]
+    style: list[str]
 
     def only(self, places: list[int]) -> Pictures:
         """Return the pictures at some places; the concepts stay as they are."""
-        labels = [self.label[place] for place in places]
         return Pictures(
-            self.pixels[places], self.concept[places], labels, self.toned[places], self.concepts
+            self.pixels[places],
+            self.concept[places],
+            [self.label[place] for place in places],
+            self.toned[places],
+            self.concepts,
+            [self.style[place] for place in places],
         )
 
 
 def read_pictures(styles: list[str], concepts: list[str], tones=True) -> Pictures:
     """Read the pictures of some styles and concepts."""
     columns = ["image", "name", "codepoints", "skin_tone"]
-    files = [BUNDLED / f"emoji-{style}.parquet" for style in styles]
-    table = pd.concat([pd.read_parquet(file, columns=columns) for file in files])
+    files = {style: BUNDLED / f"emoji-{style}.parquet" for style in styles}
+    tables = [
+        pd.read_parquet(file, columns=columns).assign(style=style) for style, file in files.items()
+    ]
+    table = pd.concat(tables)
     place = {code: index for index, code in enumerate(concepts)}
     table["concept"] = [place.get(read_emoji()[code]["base"]) for code in table["codepoints"]]
     table["toned"] = table["skin_tone"] != "none"
@@ -100,6 +109,7 @@ def read_pictures(styles: list[str], concepts: list[str], tones=True) -> Picture
         table["name"].tolist(),
         torch.tensor(table["toned"].to_numpy(bool)),
         concepts,
+        table["style"].tolist(),
     )
 
 
