@@ -35,6 +35,12 @@ def first_try(monkeypatch):
 # A small exercise.
 
 
+def test_a_choice_hears_of_its_options_only():
+    said = [repr(check("missing-control", number)) for number in (0, -2, 200, 0.02, "2")]
+    assert all("Choose one of 1, 2, 3, 4." in each for each in said[:4])
+    assert "text" in said[4]
+
+
 @pytest.mark.parametrize(
     ("answer", "status", "words"),
     [

@@ -264,7 +264,7 @@ def _slip(exercise: Exercise, given: Sequence[Any], right: Sequence[Any]) -> str
         if np.isnan(mine).any() and not np.isnan(theirs).any():
             return "A result is nan: 0 divided by 0, or the mean of nothing?"
         pairs.append((mine, theirs))
-    for undo, message in SLIPS:
+    for undo, message in () if _options(exercise) else SLIPS:
         if all(_close(undo(mine), theirs, exercise.tolerance) for mine, theirs in pairs):
             return message
     counts = [mine / theirs for mine, theirs in pairs if theirs.all()]
@@ -273,6 +273,13 @@ def _slip(exercise: Exercise, given: Sequence[Any], right: Sequence[Any]) -> str
         if (whole >= 2).all() and _close(whole, whole.round()):
             return "Is this a count? Asked is a share: divide by how many there are."
     return None
+
+
+def _options(exercise: Exercise) -> str:
+    """Name the answers that an exercise offers, if it is a choice among a few numbers."""
+    offered = [exercise.reference, *exercise.mistakes.values()]
+    small = all(isinstance(one, int) and 0 < one < 10 for one in offered)
+    return ", ".join(str(one) for one in sorted(offered)) if small else ""
 
 
 def _difference(exercise: Exercise, given: Sequence[Any], right: Sequence[Any]) -> str:
@@ -285,7 +292,9 @@ def _difference(exercise: Exercise, given: Sequence[Any], right: Sequence[Any]) 
     case, outcome, wanted = min(wrong, key=lambda found: len(repr(found[0])))
     mine, theirs = _numbers(outcome), _numbers(wanted)
     said = "That is not it"
-    if mine is not None and theirs is not None and mine.ndim == theirs.ndim == 0:
+    if options := _options(exercise):
+        said = f"Choose one of {options}"
+    elif mine is not None and theirs is not None and mine.ndim == theirs.ndim == 0:
         said = f"That is too {'large' if mine > theirs else 'small'}"
         if not 1 / 7 < abs(mine / (theirs or 1)) < 7:
             said += ", by far: check the unit, and what is counted"

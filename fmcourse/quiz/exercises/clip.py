@@ -1,5 +1,5 @@
-"""The exercises of notebook 03: which model to ship, a bug in a loop, an honest choice and
-shared targets."""
+"""The exercises of notebook 03: which model to ship, a bug in a loop, an honest choice, shared
+targets and interpolation."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ BATCHES = [
     (torch.tensor([[1.0, 0.0], [1.0, 2.0]]), torch.tensor([1.0, 3.0])),
     (torch.tensor([[1.0, 1.0], [1.0, -1.0]]), torch.tensor([2.0, 0.0])),
 ]
+# Weights of two models.
+ENDS = (torch.tensor([0.0, 2.0, -4.0]), torch.tensor([1.0, 2.0, 4.0]))
 
 
 def _equal(ids: torch.Tensor) -> torch.Tensor:
@@ -82,6 +84,14 @@ EXERCISES = {
             "diagonal": lambda ids: torch.eye(len(ids)),
             "not divided": _equal,
             "whole table": lambda ids: _equal(ids) / _equal(ids).sum(),
+        },
+    ),
+    "interpolation": Exercise(
+        reference=torch.lerp,
+        cases=tuple((*ENDS, alpha) for alpha in (0.0, 0.25, 1.0)),
+        mistakes={
+            "swapped": lambda a, b, alpha: alpha * a + (1 - alpha) * b,
+            "added": lambda a, b, alpha: a + alpha * b,
         },
     ),
 }
