@@ -43,6 +43,7 @@ from fmcourse.clip.results import (
     load_clinic,
     load_forgetting,
     load_retention,
+    load_shift,
 )
 from fmcourse.clip.tasks import (
     drawings_of,
@@ -71,6 +72,7 @@ __all__ = [
     "load_clinic",
     "load_forgetting",
     "load_retention",
+    "load_shift",
     "lp_ft",
     "occlusion",
     "optimizer_of",

@@ -1,9 +1,10 @@
 """The bundled runs behind sections 5 to 7 of notebook 03: remedies for forgetting, what fine-tuning
 keeps, and the mistakes clinic.
 
-The runs were made by ``recipes/clip_forgetting.py``, ``recipes/clip_retention.py`` and
-``recipes/clip_clinic.py``; nothing here trains. Alpha and steps are chosen on pictures that are not
-reported. In the clinic these are the other half of the test pictures, in turn: cross-fitting.
+The runs were made by ``recipes/clip_forgetting.py``, ``recipes/clip_retention.py``,
+``recipes/clip_shift.py`` and ``recipes/clip_clinic.py``; nothing here trains. Alpha and steps are
+chosen on pictures that are not reported. In the clinic these are the other half of the test
+pictures, in turn: cross-fitting.
 """
 
 from __future__ import annotations
@@ -25,13 +26,14 @@ __all__ = [
     "load_clinic",
     "load_forgetting",
     "load_retention",
+    "load_shift",
 ]
 
 TO_CHOOSE = ", to choose"
 PRETRAINED = ("noto", "twemoji")
 PRETRAINED_STYLES = "styles of pre-training"
-# Of the image encoder; chosen by `recipes/clip_retention.py choose` on the new style's validation.
-CHOSEN_RATES = {"random head": 1e-4, "LP-FT": 1e-3, "names": 1e-4}
+# Of the image encoder; chosen on the new style's validation, see `recipes/clip_retention.py`.
+CHOSEN_RATES = {"random head": 1e-4, "LP-FT": 1e-3, "names": 1e-4, "interpolated": 1e-4}
 
 
 @dataclass(frozen=True)
@@ -134,18 +136,40 @@ def load_retention() -> Comparison:
 
     Its parts are ``openmoji``, ``noto``, ``twemoji`` and ``styles of pre-training``, the last two
     together. A start such as ``LP-FT`` is the run at the rate that was chosen for it; ``LP-FT at
-    1e-4`` is the run at this rate.
+    1e-4`` is the run at this rate. ``interpolated`` lies between the members' names and ``names``.
     """
-    table = results.load("clip-retention").rename(columns={"split": "seed"}).assign(steps=0)
-    chosen = table["lr"] == table["method"].map(CHOSEN_RATES).fillna(table["lr"])
-    starts = table[table["method"].isin(CHOSEN_RATES)]
-    rates = starts["lr"].map("{:.0e}".format).str.replace("e-0", "e-")
-    table = pd.concat([table[chosen], starts.assign(method=starts["method"] + " at " + rates)])
+    table, ends = _by_rate("clip-retention")
     both = table[table["part"].isin(PRETRAINED)].assign(part=PRETRAINED_STYLES)
     keys = ["seed", "method", "steps", "alpha", "part"]
     pooled = both.groupby(keys, sort=False, as_index=False)[["right", "total"]].sum()
-    ends = {"interpolated": ("members' names", "names")}
     return Comparison(pd.concat([table, pooled]), ("validation",), ends)
+
+
+def load_shift() -> Comparison:
+    """Return the bundled runs of fine-tuning on OpenMoji, of a model whose pre-training left out
+    one style of each concept.
+
+    Its parts are ``openmoji``, ``left out`` (drawings that no training saw) and ``seen``. Its
+    methods are those of :func:`load_retention`, and ``interpolated`` at each rate.
+    """
+    table, ends = _by_rate("clip-shift")
+    return Comparison(table, ("validation",), ends)
+
+
+def _by_rate(name: str) -> tuple[pd.DataFrame, dict[str, tuple[str, str]]]:
+    """Return the runs of a start at its own rate and at each rate, and the interpolations' ends."""
+    table = results.load(name).rename(columns={"split": "seed"}).assign(steps=0)
+    own_rates = table["method"].map(CHOSEN_RATES)
+    tuned = table[own_rates.notna()]
+    rates = tuned["lr"].map("{:.0e}".format).str.replace("e-0", "e-")
+    named = tuned.assign(method=tuned["method"] + " at " + rates)
+    own = table[table["lr"] == own_rates.fillna(table["lr"])]
+    ends = {"interpolated": ("members' names", "names")}
+    for method in named["method"].unique():
+        if method.startswith("interpolated"):
+            tuned_end = method.replace("interpolated", "names")
+            ends[method] = "members' names", tuned_end
+    return pd.concat([own, named]), ends
 
 
 @dataclass(frozen=True)
