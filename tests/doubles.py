@@ -1,7 +1,5 @@
 """Stand-ins that several tests share: a tiny GPT-Neo, a tokenizer of letters, two tiny CLIPs."""
 
-from __future__ import annotations
-
 import tomllib
 from pathlib import Path
 
@@ -41,7 +39,7 @@ WORDS = tuple(
 )
 
 
-def tiny_gpt_neo(seed: int = 0, dropout: float = 0.0, end: int | None = END) -> GPTNeoForCausalLM:
+def tiny_gpt_neo(seed=0, dropout=0.0, end=END):
     """Return a random GPT-Neo with one global and one local layer, and end tokens that occur."""
     config = GPTNeoConfig(
         **SIZES["gpt_neo"],
@@ -55,14 +53,14 @@ def tiny_gpt_neo(seed: int = 0, dropout: float = 0.0, end: int | None = END) -> 
         return GPTNeoForCausalLM(config).eval()
 
 
-def theirs(model: GPTNeoForCausalLM, prompt: list[int], **options: object) -> torch.Tensor:
+def theirs(model, prompt, **options):
     """Return what transformers' own generate gives, greedily unless told otherwise."""
     ids = torch.as_tensor(prompt).reshape(1, -1)
     options = {"do_sample": False, "pad_token_id": END} | options
     return model.generate(ids, attention_mask=torch.ones_like(ids), **options)
 
 
-def random_ids(length: int, seed: int = 0, least: int = 1) -> torch.Tensor:
+def random_ids(length, seed=0, least=1):
     """Return random token ids of the doubles, by default without end tokens."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randint(least, VOCABULARY, (length,), generator=generator)
@@ -74,17 +72,15 @@ class Letters:
     eos_token_id = END
     letters = "abcdefghijklmnop"
 
-    def __call__(self, text: str, **options: object) -> dict[str, list[int]]:
+    def __call__(self, text, **options):
         letters = text.replace(" ", "")
         return {"input_ids": [self.letters.index(letter) + 1 for letter in letters]}
 
-    def decode(self, ids: list[int]) -> str:
+    def decode(self, ids):
         return "".join("<end>" if token == END else self.letters[token - 1] for token in ids)
 
 
-def tiny_clip(
-    seed: int = 0, dropout: float = 0.0
-) -> tuple[VisionTextDualEncoderModel, VisionTextDualEncoderProcessor]:
+def tiny_clip(seed=0, dropout=0.0):
     """Return a random CLIP like the bundled one: EfficientNet, with used batch norms, and BERT."""
     pictures = EfficientNetConfig(
         **SIZES["efficientnet"], dropout_rate=dropout, drop_connect_rate=dropout
@@ -107,7 +103,7 @@ def tiny_clip(
     )
 
 
-def tiny_vit_clip(seed: int = 0, dropout: float = 0.0) -> tuple[CLIPModel, CLIPProcessor]:
+def tiny_vit_clip(seed=0, dropout=0.0):
     """Return a random CLIP like OpenAI's: a vision transformer and a causal text transformer."""
     tower = SIZES["tower"] | {"attention_dropout": dropout}
     config = CLIPConfig(
@@ -125,25 +121,42 @@ def tiny_vit_clip(seed: int = 0, dropout: float = 0.0) -> tuple[CLIPModel, CLIPP
 CLIPS = {"EfficientNet": tiny_clip, "ViT": tiny_vit_clip}
 
 
-def word_tokenizer() -> PreTrainedTokenizerFast:
+def word_tokenizer():
     """Return a tokenizer with one token a word, between [CLS] and [SEP]."""
     return PreTrainedTokenizerFast(tokenizer_file=str(HERE / "words.json"), **SIZES["words"])
 
 
-def drawings(count: int, seed: int = 0, mode: str = "RGB") -> list[Image.Image]:
+def drawings(count, seed=0, mode="RGB"):
     """Return pictures of 24x24 pixels, each of 4x4 squares in random colours."""
     draw = np.random.default_rng(seed)
     squares = draw.integers(0, 256, (count, 4, 4, len(mode)), dtype=np.uint8)
     return [Image.fromarray(square.repeat(6, 0).repeat(6, 1)) for square in squares]
 
 
-def same(one: torch.nn.Module, other: torch.nn.Module) -> bool:
+def same(one, other):
     """Tell whether two modules have the same weights and statistics, bit for bit."""
     state, others = one.state_dict(), other.state_dict()
     return state.keys() == others.keys() and all(torch.equal(state[n], others[n]) for n in state)
 
 
-def stop_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+def refused(argument, words=""):
+    """Return a block that must end in a ValueError whose message begins with the argument."""
+    return pytest.raises(ValueError, match=f"^{argument}: expected.*{words}")
+
+
+def refusals(*cases):
+    """Return a test of calls that are refused: an argument's name, a function and its arguments."""
+
+    @pytest.mark.parametrize("case", cases)
+    def test(case):
+        name, function, *arguments = case
+        with refused(name):
+            function(*arguments)
+
+    return test
+
+
+def stop_at(monkeypatch, step):
     """Let Ctrl-C be pressed in this step of a training, before any weight moves."""
     steps, clip = iter(range(step)), torch.nn.utils.clip_grad_norm_
 
@@ -155,7 +168,7 @@ def stop_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", stopping)
 
 
-def forget_bundle() -> None:
+def forget_bundle():
     """Empty what the bundle remembers: its manifest and the files already compared."""
     for value in vars(data).values():
         getattr(value, "cache_clear", lambda: None)()

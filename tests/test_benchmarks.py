@@ -1,7 +1,5 @@
 """The benchmark of the two training loops, run small."""
 
-from __future__ import annotations
-
 import re
 
 from benchmarks import training

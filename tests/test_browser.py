@@ -1,7 +1,5 @@
 """In a headless Chromium: JupyterLab runs notebooks as a student does, and the website is used."""
 
-from __future__ import annotations
-
 import io
 import os
 import re

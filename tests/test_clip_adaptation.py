@@ -1,7 +1,5 @@
 """Each adaptation equals its definition or its library, and leaves the foundation alone."""
 
-from __future__ import annotations
-
 import copy
 import json
 import math

@@ -1,7 +1,5 @@
 """Every helper gives the same answers when model, pictures, labels and heads lie apart."""
 
-from __future__ import annotations
-
 import contextlib
 import copy
 

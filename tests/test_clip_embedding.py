@@ -1,7 +1,5 @@
 """Embeddings and loss are those of transformers, whatever the batch and mode; ranks are exact."""
 
-from __future__ import annotations
-
 import copy
 import io
 

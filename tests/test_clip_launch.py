@@ -1,7 +1,5 @@
 """Two processes that train together end in the weights of one, and one of them writes."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import socket

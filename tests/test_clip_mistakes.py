@@ -1,7 +1,5 @@
 """Each of the seven switches does one thing wrong, and a test would have caught it."""
 
-from __future__ import annotations
-
 import copy
 import dataclasses
 import math

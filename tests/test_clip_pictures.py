@@ -1,7 +1,5 @@
 """Your own pictures come in whole, upright and labelled; what is wrong with a file is said."""
 
-from __future__ import annotations
-
 import io
 import os
 import random
@@ -130,7 +128,7 @@ def test_grey_keeps_its_steps_whatever_its_depth():
 
 
 # Orientation tag, and the quarter turns to the left that put the stored pixels upright.
-@pytest.mark.parametrize(("orientation", "turns"), [(1, 0), (3, 2), (6, -1), (8, 1), (9, 0)])
+@pytest.mark.parametrize("orientation, turns", [(1, 0), (3, 2), (6, -1), (8, 1), (9, 0)])
 def test_a_picture_on_its_side_is_put_upright(pets, orientation, turns):
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -142,7 +140,7 @@ def test_a_picture_on_its_side_is_put_upright(pets, orientation, turns):
     assert given.getexif()[0x0112] == orientation and given.tobytes() == noise(5).tobytes()
 
 
-@pytest.mark.parametrize(("size", "shrunk", "problem"), TABLES["sizes"])
+@pytest.mark.parametrize("size, shrunk, problem", TABLES["sizes"])
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
 def test_small_and_large_pictures(pets, kind, size, shrunk, problem):
     wide = noise(5, 4, 2).resize(size, Image.Resampling.BICUBIC)
@@ -188,7 +186,7 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize(("path", "kind", "reason"), TABLES["broken"])
+@pytest.mark.parametrize("path, kind, reason", TABLES["broken"])
 def test_a_file_that_gives_no_picture_is_named(pets, tmp_path, recwarn, capfd, path, kind, reason):
     whole, more = read_pictures(pets), {path: BROKEN[kind]}
     found = read_pictures(zipped(tmp_path / "pets.zip", PETS | more))
@@ -246,7 +244,7 @@ class OldName(zipfile.ZipInfo):
         return self.filename.encode(self.comment.decode()), 0
 
 
-@pytest.mark.parametrize(("page", "labels"), TABLES["pages"])
+@pytest.mark.parametrize("page, labels", TABLES["pages"])
 def test_names_of_old_zips(tmp_path, page, labels):
     place = tmp_path / "old.zip"
     with zipfile.ZipFile(place, "w") as archive:

@@ -1,7 +1,5 @@
 """The pictures of notebook 03: what is known, what is held out, and the loop that it shows."""
 
-from __future__ import annotations
-
 import ast
 import collections
 import json
@@ -22,7 +20,7 @@ def task():
     return subgroup_task()
 
 
-@pytest.mark.parametrize(("part", "style"), PARTS.items())
+@pytest.mark.parametrize("part, style", PARTS.items())
 def test_pictures_and_labels_are_those_of_the_table(task, part, style):
     part, table = getattr(task, part), data.load_emoji(style)
     columns = table.remove_columns("image").to_pandas().set_index("codepoints")

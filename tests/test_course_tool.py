@@ -1,7 +1,5 @@
 """``python -m tools.course``: runs, a failing cell, and the evidence that is kept."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,7 +1,5 @@
 """Sums are written and scored as on paper; exact match is that of greedy decoding."""
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Sharpness and turning points on paper, and at their limits."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
@@ -21,7 +19,7 @@ JUMP = [0.0, 0.1, 0.2, 1.0, 1.1]  # steps .1, .1, .8, .1
 
 
 @pytest.mark.parametrize(
-    ("statistic", "score", "expected"),
+    "statistic, score, expected",
     [
         (linearity, LINE, 1),
         (linearity, LINE[::-1], -1),
@@ -50,7 +48,7 @@ def test_sharpness_is_the_mean_over_seeds_not_that_of_the_mean_curve():
 
 
 @pytest.mark.parametrize(
-    ("score", "threshold", "expected"),
+    "score, threshold, expected",
     [
         ([0.0, 0.0, 0.25, 1.0], 0.5, 200 + 100 / 3),
         ([0.0, 0.5, 0.2, 1.0], 0.5, 100),  # the first time counts

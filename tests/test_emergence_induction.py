@@ -1,7 +1,5 @@
 """A made-up induction head scores 1, others what paper says; ablation silences one head."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -1,11 +1,10 @@
 """A law that knows of runs that never turned; a forecast beside the textbook, and its coverage."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
 import pytest
+from doubles import refused
 from scipy.special import ndtr
 from statsmodels.api import OLS, add_constant
 
@@ -51,5 +50,5 @@ def test_a_forecast_holds_the_promised_share_of_new_runs(limit):
 
 def test_a_fit_that_does_not_arrive_is_refused(monkeypatch):
     monkeypatch.setitem(laws.SEARCH, "maxiter", 2)
-    with pytest.raises(ValueError, match="^turning: expected runs that a power law can be fitted"):
+    with refused("turning", "runs that a power law can be fitted"):
         fit_law(WIDTHS, lawful(0.3), 2_500.0 * 100)

@@ -1,7 +1,5 @@
 """A sweep's table on paper, and the bundled sweeps complete."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

@@ -1,7 +1,5 @@
 """A run that broke off ends in the same weights; no other run takes up its checkpoint."""
 
-from __future__ import annotations
-
 import functools
 
 import pytest
@@ -34,7 +32,7 @@ def test_a_run_that_broke_off_ends_in_the_same_weights(train, tmp_path, monkeypa
 
 
 @pytest.mark.parametrize(
-    ("train", "changes"),
+    "train, changes",
     [
         (ADDER, [{"reverse": True}, {"lr": 1e-3}, {"seed": 1}, {"width": 12}]),
         (COPIER, [{"bursty": 0.5}, {"tokens": 9}]),

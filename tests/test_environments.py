@@ -1,7 +1,5 @@
 """``python -m tools.environments``: lists, copies that install from an archive, failures."""
 
-from __future__ import annotations
-
 import re
 import sys
 import zipfile

@@ -4,12 +4,9 @@ What a trained model would say is not shown here, only that every cell runs and 
 suffices. The same way with tiny models is tested in test_models.
 """
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from hub_server import HubServer
@@ -42,7 +39,7 @@ GPT_NEO = {
 }
 
 
-def publish(root: Path) -> None:
+def publish(root):
     """Write models of the published shapes, but for the vocabulary of bundled tokenizers."""
     tokenizer = models.load_gpt_neo("ladder-large")[1]
     for name, shape in GPT_NEO.items():

@@ -1,7 +1,5 @@
 """Decoding gives what transformers gives, token for token, and scores are exact on paper."""
 
-from __future__ import annotations
-
 import math
 
 import pytest
@@ -56,7 +54,7 @@ def test_sampling_equals_generate(filters):
 
 
 @pytest.mark.parametrize(
-    ("strategy", "samples", "rows"), [(Greedy(), 4, 4), (Sample(), 4, 4), (Beam(3), 2, 3)]
+    "strategy, samples, rows", [(Greedy(), 4, 4), (Sample(), 4, 4), (Beam(3), 2, 3)]
 )
 def test_the_prompt_is_read_once(strategy, samples, rows):
     endless, entered = tiny_gpt_neo(end=None), []

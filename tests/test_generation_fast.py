@@ -1,7 +1,5 @@
 """The fast way gives the plain model's tokens, and never meets stale weights."""
 
-from __future__ import annotations
-
 import functools
 import types
 
@@ -55,7 +53,7 @@ def test_greedy_equals_generate_of_transformers(make, length):
 
 
 @pytest.mark.parametrize("make", [tiny_gpt_neo, tiny_llama])
-@pytest.mark.parametrize(("width", "penalty"), [(2, 0.5), (3, 1.0), (5, 2.0)])
+@pytest.mark.parametrize("width, penalty", [(2, 0.5), (3, 1.0), (5, 2.0)])
 def test_beam_search_equals_generate_the_fast_way_and_the_plain(make, width, penalty):
     for seed in range(3):
         options = {"num_beams": width, "length_penalty": penalty, "num_return_sequences": width}
@@ -166,7 +164,7 @@ CHANGES = [(tiny_gpt_neo, change) for change in GPT_NEO]
 CHANGES += [(tiny_llama, change) for change in (trained, hooked_head, moved_head)]
 
 
-@pytest.mark.parametrize(("make", "change"), CHANGES)
+@pytest.mark.parametrize("make, change", CHANGES)
 def test_a_model_that_changed_is_decoded_as_it_is(make, change):
     model = make(end=None)
     before = generate(model, PROMPTS[0], Greedy(), 40)

@@ -1,7 +1,5 @@
 """The GPU check without a GPU: its steps run small, and one that fails is reported."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

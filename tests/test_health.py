@@ -1,7 +1,5 @@
 """The doctor says in plain words what is wrong and how to repair it, and never fails itself."""
 
-from __future__ import annotations
-
 import hashlib
 import importlib
 import importlib.metadata

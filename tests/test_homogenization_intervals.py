@@ -1,7 +1,5 @@
 """Intervals cover seeds and people, what is hard for all cancels, and the power is the test's."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,12 +1,11 @@
 """Who is failed by everybody: on paper, by the paper's formulas, and at every edge."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
 import pandas as pd
 import pytest
+from doubles import refusals
 
 from fmcourse.homogenization import (
     failure_matrix,
@@ -120,21 +119,15 @@ WRONG_GROUPS = [None, [*"abb", None], "aabb", [1, "1", 1, "1"], pd.DataFrame({"g
 
 
 MISSING = pd.DataFrame([[T, None]], dtype="boolean")
-REFUSED = [
-    *((failure_matrix, (predictions, [0]), "predictions") for predictions in WRONG_PREDICTIONS),
-    *((homogenization, (ON_PAPER, groups, "worst"), "groups") for groups in WRONG_GROUPS),
-    (failure_matrix, ([[0, 1]], ["no"]), "labels"),
-    (systemic_failure_rate, (MISSING,), "failures"),
-    (homogenization, ([["1"]],), "failures"),
-    (homogenization, (ON_PAPER, GROUPS, "worse"), "kind"),
-    (interval_over_seeds, ([[[True]], [[False]]],), "failures"),
-    (power, ([0.5, 0.0], 1, 10), "errors"),
-    (power, ([0.5, 0.5], math.nan, 10), "ratio"),
-    (smallest_detectable, ([0.2], 10, 80), "wanted"),
-]
-
-
-@pytest.mark.parametrize(("function", "arguments", "name"), REFUSED)
-def test_a_message_begins_with_the_argument(function, arguments, name):
-    with pytest.raises(ValueError, match=f"^{name}: expected"):
-        function(*arguments)
+test_a_message_begins_with_the_argument = refusals(
+    *(("predictions", failure_matrix, predictions, [0]) for predictions in WRONG_PREDICTIONS),
+    *(("groups", homogenization, ON_PAPER, groups, "worst") for groups in WRONG_GROUPS),
+    ("labels", failure_matrix, [[0, 1]], ["no"]),
+    ("failures", systemic_failure_rate, MISSING),
+    ("failures", homogenization, [["1"]]),
+    ("kind", homogenization, ON_PAPER, GROUPS, "worse"),
+    ("failures", interval_over_seeds, [[[True]], [[False]]]),
+    ("errors", power, [0.5, 0.0], 1, 10),
+    ("ratio", power, [0.5, 0.5], math.nan, 10),
+    ("wanted", smallest_detectable, [0.2], 10, 80),
+)

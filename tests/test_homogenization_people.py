@@ -1,7 +1,5 @@
 """People are counted as in the data; samples are as biased as they say."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

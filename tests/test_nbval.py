@@ -3,12 +3,9 @@
 That a check can fail is shown on a small notebook.
 """
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys
-from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -25,7 +22,7 @@ pools = [pool["num_threads"] for pool in threadpoolctl.threadpool_info()]
 assert {torch.get_num_threads(), *pools} == {1}, pools"""
 
 
-def nbval(notebook, folder: Path) -> list[str]:
+def nbval(notebook, folder):
     """Run nbval on a notebook; return for each code cell what failed, nothing where it passed."""
     (folder / "notebooks").mkdir(parents=True)
     (folder / "pytest.ini").write_text("[pytest]\n")

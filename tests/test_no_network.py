@@ -1,7 +1,5 @@
 """The network is off for the tests, for what they start, and for the kernels of notebooks."""
 
-from __future__ import annotations
-
 import socket
 import subprocess
 import sys

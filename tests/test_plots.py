@@ -55,7 +55,7 @@ def settings():
     return {key: dict.__getitem__(kept, key) for key in dict.keys(kept)}
 
 
-@pytest.mark.parametrize(("name", "given", "alt"), DRAWN)
+@pytest.mark.parametrize("name, given, alt", DRAWN)
 def test_a_drawing_shows_itself_with_its_alt_text_and_is_always_the_same(
     monkeypatch, name, given, alt
 ):
@@ -76,7 +76,7 @@ def test_a_drawing_shows_itself_with_its_alt_text_and_is_always_the_same(
     assert "matplotlib.pyplot" not in sys.modules
 
 
-@pytest.mark.parametrize(("values", "most"), [([0, 99.5], 100), ([0.1, Interval(0.9, 0.8, 1)], 1)])
+@pytest.mark.parametrize("values, most", [([0, 99.5], 100), ([0.1, Interval(0.9, 0.8, 1)], 1)])
 def test_an_axis_has_no_room_for_impossible_values(values, most):
     low, high = axes_of(curves({"a": ([1, 2], values)})).get_ylim()
     assert 0 <= low < high <= most
@@ -122,7 +122,7 @@ def test_every_drawing_of_ours_has_an_alt_text(root):
         plots.picture("decodin")
 
 
-@pytest.mark.parametrize(("name", "given", "words"), REFUSED)
+@pytest.mark.parametrize("name, given, words", REFUSED)
 def test_what_cannot_be_drawn_is_refused(name, given, words):
     with pytest.raises(ValueError, match=words):
         draw(name, given)

@@ -1,7 +1,5 @@
 """A prediction is written down, kept, locked at its reveal, and collected by a class."""
 
-from __future__ import annotations
-
 import datetime
 import json
 import re
@@ -27,7 +25,7 @@ NOTEBOOKS = sorted((Path(__file__).resolve().parent.parent / "notebooks").glob("
 @pytest.fixture
 def shown(monkeypatch):
     """Collect what is displayed."""
-    things: list = []
+    things = []
     monkeypatch.setattr(predictions, "display", things.append)
     return things
 
@@ -44,7 +42,7 @@ OF_LIBRARIES = [(np.float32(60), 60), (torch.tensor(7), 7)]
 
 
 @pytest.mark.parametrize(
-    ("name", "answer", "value"), [*TYPED["right"], *[("flips", *pair) for pair in OF_LIBRARIES]]
+    "name, answer, value", [*TYPED["right"], *[("flips", *pair) for pair in OF_LIBRARIES]]
 )
 def test_an_answer_in_any_reasonable_form(name, answer, value):
     predict(name, answer)
@@ -52,7 +50,7 @@ def test_an_answer_in_any_reasonable_form(name, answer, value):
 
 
 @pytest.mark.parametrize(
-    ("name", "answer", "words"),
+    "name, answer, words",
     [*TYPED["wrong"], ("flips", np.ones(2), "no number"), ("years", 10**400, "out of range")],
 )
 def test_what_is_no_answer_hears_one_sentence_and_changes_nothing(name, answer, words, capsys):
@@ -92,7 +90,7 @@ def test_a_number_is_marked_in_the_figure_and_locked(shown, capsys):
 
 
 @pytest.mark.parametrize(
-    ("name", "answer", "measured", "words"),
+    "name, answer, measured, words",
     [
         ("ladder", "rise", "rise", "That is what"),
         ("ladder", "rise", "fall", "not what"),

@@ -1,7 +1,5 @@
 """One command names another repository and tag everywhere, and changes nothing else."""
 
-from __future__ import annotations
-
 import pytest
 
 from tools import retarget

@@ -100,7 +100,7 @@ UNFIT = [
 ]
 
 
-@pytest.mark.parametrize(("words", "call"), UNFIT)
+@pytest.mark.parametrize("words, call", UNFIT)
 def test_what_is_not_finite_or_cannot_be_judged_is_refused(words, call):
     with pytest.raises(ValueError, match=words):
         call()

@@ -1,7 +1,5 @@
 """The website, the student edition and the slides, made from two small notebooks."""
 
-from __future__ import annotations
-
 import base64
 import io
 import re

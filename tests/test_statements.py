@@ -1,7 +1,5 @@
 """``python -m tools.statements``: what a text states is true, false or raises in a fresh run."""
 
-from __future__ import annotations
-
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from tools import form, statements

@@ -1,7 +1,5 @@
 """The answer key holds every folded solution, and the check before class says what is missing."""
 
-from __future__ import annotations
-
 import json
 import re
 

@@ -1,7 +1,5 @@
 """What runs or is read elsewhere names things that are here: workflows, containers, the guide."""
 
-from __future__ import annotations
-
 import importlib.util
 import re
 
