@@ -36,6 +36,7 @@ def _prepare():
 _prepare()
 
 # These import torch and the hub's client, which read the environment that was just set.
+import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from doubles import CLIPS, tiny_gpt_neo, word_tokenizer  # noqa: E402
 from hub_server import NAME, HubServer  # noqa: E402
@@ -62,10 +63,34 @@ def home(monkeypatch, tmp_path):
     return tmp_path
 
 
+@pytest.fixture
+def draw():
+    """A generator of random numbers, the same in each test."""
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    """Where a run may be kept."""
+    return tmp_path / "run.pt"
+
+
+@pytest.fixture
+def printed(capsys):
+    """Return a function that returns what was printed since its last call."""
+    return lambda: capsys.readouterr().out
+
+
 @pytest.fixture(scope="module", params=CLIPS.values(), ids=CLIPS)
-def double(request):
+def make(request):
+    """The function that makes a tiny CLIP of either kind and its processor."""
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def double(make):
     """A tiny CLIP of either kind and its processor; no test changes them."""
-    return request.param()
+    return make()
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,10 @@
 """Stand-ins that several tests share: a tiny GPT-Neo, a tokenizer of letters, two tiny CLIPs."""
 
+import math
+import os
+import socket
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -25,18 +30,20 @@ from transformers import (
 from fmcourse import data
 
 HERE = Path(__file__).parent
-CASES = tomllib.loads((HERE / "cases.toml").read_text(encoding="utf-8"))
-SIZES = tomllib.loads((HERE / "doubles.toml").read_text(encoding="utf-8"))
+
+
+def toml(name):
+    """Return what a TOML file of this folder holds."""
+    return tomllib.loads((HERE / name).read_text("utf-8"))
+
+
+CASES = toml("cases.toml")
+SIZES = toml("doubles.toml")
 END = 0  # the end token of the doubles
 VOCABULARY = SIZES["gpt_neo"]["vocab_size"]
 CONTEXT = SIZES["gpt_neo"]["max_position_embeddings"]
 SIDE = SIZES["efficientnet"]["image_size"]  # pixels of the CLIP doubles
 WIDTH = 8  # of the space that their towers share
-TOKENS = SIZES["bert"]["max_position_embeddings"]  # their context
-MARKS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
-WORDS = tuple(
-    "a an of red green blue black white square circle cat dog drawing emoji picture icon".split()
-)
 
 
 def tiny_gpt_neo(seed=0, dropout=0.0, end=END):
@@ -133,15 +140,41 @@ def drawings(count, seed=0, mode="RGB"):
     return [Image.fromarray(square.repeat(6, 0).repeat(6, 1)) for square in squares]
 
 
+def unit_rows(count, width=WIDTH, seed=0):
+    """Return random rows of length 1."""
+    rows = torch.randn(count, width, generator=torch.Generator().manual_seed(seed))
+    return torch.nn.functional.normalize(rows, dim=1)
+
+
+def python(*words, **environment):
+    """Run a Python of its own, and return what it printed."""
+    command = [sys.executable, *map(str, words)]
+    done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def without(*beginnings):
+    """Return this process's environment without the variables whose names begin like this."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(beginnings)}
+
+
+def free_port():
+    """Return the number of a port on which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 def same(one, other):
     """Tell whether two modules have the same weights and statistics, bit for bit."""
     state, others = one.state_dict(), other.state_dict()
     return state.keys() == others.keys() and all(torch.equal(state[n], others[n]) for n in state)
 
 
-def refused(argument, words=""):
-    """Return a block that must end in a ValueError whose message begins with the argument."""
-    return pytest.raises(ValueError, match=f"^{argument}: expected.*{words}")
+def refused(argument, words="expected"):
+    """Return a block that must end in a ValueError: its message names the argument, then words."""
+    return pytest.raises(ValueError, match=rf"(?s)^{argument}[:\[].*{words}")
 
 
 def refusals(*cases):
@@ -154,6 +187,39 @@ def refusals(*cases):
             function(*arguments)
 
     return test
+
+
+def textbook(parts, loss, steps, betas, floor):
+    """Train as a textbook would: unfused AdamW, warm-up, half a cosine, clipping at 1.
+
+    Args:
+        parts: parameters, learning rate and weight decay of each; the decay is for matrices only.
+        loss: called with each step.
+    """
+    groups = []
+    for parameters, lr, decay in parts:
+        parameters = list(parameters)
+        for matrices in (True, False):
+            chosen = [number for number in parameters if (number.ndim >= 2) == matrices]
+            groups.append({"params": chosen, "lr": lr, "weight_decay": decay * matrices})
+    optimizer = torch.optim.AdamW(groups, betas=betas, fused=False, foreach=False)
+    rise, losses = steps // 10, []
+
+    def factor(step):
+        if step < rise:
+            return (step + 1) / rise
+        return floor + (1 - floor) * (1 + math.cos(math.pi * (step - rise) / (steps - rise))) / 2
+
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+    for step in range(steps):
+        optimizer.zero_grad()
+        value = loss(step)
+        value.backward()
+        torch.nn.utils.clip_grad_norm_([p for group in groups for p in group["params"]], 1.0)
+        optimizer.step()
+        schedule.step()
+        losses.append(value.item())
+    return losses
 
 
 def stop_at(monkeypatch, step):

@@ -29,7 +29,6 @@ class Fault:
         cut: break the connection off in the middle of the content.
         alter: change the first byte.
         stall: seconds to wait before the answer.
-        times: how many downloads it hits before all is well again.
     """
 
     where: str
@@ -38,7 +37,6 @@ class Fault:
     cut: bool = False
     alter: bool = False
     stall: float = 0.0
-    times: int = 10**9
 
 
 class HubServer(http.server.ThreadingHTTPServer):
@@ -108,10 +106,8 @@ class _Answers(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         path = unquote(urlsplit(self.path).path)
         self.server.asked.append(f"{self.command} {path}")
-        fitting = [f for f in self.server.faults if f.times and re.search(f.where, path)]
+        fitting = [f for f in self.server.faults if re.search(f.where, path)]
         fault = fitting[0] if fitting else Fault("")
-        if self.command == "GET":
-            fault.times -= 1
         time.sleep(fault.stall)
         asked = re.fullmatch(r"(?:/api/models)?/(\w+/[^/]+)(?:/(\w+)/([^/]+)(?:/(.+))?)?", path)
         name, what, revision, file = asked.groups() if asked else ("", None, None, None)

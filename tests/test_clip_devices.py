@@ -5,7 +5,7 @@ import copy
 
 import pytest
 import torch
-from doubles import CLIPS, drawings
+from doubles import drawings
 from pretend import ELSEWHERE, Elsewhere
 from torch.utils._pytree import tree_map_only
 
@@ -30,10 +30,10 @@ def gpu(monkeypatch):
         yield
 
 
-@pytest.fixture(params=CLIPS)
-def pair(request, gpu):
+@pytest.fixture
+def pair(make, gpu):
     """A model here, its copy elsewhere, and their processor."""
-    model, processor = CLIPS[request.param]()
+    model, processor = make()
     return model, copy.deepcopy(model).to(ELSEWHERE), processor
 
 

@@ -10,7 +10,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from doubles import CASES
+from doubles import CASES, refused
 from PIL import Image, ImageCms, PngImagePlugin
 
 from fmcourse.clip.pictures import Pictures, as_seen, read_pictures
@@ -56,11 +56,6 @@ def zipped(place, files):
         for path, content in contents(files):
             archive.writestr(path, content)
     return place
-
-
-def same(ours, theirs):
-    told = [(each.labels, each.names, each.problems) for each in (ours, theirs)]
-    return told[0] == told[1] and all(map(np.array_equal, ours.images, theirs.images))
 
 
 PETS = {"cat/a.png": 1, "cat/b.png": 2, "dog/a.png": 3, "dog/b.png": 4}
@@ -170,8 +165,8 @@ def test_a_zip_is_read_like_its_folder_without_what_systems_leave_behind(pets, t
     folder, left = read_pictures(pets.parent), dict.fromkeys(TABLES["skipped"], 5)
     for prefix in ("", "a/b/pets/", "./pets/", "/pets/", "pets\\"):
         files = {prefix + path: seed for path, seed in PETS.items()}
-        assert same(read_pictures(str(zipped(tmp_path / "pets.zip", files | left))), folder)
-    assert same(read_pictures(write(pets, left)), folder)
+        assert read_pictures(str(zipped(tmp_path / "pets.zip", files | left))) == folder
+    assert read_pictures(write(pets, left)) == folder
 
 
 BROKEN = {
@@ -190,10 +185,10 @@ BROKEN = {
 def test_a_file_that_gives_no_picture_is_named(pets, tmp_path, recwarn, capfd, path, kind, reason):
     whole, more = read_pictures(pets), {path: BROKEN[kind]}
     found = read_pictures(zipped(tmp_path / "pets.zip", PETS | more))
-    assert same(found, read_pictures(write(pets, more)))
+    assert found == read_pictures(write(pets, more))
     problem = found.problems.pop()
     assert problem.startswith(f"{path} was left out: ") and reason in problem
-    assert same(found, whole) and list(recwarn) == [] and capfd.readouterr() == ("", "")
+    assert found == whole and list(recwarn) == [] and capfd.readouterr() == ("", "")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such files")
@@ -298,10 +293,10 @@ def test_a_source_that_cannot_be_used(tmp_path):
     for harmed in (content[:-30], b"", b"Rar!" + content[4:-22], locked(content)):
         place.write_bytes(harmed)
         words = "password" if harmed == locked(content) else "whole"
-        with pytest.raises(ValueError, match=f"^source: expected .*{words}"):
+        with refused("source", words):
             read_pictures(place)
     for source in ("nowhere", "", None, 7, "/dev/null", "~/nowhere"):
-        with pytest.raises(ValueError, match=r"^source: expected the path"):
+        with refused("source", "the path"):
             read_pictures(source)
 
 
@@ -341,7 +336,8 @@ def test_the_parts_share_out_the_whole():
     for part in parts:
         assert part.labels == [whole.labels[image] for image in sorted(part.images)]
     assert random.getstate() == before
-    shares = [{"test_share": share} for share in (0, 1, 25, "0.5", np.nan)]
-    for settings in (*shares, {"seed": 1.5}):
-        with pytest.raises(ValueError, match=f"^{next(iter(settings))}: expected"):
-            numbered(4, 4).split(**settings)
+    for share in (0, 1, 25, "0.5", np.nan):
+        with refused("test_share"):
+            whole.split(share)
+    with refused("seed"):
+        whole.split(seed=1.5)

@@ -35,7 +35,7 @@ def house(tmp_path, monkeypatch):
     return make
 
 
-def test_a_notebook_runs_with_this_python_and_a_fresh_state(house, capsys, monkeypatch):
+def test_a_notebook_runs_with_this_python_and_a_fresh_state(house, printed, monkeypatch):
     root = house(SHOWS)
     (root / "build" / "state").mkdir()
     (root / "build" / "state" / "old").touch()
@@ -49,7 +49,7 @@ def test_a_notebook_runs_with_this_python_and_a_fresh_state(house, capsys, monke
     executed = form.read(root / "build" / "executed" / "00_two.ipynb")
     assert executed.cells[1].outputs[0].text == f"{sys.executable} skip\n"
     assert not (root / "build" / "state" / "old").exists()
-    assert re.search(r"00_two +\d+ s", capsys.readouterr().out)
+    assert re.search(r"00_two +\d+ s", printed())
 
 
 @pytest.mark.parametrize(

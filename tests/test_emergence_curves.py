@@ -21,7 +21,6 @@ JUMP = [0.0, 0.1, 0.2, 1.0, 1.1]  # steps .1, .1, .8, .1
 @pytest.mark.parametrize(
     "statistic, score, expected",
     [
-        (linearity, LINE, 1),
         (linearity, LINE[::-1], -1),
         (linearity, JUMP, 1.1 / (4 * math.sqrt(0.67 / 4))),
         (breakthroughness, JUMP, 11),

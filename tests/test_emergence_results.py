@@ -3,6 +3,7 @@
 import math
 
 import pytest
+from doubles import refused
 
 from fmcourse import emergence, stats
 from fmcourse.emergence import Sweep
@@ -25,7 +26,7 @@ def test_values_and_choices():
     assert SWEEP.values("width") == [8, 16]
     assert SWEEP.only(width=8).runs["seed"].tolist() == [0, 1]
     assert SWEEP.runs["parameters"].tolist() == [80, 80, 160]
-    with pytest.raises(ValueError, match="^name: expected one of .* did you mean 'exact'"):
+    with refused("name", "did you mean 'exact'"):
         SWEEP.curves("exakt")
 
 

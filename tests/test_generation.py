@@ -163,9 +163,7 @@ BLEU = (3 / 4 * 2 / 3 * 1 / 2 * 1 / 2) ** (1 / 4)
 
 def test_variety_on_paper():
     assert distinct_n([ROSES, "a rose"], 2) == 3 / 8  # over all texts
-    assert distinct_n([ROSES, "is"], 1) == 3 / 9
     assert repetition_n([ROSES, "one two three"], 2) == pytest.approx(2 / 7)  # their mean
     assert repetition_n([ROSES, "one"], 2) == pytest.approx(4 / 7)  # too short does not count
     assert self_bleu(["a b c d", "a b c e"]) == pytest.approx(BLEU)
-    assert mark_repeats("a rose is a rose is red", 2) == "a rose is [a rose is] red"
     assert [mark_repeats("one one one", n) for n in (1, 4)] == ["one [one one]", "one one one"]

@@ -180,8 +180,7 @@ def test_the_planted_rates_are_exact():
         assert sum(" she " in sentence for sentence in own) == round(20 * rate) and len(own) == 20
 
 
-def test_effects_come_with_their_size_and_a_corrected_p():
-    draw = np.random.default_rng(0)
+def test_effects_come_with_their_size_and_a_corrected_p(draw):
     effects = {f"nothing {i}": draw.normal(0, 1, 12) for i in range(5)}
     strong = effects["strong"] = draw.normal(2, 1, 12)
     found = g.compare(effects)

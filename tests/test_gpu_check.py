@@ -12,9 +12,9 @@ def no_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
 
 
-def test_every_step_is_right_on_small_models(capsys):
+def test_every_step_is_right_on_small_models(printed):
     assert gpu_check.main() == 0
-    shown = capsys.readouterr().out
+    shown = printed()
     assert torch.__version__ in shown and "no GPU" in shown
     assert f"{len(gpu_check.STEPS)} of {len(gpu_check.STEPS)} steps are right" in shown
 

@@ -7,7 +7,7 @@ import sys
 import matplotlib
 import numpy as np
 import pytest
-from doubles import CASES
+from doubles import CASES, refused
 from PIL import Image
 
 from fmcourse import plots
@@ -102,7 +102,7 @@ def test_a_mark_is_drawn_named_and_taken_away():
     assert marked.alt == f"{drawing.alt} Dotted line, you."
     assert marked.png != drawing.png and far.alt.endswith("you, beyond this axis.")
     assert drawing.marked(1.0, "you").png == marked.png
-    with pytest.raises(ValueError, match="^drawing: expected one with axes"):
+    with refused("drawing", "one with axes"):
         plots.picture("decoding").marked(1, "you")
 
 
@@ -118,7 +118,7 @@ def test_every_drawing_of_ours_has_an_alt_text(root):
     for file in (root / "images").glob("*.png"):
         drawing = plots.picture(file.stem)
         assert len(drawing.alt) > 100 and drawing.png == file.read_bytes()
-    with pytest.raises(ValueError, match="did you mean 'decoding'"):
+    with refused("name", "did you mean 'decoding'"):
         plots.picture("decodin")
 
 

@@ -8,8 +8,7 @@ from scipy.stats import ttest_1samp
 from fmcourse import data, report
 
 
-def test_the_smallest_effect_is_found_as_often_as_promised():
-    draw = np.random.default_rng(0)
+def test_the_smallest_effect_is_found_as_often_as_promised(draw):
     spread = np.array([-1.0, 1.0, -1.0, 1.0, 0.0])
     effect = report.smallest_effect(spread, power=0.8)
     runs = draw.normal(effect, spread.std(ddof=1), (4000, len(spread)))

@@ -70,7 +70,7 @@ def test_two_recipes_that_finish_together_lose_no_entry(work, tmp_path):
         process.start()
     for process in both:
         process.join()
-    content = json.loads((tmp_path / "manifest.json").read_text(encoding="utf-8"))
+    content = json.loads((tmp_path / "manifest.json").read_text("utf-8"))
     assert len({entry["file"] for entry in content["files"]}) == 20
     assert content["hub"] == [{"name": "a/b"}]
 

@@ -25,7 +25,7 @@ FOLDERS = r"fmcourse|tests|tools|recipes|benchmarks|docs|notebooks|images|\.devc
 
 @pytest.mark.parametrize("path", NAMING, ids=lambda path: path.name)
 def test_each_named_target_module_and_file_is_there(path):
-    text = path.read_text(encoding="utf-8")
+    text = path.read_text("utf-8")
     targets = re.findall(r'(?:^|[`"]|run: )make ([a-z-]+)', text, re.MULTILINE)
     assert set(targets) <= TARGETS
     modules = re.findall(r"-m ((?:tools|benchmarks|fmcourse|recipes)\.[\w.]*\w)", text)
@@ -40,7 +40,7 @@ def test_each_named_target_module_and_file_is_there(path):
 
 
 def test_one_version_is_named_everywhere():
-    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
-    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
+    changes = (ROOT / "CHANGELOG.md").read_text("utf-8")
     named = {str(citation["version"]), re.search(r"^## (\S+)", changes, re.MULTILINE)[1]}
     assert named == {fmcourse.__version__}
