@@ -16,16 +16,12 @@ class There(torch.Tensor):
     """A tensor that lies elsewhere; `held` holds its numbers."""
 
     @staticmethod
-    def __new__(cls, real, requires_grad=False):
-        options = {
-            "dtype": real.dtype,
-            "device": ELSEWHERE,
-            "strides": real.stride(),
-            "requires_grad": requires_grad,
-        }
-        return torch.Tensor._make_wrapper_subclass(cls, real.shape, **options)
+    def __new__(cls, real):
+        return torch.Tensor._make_wrapper_subclass(
+            cls, real.shape, dtype=real.dtype, device=ELSEWHERE, strides=real.stride()
+        )
 
-    def __init__(self, real, requires_grad=False):
+    def __init__(self, real):
         self.held = real
 
     def __repr__(self):

@@ -177,8 +177,7 @@ def test_axe_finds_no_fault_on_any_page(browser, pages, theme):
     faults = {}
     for page in pages:
         browser.get(page.as_uri())
-        dress = "document.documentElement.dataset.theme = arguments[0]"
-        browser.execute_script(dress, theme)
+        browser.execute_script(f"document.documentElement.dataset.theme = '{theme}'")
         browser.execute_script(script)
         found = browser.execute_async_script(
             """const done = arguments[arguments.length - 1];

@@ -58,31 +58,25 @@ def test_two_processes_end_in_the_weights_of_one(tmp_path):
     assert (end - there).norm() < 0.001 * moved and moved > 0.1
 
 
-def test_a_console_that_cannot_print_the_labels(tmp_path):
-    pictures = folder(tmp_path / "own", ["\u732b", "\u72d7"], 2)
+def test_a_console_that_cannot_print_the_labels(home):
+    pictures = folder(home / "own", ["\u732b", "\u72d7"], 2)
     command = ("fmcourse.clip.launch", pictures, "~/out", *options(steps=1, batch_size=2))
-    home = {"HOME": str(tmp_path), "USERPROFILE": str(tmp_path)}
-    printed = python("-m", *command, PYTHONIOENCODING="ascii", **home)
+    printed = python("-m", *command, PYTHONIOENCODING="ascii")
     # The bundled model cannot read the labels either, and says so.
     assert "\\u732b" in printed and "linear probe" in printed
-    assert (tmp_path / "out" / "classifier.json").is_file()
+    assert (home / "out" / "classifier.json").is_file()
 
 
 def test_one_picture_of_each_label_and_a_second_run(tmp_path, capsys):
     output = tmp_path / "out"
     pictures = folder(tmp_path / "own", ["cat", "dog"], 1)
 
-    def tuned(**changes):
-        settings = {"steps": 1, "batch_size": 2} | changes
-        launch.main([str(pictures), str(output), *options(**settings)])
+    def tuned():
+        launch.main([str(pictures), str(output), *options(steps=1, batch_size=2)])
 
     tuned()
     assert "no picture is held out" in capsys.readouterr().out
-    classifier = (output / "classifier.safetensors").read_bytes()
     tuned()
-    with refused("checkpoint", "batch_size"):
-        tuned(batch_size=1)
-    assert (output / "classifier.safetensors").read_bytes() == classifier
     # A file in place of the output is refused before training.
     output = output / "run.pt"
     capsys.readouterr()

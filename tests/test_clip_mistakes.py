@@ -80,7 +80,7 @@ def test_different_habits_never_share_a_result(checkpoint):
     changes = [{"habits": habits} for habits in MISTAKES.values() if not habits.half]
     changes += [{"batch_size": 3}, {"captions": CAPTIONS[::-1]}, {"ids": range(6)}, {"seed": 1}]
     for change in changes:
-        with refused("checkpoint"):
+        with refused("checkpoint", "different run"):
             tune(**(how | change))
 
 

@@ -12,7 +12,6 @@ from doubles import refusals
 from fmcourse import clip, data, models
 from fmcourse.clip import subgroup_task
 
-FREE = 8  # concepts, at least, that a class has for training and validation
 PARTS = {"train": "noto", "validation": "noto", "test": "noto", "shifted": "openmoji"}
 
 
@@ -44,7 +43,8 @@ def test_what_is_held_out_is_for_the_test_alone(task):
     sampled = collections.Counter(task.validation.labels)
     for label, count in collections.Counter(task.train.labels).items():
         whole = count + sampled[label]
-        assert whole >= FREE and sampled[label] == max(1, round(0.2 * whole))
+        # At least eight concepts of a class are for training and validation.
+        assert whole >= 8 and sampled[label] == max(1, round(0.2 * whole))
 
 
 def test_seeds_decide_the_validation_alone(task):

@@ -13,8 +13,6 @@ from fmcourse.stats import Interval
 from recipes import common
 from tools import claims, course, form, site
 
-SHOWS = "import os, sys\nprint(sys.executable, os.environ['FMCOURSE_PREDICTIONS'])"
-
 
 @pytest.fixture
 def house(tmp_path, monkeypatch):
@@ -36,7 +34,7 @@ def house(tmp_path, monkeypatch):
 
 
 def test_a_notebook_runs_with_this_python_and_a_fresh_state(house, printed, monkeypatch):
-    root = house(SHOWS)
+    root = house("import os, sys\nprint(sys.executable, os.environ['FMCOURSE_PREDICTIONS'])")
     (root / "build" / "state").mkdir()
     (root / "build" / "state" / "old").touch()
     # A kernelspec found elsewhere is not used.

@@ -71,7 +71,8 @@ def test_ablation_equals_zeroed_weights_and_ends_with_the_block():
         raise KeyboardInterrupt
     assert torch.equal(row_losses(model, ids), before)
     with torch.no_grad():
-        model.transformer.h[1].attn.attention.out_proj.weight[:, 8:12] = 0
-        model.transformer.h[1].attn.attention.out_proj.weight[:, :4] = 0
+        weight = model.transformer.h[1].attn.attention.out_proj.weight
+        weight[:, 8:12] = 0
+        weight[:, :4] = 0
     assert torch.allclose(row_losses(model, ids), silenced, atol=1e-6)
     assert not torch.equal(silenced, before)

@@ -18,8 +18,9 @@ def run(width, seed, exact):
     return {"settings": settings, "parameters": width * 10, "seconds": 1.0, "records": records}
 
 
-RUNS = [run(8, 0, [0.0, 0.0, 0.1]), run(8, 1, [0.0, 0.2, 0.4]), run(16, 0, [0.0, 0.4, 0.9])]
-SWEEP = Sweep.of(RUNS)
+SWEEP = Sweep.of(
+    [run(8, 0, [0.0, 0.0, 0.1]), run(8, 1, [0.0, 0.2, 0.4]), run(16, 0, [0.0, 0.4, 0.9])]
+)
 
 
 def test_values_and_choices():

@@ -18,13 +18,13 @@ NOT_IDS = [
     None,
     [],
     BatchEncoding({"input_ids": [PROMPT]}),
-    [1.0, 2.0],
-    [True, False],
+    [1.0],
+    [True],
     [[1], [2]],
     [[1, 2], [3]],
     5,
-    [1, 17],
-    [-1, 4],
+    [17],
+    [-1],
     [2**70],
 ]
 MODEL = tiny_gpt_neo()
@@ -71,10 +71,9 @@ test_an_argument_that_cannot_be_meant_is_refused_by_name = refusals(
 )
 
 
-@pytest.mark.parametrize("side", [1, -1])
-def test_padding_is_never_read_as_text(side):
-    table = [row[::side] for row in ([3, 1, 4, 1, 5], [9, 2, 0, 0, 0])]
-    for padded in (table, torch.tensor(table), BatchEncoding({"input_ids": table})):
+def test_padding_is_never_read_as_text():
+    right, left = [PROMPT, [9, 2, 0, 0, 0]], [PROMPT, [0, 0, 0, 2, 9]]
+    for padded in (left, torch.tensor(right), BatchEncoding({"input_ids": right})):
         with refused("prompts"):
             g.generate_batch(MODEL, padded, g.Greedy(), 5)
     g.generate_batch(MODEL, [[0, 1, 2], [0, 3, 4]], g.Greedy(), 5)  # a mark at the start of each

@@ -14,12 +14,7 @@ from fmcourse.generation.decoding import begin
 
 ROUNDING = 2e-5  # fp32: 24 bits, logits below 100, sums of a few dozen terms in another order
 WINDOW = 8  # of the doubles' local layer
-PROMPTS = [
-    [3, 1, 4, 1, 5],
-    [9],
-    [2, 6, 5, 3, 5, 8, 9, 7, 9, 3, 2, 3, 8, 4],
-    [6, 2, 6, 4, 3, 3, 8, 3, 2],
-]
+PROMPTS = [random_ids(length, length).tolist() for length in (5, 1, 14, 9)]
 
 
 def plain(model):
@@ -36,11 +31,14 @@ def tiny_llama(seed=0, end=END, **settings):
     return LlamaForCausalLM(LlamaConfig(vocab_size=VOCABULARY, **(sizes | settings))).eval()
 
 
+MAKERS = pytest.mark.parametrize("make", [tiny_gpt_neo, tiny_llama])
+
+
 def is_fast(model):
     return isinstance(begin(model, [random_ids(5)], 1, 9), fast.FastSession)
 
 
-@pytest.mark.parametrize("make", [tiny_gpt_neo, tiny_llama])
+@MAKERS
 @pytest.mark.parametrize("length", [1, WINDOW - 1, WINDOW, WINDOW + 1, 30])
 def test_greedy_equals_generate_of_transformers(make, length):
     for seed in range(4):
@@ -52,7 +50,7 @@ def test_greedy_equals_generate_of_transformers(make, length):
         )
 
 
-@pytest.mark.parametrize("make", [tiny_gpt_neo, tiny_llama])
+@MAKERS
 @pytest.mark.parametrize("width, penalty", [(2, 0.5), (3, 1.0), (5, 2.0)])
 def test_beam_search_equals_generate_the_fast_way_and_the_plain(make, width, penalty):
     for seed in range(3):
@@ -77,7 +75,7 @@ MODELS = {
 }
 
 
-@pytest.mark.parametrize("copied", [True, False], ids=["copied", "too large to copy"])
+@pytest.mark.parametrize("copied", [True, False])
 @pytest.mark.parametrize("name", MODELS)
 def test_logits_are_those_of_a_full_pass_at_every_step(name, copied, monkeypatch):
     if not copied:
@@ -167,7 +165,6 @@ def test_a_model_that_changed_is_decoded_as_it_is(make, change):
         {"attention_bias": True},
         {"mlp_bias": True},
     ],
-    ids=str,
 )
 def test_an_unusual_llama_goes_its_own_way(unusual):
     model = tiny_llama(**unusual)

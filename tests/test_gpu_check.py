@@ -28,12 +28,7 @@ def test_a_wrong_step_is_reported_and_the_next_one_runs(monkeypatch, capsys):
     assert "ZeroDivisionError" in shown.err
 
 
-def test_the_sizes_on_a_gpu_are_the_published_ones(tmp_path):
-    model = gpu_check.Job("meta", tmp_path).clip
-    assert model.num_parameters() == 151_277_313
-
-
-def test_weights_of_a_different_run_are_wrong(monkeypatch, tmp_path):
+def test_weights_of_a_different_run_are_wrong(tmp_path):
     job = gpu_check.Job("cpu", tmp_path)
     torch.set_num_threads(1)
     weights, run, calls = job.trained

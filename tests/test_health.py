@@ -212,7 +212,7 @@ def test_a_clone_with_changed_line_endings_is_whole_or_repaired_by_the_remedy(
         shutil.copy(root / ".gitattributes", origin)
     git("init", "-q", folder=origin)
     git("add", "-A", folder=origin)
-    me = ["-c", "user.name=ada", "-c", "user.email=ada@example.org"]
+    me = "-c user.name=ada -c user.email=ada@example.org".split()
     git(*me, "commit", "-qm", "bundle: one file", folder=origin)
     git("clone", "-q", "-c", "core.autocrlf=true", origin, clone, folder=tmp_path)
     file = clone / bundled / "a.json"

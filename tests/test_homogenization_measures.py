@@ -73,14 +73,11 @@ def test_a_deployer_without_errors_leaves_no_ratio():
     assert found.reason == "deployer 1 fails nobody, so no systemic failure is expected"
 
 
-@pytest.mark.parametrize("kind", ["uniform", "worst"])
-def test_an_empty_group_leaves_no_ratio(kind):
-    found = homogenization(ON_PAPER, EMPTY, kind)
-    assert math.isnan(found.ratio) and math.isnan(found.observed)
-    assert found.reason == "group 'c' is empty"
-
-
-def test_an_empty_group_weighs_nothing_in_the_average():
+def test_an_empty_group_leaves_no_ratio_and_weighs_nothing_in_the_average():
+    for kind in ("uniform", "worst"):
+        found = homogenization(ON_PAPER, EMPTY, kind)
+        assert math.isnan(found.ratio) and math.isnan(found.observed)
+        assert found.reason == "group 'c' is empty"
     assert homogenization(ON_PAPER, EMPTY, "average") == homogenization(ON_PAPER, GROUPS, "average")
 
 
@@ -105,12 +102,11 @@ WRONG_PREDICTIONS = [
 WRONG_GROUPS = [None, [*"abb", None], "aabb", [1, "1", 1, "1"], pd.DataFrame({"group": GROUPS})]
 
 
-MISSING = pd.DataFrame([[T, None]], dtype="boolean")
 test_a_message_begins_with_the_argument = refusals(
     *(("predictions", failure_matrix, predictions, [0]) for predictions in WRONG_PREDICTIONS),
     *(("groups", homogenization, ON_PAPER, groups, "worst") for groups in WRONG_GROUPS),
     ("labels", failure_matrix, [[0, 1]], ["no"]),
-    ("failures", systemic_failure_rate, MISSING),
+    ("failures", systemic_failure_rate, pd.DataFrame([[T, None]], dtype="boolean")),
     ("failures", homogenization, [["1"]]),
     ("kind", homogenization, ON_PAPER, GROUPS, "worse"),
     ("failures", interval_over_seeds, [[[True]], [[False]]]),

