@@ -38,7 +38,7 @@ _prepare()
 # These import torch and the hub's client, which read the environment that was just set.
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
-from doubles import CLIPS, tiny_gpt_neo, word_tokenizer  # noqa: E402
+from doubles import tiny_clip, tiny_gpt_neo, tiny_vit_clip, word_tokenizer  # noqa: E402
 from hub_server import NAME, HubServer  # noqa: E402
 from huggingface_hub import file_download  # noqa: E402
 from huggingface_hub.utils import _http  # noqa: E402
@@ -81,7 +81,7 @@ def printed(capsys):
     return lambda: capsys.readouterr().out
 
 
-@pytest.fixture(scope="module", params=CLIPS.values(), ids=CLIPS)
+@pytest.fixture(scope="module", params=[tiny_clip, tiny_vit_clip])
 def make(request):
     """The function that makes a tiny CLIP of either kind and its processor."""
     return request.param

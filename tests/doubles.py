@@ -125,9 +125,6 @@ def tiny_vit_clip(seed=0, dropout=0.0):
         )
 
 
-CLIPS = {"EfficientNet": tiny_clip, "ViT": tiny_vit_clip}
-
-
 def word_tokenizer():
     """Return a tokenizer with one token a word, between [CLS] and [SEP]."""
     return PreTrainedTokenizerFast(tokenizer_file=str(HERE / "words.json"), **SIZES["words"])

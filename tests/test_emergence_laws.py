@@ -20,7 +20,7 @@ def lawful(spread=0.1, seed=0):
 
 
 def test_runs_that_agree_too_well_are_not_believed():
-    exact = np.exp(12 - 1.5 * np.log(WIDTHS))
+    exact = lawful(spread=0)
     assert 0.01 <= fit_law(WIDTHS, exact, limit=1e9).spread < 0.02
     found = forecast(WIDTHS, exact, 1e9, target=128)
     assert found.high / found.low > 1.02

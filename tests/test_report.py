@@ -17,11 +17,7 @@ def test_the_smallest_effect_is_found_as_often_as_promised(draw):
 
 
 def test_the_ledger_counts_a_training_once_and_packages_once(monkeypatch):
-    manifest = {}
-    for file, recipe, seconds, sources in CASES["report"]["files"]:
-        manifest[file] = {"recipe": f"recipes/{recipe}.py", "seconds": seconds, "bytes": 2e6}
-        manifest[file]["sources"] = sources
-    monkeypatch.setattr(data, "manifest", lambda: manifest)
+    monkeypatch.setattr(data, "manifest", lambda: CASES["report"]["files"])
     ledger = report.ecosystem(watts=20)
     assert list(ledger.index) == list(report.STAGES)
     assert ledger["files"].tolist()[:4] == [3, 2, 2, 1]

@@ -39,11 +39,10 @@ def coverage(interval, draw, truth, trials=500):
 
 
 @pytest.mark.parametrize("units", FEW)
-def test_few_units_are_covered(units):
-    random = np.random.default_rng(units)
-    normal = coverage(mean_interval, lambda: random.normal(size=units), 0)
-    shares = coverage(share_interval, lambda: random.beta(8, 2, size=units), 0.8)
-    median = coverage(median_interval, lambda: random.lognormal(size=max(units, 5)), 1)
+def test_few_units_are_covered(units, draw):
+    normal = coverage(mean_interval, lambda: draw.normal(size=units), 0)
+    shares = coverage(share_interval, lambda: draw.beta(8, 2, size=units), 0.8)
+    median = coverage(median_interval, lambda: draw.lognormal(size=max(units, 5)), 1)
     assert min(normal, shares) >= 0.93 and median >= 0.9
 
 

@@ -160,14 +160,11 @@ def alarm():
 
 @pytest.mark.parametrize("make, name, value, bars, said", CASES["widgets"]["settings"])
 def test_the_bars_follow_the_slider(make, name, value, bars, said):
-    widget = SLIDERS[make]()
+    widget = globals()[make]()
     slider = control(widget, name)
     slider.value = slider.value if value == "none" else value
     assert {label: float(share) for label, share in shown(widget)} == bars
     assert said in chart(widget)
-
-
-SLIDERS = {make.__name__: make for make in (omission, answers, drift, shots, alarm)}
 
 
 def test_a_search_has_an_embedding_for_each_picture():
