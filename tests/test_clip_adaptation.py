@@ -1,7 +1,5 @@
 """Each adaptation equals its definition or its library, and leaves the foundation alone."""
 
-from __future__ import annotations
-
 import copy
 import json
 import math
@@ -10,7 +8,18 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from doubles import CASES, CLIPS, WIDTH, drawings, same, stop_at, tiny_clip, tiny_vit_clip
+from doubles import (
+    CASES,
+    WIDTH,
+    drawings,
+    refused,
+    same,
+    stop_at,
+    textbook,
+    tiny_clip,
+    tiny_vit_clip,
+    unit_rows,
+)
 from safetensors.torch import save_file
 from sklearn.linear_model import LogisticRegression
 from torch.nn import functional
@@ -35,12 +44,6 @@ LABELS = [0, 1, 2, 0, 1, 2]
 PIXELS = clip.pixels_of(tiny_clip()[1], drawings(6))
 HEAD = random_head(3, WIDTH)
 RANKS = pytest.mark.parametrize("rank", [0, 2])
-MAKERS = pytest.mark.parametrize("make", CLIPS.values(), ids=CLIPS)
-
-
-def unit_rows(count, width=WIDTH, seed=0):
-    rows = torch.randn(count, width, generator=torch.Generator().manual_seed(seed))
-    return functional.normalize(rows, dim=1)
 
 
 def tune(double, pixels=PIXELS, labels=LABELS, head=HEAD, **changes):
@@ -66,11 +69,11 @@ def test_labels_that_are_none():
     double, rows = tiny_vit_clip(), unit_rows(6)
     missing = pd.Series([0, 1, None, 0, 1, 2], dtype="Int64")
     for labels in (*TABLES["bad_labels"], missing):
-        with pytest.raises(ValueError, match="^labels"):
+        with refused("labels"):
             tune(double, labels=labels)
-        with pytest.raises(ValueError, match="^labels"):
+        with refused("labels"):
             linear_probe(rows, labels)
-    with pytest.raises(ValueError, match="^labels: expected at least two classes"):
+    with refused("labels", "at least two classes"):
         linear_probe(rows, [0] * 6)
 
 
@@ -105,58 +108,27 @@ def test_a_model_in_half_precision_is_trained_in_single(double):
 # Fine-tuning.
 
 
-def by_hand(double, head, steps, lr):
-    """Fine-tune as a textbook would: AdamW, a warm-up, half a cosine, clipping at 1."""
-    model = copy.deepcopy(double[0]).eval()
-    weight, bias = (value.clone().requires_grad_() for value in (head.weight, head.bias))
-    encoder = [*model.vision_model.parameters(), *model.visual_projection.parameters()]
-    matrices = [value for value in encoder if value.ndim >= 2]
-    others = [value for value in encoder if value.ndim < 2]
-    groups = [
-        {"params": matrices, "lr": lr, "weight_decay": adaptation.WEIGHT_DECAY},
-        {"params": others, "lr": lr, "weight_decay": 0.0},
-        {"params": [weight, bias], "lr": adaptation.HEAD_LR, "weight_decay": 0.0},
-    ]
-    optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), foreach=False)
-    rise = round(0.1 * steps)
-
-    def factor(step):
-        if step < rise:
-            return (step + 1) / rise
-        return (1 + math.cos(math.pi * (step - rise) / (steps - rise))) / 2
-
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-    losses = []
-    for _ in range(steps):
-        optimizer.zero_grad()
-        pooled = model.vision_model(pixel_values=PIXELS).pooler_output
-        rows = functional.normalize(model.visual_projection(pooled), dim=-1)
-        loss = functional.cross_entropy(rows @ weight.T + bias, torch.tensor(LABELS))
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_([*encoder, weight, bias], 1.0)
-        optimizer.step()
-        schedule.step()
-        losses.append(loss.item())
-    return losses, weight
-
-
-def changed(classifier, double):
-    """Return the names of what is different from the classifier that training begins with."""
-    before = build_classifier(double[0], HEAD).state_dict()
-    state = classifier.state_dict()
-    assert before.keys() == state.keys()
-    return {name for name in before if not torch.equal(before[name], state[name])}
-
-
 def test_fine_tuning_equals_a_loop_written_by_hand(double):
     classifier, run = tune(double, steps=20, lr=1e-3, batch_size=6)
-    losses, weight = by_hand(double, HEAD, 20, 1e-3)
+    model = build_classifier(double[0], HEAD)
+    encoder = [*model.vision_model.parameters(), *model.visual_projection.parameters()]
+    parts = (
+        (encoder, 1e-3, adaptation.WEIGHT_DECAY),
+        (model.head.parameters(), adaptation.HEAD_LR, 0.0),
+    )
+
+    def loss(step):
+        return functional.cross_entropy(model(PIXELS), torch.tensor(LABELS))
+
+    losses = textbook(parts, loss, 20, (0.9, 0.98), floor=0.0)
     assert losses[-1] < losses[0] - 0.01  # something was learned
     # Adam divides by the gradient's size: where that is nearly nothing, rounding decides the step.
     assert run.losses == pytest.approx(losses, abs=1e-3)
-    assert torch.allclose(classifier.head.weight, weight, atol=1e-3)
+    assert torch.allclose(classifier.head.weight, model.head.weight, atol=1e-3)
     # Every weight moves, and no statistic.
-    assert changed(classifier, double) == {name for name, _ in classifier.named_parameters()}
+    before, state = build_classifier(double[0], HEAD).state_dict(), classifier.state_dict()
+    moved = {name for name in state if not torch.equal(before[name], state[name])}
+    assert moved == {name for name, _ in classifier.named_parameters()}
 
 
 @RANKS
@@ -174,9 +146,8 @@ def test_the_model_and_the_data_stay_as_they_are(double, rank):
 
 
 @RANKS
-@MAKERS
-def test_seeds_reproduce_and_a_resumed_run_ends_in_the_same_bits(tmp_path, monkeypatch, make, rank):
-    double, how = make(dropout=0.2), {"checkpoint": tmp_path / "run.pt", "rank": rank}
+def test_seeds_reproduce_and_a_resumed_run_has_the_same_bits(checkpoint, monkeypatch, make, rank):
+    double, how = make(dropout=0.2), {"checkpoint": checkpoint, "rank": rank}
     whole, run = tune(double, rank=rank)
     assert not same(whole, tune(double, rank=rank, seed=2)[0])
     torch.manual_seed(1)  # whatever the global generator has been through
@@ -189,7 +160,7 @@ def test_seeds_reproduce_and_a_resumed_run_ends_in_the_same_bits(tmp_path, monke
     changes = {"labels": LABELS[::-1], "pixels": PIXELS.flip(0), "lr": 3e-3, "seed": 1}
     changes |= {"head": random_head(3, WIDTH, seed=1), "head_lr": 3e-3, "rank": 1}
     for name, value in {**changes, "double": make(seed=1, dropout=0.2)}.items():
-        with pytest.raises(ValueError, match="run"):
+        with refused("checkpoint", "different run"):
             tune(**({"double": double} | how | {name: value}))
 
 
@@ -212,7 +183,7 @@ def test_arguments_that_do_not_fit():
     wrong = [("pixels", PIXELS * torch.inf), ("head", torch.ones(WIDTH)), ("head", None)]
     wrong += [("head", torch.ones(3, 5)), *TABLES["bad_settings"]]
     for name, value in wrong:
-        with pytest.raises(ValueError, match=f"^{name}"):
+        with refused(name):
             tune(tiny_vit_clip(), **{name: value})
 
 
@@ -248,10 +219,10 @@ def test_interpolation_on_paper():
         assert found["w"].tolist() == w and found["batches"].item() == batches
         found["w"].fill_(9)  # the ends stay as they are
     for alpha in (-0.1, math.nan):
-        with pytest.raises(ValueError, match="^alpha"):
+        with refused("alpha"):
             interpolate(a, b, alpha)
     for other in ({}, b | {"more": torch.ones(1)}, b | {"w": torch.ones(1)}):
-        with pytest.raises(ValueError, match="^state_b"):
+        with refused("state_b"):
             interpolate(a, other, 0.5)
 
 
@@ -303,7 +274,7 @@ def test_nothing_is_written_when_an_argument_does_not_fit(kept):
     wrong += [("folder", other, NAMES, place) for place in (mine, mine / "below")]
     wrong.append(("classifier", torch.nn.Linear(WIDTH, 3), NAMES, folder))
     for name, *given in wrong:
-        with pytest.raises(ValueError, match=f"^{name}"):
+        with refused(name):
             save_classifier(*given)
     assert same(read(folder)[0], classifier) and mine.read_text() == "years of work"
 
@@ -336,7 +307,7 @@ def test_a_file_that_is_not_whole_is_named(kept, name, size):
     (folder / name).unlink()
     if size is not None:
         (folder / name).write_bytes(content[:size])
-    with pytest.raises(ValueError, match=f"^folder: .*{name}.*again"):
+    with refused("folder", f"{name}.*again"):
         read(folder)
 
 

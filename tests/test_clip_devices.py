@@ -1,13 +1,11 @@
 """Every helper gives the same answers when model, pictures, labels and heads lie apart."""
 
-from __future__ import annotations
-
 import contextlib
 import copy
 
 import pytest
 import torch
-from doubles import CLIPS, drawings
+from doubles import drawings
 from pretend import ELSEWHERE, Elsewhere
 from torch.utils._pytree import tree_map_only
 
@@ -32,10 +30,10 @@ def gpu(monkeypatch):
         yield
 
 
-@pytest.fixture(params=CLIPS)
-def pair(request, gpu):
+@pytest.fixture
+def pair(make, gpu):
     """A model here, its copy elsewhere, and their processor."""
-    model, processor = CLIPS[request.param]()
+    model, processor = make()
     return model, copy.deepcopy(model).to(ELSEWHERE), processor
 
 

@@ -1,16 +1,8 @@
 """Two processes that train together end in the weights of one, and one of them writes."""
 
-from __future__ import annotations
-
-import os
-import shutil
-import socket
-import subprocess
-import sys
-
 import pytest
 import torch
-from doubles import drawings
+from doubles import drawings, free_port, python, refused
 
 from fmcourse import clip, models
 from fmcourse.clip import launch
@@ -26,20 +18,6 @@ def options(**settings):
     return words
 
 
-def started(*command, **environment):
-    """Run a module of Python as a program, and return what it printed."""
-    done = subprocess.run(
-        [sys.executable, "-m", *map(str, command)],
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 def folder(root, labels, each):
     """Write some pictures of each label below a folder."""
     for number, image in enumerate(drawings(len(labels) * each)):
@@ -51,13 +29,10 @@ def folder(root, labels, each):
 
 def test_two_processes_end_in_the_weights_of_one(tmp_path):
     pictures, output = folder(tmp_path / "pictures", ["cat", "dog", "owl"], 4), tmp_path / "out"
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     several = options(num_processes=2, num_machines=1, num_cpu_threads_per_process=1)
-    several += options(mixed_precision="no", dynamo_backend="no", main_process_port=port)
+    several += options(mixed_precision="no", dynamo_backend="no", main_process_port=free_port())
     command = ["accelerate.commands.launch", "--cpu", *several, "-m", "fmcourse.clip.launch"]
-    printed = started(*command, pictures, output, *options(**SETTINGS))
+    printed = python("-m", *command, pictures, output, *options(**SETTINGS))
     assert printed.count("held-out pictures right") == printed.count(" pictures of 3 labels: ") == 1
     assert {path.suffix for path in output.iterdir()} == {".json", ".safetensors", ".pt"}
 
@@ -72,47 +47,39 @@ def test_two_processes_end_in_the_weights_of_one(tmp_path):
     losses = torch.load(output / "run.pt", weights_only=True)["losses"]
     assert losses == pytest.approx(run.losses, rel=1e-4)
 
-    def apart(one, other):
-        gaps = [a - b for a, b in zip(one.state_dict().values(), other.state_dict().values())]
-        return torch.cat([gap.flatten() for gap in gaps]).norm()
-
-    moved = apart(alone, clip.build_classifier(model, head))
+    first = clip.build_classifier(model, head)
+    start, end, there = (
+        torch.cat([weight.flatten() for weight in one.parameters()])
+        for one in (first, alone, found)
+    )
+    moved = (end - start).norm()
     # Sums in a different order round otherwise, by 1e-7 each, and Adam makes more of it where a
     # gradient is small. A thousandth of the way that the weights went may lie between both ends.
-    assert apart(alone, found) < 0.001 * moved and moved > 0.1
+    assert (end - there).norm() < 0.001 * moved and moved > 0.1
 
 
-def test_a_console_that_cannot_print_the_labels(tmp_path):
-    pictures = folder(tmp_path / "own", ["\u732b", "\u72d7"], 2)
+def test_a_console_that_cannot_print_the_labels(home):
+    pictures = folder(home / "own", ["\u732b", "\u72d7"], 2)
     command = ("fmcourse.clip.launch", pictures, "~/out", *options(steps=1, batch_size=2))
-    home = {"HOME": str(tmp_path), "USERPROFILE": str(tmp_path)}
-    printed = started(*command, PYTHONIOENCODING="ascii", **home)
+    printed = python("-m", *command, PYTHONIOENCODING="ascii")
     # The bundled model cannot read the labels either, and says so.
     assert "\\u732b" in printed and "linear probe" in printed
-    assert (tmp_path / "out" / "classifier.json").is_file()
+    assert (home / "out" / "classifier.json").is_file()
 
 
 def test_one_picture_of_each_label_and_a_second_run(tmp_path, capsys):
     output = tmp_path / "out"
     pictures = folder(tmp_path / "own", ["cat", "dog"], 1)
 
-    def tuned(**changes):
-        settings = {"steps": 1, "batch_size": 2} | changes
-        launch.main([str(pictures), str(output), *options(**settings)])
+    def tuned():
+        launch.main([str(pictures), str(output), *options(steps=1, batch_size=2)])
 
     tuned()
     assert "no picture is held out" in capsys.readouterr().out
-    classifier = (output / "classifier.safetensors").read_bytes()
     tuned()
-    with pytest.raises(ValueError, match="batch_size"):
-        tuned(batch_size=1)
-    shutil.copy(pictures / "cat" / "0.png", pictures / "dog" / "0.png")
-    with pytest.raises(ValueError, match="pictures"):
-        tuned()
-    assert (output / "classifier.safetensors").read_bytes() == classifier
     # A file in place of the output is refused before training.
     output = output / "run.pt"
     capsys.readouterr()
-    with pytest.raises(ValueError, match="folder"):
+    with refused("folder"):
         tuned()
     assert "training" not in capsys.readouterr().err

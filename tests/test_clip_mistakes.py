@@ -1,7 +1,5 @@
 """Each of the seven switches does one thing wrong, and a test would have caught it."""
 
-from __future__ import annotations
-
 import copy
 import dataclasses
 import math
@@ -9,7 +7,7 @@ import math
 import pandas as pd
 import pytest
 import torch
-from doubles import WIDTH, drawings, same, tiny_clip, tiny_vit_clip
+from doubles import WIDTH, drawings, refused, same, tiny_clip, tiny_vit_clip
 from torch.nn import functional
 
 from fmcourse.clip import (
@@ -74,15 +72,15 @@ def test_pairs_are_learned_and_both_encoders_move_and_nothing_else(double):
     assert weights <= moved <= {name for name, _ in tuned.named_parameters()}
 
 
-def test_different_habits_never_share_a_result(tmp_path):
-    how = {"double": tiny_vit_clip(), "habits": Habits(), "checkpoint": tmp_path / "run.pt"}
+def test_different_habits_never_share_a_result(checkpoint):
+    how = {"double": tiny_vit_clip(), "habits": Habits(), "checkpoint": checkpoint}
     tuned, _ = tune(**how)
     again, run = tune(**how)
     assert run.resumed_from == STEPS and same(again, tuned)
     changes = [{"habits": habits} for habits in MISTAKES.values() if not habits.half]
     changes += [{"batch_size": 3}, {"captions": CAPTIONS[::-1]}, {"ids": range(6)}, {"seed": 1}]
     for change in changes:
-        with pytest.raises(ValueError, match="run"):
+        with refused("checkpoint", "different run"):
             tune(**(how | change))
 
 
@@ -158,9 +156,9 @@ def test_embeddings_have_length_1_or_not(double, seen):
 
 def test_arguments_that_do_not_fit():
     for name, value in {"ids": [0, 1], "captions": "abcdef", "batch_size": 0}.items():
-        with pytest.raises(ValueError, match=f"^{name}"):
+        with refused(name):
             tune(tiny_vit_clip(), **{name: value})
-    with pytest.raises(ValueError, match="^precision"):
+    with refused("precision"):
         tune(tiny_vit_clip(), Habits(half=True), precision="fp16")
     with pytest.raises(TypeError, match="accumulate"):
         tune(tiny_vit_clip(), accumulate=2)

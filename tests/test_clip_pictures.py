@@ -1,7 +1,5 @@
 """Your own pictures come in whole, upright and labelled; what is wrong with a file is said."""
 
-from __future__ import annotations
-
 import io
 import os
 import random
@@ -12,7 +10,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from doubles import CASES
+from doubles import CASES, refused
 from PIL import Image, ImageCms, PngImagePlugin
 
 from fmcourse.clip.pictures import Pictures, as_seen, read_pictures
@@ -58,11 +56,6 @@ def zipped(place, files):
         for path, content in contents(files):
             archive.writestr(path, content)
     return place
-
-
-def same(ours, theirs):
-    told = [(each.labels, each.names, each.problems) for each in (ours, theirs)]
-    return told[0] == told[1] and all(map(np.array_equal, ours.images, theirs.images))
 
 
 PETS = {"cat/a.png": 1, "cat/b.png": 2, "dog/a.png": 3, "dog/b.png": 4}
@@ -130,7 +123,7 @@ def test_grey_keeps_its_steps_whatever_its_depth():
 
 
 # Orientation tag, and the quarter turns to the left that put the stored pixels upright.
-@pytest.mark.parametrize(("orientation", "turns"), [(1, 0), (3, 2), (6, -1), (8, 1), (9, 0)])
+@pytest.mark.parametrize("orientation, turns", [(1, 0), (3, 2), (6, -1), (8, 1), (9, 0)])
 def test_a_picture_on_its_side_is_put_upright(pets, orientation, turns):
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -142,7 +135,7 @@ def test_a_picture_on_its_side_is_put_upright(pets, orientation, turns):
     assert given.getexif()[0x0112] == orientation and given.tobytes() == noise(5).tobytes()
 
 
-@pytest.mark.parametrize(("size", "shrunk", "problem"), TABLES["sizes"])
+@pytest.mark.parametrize("size, shrunk, problem", TABLES["sizes"])
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
 def test_small_and_large_pictures(pets, kind, size, shrunk, problem):
     wide = noise(5, 4, 2).resize(size, Image.Resampling.BICUBIC)
@@ -172,8 +165,8 @@ def test_a_zip_is_read_like_its_folder_without_what_systems_leave_behind(pets, t
     folder, left = read_pictures(pets.parent), dict.fromkeys(TABLES["skipped"], 5)
     for prefix in ("", "a/b/pets/", "./pets/", "/pets/", "pets\\"):
         files = {prefix + path: seed for path, seed in PETS.items()}
-        assert same(read_pictures(str(zipped(tmp_path / "pets.zip", files | left))), folder)
-    assert same(read_pictures(write(pets, left)), folder)
+        assert read_pictures(str(zipped(tmp_path / "pets.zip", files | left))) == folder
+    assert read_pictures(write(pets, left)) == folder
 
 
 BROKEN = {
@@ -188,14 +181,14 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize(("path", "kind", "reason"), TABLES["broken"])
+@pytest.mark.parametrize("path, kind, reason", TABLES["broken"])
 def test_a_file_that_gives_no_picture_is_named(pets, tmp_path, recwarn, capfd, path, kind, reason):
     whole, more = read_pictures(pets), {path: BROKEN[kind]}
     found = read_pictures(zipped(tmp_path / "pets.zip", PETS | more))
-    assert same(found, read_pictures(write(pets, more)))
+    assert found == read_pictures(write(pets, more))
     problem = found.problems.pop()
     assert problem.startswith(f"{path} was left out: ") and reason in problem
-    assert same(found, whole) and list(recwarn) == [] and capfd.readouterr() == ("", "")
+    assert found == whole and list(recwarn) == [] and capfd.readouterr() == ("", "")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such files")
@@ -246,7 +239,7 @@ class OldName(zipfile.ZipInfo):
         return self.filename.encode(self.comment.decode()), 0
 
 
-@pytest.mark.parametrize(("page", "labels"), TABLES["pages"])
+@pytest.mark.parametrize("page, labels", TABLES["pages"])
 def test_names_of_old_zips(tmp_path, page, labels):
     place = tmp_path / "old.zip"
     with zipfile.ZipFile(place, "w") as archive:
@@ -300,10 +293,10 @@ def test_a_source_that_cannot_be_used(tmp_path):
     for harmed in (content[:-30], b"", b"Rar!" + content[4:-22], locked(content)):
         place.write_bytes(harmed)
         words = "password" if harmed == locked(content) else "whole"
-        with pytest.raises(ValueError, match=f"^source: expected .*{words}"):
+        with refused("source", words):
             read_pictures(place)
     for source in ("nowhere", "", None, 7, "/dev/null", "~/nowhere"):
-        with pytest.raises(ValueError, match=r"^source: expected the path"):
+        with refused("source", "the path"):
             read_pictures(source)
 
 
@@ -343,7 +336,8 @@ def test_the_parts_share_out_the_whole():
     for part in parts:
         assert part.labels == [whole.labels[image] for image in sorted(part.images)]
     assert random.getstate() == before
-    shares = [{"test_share": share} for share in (0, 1, 25, "0.5", np.nan)]
-    for settings in (*shares, {"seed": 1.5}):
-        with pytest.raises(ValueError, match=f"^{next(iter(settings))}: expected"):
-            numbered(4, 4).split(**settings)
+    for share in (0, 1, 25, "0.5", np.nan):
+        with refused("test_share"):
+            whole.split(share)
+    with refused("seed"):
+        whole.split(seed=1.5)

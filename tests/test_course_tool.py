@@ -1,7 +1,5 @@
 """``python -m tools.course``: runs, a failing cell, and the evidence that is kept."""
 
-from __future__ import annotations
-
 import json
 import os
 import re
@@ -14,8 +12,6 @@ from fmcourse import evidence
 from fmcourse.stats import Interval
 from recipes import common
 from tools import claims, course, form, site
-
-SHOWS = "import os, sys\nprint(sys.executable, os.environ['FMCOURSE_PREDICTIONS'])"
 
 
 @pytest.fixture
@@ -37,8 +33,8 @@ def house(tmp_path, monkeypatch):
     return make
 
 
-def test_a_notebook_runs_with_this_python_and_a_fresh_state(house, capsys, monkeypatch):
-    root = house(SHOWS)
+def test_a_notebook_runs_with_this_python_and_a_fresh_state(house, printed, monkeypatch):
+    root = house("import os, sys\nprint(sys.executable, os.environ['FMCOURSE_PREDICTIONS'])")
     (root / "build" / "state").mkdir()
     (root / "build" / "state" / "old").touch()
     # A kernelspec found elsewhere is not used.
@@ -51,7 +47,7 @@ def test_a_notebook_runs_with_this_python_and_a_fresh_state(house, capsys, monke
     executed = form.read(root / "build" / "executed" / "00_two.ipynb")
     assert executed.cells[1].outputs[0].text == f"{sys.executable} skip\n"
     assert not (root / "build" / "state" / "old").exists()
-    assert re.search(r"00_two +\d+ s", capsys.readouterr().out)
+    assert re.search(r"00_two +\d+ s", printed())
 
 
 @pytest.mark.parametrize(

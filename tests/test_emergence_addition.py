@@ -1,7 +1,5 @@
 """Sums are written and scored as on paper; exact match is that of greedy decoding."""
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 
 import numpy as np
@@ -38,19 +36,13 @@ def test_scores_on_paper(reverse):
 
 def test_exact_match_is_that_of_greedy_decoding():
     model, batch = small_gpt_neo(12, 16, 2, 12), draw_sums(40, seed=2)
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
-    # Learnt by heart, so that the model is right on some.
-    few = {name: rows[:20] for name, rows in batch.items()}
-    for _ in range(60):
-        optimizer.zero_grad()
-        model(**few).loss.backward()
-        optimizer.step()
     prompt = batch["input_ids"][:, :PROMPT]
     settings = {"max_new_tokens": 4, "do_sample": False, "pad_token_id": 11, "eos_token_id": None}
     written = model.generate(prompt, attention_mask=torch.ones_like(prompt), **settings)
-    greedy = (written == batch["input_ids"]).all(1).double().mean().item()
-    assert 0 < greedy < 1
-    assert score_sums(model, batch)["exact"] == greedy
+    # Half of the answers are what the model writes.
+    batch["input_ids"][:20] = written[:20]
+    batch["labels"][:20, PROMPT:] = written[:20, PROMPT:]
+    assert score_sums(model, batch)["exact"] == 0.5
 
 
 def test_seeds_reproduce_and_the_global_generator_is_used_only_when_asked():

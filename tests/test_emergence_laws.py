@@ -1,11 +1,10 @@
 """A law that knows of runs that never turned; a forecast beside the textbook, and its coverage."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
 import pytest
+from doubles import refused
 from scipy.special import ndtr
 from statsmodels.api import OLS, add_constant
 
@@ -21,7 +20,7 @@ def lawful(spread=0.1, seed=0):
 
 
 def test_runs_that_agree_too_well_are_not_believed():
-    exact = np.exp(12 - 1.5 * np.log(WIDTHS))
+    exact = lawful(spread=0)
     assert 0.01 <= fit_law(WIDTHS, exact, limit=1e9).spread < 0.02
     found = forecast(WIDTHS, exact, 1e9, target=128)
     assert found.high / found.low > 1.02
@@ -37,7 +36,8 @@ def test_a_forecast_is_the_prediction_interval_of_a_line_where_every_run_turned(
     assert fit_law(WIDTHS, np.exp(y), 1e9).spread == pytest.approx(line.mse_resid**0.5, abs=0.015)
 
 
-@pytest.mark.parametrize("limit", [1e9, 2_500.0], ids=["20 of 20 turned", "about 12 of 20"])
+# With the second limit, about 12 of 20 runs turned.
+@pytest.mark.parametrize("limit", [1e9, 2_500.0])
 def test_a_forecast_holds_the_promised_share_of_new_runs(limit):
     # The chance of a new run, from the law behind the sweep, to fall between the ends.
     held, middle = [], 12 - 1.5 * math.log(128)
@@ -51,5 +51,5 @@ def test_a_forecast_holds_the_promised_share_of_new_runs(limit):
 
 def test_a_fit_that_does_not_arrive_is_refused(monkeypatch):
     monkeypatch.setitem(laws.SEARCH, "maxiter", 2)
-    with pytest.raises(ValueError, match="^turning: expected runs that a power law can be fitted"):
+    with refused("turning", "runs that a power law can be fitted"):
         fit_law(WIDTHS, lawful(0.3), 2_500.0 * 100)

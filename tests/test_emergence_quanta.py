@@ -1,7 +1,5 @@
 """Parities on paper; no sum is trained and tested on."""
 
-from __future__ import annotations
-
 import torch
 
 from fmcourse.emergence import quanta as module

@@ -1,10 +1,9 @@
 """A sweep's table on paper, and the bundled sweeps complete."""
 
-from __future__ import annotations
-
 import math
 
 import pytest
+from doubles import refused
 
 from fmcourse import emergence, stats
 from fmcourse.emergence import Sweep
@@ -19,15 +18,16 @@ def run(width, seed, exact):
     return {"settings": settings, "parameters": width * 10, "seconds": 1.0, "records": records}
 
 
-RUNS = [run(8, 0, [0.0, 0.0, 0.1]), run(8, 1, [0.0, 0.2, 0.4]), run(16, 0, [0.0, 0.4, 0.9])]
-SWEEP = Sweep.of(RUNS)
+SWEEP = Sweep.of(
+    [run(8, 0, [0.0, 0.0, 0.1]), run(8, 1, [0.0, 0.2, 0.4]), run(16, 0, [0.0, 0.4, 0.9])]
+)
 
 
 def test_values_and_choices():
     assert SWEEP.values("width") == [8, 16]
     assert SWEEP.only(width=8).runs["seed"].tolist() == [0, 1]
     assert SWEEP.runs["parameters"].tolist() == [80, 80, 160]
-    with pytest.raises(ValueError, match="^name: expected one of .* did you mean 'exact'"):
+    with refused("name", "did you mean 'exact'"):
         SWEEP.curves("exakt")
 
 

@@ -1,7 +1,5 @@
 """``python -m tools.environments``: lists, copies that install from an archive, failures."""
 
-from __future__ import annotations
-
 import re
 import sys
 import zipfile
@@ -27,9 +25,9 @@ def test_the_notebooks_install_from_the_archive_of_the_last_commit(tmp_path):
     assert "fmcourse/pyproject.toml" in names and "fmcourse/fmcourse/__init__.py" in names
     paths = sorted((ROOT / "notebooks").glob("*.ipynb"))
     for copy in environments.prepare(paths, archive, copies):
-        text = copy.read_text(encoding="utf-8")
+        text = copy.read_text("utf-8")
         assert archive.as_uri() in text and read_target().archive not in text
-    assert read_target().archive in paths[0].read_text(encoding="utf-8")
+    assert read_target().archive in paths[0].read_text("utf-8")
     with pytest.raises(ValueError, match="expected one set-up cell"):
         environments.prepare([notebook(tmp_path, "09_b", "1")], archive, copies)
 

@@ -24,12 +24,12 @@ def test_a_failed_write_leaves_the_old_file_and_no_part(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b'{"a": 1', b"[1]"])
-def test_a_broken_file_is_named_and_set_aside(tmp_path, content, capsys):
+def test_a_broken_file_is_named_and_set_aside(tmp_path, content, printed):
     path = tmp_path / "predictions.json"
-    assert files.read_json(path, {}) == {} and capsys.readouterr().out == ""
+    assert files.read_json(path, {}) == {} and printed() == ""
     path.write_bytes(content)
     assert files.read_json(path, {}) == {}
-    assert "predictions.json" in capsys.readouterr().out and not path.exists()
+    assert "predictions.json" in printed() and not path.exists()
     assert (tmp_path / "predictions.json.broken").read_bytes() == content
     path.write_text('{"a": 1}', encoding="utf-8-sig")  # as an editor of Windows does
     assert files.read_json(path, {}) == {"a": 1}

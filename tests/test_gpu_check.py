@@ -1,7 +1,5 @@
 """The GPU check without a GPU: its steps run small, and one that fails is reported."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 
@@ -14,9 +12,9 @@ def no_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
 
 
-def test_every_step_is_right_on_small_models(capsys):
+def test_every_step_is_right_on_small_models(printed):
     assert gpu_check.main() == 0
-    shown = capsys.readouterr().out
+    shown = printed()
     assert torch.__version__ in shown and "no GPU" in shown
     assert f"{len(gpu_check.STEPS)} of {len(gpu_check.STEPS)} steps are right" in shown
 
@@ -30,12 +28,7 @@ def test_a_wrong_step_is_reported_and_the_next_one_runs(monkeypatch, capsys):
     assert "ZeroDivisionError" in shown.err
 
 
-def test_the_sizes_on_a_gpu_are_the_published_ones(tmp_path):
-    model = gpu_check.Job("meta", tmp_path).clip
-    assert model.num_parameters() == 151_277_313
-
-
-def test_weights_of_a_different_run_are_wrong(monkeypatch, tmp_path):
+def test_weights_of_a_different_run_are_wrong(tmp_path):
     job = gpu_check.Job("cpu", tmp_path)
     torch.set_num_threads(1)
     weights, run, calls = job.trained

@@ -1,7 +1,5 @@
 """The doctor says in plain words what is wrong and how to repair it, and never fails itself."""
 
-from __future__ import annotations
-
 import hashlib
 import importlib
 import importlib.metadata
@@ -14,6 +12,7 @@ import sys
 import types
 from pathlib import Path
 
+import doubles
 import psutil
 import pytest
 import torch
@@ -32,8 +31,7 @@ import_module = importlib.import_module
 @pytest.fixture
 def healthy(monkeypatch, server, tmp_path):
     """A machine with memory and disk to spare, a home, and a hub that answers."""
-    memory = types.SimpleNamespace(available=12 * GIB, total=16 * GIB)
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
+    memory(monkeypatch, 12)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: types.SimpleNamespace(free=50 * GIB))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(runtime, "_temporary", {})
@@ -190,7 +188,7 @@ def test_a_full_disk_is_found_everywhere_and_two_troubles_are_two_findings(healt
 def test_the_doctor_works_where_a_package_of_the_course_is_gone():
     program = """import sys, fmcourse; sys.modules["datasets"] = None
 print(*fmcourse.doctor(), sep="\\n")"""
-    said = subprocess.check_output([sys.executable, "-c", program], text=True)
+    said = doubles.python("-c", program)
     assert "The course does not load here" in said and "datasets" in said
 
 
@@ -214,7 +212,7 @@ def test_a_clone_with_changed_line_endings_is_whole_or_repaired_by_the_remedy(
         shutil.copy(root / ".gitattributes", origin)
     git("init", "-q", folder=origin)
     git("add", "-A", folder=origin)
-    me = ["-c", "user.name=ada", "-c", "user.email=ada@example.org"]
+    me = "-c user.name=ada -c user.email=ada@example.org".split()
     git(*me, "commit", "-qm", "bundle: one file", folder=origin)
     git("clone", "-q", "-c", "core.autocrlf=true", origin, clone, folder=tmp_path)
     file = clone / bundled / "a.json"

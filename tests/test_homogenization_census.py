@@ -1,7 +1,5 @@
 """Deployers learn from the rows they should, without what is withheld; sharing rows matters."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

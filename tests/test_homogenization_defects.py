@@ -1,7 +1,5 @@
 """The trigger is in its place, and the parts of a task share no concept."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from doubles import drawings

@@ -1,7 +1,5 @@
 """Intervals cover seeds and people, what is hard for all cancels, and the power is the test's."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
@@ -31,8 +29,8 @@ def test_the_excess_on_paper():
     assert excess_failure_rate([[1, 1], [1, 1], [0, 0], [0, 0]]) == 0.25
 
 
-def test_the_interval_covers_seeds_and_people(quick):
-    draw, hits = np.random.default_rng(0), 0
+def test_the_interval_covers_seeds_and_people(quick, draw):
+    hits = 0
     for trial in range(40):
         stack = draw.random((8, 300, 2)) < (0.5, 0.4)
         found = interval_over_seeds(stack, systemic_failure_rate, seed=trial)
@@ -40,8 +38,8 @@ def test_the_interval_covers_seeds_and_people(quick):
     assert hits >= binom.ppf(0.001, 40, 0.95)
 
 
-def test_the_estimate_is_the_mean_over_seeds_and_the_draw_is_reproducible(quick):
-    stack = np.random.default_rng(3).random((4, 300, 2)) < 0.4
+def test_the_estimate_is_the_mean_over_seeds_and_is_reproducible(quick, draw):
+    stack = draw.random((4, 300, 2)) < 0.4
     found = interval_over_seeds(stack)
     assert found.estimate == pytest.approx(np.mean([homogenization(one).ratio for one in stack]))
     assert found == interval_over_seeds(stack) != interval_over_seeds(stack, seed=1)

@@ -1,7 +1,5 @@
 """People are counted as in the data; samples are as biased as they say."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,7 +14,6 @@ from fmcourse.homogenization import (
 )
 from fmcourse.homogenization.people import TONES
 
-COLUMNS = ("style", "name", "gender", "skin_tone", "kind", "role")
 SMALL = pd.DataFrame(
     [
         *(("a", f"cook {tone}", "female", tone, "role", "cook") for tone in (*TONES, "none")),
@@ -24,7 +21,7 @@ SMALL = pd.DataFrame(
         ("b", "cook", "male", "none", "role", "cook"),
         ("b", "two", "female, male", "light, dark", "activity", "wrestling"),
     ],
-    columns=COLUMNS,
+    columns=["style", "name", "gender", "skin_tone", "kind", "role"],
 )
 
 

@@ -1,33 +1,29 @@
 """A prediction is written down, kept, locked at its reveal, and collected by a class."""
 
-from __future__ import annotations
-
 import datetime
 import json
 import re
 import subprocess
 import sys
-import tomllib
-from pathlib import Path
 
 import nbformat
 import numpy as np
 import pytest
 import torch
+from doubles import refused, toml
 
 from fmcourse import plots
 from fmcourse.quiz import codes, kept, predictions
 from fmcourse.quiz.predictions import clear, export, predict, recall, reveal, tally
 from fmcourse.quiz.questions import QUESTIONS
 from fmcourse.stats import Interval
-
-NOTEBOOKS = sorted((Path(__file__).resolve().parent.parent / "notebooks").glob("*.ipynb"))
+from tools import ROOT
 
 
 @pytest.fixture
 def shown(monkeypatch):
     """Collect what is displayed."""
-    things: list = []
+    things = []
     monkeypatch.setattr(predictions, "display", things.append)
     return things
 
@@ -39,12 +35,13 @@ def forest():
 
 # What may be typed.
 
-TYPED = tomllib.loads(Path(__file__).with_name("answers.toml").read_text(encoding="utf-8"))
-OF_LIBRARIES = [(np.float32(60), 60), (torch.tensor(7), 7)]
+TYPED = toml("answers.toml")
+OF_LIBRARIES = [("flips", np.float32(60), 60), ("flips", torch.tensor(7), 7)]
 
 
 @pytest.mark.parametrize(
-    ("name", "answer", "value"), [*TYPED["right"], *[("flips", *pair) for pair in OF_LIBRARIES]]
+    "name, answer, value",
+    [*TYPED["right"], *OF_LIBRARIES],
 )
 def test_an_answer_in_any_reasonable_form(name, answer, value):
     predict(name, answer)
@@ -52,14 +49,14 @@ def test_an_answer_in_any_reasonable_form(name, answer, value):
 
 
 @pytest.mark.parametrize(
-    ("name", "answer", "words"),
+    "name, answer, words",
     [*TYPED["wrong"], ("flips", np.ones(2), "no number"), ("years", 10**400, "out of range")],
 )
-def test_what_is_no_answer_hears_one_sentence_and_changes_nothing(name, answer, words, capsys):
+def test_what_is_no_answer_hears_one_sentence_and_changes_nothing(name, answer, words, printed):
     before = "rise" if name == "ladder" else 50
     predict(name, before)
     predict(name, answer)
-    assert words in capsys.readouterr().out.splitlines()[-1]
+    assert words in printed().splitlines()[-1]
     assert recall(name) == before
 
 
@@ -67,60 +64,53 @@ def test_what_is_no_answer_hears_one_sentence_and_changes_nothing(name, answer, 
 
 
 @pytest.mark.parametrize("answer", [..., ""])
-def test_without_an_answer_nothing_is_shown(answer, shown, capsys):
+def test_without_an_answer_nothing_is_shown(answer, shown, printed):
     predict("flips", answer)
     reveal("flips", 48, forest(), "a table that gives it away")
-    assert "Predict first" in capsys.readouterr().out.splitlines()[-1] and shown == []
+    assert "Predict first" in printed().splitlines()[-1] and shown == []
     predict("flips", 20)  # it is not locked either
     reveal("flips")
-    assert "Nothing is measured" in capsys.readouterr().out
+    assert "Nothing is measured" in printed()
 
 
-def test_a_number_is_marked_in_the_figure_and_locked(shown, capsys):
+def test_a_number_is_marked_in_the_figure_and_locked(shown, printed):
     predict("flips", 20)
     plain = forest()
     reveal("flips", Interval(48, 40, 56), plain, "a line")
-    said = capsys.readouterr().out
+    said = printed()
     assert all(words in said for words in ("a line", "You predicted 20%", "48%", "28 points"))
     assert "your prediction: 20%" in shown[0].alt and shown[0].png != plain.png
     predict("flips", 48)
-    assert "locked" in capsys.readouterr().out and recall("flips") == 20
+    assert "locked" in printed() and recall("flips") == 20
     reveal("flips")
-    assert "Measured: 48%" in capsys.readouterr().out
+    assert "Measured: 48%" in printed()
     clear("flips")
     assert recall("flips") is None
 
 
-@pytest.mark.parametrize(
-    ("name", "answer", "measured", "words"),
-    [
-        ("ladder", "rise", "rise", "That is what"),
-        ("ladder", "rise", "fall", "not what"),
-        ("flips", "skip", 48, "Measured: 48%"),
-    ],
-)
+@pytest.mark.parametrize("name, answer, measured, words", TYPED["reveals"])
 def test_a_choice_and_a_skip_get_no_mark_and_are_locked(
-    name, answer, measured, words, shown, capsys
+    name, answer, measured, words, shown, printed
 ):
     predict(name, answer)
     reveal(name, measured, forest())
-    assert words in capsys.readouterr().out and [one.alt for one in shown] == [forest().alt]
+    assert words in printed() and [one.alt for one in shown] == [forest().alt]
     predict(name, measured)
-    assert "locked" in capsys.readouterr().out
+    assert "locked" in printed()
 
 
-def test_a_course_run_skips_all_and_keeps_nothing(shown, state, monkeypatch, capsys):
+def test_a_course_run_skips_all_and_keeps_nothing(shown, state, monkeypatch, printed):
     monkeypatch.setenv("FMCOURSE_PREDICTIONS", "skip")
     reveal("flips", 48, forest())
-    assert len(shown) == 1 and "48%" in capsys.readouterr().out and not any(state.rglob("*.json"))
+    assert len(shown) == 1 and "48%" in printed() and not any(state.rglob("*.json"))
 
 
 @pytest.mark.parametrize("figure", [[], [plots.Drawing(b"", "a gallery", 10)]])
-def test_without_axes_the_answer_gets_a_line_of_its_own(figure, shown, capsys):
+def test_without_axes_the_answer_gets_a_line_of_its_own(figure, shown, printed):
     predict("years", 1000)
     reveal("years", 326_000, *figure)
     assert "1,000 years" in shown[0].alt and "326,000" in shown[0].alt
-    assert "factor of 326" in capsys.readouterr().out
+    assert "factor of 326" in printed()
 
 
 def test_a_mark_stands_where_start_and_scale_put_it(monkeypatch, shown):
@@ -136,14 +126,14 @@ def test_a_mark_stands_where_start_and_scale_put_it(monkeypatch, shown):
 # What is kept.
 
 
-def test_a_former_class_is_not_shown_and_a_lunch_break_is_no_end(monkeypatch, capsys):
+def test_a_former_class_is_not_shown_and_a_lunch_break_is_no_end(monkeypatch, printed):
     start, hours = datetime.datetime(2026, 3, 4, 9, tzinfo=datetime.UTC), 0
     monkeypatch.setattr(predictions, "_now", lambda: start + datetime.timedelta(hours=hours))
     predict("flips", 20)
     monkeypatch.setattr(predictions, "_announced", set())  # a new kernel
     hours = 5
     predict("codes", 3)
-    assert "kept: 1" in capsys.readouterr().out
+    assert "kept: 1" in printed()
     hours = 12
     assert (recall("flips"), recall("codes")) == (20, 3)
     hours = 24
@@ -155,14 +145,14 @@ def test_a_former_class_is_not_shown_and_a_lunch_break_is_no_end(monkeypatch, ca
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b'{"answer": "much", "time": "2026"}'])
-def test_a_broken_file_costs_one_answer(content, state, capsys):
+def test_a_broken_file_costs_one_answer(content, state):
     predict("flips", 20)
     predict("codes", 3)
     next(state.rglob("flips.json")).write_bytes(content)
     assert recall("flips") is None and recall("codes") == 3
 
 
-def test_two_kernels_lose_nothing(state):
+def test_two_kernels_lose_nothing():
     start = "from fmcourse.quiz.predictions import predict; "
     halves = ["predict('flips', 20); predict('years', 5)", "predict('codes', 3)"]
     kernels = [subprocess.Popen([sys.executable, "-c", start + half]) for half in halves]
@@ -170,13 +160,13 @@ def test_two_kernels_lose_nothing(state):
     assert [recall(name) for name in ("flips", "years", "codes")] == [20, 5, 3]
 
 
-def test_a_full_disk_does_not_stop_the_notebook(monkeypatch, capsys):
+def test_a_full_disk_does_not_stop_the_notebook(monkeypatch, printed):
     def refuse(*arguments):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(kept, "write_atomic", refuse)
     predict("flips", 20)
-    assert "No space" in capsys.readouterr().out and recall("flips") == 20
+    assert "No space" in printed() and recall("flips") == 20
     clear()
     assert recall("flips") is None
 
@@ -203,7 +193,7 @@ def test_a_code_holds_the_answers_and_notices_every_typo():
                 codes.decode(other)
 
 
-def test_a_class_is_drawn_with_the_measured_value(shown, capsys):
+def test_a_class_is_drawn_with_the_measured_value(shown, printed):
     predict("flips", 20)
     predict("ladder", "fall")
     reveal("flips", 48)
@@ -211,7 +201,7 @@ def test_a_class_is_drawn_with_the_measured_value(shown, capsys):
     others = [codes.encode({"flips": value}) for value in (30, 40)]
     shown.clear()
     tally(f"Anna: {export()}, Bob {others[0]}; {others[1]}\nFM2-AAAAAAAA")
-    assert "3 of 4" in capsys.readouterr().out
+    assert "3 of 4" in printed()
     alts = " ".join(thing.alt for thing in shown)
     assert "3 predictions from 20% to 40%, the middle one 30%" in alts and "48%" in alts
     assert "fall (measured) 1" in alts
@@ -224,7 +214,7 @@ def test_a_class_is_drawn_with_the_measured_value(shown, capsys):
 
 CELLS = {
     path.stem: [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
-    for path in NOTEBOOKS
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb"))
 }
 SOURCES = [cell.source for cells in CELLS.values() for cell in cells]
 ASKED = [source for source in SOURCES if "predictions.predict(" in source]
@@ -248,7 +238,7 @@ def test_a_prediction_has_a_form_of_its_own_and_a_later_reveal(source):
 def test_each_question_is_asked_once_and_an_unknown_one_is_an_error():
     asked = re.findall(r'predictions\.predict\("([\w-]+)"', "".join(ASKED))
     assert sorted(asked) == sorted(QUESTIONS)
-    with pytest.raises(ValueError, match=r"did you mean .flips."):
+    with refused("name", "did you mean .flips."):
         predict("flip", 5)
 
 

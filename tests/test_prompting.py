@@ -1,12 +1,11 @@
 """Prompts, answers and samples of examples, and what is read from stored answers."""
 
-from __future__ import annotations
-
 import collections
 
 import numpy as np
 import pandas as pd
 import pytest
+from doubles import refusals
 
 from fmcourse import generation, models, prompting
 
@@ -66,13 +65,11 @@ def test_a_text_too_long_for_the_context_loses_its_beginning(small):
     assert found[0] == found[1]
 
 
-def test_what_cannot_be_done_is_refused():
-    task = prompting.load_task("kind")
-    for count, shuffled in ((37, False), (1, True)):
-        with pytest.raises(ValueError, match="^count: expected"):
-            prompting.sample_examples(task, count, 0, shuffled)
-    with pytest.raises(ValueError, match="^questions: expected"):
-        prompting.ask(None, None, "", [])
+test_what_cannot_be_done_is_refused = refusals(
+    ("count", prompting.sample_examples, prompting.load_task("kind"), 37, 0),
+    ("count", prompting.sample_examples, prompting.load_task("kind"), 1, 0, True),
+    ("questions", prompting.ask, None, None, "", []),
+)
 
 
 def test_accuracies_and_differences_are_paired_by_sample_and_question():

@@ -1,7 +1,7 @@
 """Bundled tables are checked and handed out fresh; means and differences pair the seeds."""
 
 import pandas as pd
-import pytest
+from doubles import refusals, refused
 
 from fmcourse import results, stats
 
@@ -20,7 +20,7 @@ def test_a_table_is_a_fresh_copy():
     columns = list(first.columns)
     first["new"] = 1
     assert list(results.load("addresses").columns) == columns and len(first) > 0
-    with pytest.raises(ValueError, match=r"^name: .*addresses\.parquet"):
+    with refused("name", "addresses.parquet"):
         results.load("wrong-address")
 
 
@@ -31,15 +31,9 @@ def test_means_and_differences_are_over_seeds():
     assert late == stats.mean_interval([0, 1, 2])
 
 
-@pytest.mark.parametrize(
-    ("named", "value", "wanted"),
-    [
-        ("way", "hits", {"way": "earlier"}),
-        ("column", "hits", {"wai": "early"}),
-        ("value", "hit", {}),
-        ("second", "hits", {"seed": 1}),
-    ],
+test_a_message_begins_with_the_argument = refusals(
+    ("way", results.paired, TABLE, "hits", {}, {"way": "earlier"}),
+    ("column", results.paired, TABLE, "hits", {}, {"wai": "early"}),
+    ("value", results.paired, TABLE, "hit", {}, {}),
+    ("second", results.paired, TABLE, "hits", {}, {"seed": 1}),
 )
-def test_a_message_begins_with_the_argument(named, value, wanted):
-    with pytest.raises(ValueError, match=f"^{named}: expected"):
-        results.paired(TABLE, value, {}, wanted)

@@ -1,7 +1,5 @@
 """One command names another repository and tag everywhere, and changes nothing else."""
 
-from __future__ import annotations
-
 import pytest
 
 from tools import retarget
@@ -35,15 +33,13 @@ def house(tmp_path):
     return tmp_path
 
 
-def test_every_address_changes_there_and_back(house):
+def test_every_address_changes_once(house):
     assert len(retarget.retarget(NEW, house)) == 3
     for name in ("README.md", "notebooks/00_a.ipynb"):
         assert (house / name).read_text() == text(NEW)
     assert (house / "pyproject.toml").read_text() == SETTINGS.format(NEW)
     assert retarget.read_target(house) == NEW
-    assert len(retarget.retarget(OLD, house)) == 3
-    assert (house / "README.md").read_text() == text(OLD)
-    assert retarget.retarget(OLD, house) == []
+    assert retarget.retarget(NEW, house) == []
 
 
 @pytest.mark.parametrize("slug", ["", "course", "a/b/c", "a b/c", "https://github.com/a/b"])

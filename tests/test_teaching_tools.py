@@ -1,7 +1,5 @@
 """The answer key holds every folded solution, and the check before class says what is missing."""
 
-from __future__ import annotations
-
 import json
 import re
 
@@ -48,15 +46,15 @@ def test_the_course_has_a_key():
     assert answers.key(site.executed()).count("**Solution**") > 8
 
 
-def test_ready_names_what_is_missing_and_its_remedy(house, capsys, monkeypatch):
+def test_ready_names_what_is_missing_and_its_remedy(house, printed, monkeypatch):
     monkeypatch.setattr(fmcourse, "doctor", lambda: ["memory is short"])
     assert ready.main(house) == 1
-    said = capsys.readouterr().out
+    said = printed()
     for words in ("memory is short", "no page of 00_two.ipynb", "make course"):
         assert words in said
 
 
-def test_a_page_is_old_when_the_sources_changed_and_only_then(house, capsys):
+def test_a_page_is_old_when_the_sources_changed_and_only_then(house, printed):
     path = house / "notebooks" / "00_two.ipynb"
     (house / "build" / "site").mkdir(parents=True)
     made = json.dumps({"00_two": form.digest(form.read(path))})
@@ -66,7 +64,7 @@ def test_a_page_is_old_when_the_sources_changed_and_only_then(house, capsys):
     opened.metadata.widgets = {"state": {}}
     form.nbformat.write(opened, path)
     assert ready.main(house) == 0
-    said = capsys.readouterr().out
+    said = printed()
     assert said.startswith("Ready") and "placeholder" in said and "make retarget" in said
     opened.cells.append(new_code_cell("1"))
     form.nbformat.write(opened, path)

@@ -1,7 +1,5 @@
 """What runs or is read elsewhere names things that are here: workflows, containers, the guide."""
 
-from __future__ import annotations
-
 import importlib.util
 import re
 
@@ -11,23 +9,22 @@ import yaml
 import fmcourse
 from tools import ROOT
 
-WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 NAMING = [
-    *WORKFLOWS,
-    ROOT / "CONTRIBUTING.md",
-    ROOT / ".github/pull_request_template.md",
-    ROOT / ".devcontainer/devcontainer.json",
-    ROOT / ".devcontainer/install.sh",
-    ROOT / "docs/environments.md",
-    ROOT / "docs/speed.md",
+    "CONTRIBUTING.md",
+    ".github/pull_request_template.md",
+    ".devcontainer/devcontainer.json",
+    ".devcontainer/install.sh",
+    "docs/environments.md",
+    "docs/speed.md",
 ]
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
 FOLDERS = r"fmcourse|tests|tools|recipes|benchmarks|docs|notebooks|images|\.devcontainer"
 
 
-@pytest.mark.parametrize("path", NAMING, ids=lambda path: path.name)
-def test_each_named_target_module_and_file_is_there(path):
-    text = path.read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", [*NAMING, *ROOT.glob(".github/workflows/*.yml")])
+def test_each_named_target_module_and_file_is_there(name):
+    path = ROOT / name
+    text = path.read_text("utf-8")
     targets = re.findall(r'(?:^|[`"]|run: )make ([a-z-]+)', text, re.MULTILINE)
     assert set(targets) <= TARGETS
     modules = re.findall(r"-m ((?:tools|benchmarks|fmcourse|recipes)\.[\w.]*\w)", text)
@@ -42,7 +39,7 @@ def test_each_named_target_module_and_file_is_there(path):
 
 
 def test_one_version_is_named_everywhere():
-    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
-    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
+    changes = (ROOT / "CHANGELOG.md").read_text("utf-8")
     named = {str(citation["version"]), re.search(r"^## (\S+)", changes, re.MULTILINE)[1]}
     assert named == {fmcourse.__version__}

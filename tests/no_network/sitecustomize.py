@@ -17,28 +17,23 @@ NAMED = {"socket.getaddrinfo", "socket.gethostbyname", "socket.getnameinfo", "so
 
 def guard(event, arguments):
     if event in ADDRESSED:
-        address = arguments[1] if len(arguments) > 1 else None
+        address = arguments[1]
         if isinstance(address, tuple) and not _is_local(address[0]):
             raise OSError(f"no connection to {address[0]}: {REMEDY}")
     elif event in NAMED:
         host = arguments[0][0] if isinstance(arguments[0], tuple) else arguments[0]
-        if _text(host) not in LOCAL_NAMES and _address(host) is None:
+        if not _is_local(host):
             raise socket.gaierror(socket.EAI_AGAIN, f"no look-up of {_text(host)}: {REMEDY}")
 
 
 def _is_local(host):
-    address = _address(host)
-    return _text(host) in LOCAL_NAMES or (
-        address is not None and (address.is_loopback or address.is_unspecified)
-    )
-
-
-def _address(host):
-    """Return the numeric address that a host is given as, None for a name."""
+    if _text(host) in LOCAL_NAMES:
+        return True
     try:
-        return ipaddress.ip_address(_text(host).partition("%")[0])
+        address = ipaddress.ip_address(_text(host).partition("%")[0])
     except ValueError:
-        return None
+        return False
+    return address.is_loopback or address.is_unspecified
 
 
 def _text(host):
