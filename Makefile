@@ -7,7 +7,7 @@ BIN := .venv/bin/python
 READY := .venv/.ready
 # In the order in which each finds what it reads.
 RECIPES := addresses adult emoji emoji_clip sweep_clip clip_clinic clip_forgetting \
-	clip_retention defects recall bias_transfer breadth versions emergence_autopsy \
+	clip_retention clip_shift defects recall bias_transfer breadth versions emergence_autopsy \
 	emergence_forecast emergence_sweeps ladder decoding_frontier memorization \
 	smoke_detector prompting cards drawings
 BENCHMARKS := clip generation ladder training

@@ -33,6 +33,7 @@ from recipes.common import checkpoint, command_line, ship_runs
 from recipes.emoji_pairs import READ, SOURCES, Pictures, read_pictures, training_concepts
 from recipes.text_tower import Captions, Student
 
+PRETRAINING = emoji_clip.STEPS
 # A style with its earlier version: what is left out, is left out of both.
 FAMILIES = {
     "noto": ["noto", "noto-v1"],
@@ -55,7 +56,7 @@ def main(arguments=None):
         settings={
             "splits": chosen.seeds,
             "steps": chosen.steps,
-            "pretraining_steps": emoji_clip.STEPS,
+            "pretraining_steps": PRETRAINING,
             "rates": RATES,
             "grid": list(GRID),
             "alphas": list(ALPHAS),
@@ -99,9 +100,9 @@ def foundation() -> emoji_clip.Pairs:
     concepts = training_concepts()
     captions = Captions(concepts)
     styles = emoji_clip.TRAINING_STYLES
-    file = checkpoint("clip_shift", foundation, emoji_clip.STEPS, sources=READ)
+    file = checkpoint("clip_shift", foundation, PRETRAINING, sources=READ)
     pictures = without_left_out(read_pictures(styles, concepts))
-    pairs, _ = emoji_clip.pretrain(pictures, captions, emoji_clip.STEPS, file)
+    pairs, _ = emoji_clip.pretrain(pictures, captions, PRETRAINING, file)
     plain = without_left_out(read_pictures(styles, concepts, tones=False))
     emoji_clip.fit_head(pairs, plain, captions)
     return pairs

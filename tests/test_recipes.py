@@ -26,6 +26,8 @@ from fmcourse.safeguards import Trace, prices
 from recipes import (
     bias_transfer,
     breadth,
+    clip_retention,
+    clip_shift,
     common,
     emoji_clip,
     emoji_data,
@@ -70,8 +72,9 @@ def work(tmp_path_factory):
             code for code in training_concepts() if all_concepts()[code]["subgroup"] in SUBGROUPS
         ]
         patch.setattr(foundations, "STEPS", 2)
-        for module in (foundations, sweep_clip, emoji_clip):
+        for module in (foundations, sweep_clip, emoji_clip, clip_shift):
             patch.setattr(module, "training_concepts", lambda: few)
+        for module in (foundations, sweep_clip, emoji_clip):
             patch.setattr(module, "TRAINING_STYLES", ["noto"])
         patch.setattr(foundations, "BATCH", 16)
         tower = EfficientNetModel(lite0.vision_config()).state_dict()
@@ -113,6 +116,9 @@ def small(work, monkeypatch, tmp_path):
             for value in list(vars(recipe).values()):
                 if hasattr(value, "cache_clear"):
                     value.cache_clear()
+        if name == "clip_shift":
+            monkeypatch.setattr(clip_retention, "GRID", (1e-4,))
+            monkeypatch.setattr(clip_retention, "ALPHAS", (0.5,))
         if name == "ladder":
             whole = recipe.addresses
             monkeypatch.setattr(recipe, "addresses", lambda split: whole(split)[:4])
