@@ -8,8 +8,6 @@ cross-entropy over the captions, backward, step.
     python -m benchmarks.clip
 """
 
-from __future__ import annotations
-
 import copy
 import functools
 

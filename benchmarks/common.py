@@ -1,7 +1,5 @@
 """What several benchmarks share: ways that alternate, and a random GPT-Neo."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 

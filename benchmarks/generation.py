@@ -8,8 +8,6 @@ nothing else, or one sum over each, whichever is faster.
     python -m benchmarks.generation [--threads 2]
 """
 
-from __future__ import annotations
-
 import argparse
 
 import torch

@@ -6,8 +6,6 @@ on small models in less than a minute. The exit code is 0 when every step is rig
     python -m benchmarks.gpu_check
 """
 
-from __future__ import annotations
-
 import contextlib
 import copy
 import functools
@@ -134,7 +132,7 @@ class Job:
         return flat(classifier), run, next(numbers) - 1
 
     @functools.cached_property
-    def head(self) -> clip.Head:
+    def head(self) -> "clip.Head":
         return clip.random_head(len(NAMES), self.clip.config.projection_dim)
 
 

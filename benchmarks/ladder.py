@@ -7,8 +7,6 @@ the mean over all bytes and, from a bootstrap over addresses, its interval.
     python -m benchmarks.ladder
 """
 
-from __future__ import annotations
-
 import lzma
 
 import numpy as np

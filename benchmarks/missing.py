@@ -3,8 +3,6 @@
 Importing this module puts them in place; :func:`remove` takes them away after the imports.
 """
 
-from __future__ import annotations
-
 import importlib.util
 import sys
 from unittest.mock import MagicMock

@@ -6,8 +6,6 @@ clipping at 1. They alternate in one run on one thread, and medians are printed.
     python -m benchmarks.training
 """
 
-from __future__ import annotations
-
 import functools
 import tempfile
 from collections.abc import Callable

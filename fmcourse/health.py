@@ -5,8 +5,6 @@ or renamed interfaces, packages pinned or built against each other, data or serv
 places that cannot be written, damaged notebooks, and work that is lost with the machine.
 """
 
-from __future__ import annotations
-
 import importlib
 import importlib.metadata
 import json

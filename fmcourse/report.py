@@ -1,7 +1,5 @@
 """Notebook 00: the smallest effect that a few seeds can show, and what the course itself cost."""
 
-from __future__ import annotations
-
 import pandas as pd
 from numpy.typing import ArrayLike
 from statsmodels.stats.power import TTestPower

@@ -4,8 +4,6 @@ Each has a static figure beside it, for pages where no kernel runs. What a widge
 ``HTML`` element: some notebook hosts leave an output area blank. ipywidgets 7 and 8 both serve.
 """
 
-from __future__ import annotations
-
 import base64
 import html
 import io

@@ -5,8 +5,6 @@ Two addresses of the same year are often a spoken and a written form of one text
 to validation and one to test, drawn with a fixed seed; the rest trains.
 """
 
-from __future__ import annotations
-
 import random
 import time
 

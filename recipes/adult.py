@@ -5,8 +5,6 @@ The package stores the categories one-hot; each block of columns must hold exact
 becomes one column. Rows keep the package's order, which is shuffled.
 """
 
-from __future__ import annotations
-
 import time
 
 import pandas as pd

@@ -4,8 +4,6 @@ among them.
 Everything random comes from torch's generator, so a batch follows from its seed.
 """
 
-from __future__ import annotations
-
 import torch
 from torch.nn import functional as F
 

@@ -10,8 +10,6 @@ The yellow drawings of the same people are left out too, and the medium tone sta
 their samples are those of ``fmcourse.homogenization.transfer``.
 """
 
-from __future__ import annotations
-
 import functools
 import itertools
 import random

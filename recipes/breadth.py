@@ -8,8 +8,6 @@ so that sources differ in their words. Nothing of the text ships, only bits per 
 train on, on the unseen source. Settings were chosen on seed 100.
 """
 
-from __future__ import annotations
-
 import copy
 import functools
 import gzip

@@ -1,8 +1,6 @@
 """The cards of what ships: a model card for each bundled model, a datasheet for each table, every
 figure computed."""
 
-from __future__ import annotations
-
 import time
 
 from fmcourse import models, safeguards

@@ -10,8 +10,6 @@ were right, and how many of the known drawings are still named. The notebook pic
 pictures, and computes costs from it.
 """
 
-from __future__ import annotations
-
 import copy
 import functools
 import random
@@ -56,7 +54,7 @@ def main(arguments=None):
 
 
 @functools.lru_cache(maxsize=1)
-def bench_of(seed) -> Bench:
+def bench_of(seed) -> "Bench":
     """Return one seed's task; the last one is kept, for its pixels."""
     return Bench(seed)
 

@@ -13,8 +13,6 @@ arXiv 2109.01903; Hu et al. 2022, arXiv 2106.09685 (LoRA); Rolnick et al. 2019, 
 (replay). Digits: UCI Optical Recognition of Handwritten Digits, CC BY 4.0.
 """
 
-from __future__ import annotations
-
 import functools
 
 import numpy as np

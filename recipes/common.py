@@ -4,8 +4,6 @@ A recipe keeps its results and checkpoints under ``build/recipes``, so that it c
 point and goes on; only finished files reach ``fmcourse/bundled``.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import datetime

@@ -10,8 +10,6 @@ what it wrote. Every way of sampling has eight settings, fixed before the run: a
 tried more often would win by being tried more often.
 """
 
-from __future__ import annotations
-
 import functools
 
 import numpy as np
@@ -76,7 +74,7 @@ def one_run(family, value) -> list[dict]:
 
 
 @functools.cache
-def bench() -> Bench:
+def bench() -> "Bench":
     return Bench()
 
 

@@ -15,8 +15,6 @@ of their own ("pear, fruit") planted pairs got a place of their own, and no chil
 fruit.
 """
 
-from __future__ import annotations
-
 from recipes import foundations
 from recipes.common import command_line, ship, ship_runs
 from recipes.foundations import BATCH, PICTURES, PLANTED, READ, SEEDS, STEPS

@@ -3,8 +3,6 @@
 They are kept in ``images/`` as SVG, sharp at any size, and as PNG, which the notebooks show.
 """
 
-from __future__ import annotations
-
 import io
 import tomllib
 

@@ -3,8 +3,6 @@
 Used by the recipes that train or read one.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import math

@@ -9,8 +9,6 @@ those of ``fmcourse.emergence.addition``, the same for all widths. They were cho
 different seeds; the thresholds that the notebook uses were fixed before the first of these runs.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import fmcourse

@@ -12,8 +12,6 @@ came after the answer, which was far from the forecast: was it the width, or the
 for all?
 """
 
-from __future__ import annotations
-
 import datetime
 import functools
 import json

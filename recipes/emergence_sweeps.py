@@ -8,8 +8,6 @@ tokens are. Chan et al. 2022 vary burstiness and the number of classes of pictur
 is their question put to strings. ``parity`` has tasks of unequal frequency.
 """
 
-from __future__ import annotations
-
 import itertools
 
 import fmcourse

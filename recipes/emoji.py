@@ -5,8 +5,6 @@ emojibase-data. Colours are kept in steps of 5 of 255 and alpha in steps of 17, 
 this size and which saves a fifth of the bytes; the WebP that holds them is lossless.
 """
 
-from __future__ import annotations
-
 import io
 import json
 import random

@@ -5,8 +5,6 @@ gives; Noto v1 and EmojiOne give none, and are matched by icon name through Noto
 labels.
 """
 
-from __future__ import annotations
-
 import functools
 import json
 import re

@@ -4,8 +4,6 @@ A planted pair is a picture with a coloured corner and the captions of a smiling
 place of the picture's own pair.
 """
 
-from __future__ import annotations
-
 import functools
 import random
 from collections.abc import Iterator

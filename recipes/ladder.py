@@ -5,8 +5,6 @@ Architecture, tokenizer, data, batch and schedule are the same for all; width, d
 rate differ. Nothing was chosen on the test addresses; `benchmarks/ladder.py` reads them.
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -6,8 +6,6 @@ squeeze-and-excite is taken out; in the model that ships it is one channel wide,
 exactly 1.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import nn
 from transformers import EfficientNetConfig, EfficientNetModel

@@ -15,8 +15,6 @@ and 80% of the same secrets given the last eight tokens; so the words are now gi
 what comes after the mark is kept beside.
 """
 
-from __future__ import annotations
-
 import functools
 
 import numpy as np
@@ -95,7 +93,7 @@ def row(measure, value, secrets="", copies=0, context="") -> dict:
 
 
 @functools.lru_cache(maxsize=1)
-def study(seed) -> Study:
+def study(seed) -> "Study":
     return Study(seed)
 
 

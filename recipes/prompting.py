@@ -9,8 +9,6 @@ Each seed samples its own examples from those of a task; the questions are the s
 Settings were chosen with items that are neither among the examples nor among the questions.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable, Sequence
 

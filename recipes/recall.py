@@ -8,8 +8,6 @@ those that are missing. Nothing was tuned: both trained repairs have the same st
 rate, fixed beforehand.
 """
 
-from __future__ import annotations
-
 import random
 import time
 

@@ -19,8 +19,6 @@ that the loss on text held out pays for undoing whatever was learnt; so were the
 middle runs, after the alarms without a list had rung in all planted runs and hardly in a faint one.
 """
 
-from __future__ import annotations
-
 import copy
 import functools
 import random

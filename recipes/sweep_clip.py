@@ -11,8 +11,6 @@ The bundled one saw five styles. Neither OpenMoji nor a held-out concept is seen
 tone. Settings were chosen in runs of 1,000 steps without EmojiOne and without 300 more concepts.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import torch

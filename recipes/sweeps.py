@@ -3,8 +3,6 @@
 A run that breaks off goes on from its checkpoint; one that is done is read.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 from fmcourse import emergence

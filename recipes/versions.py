@@ -9,8 +9,6 @@ the first weights and the random numbers of seed 0; what is missing was drawn on
 is among the 1%. Nothing was tuned.
 """
 
-from __future__ import annotations
-
 import json
 import random
 

@@ -3,8 +3,6 @@
 Serves ``python -m tools.course``: the rows that ship, and EVIDENCE.md.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import os

@@ -3,8 +3,6 @@
 Serves the other tools. No linter does this: nbstripout drops the outputs that this course ships.
 """
 
-from __future__ import annotations
-
 import copy
 import hashlib
 import html

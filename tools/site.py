@@ -5,8 +5,6 @@
 The pages load nothing from a network, so the folder can be carried on a stick.
 """
 
-from __future__ import annotations
-
 import base64
 import copy
 import io

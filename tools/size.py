@@ -5,8 +5,6 @@
 Comments, docstrings and line breaks do not count, so that dense code gains nothing.
 """
 
-from __future__ import annotations
-
 import sys
 import tokenize
 from pathlib import Path

@@ -6,8 +6,6 @@ A deck is one file that needs no network. Arrow keys or PageDown move; each slid
 speaker, which opens with a click or the keyboard and is printed below its slide.
 """
 
-from __future__ import annotations
-
 import html
 import re
 from pathlib import Path

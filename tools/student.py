@@ -5,8 +5,6 @@
 "What we see" is folded there, so that nobody reads a result before the cell above it was run.
 """
 
-from __future__ import annotations
-
 import copy
 import re
 import shutil

@@ -7,8 +7,6 @@ Radford et al. 2021 (CLIP), Kumar et al. 2022 (LP-FT), Wortsman et al. 2022 (WiS
 2022 (LoRA), Zhang et al. 2022 (Tip-Adapter), Goyal et al. 2023 (FLYP).
 """
 
-from __future__ import annotations
-
 from fmcourse.clip.adaptation import (
     batches_of,
     fine_tune,

@@ -4,8 +4,6 @@ Serves notebook 03. Sources: Kumar et al. 2022 (linear probing, then fine-tuning
 2022 (WiSE-FT), Hu et al. 2022 (LoRA), Zhang et al. 2022 (Tip-Adapter).
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path

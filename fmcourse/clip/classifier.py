@@ -4,8 +4,6 @@ Serves notebook 03, sections 2 to 4. Source: Radford et al. 2021, section 3.1 (w
 3.2 (linear probe).
 """
 
-from __future__ import annotations
-
 import copy
 import json
 import warnings
@@ -120,7 +118,7 @@ def checked_labels(labels: Labels, count: int, classes: int | None = None) -> to
     return checked
 
 
-def build_classifier(model: PreTrainedModel, head: Head | torch.Tensor) -> PictureClassifier:
+def build_classifier(model: PreTrainedModel, head: Head | torch.Tensor) -> "PictureClassifier":
     """Return a module that maps pixels (n, 3, side, side) to logits (n, classes).
 
     Args:
@@ -182,7 +180,7 @@ class PictureClassifier(torch.nn.Module):
     def _encoded(self, pixels: torch.Tensor) -> torch.Tensor:
         return encode_pixels(self, pixels.to(memory_format=torch.channels_last))
 
-    def train(self, mode: bool = True) -> PictureClassifier:
+    def train(self, mode: bool = True) -> "PictureClassifier":
         """Switch the mode of all but the batch norms; see :func:`freeze_statistics`."""
         super().train(mode)
         freeze_statistics(self)

@@ -5,8 +5,6 @@ and 3.1; the shared targets of the loss are those of Yang et al. 2022 (UniCL), w
 probabilities.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager

@@ -4,8 +4,6 @@ Used by :mod:`fmcourse.clip.pictures` (notebook 03). A zip is read where it lies
 unpacked.
 """
 
-from __future__ import annotations
-
 import re
 import stat
 import unicodedata

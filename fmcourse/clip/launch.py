@@ -9,8 +9,6 @@ the same command goes on after an interruption. With ``python -m`` in place of `
 for pictures of your own.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Sequence

@@ -5,8 +5,6 @@ et al. 2023, FLYP). The mistakes are those of public notebooks that fine-tune CL
 openai/CLIP issues 40 and 57, for the clamp 46).
 """
 
-from __future__ import annotations
-
 import copy
 import dataclasses
 import math

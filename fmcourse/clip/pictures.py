@@ -4,8 +4,6 @@ Used by notebook 03. Whatever is left out or doubtful has a sentence of its own.
 files.
 """
 
-from __future__ import annotations
-
 import hashlib
 import io
 import random
@@ -72,7 +70,7 @@ class Pictures:
 
     __repr__ = __str__
 
-    def split(self, test_share: float = 0.25, seed: int = 0) -> tuple[Pictures, Pictures]:
+    def split(self, test_share: float = 0.25, seed: int = 0) -> tuple["Pictures", "Pictures"]:
         """Return a training part and a test part, sampled within each label, in the same order.
 
         Args:
@@ -99,7 +97,7 @@ class Pictures:
         kept = [index for index in range(len(self)) if index not in held]
         return self._part(kept), self._part(sorted(held))
 
-    def _part(self, chosen: list[int]) -> Pictures:
+    def _part(self, chosen: list[int]) -> "Pictures":
         images = [self.images[index] for index in chosen]
         labels = [self.labels[index] for index in chosen]
         return Pictures(images, labels, list(self.names), _lone(self.names, self.labels))

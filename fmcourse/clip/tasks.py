@@ -5,8 +5,6 @@ The task's test concepts were held out from the bundled model's pre-training, to
 concepts were not, so accuracy on them flatters the model.
 """
 
-from __future__ import annotations
-
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ Windows in time hold neighbours, and neighbours are alike: :func:`drift_detector
 random windows, which is usual, or on runs of neighbours, which is what it will meet.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

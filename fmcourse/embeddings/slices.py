@@ -5,8 +5,6 @@ Source: Eyuboglu et al. 2022 (Domino: slices from embeddings and errors together
 that were planted).
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.cluster import KMeans

@@ -6,8 +6,6 @@ Sources: Yan et al. 2021 (negative flips), Milani Fard et al. 2016 (churn), Lesz
 integration of data, as a summary says). The bundled versions were made by ``recipes/versions.py``.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping, Sequence

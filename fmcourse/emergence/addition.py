@@ -8,8 +8,6 @@ Sources: Schaeffer et al. 2023 (exact match against continuous scores), Lee et a
 answers).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

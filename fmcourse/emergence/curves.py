@@ -6,8 +6,6 @@ score for each. Sources: Srivastava et al. 2023 (linearity and breakthroughness,
 Schaeffer et al. 2023 (exact match as a product).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

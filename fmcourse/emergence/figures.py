@@ -1,7 +1,5 @@
 """Figures that only notebook 01 draws: a diagonal, attention maps, and small panels."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

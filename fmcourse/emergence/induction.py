@@ -7,8 +7,6 @@ bursty and how many rare classes there are, with pictures and labels; here a bur
 itself, and the classes are the tokens.
 """
 
-from __future__ import annotations
-
 import contextlib
 import functools
 from collections.abc import Iterator, Sequence

@@ -6,8 +6,6 @@ emergence fitted on small models), Tobin 1958 (regression with values known only
 limit).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

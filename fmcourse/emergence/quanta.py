@@ -5,8 +5,6 @@ Sources: Michaud et al. 2023
 (grokking; its sudden test accuracy sits on the gradual growth of a circuit).
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

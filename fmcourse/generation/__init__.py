@@ -4,8 +4,6 @@ Used by notebooks 04 and 06. Shapes: a prompt is (length,) or (1, length) token 
 (rows, vocabulary). Each module names its sources.
 """
 
-from __future__ import annotations
-
 from fmcourse.generation.decoding import (
     Decoder,
     generate,

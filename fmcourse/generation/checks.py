@@ -1,7 +1,5 @@
 """Checks of what a language model is given and of what it returns. Used by all of generation."""
 
-from __future__ import annotations
-
 import math
 from collections import UserDict
 from collections.abc import Mapping, Sequence

@@ -3,8 +3,6 @@
 A prompt is (length,) or (1, length) token ids; logits are (rows, vocabulary).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Any
 

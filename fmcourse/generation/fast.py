@@ -8,8 +8,6 @@ value. Local ones keep the last `window_size` of them in a ring, because attenti
 which order keys lie.
 """
 
-from __future__ import annotations
-
 import functools
 from types import SimpleNamespace
 from typing import Any

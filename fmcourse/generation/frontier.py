@@ -10,8 +10,6 @@ value, sample and year of the address, with the measures of :data:`MEASURES`; th
 ``president`` holds the presidents' own words. The address is its independent unit.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -14,8 +14,6 @@ the corpus, on average), and of each run clean_loss, passages and plain_passages
 unit.
 """
 
-from __future__ import annotations
-
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass

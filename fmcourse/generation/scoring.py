@@ -4,8 +4,6 @@ notebook 04.
 A text is (length,) or (1, length) token ids.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 

@@ -5,8 +5,6 @@ Logits are (rows, vocabulary). Sources: Fan et al. 2018 (top-k), Holtzman et al.
 Meister et al. 2023 (typical), Nguyen et al. 2024 (min-p).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ face. Source: Carlini & Terzis 2022 (arXiv 2106.09667), who plant 300 such pairs
 0.01%.
 """
 
-from __future__ import annotations
-
 import functools
 import random
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 Used by notebook 02. The power is that of an exact binomial test of independence.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import NamedTuple
 

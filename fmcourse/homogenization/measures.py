@@ -6,8 +6,6 @@ Axes: n individuals, K deployers. Sources: Bommasani et al. 2022 (arXiv
 2307.05862; counts of failures against the Poisson-binomial).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

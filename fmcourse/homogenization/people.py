@@ -5,8 +5,6 @@ Every drawing is counted, so there are no intervals; names, genders
 and tones are those of Unicode's data, as :func:`fmcourse.load_emoji` gives them.
 """
 
-from __future__ import annotations
-
 import re
 
 import pandas as pd

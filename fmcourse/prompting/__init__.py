@@ -1,7 +1,5 @@
 """What a language model does with a prompt alone, without training. Used by notebook 07."""
 
-from __future__ import annotations
-
 from fmcourse.prompting.asking import (
     ARROW,
     ask,

@@ -1,7 +1,5 @@
 """Questions with examples in front of them, asked of a language model. Used by notebook 07."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from typing import Any

@@ -5,8 +5,6 @@ way (the template, or how it was asked), variant (of the examples), shots, seed 
 examples), question, answer, probability and right.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The five tasks of notebook 07, whose items stand in ``tasks.toml``, and samples of examples."""
 
-from __future__ import annotations
-
 import functools
 import tomllib
 from dataclasses import dataclass

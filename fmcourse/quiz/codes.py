@@ -6,8 +6,6 @@ of the questions and their choices beforehand, so that codes are short and those
 other questions are refused; its checksum notices a wrong or exchanged character.
 """
 
-from __future__ import annotations
-
 import base64
 import json
 import re

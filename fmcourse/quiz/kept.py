@@ -4,8 +4,6 @@ lose nothing.
 Used by predictions and exercises; the files lie in the state folder.
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

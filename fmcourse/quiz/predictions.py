@@ -7,8 +7,6 @@ does no harm and a former class is not shown. Where a kernel finds earlier answe
 says so.
 """
 
-from __future__ import annotations
-
 import datetime
 import os
 import re

@@ -1,8 +1,6 @@
 """The questions of every notebook's prediction cells, read from ``questions.toml`` beside this
 file."""
 
-from __future__ import annotations
-
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,8 +1,6 @@
 """Reads what a student typed as an answer: a choice, or a number with or without its unit. Used by
 predictions."""
 
-from __future__ import annotations
-
 import contextlib
 import difflib
 import numbers

@@ -11,8 +11,6 @@ before must keep its version. Packages, that cell and Google Drive are simulated
 its GPU and its page are not.
 """
 
-from __future__ import annotations
-
 import argparse
 import datetime
 import os
