@@ -18,8 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Finding", "doctor"]
-
 PYTHONS = ((3, 11), (3, 13))  # oldest and newest that the course is tested on
 TESTED = {  # newest major versions
     "transformers": 5,

@@ -7,8 +7,6 @@ from statsmodels.stats.power import TTestPower
 from fmcourse import data, stats
 from fmcourse.arguments import require
 
-__all__ = ["STAGES", "ecosystem", "smallest_effect"]
-
 # The stages of the report's ecosystem (section 1.2), and what of them happens in this course.
 STAGES = {
     "data creation": "others' packages that we read; hours unknown",

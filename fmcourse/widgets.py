@@ -35,16 +35,6 @@ from fmcourse.homogenization import World
 from fmcourse.plots import on_white
 from fmcourse.safeguards import Trace
 
-__all__ = [
-    "alarm_explorer",
-    "answer_length_explorer",
-    "drift_explorer",
-    "picture_search",
-    "prompt_box",
-    "shared_omission",
-    "shots_explorer",
-]
-
 SHOWN = 12  # tokens, pictures or steps
 TOP_K = (1, 2, 3, 5, 10, 20, 50, 100, 500)  # values of the prompt box, besides all
 NO_CUT = {"top_k": "all", "top_p": 1.0, "min_p": 0.0}

@@ -29,16 +29,6 @@ from fmcourse.clip.classifier import (
 from fmcourse.clip.embedding import checked_pixels, embed_images
 from fmcourse.runtime import PROFILES
 
-__all__ = [
-    "add_lora",
-    "batches_of",
-    "fine_tune",
-    "interpolate",
-    "lp_ft",
-    "optimizer_of",
-    "tip_adapter",
-]
-
 # All of these were chosen on validation concepts, for the first edition.
 LR = PROFILES["tiny"].clip_lr  # of the image encoder
 HEAD_LR = 1e-3  # of a head that starts as words

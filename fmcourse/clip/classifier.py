@@ -31,17 +31,6 @@ from fmcourse.clip.embedding import (
 )
 from fmcourse.files import user_path, write_atomic
 
-__all__ = [
-    "Head",
-    "PictureClassifier",
-    "build_classifier",
-    "linear_probe",
-    "load_classifier",
-    "percent_right",
-    "random_head",
-    "save_classifier",
-]
-
 PENALTY = 10.0  # of the linear probe; chosen on validation concepts, for the first edition
 WEIGHTS, NAMES = "classifier.safetensors", "classifier.json"
 

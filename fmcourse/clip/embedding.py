@@ -22,20 +22,6 @@ from fmcourse.arguments import require, whole
 from fmcourse.arguments import texts as several_texts
 from fmcourse.clip.pictures import as_seen
 
-__all__ = [
-    "TEMPLATES",
-    "contrastive_loss",
-    "embed_images",
-    "embed_texts",
-    "encode_pixels",
-    "encode_tokens",
-    "occlusion",
-    "pixels_of",
-    "retrieval_ranks",
-    "soft_targets",
-    "zero_shot_head",
-]
-
 # Those of the bundled model's captions.
 TEMPLATES = ("{}", "a drawing of {}", "an emoji of {}", "a picture of {}", "{} icon")
 BATCH = 128

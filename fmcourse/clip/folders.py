@@ -17,8 +17,6 @@ from typing import IO, Any
 
 from fmcourse.arguments import require
 
-__all__ = ["Entry", "LeftOut", "in_folder", "in_zip", "open_zip", "visible"]
-
 # What Windows, macOS, Linux and network drives leave behind beside the names that begin with a dot.
 SYSTEM_NAMES = {
     "#recycle",

@@ -28,8 +28,6 @@ from fmcourse.clip.classifier import (
 from fmcourse.clip.embedding import embed_images, pixels_of, zero_shot_head
 from fmcourse.clip.pictures import read_pictures
 
-__all__ = ["main"]
-
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Fine-tune CLIP on a folder or zip of labelled pictures and save the classifier; see

@@ -30,8 +30,6 @@ from fmcourse.clip.embedding import (
     whole_numbers,
 )
 
-__all__ = ["MISTAKES", "RIGHT", "Habits", "fine_tune_pairs"]
-
 RIGHT = "done right"
 LARGEST_SCALE = 100
 PAIRS_LR = 1e-4  # of both encoders; chosen on validation concepts

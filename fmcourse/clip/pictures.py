@@ -20,8 +20,6 @@ from fmcourse.arguments import real, require, whole
 from fmcourse.clip.folders import Entry, LeftOut, in_folder, in_zip, open_zip, visible
 from fmcourse.files import user_path
 
-__all__ = ["Pictures", "as_seen", "read_pictures"]
-
 # Those that start no other program; HEIF where the package pillow-heif has added it.
 FORMATS = "JPEG PNG GIF WEBP BMP TIFF AVIF PPM JPEG2000 HEIF".split()
 LONGEST = 512  # pixels on the longer side; CLIP itself looks at 224 or 336

@@ -18,8 +18,6 @@ from fmcourse import data
 from fmcourse.arguments import choose, require, whole
 from fmcourse.files import user_path
 
-__all__ = ["Part", "Task", "drawings_of", "known_drawings", "sample_folder", "subgroup_task"]
-
 STYLE = "noto"  # of the pre-training, like Twemoji
 SMALLEST = 8  # concepts of a class that may be trained on, validation included
 VALIDATION_SHARE = 0.2

@@ -14,8 +14,6 @@ from collections.abc import Mapping
 
 from fmcourse.quiz.questions import QUESTIONS
 
-__all__ = ["decode", "encode"]
-
 EDITION = "FM2-"
 KNOWN = json.dumps({name: question.choices for name, question in QUESTIONS.items()}).encode()
 

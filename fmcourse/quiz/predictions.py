@@ -27,8 +27,6 @@ from fmcourse.quiz.questions import QUESTIONS, Question
 from fmcourse.quiz.reading import is_open, read
 from fmcourse.runtime import state_folder, work_folder
 
-__all__ = ["clear", "export", "keep_on_drive", "predict", "recall", "reveal", "tally"]
-
 KIND = "predictions"
 # An answer, and the value of FMCOURSE_PREDICTIONS that skips all: figures without predictions.
 SKIP = "skip"

@@ -9,8 +9,6 @@ from typing import Any
 
 from fmcourse.arguments import real
 
-__all__ = ["QUESTIONS", "Question"]
-
 
 @dataclass(frozen=True)
 class Question:

@@ -9,8 +9,6 @@ from typing import Any
 
 from fmcourse.quiz.questions import Question
 
-__all__ = ["is_open", "read"]
-
 OPEN = ("", "...", "…")  # what stands in the form before anybody has answered
 NUMBER = re.compile(r"([-+]?)(\d[\d,]*\.?\d*|\.\d+)(e[-+]?\d+)?\s*(.*)", re.DOTALL)
 THOUSANDS = re.compile(r"\d{1,3}(,\d{3})+(\.\d*)?")
