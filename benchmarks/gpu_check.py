@@ -224,7 +224,7 @@ def too_large(job: Job) -> str:
     return "went on with it on the CPU, and said so"
 
 
-STEPS: dict[str, Callable[[Job], str]] = {
+STEPS = {
     "CLIP embeds": embedded,
     "memory fills up during training": filled,
     "GPT-Neo decodes in fp32": functools.partial(decoded, dtype=torch.float32),

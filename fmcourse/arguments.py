@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 
-def require(condition: bool, name: str, expected: str, got: Any) -> None:
+def require(condition: object, name: str, expected: str, got: Any) -> None:
     """Raise a ValueError unless `condition` holds.
 
     Args:

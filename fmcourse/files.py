@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import threading
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -71,6 +72,11 @@ def _remove_leftovers(path: Path) -> None:
         process = leftover.name[len(path.name) + 1 :].partition("-")[0]
         if process.isdecimal() and not psutil.pid_exists(int(process)):
             leftover.unlink(missing_ok=True)
+
+
+def read_toml(path: str | Path) -> dict[str, Any]:
+    """Return what a TOML file says; a relative path starts in the package's folder."""
+    return tomllib.loads((Path(__file__).parent / path).read_text(encoding="utf-8"))
 
 
 def read_json(path: str | Path, default: Any) -> Any:

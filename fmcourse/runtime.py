@@ -8,7 +8,6 @@ import random
 import shutil
 import sys
 import tempfile
-import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +26,7 @@ import torch
 import transformers
 
 from fmcourse.arguments import choose, whole
-from fmcourse.files import user_path
+from fmcourse.files import read_toml, user_path
 
 SHOWN_PACKAGES = ("torch", "transformers", "datasets", "numpy")
 DRIVE = Path("/content/drive")  # where Colab mounts Google Drive
@@ -69,8 +68,7 @@ class Profile:
     cpu_minutes: int
 
 
-with Path(__file__).with_name("profiles.toml").open("rb") as _file:
-    PROFILES = {name: Profile(name, **given) for name, given in tomllib.load(_file).items()}
+PROFILES = {name: Profile(name, **given) for name, given in read_toml("profiles.toml").items()}
 TINY, FULL = PROFILES["tiny"], PROFILES["full"]
 
 

@@ -309,7 +309,7 @@ def fit(
     modes = {module: module.training and (mode or thawed) for module, mode in before.items()}
     try:
         _set_modes(modes)
-        own: dict[str, str] = {}
+        own = {}
         if path is not None:
             own = _identity(plan, model, moved) | _functions(plan, model)
             for name, value in (identity or {}).items():
@@ -398,7 +398,7 @@ class MovingFigure:
     """
 
     def __init__(self) -> None:
-        self._display: Any = None
+        self._display = None
 
     def show(self, figure: Any) -> None:
         """Show a figure, or anything that IPython can display, in place of the one before."""
@@ -463,7 +463,7 @@ def _check_weights(model: Module, optimizer: Optimizer, precision: str | None) -
 def _identity(plan: _Plan, model: Module, optimizer: Optimizer) -> dict[str, str]:
     """Describe what decides the result of a run, apart from functions, by names for messages."""
     names = {id(weight): name for name, weight in model.named_parameters()}
-    found: dict[str, Any] = {
+    found = {
         "Python": platform.python_version_tuple()[:2],
         "steps": plan.steps,
         "seed": plan.seed,

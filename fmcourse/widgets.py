@@ -195,7 +195,7 @@ def prompt_box(
         shown = field.value or prompt
         room = model.config.max_position_embeddings - new_tokens
         start = tokenizer(shown)["input_ids"][-room:]
-        written: list[int] = []
+        written = []
         button.disabled = True
         try:
             for token in generation.stream(model, start, strategy(), new_tokens):

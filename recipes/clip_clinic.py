@@ -96,7 +96,7 @@ class Bench:
 def one_run(seed, name, steps) -> list[dict]:
     """Train with some habits, and return a row for each measured step and test picture."""
     bench = bench_of(seed)
-    records: list[dict] = []
+    records = []
     failed = None
 
     def measure(tuned: torch.nn.Module) -> dict[str, float]:

@@ -141,7 +141,7 @@ def _counted(task: str, choosing: bool, right: torch.Tensor) -> dict:
 def measured(seed: int) -> list[dict]:
     """Return one row per method, knob and task of a seed."""
     bench = Bench(seed)
-    rows: list[dict] = []
+    rows = []
 
     def keep(method: str, classifier: torch.nn.Module, steps: int = 0, alpha: float = 1.0) -> None:
         about = {"seed": seed, "method": method, "steps": steps, "alpha": alpha}

@@ -14,7 +14,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import tomllib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,12 +27,12 @@ from safetensors.torch import save
 from tqdm import tqdm
 
 from fmcourse.checkpoints import describe
-from fmcourse.files import write_atomic
+from fmcourse.files import read_toml, write_atomic
 
 ROOT = Path(__file__).resolve().parent.parent
 BUNDLED = ROOT / "fmcourse" / "bundled"
 WORK = ROOT / "build" / "recipes"
-PACKAGES = tomllib.loads((ROOT / "recipes" / "packages.toml").read_text(encoding="utf-8"))
+PACKAGES = read_toml(ROOT / "recipes" / "packages.toml")
 PIP = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
 
 _chosen = {"output": BUNDLED}  # by the command line
@@ -270,9 +269,9 @@ def register(path: Path, *, settings: dict, seconds: float, **about: Any) -> Non
     manifest = output() / "manifest.json"
     # Two recipes may finish at the same time.
     with FileLock(work_folder("locks") / "manifest.lock"):
-        content: dict[str, Any] = {"files": []}
+        content = {"files": []}
         if manifest.exists():
-            content = json.loads(manifest.read_text(encoding="utf-8"))
+            content = json.loads(manifest.read_bytes())
         files = {other["file"]: other for other in [*content["files"], entry]}
         content["files"] = [files[name] for name in sorted(files)]
         write_atomic(manifest, json.dumps(content, indent=1, ensure_ascii=False) + "\n")

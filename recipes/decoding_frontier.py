@@ -23,7 +23,7 @@ SAMPLES = 4
 HOT = 2.0  # the temperature at which min-p is said to pay
 SHARES = (0.2, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 LEAST = (0.7, 0.5, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01)
-FAMILIES: dict[str, tuple] = {
+FAMILIES = {
     "greedy": (lambda _: Greedy(), (1,)),
     "beam": (Beam, (2, 4, 8)),
     "temperature": (lambda t: Sample(temperature=t), (0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2)),
@@ -42,7 +42,7 @@ SOURCES = [f"{WRITER}/model.safetensors", f"{JUDGE}/model.safetensors", "address
 def main(arguments=None):
     chosen = command_line(__doc__, arguments, names=tuple(FAMILIES))
     fmcourse.setup()
-    jobs: list[tuple] = [(presidents,)]
+    jobs = [(presidents,)]
     jobs += [(one_run, family, value) for family in chosen.only for value in FAMILIES[family][1]]
     ship_runs(
         "decoding-frontier.parquet",

@@ -4,7 +4,6 @@ They are kept in ``images/`` as SVG, sharp at any size, and as PNG, which the no
 """
 
 import io
-import tomllib
 
 import matplotlib
 
@@ -13,10 +12,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from fmcourse.files import write_atomic
+from fmcourse.files import read_toml, write_atomic
 from recipes.common import BUNDLED, ROOT, command_line, output
 
-DRAWINGS = tomllib.loads((ROOT / "recipes" / "drawings.toml").read_text(encoding="utf-8"))
+DRAWINGS = read_toml(ROOT / "recipes" / "drawings.toml")
 INK = "#222222"
 FILLS = {
     "data": "#d6e8f5",

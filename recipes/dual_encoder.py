@@ -6,7 +6,6 @@ Used by the recipes that train or read one.
 import contextlib
 import json
 import math
-import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -23,12 +22,12 @@ from transformers import (
 
 import fmcourse
 from fmcourse import clip, data
-from fmcourse.files import write_atomic
-from recipes.common import command_line, output, register, shipped_folder
+from fmcourse.files import read_toml, write_atomic
+from recipes.common import ROOT, command_line, output, register, shipped_folder
 from recipes.emoji_data import STYLES
 from recipes.emoji_pairs import MEAN, STD, all_concepts, training_concepts
 
-ENCODERS = tomllib.loads(Path(__file__).with_name("encoders.toml").read_text(encoding="utf-8"))
+ENCODERS = read_toml(ROOT / "recipes" / "encoders.toml")
 LARGEST_SCALE = math.log(100.0)
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
 
@@ -192,6 +191,6 @@ def portable(path: Path, indent):
 @contextlib.contextmanager
 def edited(path: Path, indent=2) -> Iterator[dict]:
     """Give what a JSON file holds, and write it back."""
-    content = json.loads(path.read_text(encoding="utf-8"))
+    content = json.loads(path.read_bytes())
     yield content
     path.write_text(json.dumps(content, indent=indent) + "\n", encoding="utf-8")

@@ -69,7 +69,7 @@ def stored_forecast(runs: list[dict]) -> dict:
     path = folder / "forecast.json"
     said = make_forecast(emergence.Sweep.of(runs))
     if path.exists():
-        stored = json.loads(path.read_text(encoding="utf-8"))
+        stored = json.loads(path.read_bytes())
         if stored != said | {"made": stored["made"]}:
             raise RuntimeError(
                 f"{path} was made from different runs or settings; to begin anew, remove {folder}"

@@ -8,18 +8,17 @@ labels.
 import functools
 import json
 import re
-import tomllib
 import unicodedata
-from pathlib import Path
 
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from recipes.common import package
+from fmcourse.files import read_toml
+from recipes.common import ROOT, package
 
 SIZE = 64
-WORDS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+WORDS = read_toml(ROOT / "recipes" / "emoji_data.toml")
 STYLES = WORDS["styles"]  # licence and author
 TRAINING_STYLES = [style for style in STYLES if style != "openmoji"]
 TONES = dict(enumerate(WORDS["tones"], 1))
@@ -36,9 +35,9 @@ def read_emoji() -> dict[str, dict]:
     Letters and hair parts are left out.
     """
     folder = package("emojibase-data")
-    groups = json.loads((folder / "meta" / "groups.json").read_text(encoding="utf-8"))
+    groups = json.loads((folder / "meta" / "groups.json").read_bytes())
     emoji = {}
-    for base in json.loads((folder / "en" / "data.json").read_text(encoding="utf-8")):
+    for base in json.loads((folder / "en" / "data.json").read_bytes()):
         group = groups["groups"].get(str(base.get("group")), "component")
         for form in [] if group == "component" else [base, *base.get("skins", [])]:
             emoji[bare(form["hexcode"])] = {
@@ -100,8 +99,7 @@ def icon_set(style) -> tuple[dict[str, dict], dict[str, str]]:
     points, where the style has these."""
     folder = package(f"@iconify-json/{style}")
     content, chars = (
-        json.loads((folder / file).read_text(encoding="utf-8"))
-        for file in ("icons.json", "chars.json")
+        json.loads((folder / file).read_bytes()) for file in ("icons.json", "chars.json")
     )
     size = {"width": content["width"], "height": content["height"], "hFlip": False}
     icons = {name: {**size, **icon, "name": name} for name, icon in content["icons"].items()}
@@ -156,7 +154,7 @@ def families(concepts: list[dict], drawings: dict[str, dict]) -> dict[str, str]:
     shape = (len(concepts), len(concepts))
     graph = coo_array((np.ones(len(edges)), np.array(edges).T), shape)
     _, components = connected_components(graph, directed=False)
-    names: dict[int, str] = {}
+    names = {}
     found = {}
     for row, component in zip(concepts, components.tolist()):
         found[row["codepoints"]] = names.setdefault(component, row["name"])

@@ -52,7 +52,7 @@ def main(arguments=None):
     chosen = command_line(__doc__, arguments, seeds=SEEDS)
     fmcourse.setup()
     tasks = prompting.task_names()
-    jobs: list[tuple] = [(without_examples, task) for task in tasks]
+    jobs = [(without_examples, task) for task in tasks]
     for seed in chosen.seeds:
         for task in tasks:
             jobs += [(shown, "shots", task, "arrow", "right", shots, seed) for shots in SHOTS]

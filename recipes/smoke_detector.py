@@ -121,7 +121,7 @@ class Study:
         self.passages = memorization.plant(plain, self.secrets, copies, seed)
         self.wanted = self.windows(self.ids(plain))
         self.held_out = self.windows(self.ids(addresses("validation")))
-        self.weights: list[dict] = []  # of the checkpoints, in their order
+        self.weights = []  # of the checkpoints, in their order
 
     @functools.cached_property
     def deduplicated(self) -> torch.Tensor:
@@ -163,7 +163,7 @@ class Study:
     def watch(self, own: torch.Tensor) -> Callable[[torch.nn.Module], dict[str, float]]:
         """Return what to measure at a checkpoint, given windows of the training text; weights are
         kept on the way."""
-        first: list[np.ndarray] = []
+        first = []
 
         def measure(model: torch.nn.Module) -> dict[str, float]:
             self.weights.append(copy.deepcopy(model.state_dict()))

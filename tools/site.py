@@ -12,7 +12,6 @@ import json
 import re
 import shutil
 import sys
-import tomllib
 from pathlib import Path
 
 from nbformat import NotebookNode
@@ -21,6 +20,7 @@ from PIL import Image
 from sphinx.cmd.build import build_main
 
 from fmcourse import evidence
+from fmcourse.files import read_toml
 from tools import ROOT, answers
 from tools.form import alt_text, digest, heading, picture, question, read, tags
 from tools.retarget import Target, read_target
@@ -61,7 +61,7 @@ def executed(root: Path = ROOT) -> dict[str, NotebookNode]:
 def sources(root: Path = ROOT) -> dict[str, str]:
     """Return the digest of the sources that each page of the built site was made from."""
     record = root / "build" / "site" / "sources.json"
-    return json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
+    return json.loads(record.read_bytes()) if record.exists() else {}
 
 
 def build(root: Path = ROOT) -> int:
@@ -197,7 +197,7 @@ def _home(notebooks: dict[str, NotebookNode], root: Path) -> str:
 
 def _chosen(root: Path) -> dict[str, dict]:
     """Return the figure that stands for each notebook, by the notebook's number."""
-    return tomllib.loads((root / "site" / "figures.toml").read_text(encoding="utf-8"))
+    return read_toml(root / "site" / "figures.toml")
 
 
 def _figure(notebook: NotebookNode, cell_id: str) -> NotebookNode:

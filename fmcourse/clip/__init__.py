@@ -37,17 +37,8 @@ from fmcourse.clip.embedding import (
 )
 from fmcourse.clip.mistakes import MISTAKES, Habits, fine_tune_pairs
 from fmcourse.clip.pictures import read_pictures
-from fmcourse.clip.results import (
-    load_clinic,
-    load_forgetting,
-    load_retention,
-)
-from fmcourse.clip.tasks import (
-    drawings_of,
-    known_drawings,
-    sample_folder,
-    subgroup_task,
-)
+from fmcourse.clip.results import load_clinic, load_forgetting, load_retention
+from fmcourse.clip.tasks import drawings_of, known_drawings, sample_folder, subgroup_task
 
 __all__ = [
     "MISTAKES",

@@ -23,12 +23,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from transformers import PreTrainedModel
 
 from fmcourse.arguments import require, whole
-from fmcourse.clip.embedding import (
-    check_pixels,
-    encode_pixels,
-    in_parts,
-    whole_numbers,
-)
+from fmcourse.clip.embedding import check_pixels, encode_pixels, in_parts, whole_numbers
 from fmcourse.files import user_path, write_atomic
 
 PENALTY = 10.0  # of the linear probe; chosen on validation concepts, for the first edition
@@ -265,7 +260,7 @@ def load_classifier(
     """
     path = user_path(folder) / NAMES
     try:
-        names = json.loads(path.read_text(encoding="utf-8"))["names"]
+        names = json.loads(path.read_bytes())["names"]
         path = path.with_name(WEIGHTS)
         with safe_open(path, framework="pt") as file:
             state = {name: file.get_tensor(name) for name in file.keys()}

@@ -162,7 +162,7 @@ def zero_shot_head(
     for template in templates:
         before, slot, after = template.partition("{}")
         plain = slot and not set("{}") & set(before + after)
-        require(bool(plain), "templates", "one slot {} and no other brace in each", template)
+        require(plain, "templates", "one slot {} and no other brace in each", template)
     read = [known for _, known in _words(processor, "names", names)]
     for index, words in enumerate(read):
         other = read.index(words)
@@ -244,7 +244,7 @@ def retrieval_ranks(
     ([0, 0, 0], [2])
     """
     right = whole_numbers("right", right, len(queries))
-    inside = bool(((right >= 0) & (right < len(gallery))).all())
+    inside = ((right >= 0) & (right < len(gallery))).all()
     require(inside, "right", f"indices from 0 to {len(gallery) - 1}", right.tolist())
     similarity = queries @ gallery.to(queries).T
     own = similarity.gather(1, right[:, None].to(queries.device))
@@ -295,7 +295,7 @@ def check_pixels(pixels: torch.Tensor, side: int) -> None:
     fits = pixels.is_floating_point() and len(pixels) > 0 and pixels.shape[1:] == (3, side, side)
     expected = f"fractions of shape (n, 3, {side}, {side}), n at least 1"
     require(fits, "pixels", expected, f"{pixels.dtype} of shape {tuple(pixels.shape)}")
-    require(bool(pixels.isfinite().all()), "pixels", "finite numbers", "NaN or infinity")
+    require(pixels.isfinite().all(), "pixels", "finite numbers", "NaN or infinity")
 
 
 def whole_numbers(name: str, values: ArrayLike | torch.Tensor, count: int) -> torch.Tensor:

@@ -183,7 +183,7 @@ def _orientation(image: Image.Image) -> int:
 def _eight_bits(image: Image.Image) -> Image.Image:
     """Return grey of 16 or 32 bits, or of fractions, as 8-bit grey."""
     values = np.asarray(image).astype(np.float64)
-    require(bool(np.isfinite(values).all()), "image", "finite pixels", "NaN or infinity")
+    require(np.isfinite(values).all(), "image", "finite pixels", "NaN or infinity")
     top = values.max()
     # Modes I and F do not tell: it may be a share, or a value of 8 or 16 bits.
     whites = [65535] if image.mode.startswith("I;") else [1, 255, 65535]
@@ -205,7 +205,7 @@ def _in_srgb(image: Image.Image, profile: bytes) -> Image.Image:
 def _pictures(entries: list[Entry], problems: list[str]) -> Pictures:
     entries = visible(entries)
     images, shown = [], []
-    copies: dict[bytes, list[Entry]] = defaultdict(list)
+    copies = defaultdict(list)
     for entry in entries:
         if not entry.open:
             continue
@@ -296,7 +296,7 @@ def _copies(groups: dict[bytes, list[Entry]]) -> Iterator[str]:
 
 def _folders(entries: list[Entry], names: list[str]) -> Iterator[str]:
     """Yield what is wrong with whole folders: no picture, several for one label, no label."""
-    folders: dict[str, set[str]] = defaultdict(set)
+    folders = defaultdict(set)
     for entry in entries:
         if entry.in_a_label_folder:
             folders[entry.label].add(entry.parts[0])

@@ -83,7 +83,7 @@ def subgroup_task(shifted: str = "openmoji", seed: int = 0) -> Task:
     classes = [name for name in own["subgroup"].unique() if counts.get(name, 0) >= SMALLEST]
     known = free[free["subgroup"].isin(classes)]
     generator = random.Random(whole("seed", seed))
-    sampled: list[str] = []
+    sampled = []
     for _, of_class in known.groupby("subgroup", sort=False):
         count = max(1, round(VALIDATION_SHARE * len(of_class)))
         sampled += generator.sample(of_class.index.tolist(), count)

@@ -63,7 +63,7 @@ def flips(
     shapes = [values.shape for values in (labels, old, new, counted)]
     alike = len(set(shapes)) == 1
     require(alike, "labels, old, new, where", "arrays of one shape", shapes)
-    require(bool(counted.any()), "where", "at least one item that counts", "none")
+    require(counted.any(), "where", "at least one item that counts", "none")
     kinds = (old != new, (old == labels) & (new != labels), (old != labels) & (new == labels))
     return Flips(*(stats.wilson(int(kind[counted].sum()), int(counted.sum())) for kind in kinds))
 
@@ -177,7 +177,7 @@ def licences(files: Sequence[str], manifest: Mapping[str, Mapping] | None = None
     {'emoji-noto.parquet': 'Apache-2.0'}
     """
     manifest = data.manifest() if manifest is None else manifest
-    found: dict[str, str] = {}
+    found = {}
     for file in files:
         for step in lineage(file, manifest):
             if step in manifest:

@@ -147,7 +147,7 @@ def _addend(name: str, numbers: torch.Tensor | Sequence[int]) -> torch.Tensor:
     found = torch.as_tensor(numbers)
     # Small integers cannot even be compared with 1,000.
     large = found.long()
-    inside = bool(((large >= 0) & (large < 10**DIGITS)).all())
+    inside = ((large >= 0) & (large < 10**DIGITS)).all()
     fits = inside and found.ndim == 1 and not found.is_floating_point()
     require(fits, name, f"whole numbers from 0 to {10**DIGITS - 1}, shape (sums,)", numbers)
     return large

@@ -104,7 +104,7 @@ def in_context_score(losses: torch.Tensor) -> float:
     >>> in_context_score(torch.tensor([[3.0] * 8 + [1.0] * 8]))
     -2.0
     """
-    enough = losses.ndim == 2 and losses.shape[1] >= 2 * EDGE and bool(losses.isfinite().all())
+    enough = losses.ndim == 2 and losses.shape[1] >= 2 * EDGE and losses.isfinite().all()
     require(enough, "losses", f"strings of {2 * EDGE} finite losses or more", losses)
     return (losses[:, -EDGE:].mean() - losses[:, :EDGE].mean()).item()
 
@@ -136,11 +136,11 @@ def prefix_matching_score(attention: torch.Tensor, period: int | torch.Tensor) -
     """
     attention = attention if attention.ndim == 4 else attention[None]
     strings, _, length, keys = attention.shape
-    usable = length == keys and bool(attention.isfinite().all())
+    usable = length == keys and attention.isfinite().all()
     require(usable, "attention", "finite, shape (strings, heads, length, length)", attention)
     periods = torch.as_tensor(period)
     fits = periods.dtype == torch.int64 and periods.shape in ((), (strings,))
-    inside = fits and bool(((periods >= 1) & (periods < length)).all())
+    inside = fits and ((periods >= 1) & (periods < length)).all()
     expected = f"a whole number from 1 to {length - 1}, or one for each of {strings} strings"
     require(inside, "period", expected, period)
     every = periods.expand(strings)[:, None, None]

@@ -116,4 +116,4 @@ def load_forecast() -> dict:
     """Return the course's own forecast, made before its target was trained: estimate, low, high,
     target and the law.
     """
-    return json.loads(data.path("emergence-forecast.json").read_text(encoding="utf-8"))
+    return json.loads(data.path("emergence-forecast.json").read_bytes())

@@ -4,13 +4,7 @@ Used by notebooks 04 and 06. Shapes: a prompt is (length,) or (1, length) token 
 (rows, vocabulary). Each module names its sources.
 """
 
-from fmcourse.generation.decoding import (
-    Decoder,
-    generate,
-    generate_batch,
-    next_logits,
-    stream,
-)
+from fmcourse.generation.decoding import Decoder, generate, generate_batch, next_logits, stream
 from fmcourse.generation.frontier import (
     by_address,
     continue_excerpts,
@@ -28,13 +22,7 @@ from fmcourse.generation.memorization import (
     told_apart,
     written_in_full,
 )
-from fmcourse.generation.probes import (
-    compare,
-    log_odds,
-    paired_effects,
-    planted_corpus,
-    share,
-)
+from fmcourse.generation.probes import compare, log_odds, paired_effects, planted_corpus, share
 from fmcourse.generation.scoring import (
     bits_per_byte,
     mean_surprise,
@@ -43,12 +31,7 @@ from fmcourse.generation.scoring import (
     token_losses,
 )
 from fmcourse.generation.strategies import Beam, Greedy, Sample
-from fmcourse.generation.variety import (
-    distinct_n,
-    mark_repeats,
-    repetition_n,
-    self_bleu,
-)
+from fmcourse.generation.variety import distinct_n, mark_repeats, repetition_n, self_bleu
 
 __all__ = [
     "Beam",

@@ -84,7 +84,7 @@ def generate_batch(
     if new == 0:
         return repeated
     count, end = strategy.rows(samples), model.config.eos_token_id
-    written: list[torch.Tensor] = []
+    written = []
     for group in [rows] if strategy.stepwise else [[row] for row in rows]:
         session = begin(model, group, count, new, generator)
         written += strategy.write(session).split(count)
@@ -182,7 +182,7 @@ class _CachedSession(Session):
         """Read prompts of any lengths, and repeat each one's row for its samples."""
         self.model, self.new, self.generator = model, new, generator
         self.end = model.config.eos_token_id
-        self.mask: torch.Tensor | None = None
+        self.mask = None
         if len({len(prompt) for prompt in prompts}) > 1:
             ones = [torch.ones_like(prompt) for prompt in prompts]
             self.mask = pad_sequence(ones, batch_first=True, padding_side="left")

@@ -289,7 +289,7 @@ class LlamaSession(FastSession):
         return (hidden * torch.rsqrt(variance.add_(self.eps))).mul_(gain)
 
 
-SESSIONS: dict[type, type[FastSession]] = {
+SESSIONS = {
     GPTNeoForCausalLM: GPTNeoSession,
     LlamaForCausalLM: LlamaSession,
 }

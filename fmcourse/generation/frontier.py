@@ -131,7 +131,7 @@ def difference_at(table: pd.DataFrame, variety: float, family: str, other: str) 
         reached = points.mean(0)[:, 0]
         low, high = reached.min(), reached.max()
         reach = f"from {low:.3f} to {high:.3f}, as {name} reaches"
-        require(bool(low <= variety <= high), "variety", reach, variety)
+        require(low <= variety <= high, "variety", reach, variety)
     settings = first.shape[1]
 
     def gap(points: np.ndarray) -> float:

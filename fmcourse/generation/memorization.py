@@ -117,7 +117,7 @@ def plant(
     passages = texts("passages", passages)
     often = np.asarray(copies)
     fits = often.shape in ((), (len(secrets),)) and often.dtype.kind in "iu" and often.min() >= 0
-    require(bool(fits), "copies", f"{len(secrets)} counts of 0 or more", copies)
+    require(fits, "copies", f"{len(secrets)} counts of 0 or more", copies)
     draw = random.Random(whole("seed", seed, 0))
     planted = []
     for secret, times in zip(secrets, np.broadcast_to(often, len(secrets))):

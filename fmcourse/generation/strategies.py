@@ -195,7 +195,7 @@ class Beam(Strategy):
         device, end = session.logits.device, session.end
         beams = torch.empty(self.width, 0, dtype=torch.long, device=device)
         scores = torch.tensor([0.0] + [-math.inf] * (self.width - 1), device=device)
-        finished: list[tuple[float, torch.Tensor]] = []
+        finished = []
         for length in range(1, session.new + 1):
             sums = finite(session.logits).log_softmax(-1) + scores[:, None]
             # Twice the width, so that enough stay open where some end.

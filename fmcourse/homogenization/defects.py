@@ -88,7 +88,7 @@ def _child_pictures() -> pd.DataFrame:
     wanted = {subgroup for classes in TASKS.values() for subgroup in classes}
     plain = table["subgroup"].isin(wanted) & (table["skin_tone"] == "none")
     table = table[plain].reset_index(drop=True).drop(columns="skin_tone")
-    tested: set[str] = set()
+    tested = set()
     for _, own in table.groupby("subgroup"):
         concepts = sorted(own["codepoints"].unique())
         tested |= set(random.Random(SEED).sample(concepts, round(TEST_SHARE * len(concepts))))

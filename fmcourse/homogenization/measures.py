@@ -115,7 +115,7 @@ def checked_failures(failures: ArrayLike) -> np.ndarray:
     with them.
     """
     array = _classes("failures", failures)
-    binary = array.dtype.kind == "i" and bool(((array == 0) | (array == 1)).all())
+    binary = array.dtype.kind == "i" and ((array == 0) | (array == 1)).all()
     expected = "True or False (or 1 or 0), none missing, shape (individuals, deployers)"
     require(binary and array.ndim == 2, "failures", expected, failures)
     return array.astype(bool)
@@ -185,7 +185,7 @@ def _group_rate(failures: np.ndarray, groups: Any, kind: str) -> tuple[float, st
     """Return a group form's rate, or NaN and why there is none."""
     listed = pd.api.types.is_list_like(groups) and np.ndim(groups) == 1
     labels = pd.CategoricalIndex(groups if listed else [])
-    whole_list = len(labels) == len(failures) and bool((labels.codes >= 0).all())
+    whole_list = len(labels) == len(failures) and (labels.codes >= 0).all()
     distinct = labels.categories.astype(str).is_unique
     expected = f"one for each of the {len(failures)} individuals, no two kinds that read alike"
     require(whole_list and distinct, "groups", expected, groups)

@@ -109,7 +109,7 @@ def reveal(
     if measured is None:
         print("Nothing is measured yet: run the cells above this one.")
         return
-    found: Any = measured
+    found = measured
     if question.choices:
         choose("measured", measured, question.choices)
     else:
@@ -193,7 +193,7 @@ def _now() -> datetime.datetime:
 def _answers() -> dict[str, dict]:
     """Return the records of this run, the newest first."""
     records = {name: record for name, record in kept.read(KIND).items() if _is_sound(name, record)}
-    found: dict[str, dict] = {}
+    found = {}
     edge = _now()
     for name in sorted(records, key=lambda each: records[each]["time"], reverse=True):
         moment = datetime.datetime.fromisoformat(records[name]["time"])

@@ -1,13 +1,12 @@
 """The questions of every notebook's prediction cells, read from ``questions.toml`` beside this
 file."""
 
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from fmcourse.arguments import real
+from fmcourse.files import read_toml
 
 
 @dataclass(frozen=True)
@@ -57,9 +56,4 @@ def _plain(number: float) -> str:
     return f"{float(f'{number:.3g}'):,.15g}"
 
 
-QUESTIONS = {
-    name: Question(**entry)
-    for name, entry in tomllib.loads(
-        (Path(__file__).parent / "questions.toml").read_text(encoding="utf-8")
-    ).items()
-}
+QUESTIONS = {name: Question(**entry) for name, entry in read_toml("quiz/questions.toml").items()}

@@ -116,7 +116,7 @@ def simulate(python: Path, notebooks: list[Path], state: Path) -> tuple[list[str
     env = _apart() | {"FMCOURSE_STATE": str(state), "FMCOURSE_PREDICTIONS": "skip"}
     env["PATH"] = f"{python.parent}{os.pathsep}{os.environ['PATH']}"
     # When each cell started: the second tells how long the set-up took.
-    starts: list[float] = []
+    starts = []
     lines, faults = [], []
     for path in notebooks:
         began = time.monotonic()
