@@ -79,7 +79,7 @@ def read_toml(path: str | Path) -> dict[str, Any]:
     return tomllib.loads((Path(__file__).parent / path).read_text(encoding="utf-8"))
 
 
-def read_json(path: str | Path, default: Any) -> Any:
+def read_json(path: str | Path, default):
     """Return the content of a JSON file, or `default` when there is none.
 
     An empty or damaged file, or one that holds another kind of value than `default`, is renamed to

@@ -267,7 +267,7 @@ def _clip(folder: Path) -> tuple[PreTrainedModel, ProcessorMixin]:
     return _model(AutoModel, folder, dtype=torch.float32), processor
 
 
-def _model(kind: Any, folder: Path, **options: Any) -> Any:
+def _model(kind, folder: Path, **options):
     """Load every weight from data alone, and bring the model to the device."""
     model, found = kind.from_pretrained(
         folder,

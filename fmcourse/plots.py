@@ -280,7 +280,7 @@ def curves(
     title: str,
     x_label: str,
     y_label: str,
-    **options: Any,
+    **options,
 ) -> Drawing:
     """Draw lines through points.
 
@@ -452,7 +452,7 @@ def _look(place: int) -> dict[str, Any]:
     return {name: _of(palette, place) for name, palette in palettes.items()} | {"linewidth": 1.4}
 
 
-def _of(palette: Sequence, place: int) -> Any:
+def _of(palette: Sequence, place: int):
     return palette[place % len(palette)]
 
 

@@ -268,7 +268,7 @@ def _figure(image: Image.Image, name: str, cosine: float) -> str:
     )
 
 
-def _control(kind: type, name: str, value: Any, **options: Any) -> Any:
+def _control(kind: type, name: str, value, **options):
     """Return a control with room for its name, and a tooltip: without one, "null" is shown."""
     options |= {"style": {"description_width": "7em"}, TOOLTIP: name}
     return kind(value=value, description=name, **options)
@@ -278,7 +278,7 @@ def _html() -> HTML:
     return HTML(**{TOOLTIP: ""})
 
 
-def _above(kind: type, name: str, value: Any, chart: Callable[[Any], str], **options: Any) -> VBox:
+def _above(kind: type, name: str, value, chart: Callable[[Any], str], **options) -> VBox:
     """Return a control above what `chart` says of its value as HTML, said anew at each change."""
     control, shown = _control(kind, name, value, **options), _html()
     dlink((control, "value"), (shown, "value"), chart)

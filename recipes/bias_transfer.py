@@ -17,13 +17,13 @@ from dataclasses import replace
 
 import torch
 
-from fmcourse import clip, data, homogenization, models
+from fmcourse import clip, data, homogenization
 from fmcourse.homogenization.transfer import DARK, LIGHT, STYLE
 from recipes import foundations
 from recipes.common import command_line, ship, ship_runs
 from recipes.emoji_data import read_emoji
 from recipes.emoji_pairs import Pictures
-from recipes.foundations import BATCH, PICTURES, READ, SEEDS, STEPS
+from recipes.foundations import BATCH, PICTURES, READ, SEEDS, STEPS, processor
 
 UPSTREAM = (0.0, 0.5, 1.0)
 BIASES, REBALANCED, DRAWS = (0.0, 0.5, 0.9, 1.0), (0.0, 0.1, 0.3), range(5)
@@ -32,20 +32,19 @@ BIASES, REBALANCED, DRAWS = (0.0, 0.5, 0.9, 1.0), (0.0, 0.1, 0.3), range(5)
 def main(arguments=None):
     chosen = command_line(__doc__, arguments, seeds=SEEDS, steps=STEPS)
     foundations.prepare()
-    settings = {"upstream": list(UPSTREAM), "seeds": chosen.seeds, "steps": chosen.steps}
-    about = {"recipe": "bias_transfer", "settings": settings | {"batch": BATCH}, **PICTURES}
+    settings = {"upstream": list(UPSTREAM), "batch": BATCH}
+    about = {"recipe": "bias_transfer", "settings": settings, **PICTURES}
     jobs = [
         (children, upstream, seed, chosen.steps) for seed in chosen.seeds for upstream in UPSTREAM
     ]
     ship_runs("bias-transfer.parquet", jobs, chosen.ships, read=READ, **about)
     if not chosen.ships:
         return
-    _, processor = models.load_clip("sweep-clip")
     features = {}
     for upstream in UPSTREAM:
         model = biased(upstream, chosen.seeds[0], chosen.steps)
-        features[str(upstream)] = clip.embed_images(model, processor, people_pixels()).half()
-    about["settings"] |= {"seeds": chosen.seeds[:1]}
+        features[str(upstream)] = clip.embed_images(model, processor(), people_pixels()).half()
+    settings["seeds"] = chosen.seeds[:1]
     # Their seconds are those of the table.
     ship("bias-features.safetensors", features, seconds=0.0, **about)
 
@@ -104,15 +103,14 @@ def is_kept(kind, upstream, draw: random.Random) -> bool:
 def people_pixels() -> torch.Tensor:
     """Return the pixels of all people of the task, as the sweep CLIP sees them."""
     drawings = data.load_emoji(STYLE).select(homogenization.transfer_people()["place"])
-    return clip.pixels_of(models.load_clip("sweep-clip")[1], list(drawings["image"]))
+    return clip.pixels_of(processor(), list(drawings["image"]))
 
 
 def children(upstream, seed, steps) -> list[dict]:
     """Return the gap and the accuracy of every child of a foundation."""
     model = biased(upstream, seed, steps)
-    _, processor = models.load_clip("sweep-clip")
     table, pixels = homogenization.transfer_people(), people_pixels()
-    features = clip.embed_images(model, processor, pixels)
+    features = clip.embed_images(model, processor(), pixels)
     labels = torch.tensor(table["woman"].to_numpy())
     seen = table[table["part"] == "test"]
     tested = torch.tensor(seen.index.to_numpy())
@@ -122,7 +120,7 @@ def children(upstream, seed, steps) -> list[dict]:
         probe = clip.linear_probe(features[sample], labels[sample])
         ways = {"linear probe": probe(features[tested])}
         if draw == DRAWS[0]:  # fine-tuning costs a second where a probe costs hundredths
-            examples = (model, processor, pixels[sample], labels[sample])
+            examples = (model, processor(), pixels[sample], labels[sample])
             tuned, _ = clip.fine_tune(*examples, probe, progress=False)
             ways["LP-FT"] = tuned.predict(pixels[tested])
         about = {"upstream": upstream, "seed": seed, "bias": bias, "rebalanced": rebalanced}

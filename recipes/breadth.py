@@ -23,7 +23,7 @@ from fmcourse.emergence import small_gpt_neo
 from recipes.common import command_line, package, ship_runs, source
 from recipes.ladder import addresses
 
-SEEDS = tuple(range(5))
+SEEDS = range(5)
 AMOUNT = 200_000  # bytes that an arm reads, unless it is named for its amount
 STEPS, BATCH, CONTEXT = 250, 8, 128  # steps for AMOUNT; for more text, more steps
 ADAPTED = 30  # steps on the unseen source
@@ -54,7 +54,7 @@ ARMS |= {
 
 
 def main(arguments=None):
-    chosen = command_line(__doc__, arguments, seeds=SEEDS, names=tuple(ARMS), steps=STEPS)
+    chosen = command_line(__doc__, arguments, seeds=SEEDS, names=ARMS, steps=STEPS)
     torch.set_num_threads(1)
     # Seed by seed: an early stop leaves whole seeds.
     ship_runs(
@@ -65,8 +65,6 @@ def main(arguments=None):
         sources=[ADDRESSES, *(source(name) for name, *_ in PACKAGED.values())],
         settings={
             "arms": chosen.only,
-            "seeds": chosen.seeds,
-            "steps": chosen.steps,
             "amount": AMOUNT,
         },
     )

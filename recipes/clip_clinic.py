@@ -45,8 +45,6 @@ def main(arguments=None):
         recipe="clip_clinic",
         sources=SOURCES,
         settings={
-            "seeds": chosen.seeds,
-            "steps": chosen.steps,
             "batch": adaptation.BATCH,
             "known drawings": KNOWN,
         },
@@ -54,13 +52,8 @@ def main(arguments=None):
 
 
 @functools.lru_cache(maxsize=1)
-def bench_of(seed) -> "Bench":
-    """Return one seed's task; the last one is kept, for its pixels."""
-    return Bench(seed)
-
-
 class Bench:
-    """One seed's task and drawings, as pixels of the bundled CLIP."""
+    """One seed's task and drawings, as pixels of the bundled CLIP; the last one is kept."""
 
     def __init__(self, seed):
         self.model, self.processor = fmcourse.load_clip("emoji-clip")
@@ -95,7 +88,7 @@ class Bench:
 
 def one_run(seed, name, steps) -> list[dict]:
     """Train with some habits, and return a row for each measured step and test picture."""
-    bench = bench_of(seed)
+    bench = Bench(seed)
     records = []
     failed = None
 

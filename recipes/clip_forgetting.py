@@ -27,7 +27,7 @@ from fmcourse.clip import adaptation
 from fmcourse.clip.embedding import encode_pixels
 from recipes.common import command_line, ship_runs
 
-SEEDS = tuple(range(10))
+SEEDS = range(10)
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 LEARNT, CHOOSING = 1_200, 200  # digits; those that are left are reported
 NAMES, NAMES_CHOOSING, REPLAYED = 400, 200, 100  # drawings, in Noto
@@ -56,7 +56,7 @@ def main(arguments=None):
         recipe="clip_forgetting",
         sources=SOURCES,
         read=SOURCES[:3],
-        settings={"seeds": chosen.seeds, "alphas": list(ALPHAS), "rates": RATES},
+        settings={"alphas": list(ALPHAS), "rates": RATES},
     )
 
 
@@ -110,7 +110,7 @@ class Bench:
             right = classifier.predict(self.digits[part]).argmax(1) == self.labels[part]
             found.append(_counted("digits", part == "choose", right))
         for part in ("choose", "names", "openmoji"):
-            rows = _embedded(classifier, self.drawings[part])
+            rows = classifier.embed(self.drawings[part])
             right = (rows @ self.heads[part].T).argmax(1) == torch.arange(len(rows))
             task = "openmoji" if part == "openmoji" else "names"
             found.append(_counted(task, part == "choose", right))
@@ -126,12 +126,6 @@ def known_drawings(style: str) -> dict[str, tuple[str, Image.Image]]:
     shown = plain & ~about["codepoints"].isin(test | hidden)
     rows = table.select(np.flatnonzero(shown))
     return {row["codepoints"]: (row["name"], row["image"]) for row in rows}
-
-
-@torch.inference_mode()
-def _embedded(classifier: torch.nn.Module, pixels: torch.Tensor) -> torch.Tensor:
-    classifier.eval()
-    return torch.cat([encode_pixels(classifier, part) for part in pixels.split(128)])
 
 
 def _counted(task: str, choosing: bool, right: torch.Tensor) -> dict:
@@ -192,7 +186,6 @@ def _train(bench, classifier, lr, steps, every, keep, replay: bool = False) -> N
         shown = encode_pixels(module, bench.drawings["replay"][old])
         return value + functional.cross_entropy(scale * shown @ bench.heads["replay"].T, old)
 
-    head = {"head": {"lr": adaptation.HEAD_LR, "weight_decay": 0.0}}
     done = 0
 
     def look(module: torch.nn.Module) -> dict[str, float]:
@@ -206,9 +199,9 @@ def _train(bench, classifier, lr, steps, every, keep, replay: bool = False) -> N
         classifier,
         batch,
         steps,
-        optimizer=training.adamw(lr, adaptation.WEIGHT_DECAY, betas=(0.9, 0.98), parts=head),
+        optimizer=lambda module: clip.optimizer_of(module, lr, steps)[0],
         loss=loss,
-        schedule=training.cosine(warmup=0.1, floor=0.0),
+        schedule=adaptation.SCHEDULE,
         seed=bench.seed,
         measure=look,
         measure_every=every,

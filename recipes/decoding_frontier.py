@@ -40,7 +40,7 @@ SOURCES = [f"{WRITER}/model.safetensors", f"{JUDGE}/model.safetensors", "address
 
 
 def main(arguments=None):
-    chosen = command_line(__doc__, arguments, names=tuple(FAMILIES))
+    chosen = command_line(__doc__, arguments, names=FAMILIES)
     fmcourse.setup()
     jobs = [(presidents,)]
     jobs += [(one_run, family, value) for family in chosen.only for value in FAMILIES[family][1]]
@@ -62,22 +62,18 @@ def main(arguments=None):
 
 def presidents() -> list[dict]:
     """Return what the presidents' own words give, as one sample."""
-    own = bench()
+    own = Bench()
     return own.measure("president", 0, [excerpt[None] for excerpt in own.excerpts])
 
 
 def one_run(family, value) -> list[dict]:
     """Return what one setting gives, one row per sample and address."""
-    own, strategy = bench(), FAMILIES[family][0](value)
+    own, strategy = Bench(), FAMILIES[family][0](value)
     texts = frontier.continue_excerpts(own.writer, own.excerpts, strategy, SAMPLES)
     return own.measure(family, value, texts)
 
 
 @functools.cache
-def bench() -> "Bench":
-    return Bench()
-
-
 class Bench:
     """The excerpts of the test addresses, the model that continues them, and that which judges."""
 

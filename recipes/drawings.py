@@ -31,7 +31,7 @@ FORMATS = {
 
 
 def main(arguments=None):
-    chosen = command_line(__doc__, arguments, names=tuple(DRAWINGS))
+    chosen = command_line(__doc__, arguments, names=DRAWINGS)
     folder = ROOT / "images" if output() == BUNDLED else output()
     matplotlib.rcParams |= {"svg.fonttype": "path", "svg.hashsalt": "fmcourse", "font.size": 11}
     for name in chosen.only:

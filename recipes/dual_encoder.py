@@ -179,12 +179,12 @@ def ship_model(
             for part in (config, config["vision_config"], config["text_config"]):
                 part.pop("torch_dtype", None)
                 part["dtype"] = "float32"
-        portable(folder / "tokenizer_config.json", indent=2)
+        portable(folder)
 
 
-def portable(path: Path, indent):
+def portable(folder: Path, indent=2):
     """Let a tokenizer's file name the class that transformers 4 knows."""
-    with edited(path, indent) as content:
+    with edited(folder / "tokenizer_config.json", indent) as content:
         content["tokenizer_class"] = "PreTrainedTokenizerFast"
 
 
@@ -193,4 +193,4 @@ def edited(path: Path, indent=2) -> Iterator[dict]:
     """Give what a JSON file holds, and write it back."""
     content = json.loads(path.read_bytes())
     yield content
-    path.write_text(json.dumps(content, indent=indent) + "\n", encoding="utf-8")
+    write_atomic(path, json.dumps(content, indent=indent) + "\n")

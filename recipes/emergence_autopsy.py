@@ -26,7 +26,7 @@ def main(arguments=None):
     chosen = command_line(__doc__, arguments, seeds=SEEDS, steps=addition.STEPS)
     fmcourse.setup()
     settings = settings_of(chosen.seeds, chosen.steps)
-    about = {"recipe": RECIPE, "settings": {"steps": chosen.steps}}
+    about = {"recipe": RECIPE, "settings": {}}
     sweeps.sweep(emergence.train_adder, settings, RECIPE, chosen.ships, **about)
 
 

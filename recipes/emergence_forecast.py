@@ -44,7 +44,7 @@ def main(arguments=None):
     print(f"width {TARGET} should turn at step {stored['estimate']:.0f} {between}")
     if chosen.stage == "predict":
         return
-    shown = {"target": TARGET, "steps": chosen.steps}
+    shown = {"target": TARGET}
     about = {"recipe": "emergence_forecast", "settings": shown}
     targets = [
         {"width": TARGET, "reverse": False, "seed": seed, "steps": chosen.steps}

@@ -32,7 +32,7 @@ KINDS = {
 
 
 def main(arguments=None):
-    chosen = command_line(__doc__, arguments, names=tuple(TRAIN), steps=0)
+    chosen = command_line(__doc__, arguments, names=TRAIN, steps=0)
     fmcourse.setup()
     for name in chosen.only:
         train, steps = TRAIN[name]

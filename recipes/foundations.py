@@ -110,19 +110,21 @@ def stamped_bytes(pixels: torch.Tensor) -> torch.Tensor:
 @functools.cache
 def child_pixels() -> dict[str, torch.Tensor]:
     """Return the pixels of all tasks' pictures, clean and stamped, as the sweep CLIP sees them."""
-    _, processor = models.load_clip("sweep-clip")
     drawings = data.load_emoji(homogenization.CHILD_STYLES)
     images = drawings.select(homogenization.child_pictures()["place"])["image"]
     seen = {"clean": list(images), "stamped": [homogenization.stamp(image) for image in images]}
-    return {kind: clip.pixels_of(processor, pictures) for kind, pictures in seen.items()}
+    return {kind: clip.pixels_of(processor(), pictures) for kind, pictures in seen.items()}
+
+
+def processor():
+    """Return what turns a picture into the pixels of a sweep CLIP."""
+    return models.load_clip("sweep-clip")[1]
 
 
 def features_of(model) -> dict[str, torch.Tensor]:
     """Return a foundation's unit embeddings of all tasks' pictures, clean and stamped."""
-    _, processor = models.load_clip("sweep-clip")
-    return {
-        name: clip.embed_images(model, processor, pixels) for name, pixels in child_pixels().items()
-    }
+    seen = child_pixels()
+    return {name: clip.embed_images(model, processor(), seen[name]) for name in seen}
 
 
 def planted_family(planted, seed, steps) -> list[dict]:
@@ -149,9 +151,8 @@ def children(
     model, task: homogenization.ChildTask, features: dict[str, torch.Tensor], seed
 ) -> Iterator[tuple[str, dict[str, list[int]]]]:
     """Yield each way to adapt to a task, with the answers for its test pictures."""
-    _, processor = models.load_clip("sweep-clip")
     labels, pixels = torch.tensor(task.train_labels), child_pixels()
-    examples = (model, processor, pixels["clean"][task.train], labels)
+    examples = (model, processor(), pixels["clean"][task.train], labels)
     probe = clip.linear_probe(features["clean"][task.train], labels)
     yield "linear probe", answered(probe, features, task)
     blank = clip.random_head(len(task.names), features["clean"].shape[1], seed)

@@ -40,7 +40,7 @@ SIZES = {
 
 
 def main(arguments=None):
-    chosen = command_line(__doc__, arguments, names=tuple(SIZES), steps=STEPS)
+    chosen = command_line(__doc__, arguments, names=SIZES, steps=STEPS)
     torch.set_num_threads(1)
     for size in chosen.only:
         make(size, chosen.steps, chosen.ships)
@@ -64,7 +64,7 @@ def make(size, steps, ships):
     with shipped_folder(f"ladder-{size}", about) as folder:
         model.half().save_pretrained(folder)
         tokenizer.save_pretrained(folder)
-        portable(folder / "tokenizer_config.json", indent=1)
+        portable(folder, indent=1)
 
 
 def trained(size, steps) -> tuple:

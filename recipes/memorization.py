@@ -45,7 +45,7 @@ SOURCES = [*(f"{size}/model.safetensors" for size in SIZES), "addresses.parquet"
 def main(arguments=None):
     chosen = command_line(__doc__, arguments, seeds=SEEDS, steps=STEPS)
     fmcourse.setup()
-    settings = {"steps": chosen.steps, "batch": BATCH, "context": CONTEXT, "lr": LR}
+    settings = {"batch": BATCH, "context": CONTEXT, "lr": LR}
     settings |= {"passages": PASSAGES, "secrets": SECRETS, "seeds": len(chosen.seeds)}
     ship_runs(
         "memorization.parquet",

@@ -20,7 +20,7 @@ import fmcourse
 from fmcourse import prompting, training
 from recipes.common import command_line, ship_runs
 
-SEEDS = tuple(range(5))
+SEEDS = range(5)
 SHOTS = (1, 2, 4, 8, 16)
 SHUFFLED = (4, 16)
 CHAT = "<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n"
@@ -72,7 +72,7 @@ def main(arguments=None):
         recipe="prompting",
         sources=SOURCES,
         attribution="fmcourse; answers by SmolLM2-135M-Instruct (Hugging Face, Apache-2.0)",
-        settings={"seeds": chosen.seeds, "lora": [LORA_STEPS, LORA_RATE]},
+        settings={"lora": [LORA_STEPS, LORA_RATE]},
     )
 
 

@@ -45,8 +45,6 @@ def main(arguments=None):
         read=READ,
         settings={
             "planted": PLANTED,
-            "seeds": chosen.seeds,
-            "steps": chosen.steps,
             "batch": BATCH,
             "lr": LR,
             "shown": SHOWN,

@@ -76,7 +76,6 @@ def main(arguments=None):
         sources=[*SOURCES, "secrets drawn by the recipe"],
         recipe="smoke_detector",
         settings={
-            "steps": chosen.steps,
             "every": EVERY,
             "extra": EXTRA,
             "batch": BATCH,

@@ -15,7 +15,7 @@ import random
 import numpy as np
 import torch
 
-from fmcourse import clip, homogenization, models
+from fmcourse import clip, homogenization
 from recipes import foundations
 from recipes.common import all_kept, command_line, ship
 from recipes.emoji_pairs import Pictures
@@ -48,7 +48,6 @@ def main(arguments=None):
             "less": LESS,
             "style": STYLE,
             "tasks": TASKS,
-            "steps": chosen.steps,
             "batch": BATCH,
         },
         seconds=seconds,
@@ -58,9 +57,8 @@ def main(arguments=None):
 
 def embedded(name, steps) -> torch.Tensor:
     """Return a version's unit embeddings, in half precision, shape (pictures, 128)."""
-    _, processor = models.load_clip("sweep-clip")
     pixels = foundations.child_pixels()["clean"][places()]
-    return clip.embed_images(encoder(name, steps), processor, pixels).half()
+    return clip.embed_images(encoder(name, steps), foundations.processor(), pixels).half()
 
 
 def encoder(name, steps) -> torch.nn.Module:

@@ -13,6 +13,8 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
+from fmcourse.files import write_atomic
+
 # The tag of cells whose outputs must come out again.
 CHECKED = "nbval-check-output"
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
@@ -40,7 +42,7 @@ def read(path: Path) -> NotebookNode:
 
 def write(notebook: NotebookNode, path: Path) -> None:
     """Write `notebook` to `path` in normal form."""
-    path.write_text(serialize(notebook), encoding="utf-8", newline="\n")
+    write_atomic(path, serialize(notebook))
 
 
 def serialize(notebook: NotebookNode) -> str:

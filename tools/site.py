@@ -20,7 +20,7 @@ from PIL import Image
 from sphinx.cmd.build import build_main
 
 from fmcourse import evidence
-from fmcourse.files import read_toml
+from fmcourse.files import read_toml, write_atomic
 from tools import ROOT, answers
 from tools.form import alt_text, digest, heading, picture, question, read, tags
 from tools.retarget import Target, read_target
@@ -75,7 +75,7 @@ def build(root: Path = ROOT) -> int:
     options += ["-D", f"html_static_path={source / '_static'}"]
     status = build_main([*options, str(source), str(made)])
     digests = {stem: digest(notebook) for stem, notebook in notebooks.items()}
-    _write(made / "sources.json", json.dumps(digests))
+    write_atomic(made / "sources.json", json.dumps(digests))
     return status
 
 
@@ -87,20 +87,16 @@ def gather(notebooks: dict[str, NotebookNode], source: Path, root: Path) -> None
     shutil.copy(root / "site" / "badge.svg", source / "images")
     for stem, notebook in notebooks.items():
         shown = _page(notebook, target)
-        _write(source / f"{stem}.ipynb", json.dumps(shown))
+        write_atomic(source / f"{stem}.ipynb", json.dumps(shown))
         clinic = _clinic(shown)
         if clinic.cells:
-            _write(source / "mistakes-clinic.ipynb", json.dumps(clinic))
-    _write(source / "solutions.md", relink(answers.key(notebooks), target))
+            write_atomic(source / "mistakes-clinic.ipynb", json.dumps(clinic))
+    write_atomic(source / "solutions.md", relink(answers.key(notebooks), target))
     for name, file in PAGES.items():
         text = (root / file).read_text(encoding="utf-8")
         text = text.replace("# What was measured\n", FILTER)
-        _write(source / f"{name}.md", relink(text, target, file))
-    _write(source / "index.md", _home(notebooks, root))
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8", newline="\n")
+        write_atomic(source / f"{name}.md", relink(text, target, file))
+    write_atomic(source / "index.md", _home(notebooks, root))
 
 
 def relink(text: str, target: Target, file: str = "") -> str:

@@ -54,7 +54,7 @@ def fine_tune(
     rank: int = 0,
     seed: int = 0,
     checkpoint: str | Path | None = None,
-    **settings: Any,
+    **settings,
 ) -> tuple[PictureClassifier, training.Run]:
     """Train the whole image encoder and the head by cross-entropy, from a copy of the model.
 
@@ -144,7 +144,7 @@ def lp_ft(
     images: Images,
     labels: Labels,
     C: float = PENALTY,
-    **settings: Any,
+    **settings,
 ) -> tuple[PictureClassifier, training.Run]:
     """Fit a linear probe, then fine-tune everything from it (Kumar et al. 2022).
 

@@ -9,7 +9,6 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
@@ -114,24 +113,24 @@ def embed_texts(
     return torch.cat(embeddings).clone()
 
 
-def encode_pixels(model: Any, pixels: torch.Tensor) -> torch.Tensor:
+def encode_pixels(model, pixels: torch.Tensor) -> torch.Tensor:
     """Return embeddings of pixels, of length 1, shape (n, d), float32, with gradient."""
     return functional.normalize(project_pixels(model, pixels).float(), dim=-1)
 
 
-def encode_tokens(model: Any, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+def encode_tokens(model, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
     """Return the same of tokens: a batch of input_ids and attention_mask, shape (n, tokens)."""
     return functional.normalize(project_tokens(model, batch).float(), dim=-1)
 
 
-def project_pixels(model: Any, pixels: torch.Tensor) -> torch.Tensor:
+def project_pixels(model, pixels: torch.Tensor) -> torch.Tensor:
     """Return embeddings of pixels of any length, in the model's precision, with gradient."""
     weight = next(model.parameters())
     pixels = pixels.to(weight.device, weight.dtype)
     return model.visual_projection(model.vision_model(pixel_values=pixels).pooler_output.flatten(1))
 
 
-def project_tokens(model: Any, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+def project_tokens(model, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
     """Return the same of tokens."""
     device = next(model.parameters()).device
     kept = {name: batch[name].to(device) for name in ("input_ids", "attention_mask")}

@@ -86,7 +86,7 @@ def fine_tune_pairs(
     batch_size: int = BATCH,
     seed: int = 0,
     checkpoint: str | Path | None = None,
-    **settings: Any,
+    **settings,
 ) -> tuple[PreTrainedModel, training.Run]:
     """Train both encoders of a copy of the model on pictures and their captions.
 
@@ -156,13 +156,13 @@ def _optimizer(habits: Habits) -> Callable:
 
 
 @torch.no_grad()
-def _clamp(model: Any, habits: Habits) -> None:
+def _clamp(model, habits: Habits) -> None:
     if habits.clamped:
         model.logit_scale.clamp_(max=math.log(LARGEST_SCALE))
 
 
 def _loss(
-    model: Any,
+    model,
     pixels: torch.Tensor,
     tokens: dict[str, torch.Tensor],
     ids: torch.Tensor,
@@ -170,7 +170,7 @@ def _loss(
 ) -> Callable:
     device = model.logit_scale.device
 
-    def loss(model: Any, chosen: torch.Tensor) -> torch.Tensor:
+    def loss(model, chosen: torch.Tensor) -> torch.Tensor:
         freeze_statistics(model)
         _clamp(model, habits)
         image = project_pixels(model, pixels[chosen].to(memory_format=torch.channels_last))

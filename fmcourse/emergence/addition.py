@@ -9,7 +9,6 @@ answers).
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from transformers import GPTNeoForCausalLM
@@ -108,7 +107,7 @@ def train_adder(
     steps: int = STEPS,
     lr: float = LR,
     measure_every: int = 75,
-    **options: Any,
+    **options,
 ) -> tuple[GPTNeoForCausalLM, training.Run]:
     """Train a two-layer GPT-Neo on fresh sums and score it on 1,000 fixed ones as it goes.
 

@@ -202,7 +202,7 @@ def train_induction(
     steps: int = STEPS,
     measure_every: int = 50,
     progress: bool = False,
-    **options: Any,
+    **options,
 ) -> tuple[GPTNeoForCausalLM, training.Run]:
     """Train an attention-only model on random strings and watch for induction heads on bursty ones
     as it goes.

@@ -6,7 +6,6 @@ Sources: Michaud et al. 2023
 """
 
 import math
-from typing import Any
 
 import torch
 from torch.nn.functional import cross_entropy, one_hot
@@ -55,7 +54,7 @@ def task_shares() -> torch.Tensor:
 
 
 def train_parity(
-    seed: int = 0, *, steps: int = PARITY_STEPS, **options: Any
+    seed: int = 0, *, steps: int = PARITY_STEPS, **options
 ) -> tuple[torch.nn.Module, training.Run]:
     """Train one hidden layer on all tasks at once and measure each alone.
 
@@ -112,7 +111,7 @@ def train_modular(
     *,
     seed: int = 0,
     steps: int = MODULAR_STEPS,
-    **options: Any,
+    **options,
 ) -> tuple[torch.nn.Module, training.Run]:
     """Train a one-layer GPT-Neo on three quarters of the table ``a + b mod 31``, whole at every
     step, and test it on the rest.

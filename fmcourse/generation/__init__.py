@@ -4,7 +4,7 @@ Used by notebooks 04 and 06. Shapes: a prompt is (length,) or (1, length) token 
 (rows, vocabulary). Each module names its sources.
 """
 
-from fmcourse.generation.decoding import Decoder, generate, generate_batch, next_logits, stream
+from fmcourse.generation.decoding import generate, generate_batch, next_logits, stream
 from fmcourse.generation.frontier import (
     by_address,
     continue_excerpts,
@@ -35,7 +35,6 @@ from fmcourse.generation.variety import distinct_n, mark_repeats, repetition_n, 
 
 __all__ = [
     "Beam",
-    "Decoder",
     "Greedy",
     "Sample",
     "Secret",

@@ -16,15 +16,13 @@ Ids = torch.Tensor | Sequence[int]  # of one text, shape (length,) or (1, length
 IDS = 'token ids, such as tokenizer(text)["input_ids"]'
 
 
-def encode(tokenizer: PreTrainedTokenizerBase, text: Any, name: str = "text") -> list[int]:
+def encode(tokenizer: PreTrainedTokenizerBase, text, name: str = "text") -> list[int]:
     """Return the token ids of one text, without the tokenizer's remarks on long ones."""
     require(isinstance(text, str), name, "a text", text)
     return list(tokenizer(text, verbose=False)["input_ids"])
 
 
-def token_ids(
-    model: Any, ids: Any, least: int = 1, long: bool = False, name: str = "ids"
-) -> torch.Tensor:
+def token_ids(model, ids, least: int = 1, long: bool = False, name: str = "ids") -> torch.Tensor:
     """Return one text's ids as whole numbers on the model's device, shape (1, length).
 
     Args:
@@ -67,7 +65,7 @@ def _integers(ids: Any) -> Any:
     return found.long() if exact or not found.numel() else None
 
 
-def unpadded(model: Any, prompts: Any) -> list[Any]:
+def unpadded(model, prompts) -> list[Any]:
     """Return the prompts of a batch one by one; padding must not be read as text.
 
     Raises:

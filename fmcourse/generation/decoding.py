@@ -124,11 +124,6 @@ def stream(
     return map(int, strategy.steps(begin(model, [prompt], 1, new, generator)))
 
 
-def Decoder(model: PreTrainedModel) -> PreTrainedModel:
-    """Return the model as it is: :func:`generate` decodes it the fast way without being asked."""
-    return model
-
-
 def _room(model: PreTrainedModel, max_new_tokens: int, length: int) -> int:
     """Return how many tokens to add, which must fit the context."""
     new = whole("max_new_tokens", max_new_tokens, 0)
@@ -159,7 +154,7 @@ def begin(
     prompts: list[torch.Tensor],
     samples: int,
     new: int,
-    generator: Any = None,
+    generator=None,
 ) -> Session:
     """Read prompts once, each of shape (length,), for so many samples of each and new tokens.
 
@@ -177,7 +172,7 @@ class _CachedSession(Session):
     logits: torch.Tensor
 
     def __init__(
-        self, model: Any, prompts: list[torch.Tensor], samples: int, new: int, generator: Any
+        self, model, prompts: list[torch.Tensor], samples: int, new: int, generator
     ) -> None:
         """Read prompts of any lengths, and repeat each one's row for its samples."""
         self.model, self.new, self.generator = model, new, generator

@@ -53,7 +53,7 @@ COPY_FROM = 24
 COPY_AT_MOST = 2**28
 
 
-def is_plain(model: Any) -> bool:
+def is_plain(model) -> bool:
     """Say whether a :class:`FastSession` computes what the model does.
 
     The model is a GPT-Neo, or a Llama with plain rotary positions and no biases, in fp32 and
@@ -93,7 +93,7 @@ class FastSession(Session):
     scaled: bool  # whether scores are divided by the root of a head's width
 
     @torch.inference_mode()
-    def __init__(self, read: Any) -> None:
+    def __init__(self, read) -> None:
         """Go on from what a model that :func:`is_plain` has read: rows of one length, no
         padding.
         """
@@ -134,7 +134,7 @@ class FastSession(Session):
                 layer.qkv = [torch.cat(layer.qkv, dim=1)]
                 layer.rest = [weights.contiguous() for weights in layer.rest]
 
-    def _layer(self, kind: str, block: Any, read: torch.Tensor) -> SimpleNamespace:
+    def _layer(self, kind: str, block, read: torch.Tensor) -> SimpleNamespace:
         """Look up a layer's weights, matrices as (in, out), and fill its ring with what was read,
         shape (2, rows, groups, length, width of a head).
         """
@@ -160,7 +160,7 @@ class FastSession(Session):
         raise NotImplementedError
 
     @staticmethod
-    def usual(config: Any) -> bool:
+    def usual(config) -> bool:
         """Say whether nothing in the configuration asks for what a session does not do."""
         return True
 
@@ -206,7 +206,7 @@ class GPTNeoSession(FastSession):
         ln_2.weight ln_2.bias mlp.c_fc.weight mlp.c_fc.bias mlp.c_proj.weight
         mlp.c_proj.bias""".split()
 
-    def __init__(self, read: Any) -> None:
+    def __init__(self, read) -> None:
         super().__init__(read)
         body = read.model.transformer
         self.words, self.positions = body.wte.weight, body.wpe.weight
@@ -243,7 +243,7 @@ class LlamaSession(FastSession):
         input_layernorm.weight post_attention_layernorm.weight""".split()
 
     @torch.inference_mode()
-    def __init__(self, read: Any) -> None:
+    def __init__(self, read) -> None:
         super().__init__(read)
         body = read.model.model
         self.words, self.last, self.eps = (
@@ -264,7 +264,7 @@ class LlamaSession(FastSession):
         return model.model.layers
 
     @staticmethod
-    def usual(config: Any) -> bool:
+    def usual(config) -> bool:
         known = config._attn_implementation in ("eager", "sdpa")
         return known and config.rope_parameters["rope_type"] == "default"
 

@@ -55,7 +55,6 @@ def continue_excerpts(
     excerpts: Sequence[torch.Tensor],
     strategy: Strategy,
     num_samples: int = 1,
-    seed: int = 0,
 ) -> list[torch.Tensor]:
     """Continue the beginning of each excerpt; one tensor each, shape (num_samples, length), the
     beginning included.
@@ -65,11 +64,11 @@ def continue_excerpts(
         excerpts: as :func:`cut_excerpts` gives them.
         strategy: how tokens are chosen; one that is not random gives one continuation, whatever
             `num_samples` says.
-        num_samples, seed: how many continuations, and the seed of the sampling.
+        num_samples: how many continuations; they are sampled with the seed 0.
     """
     prompts = [excerpt[:PROMPT] for excerpt in excerpts]
     count = num_samples if strategy.random else 1
-    return generate_batch(model, prompts, strategy, NEW, count, seed)
+    return generate_batch(model, prompts, strategy, NEW, count, seed=0)
 
 
 def measure_texts(

@@ -9,7 +9,7 @@ Axes: n individuals, K deployers. Sources: Bommasani et al. 2022 (arXiv
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -181,7 +181,7 @@ def homogenization(
     return Homogenization(observed, expected, reason)
 
 
-def _group_rate(failures: np.ndarray, groups: Any, kind: str) -> tuple[float, str]:
+def _group_rate(failures: np.ndarray, groups, kind: str) -> tuple[float, str]:
     """Return a group form's rate, or NaN and why there is none."""
     listed = pd.api.types.is_list_like(groups) and np.ndim(groups) == 1
     labels = pd.CategoricalIndex(groups if listed else [])

@@ -16,7 +16,7 @@ from fmcourse.stats import Interval
 
 
 def answers_right(
-    table: pd.DataFrame, tasks: Sequence[str] | str, questions: Sequence[str] = (), **wanted: Any
+    table: pd.DataFrame, tasks: Sequence[str] | str, questions: Sequence[str] = (), **wanted
 ) -> np.ndarray:
     """Return which questions were answered rightly, as 0 or 100, shape (seeds, questions).
 
@@ -36,7 +36,7 @@ def answers_right(
     return 100 * np.concatenate([part.to_numpy(float) for part in parts], axis=1)
 
 
-def accuracy(table: pd.DataFrame, tasks: Sequence[str] | str, **wanted: Any) -> Interval:
+def accuracy(table: pd.DataFrame, tasks: Sequence[str] | str, **wanted) -> Interval:
     """Return the percentage of right answers, with an interval over examples and questions.
 
     Asked without examples there is one sample only, and the interval is Wilson's, over questions.

@@ -13,7 +13,6 @@ import re
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from IPython.display import display
@@ -36,7 +35,7 @@ PAUSE = datetime.timedelta(hours=8)
 _announced: set[Path] = set()
 
 
-def predict(name: str, answer: Any) -> None:
+def predict(name: str, answer) -> None:
     """Write down a prediction; what cannot be one gets a sentence, not an error.
 
     Args:
@@ -78,8 +77,8 @@ def recall(name: str) -> str | float | None:
 
 def reveal(
     name: str,
-    measured: Any = None,
-    *shown: Any,
+    measured=None,
+    *shown,
     start: float = 0.0,
     scale: float | None = 1.0,
     axis: str | None = None,
@@ -221,7 +220,7 @@ def _said(question: Question, record: dict) -> str:
     return "skipped" if answer is None else f"your prediction is {question.shown(answer)}"
 
 
-def _verdict(question: Question, answer: Any, measured: Any) -> str:
+def _verdict(question: Question, answer, measured) -> str:
     out = f"Measured: {question.shown(measured)}."
     if answer is None or measured != measured:
         return out
@@ -248,7 +247,7 @@ def _line(question: Question, measured: float) -> Drawing:
     return finish(figure, axes, "Prediction and measurement", question.unit, "", alt)
 
 
-def _histogram(question: Question, answers: list, measured: Any) -> Drawing:
+def _histogram(question: Question, answers: list, measured) -> Drawing:
     """Draw bars for choices, or a histogram of numbers, with the measured value."""
     figure, axes = new_axes()
     title = textwrap.fill(question.text, 72)

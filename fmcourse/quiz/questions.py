@@ -3,7 +3,6 @@ file."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from fmcourse.arguments import real
 from fmcourse.files import read_toml
@@ -39,7 +38,7 @@ class Question:
             return f"one of: {'; '.join(self.choices)}"
         return f"a number from {_plain(self.low)} to {self.shown(self.high)}"
 
-    def allows(self, answer: Any) -> bool:
+    def allows(self, answer) -> bool:
         """Say whether this is one of the choices, or a number in the range."""
         if self.choices:
             return answer in self.choices
