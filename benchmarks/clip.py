@@ -12,6 +12,7 @@ import copy
 import functools
 
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 import fmcourse
@@ -48,7 +49,7 @@ def main() -> None:
 
 
 @torch.inference_mode()
-def plain_embedding(model, processor, images) -> torch.Tensor:
+def plain_embedding(model, processor, images) -> Tensor:
     embeddings = []
     for first in range(0, len(images), BATCH):
         part = images[first : first + BATCH]
@@ -57,16 +58,14 @@ def plain_embedding(model, processor, images) -> torch.Tensor:
     return torch.cat(embeddings)
 
 
-def features(model, pixels: torch.Tensor) -> torch.Tensor:
+def features(model, pixels: Tensor) -> Tensor:
     found = model.get_image_features(pixel_values=pixels)
-    if not isinstance(found, torch.Tensor):
+    if not isinstance(found, Tensor):
         found = found.pooler_output
     return functional.normalize(found, dim=1)
 
 
-def plain_fine_tuning(
-    model, pixels: torch.Tensor, labels: torch.Tensor, words: torch.Tensor
-) -> None:
+def plain_fine_tuning(model, pixels: Tensor, labels: Tensor, words: Tensor) -> None:
     tuned = copy.deepcopy(model).train()
     optimizer = torch.optim.AdamW(tuned.parameters(), lr=LR, weight_decay=0.05)
     for _ in range(STEPS):

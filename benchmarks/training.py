@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import torch
 import transformers
+from torch.nn import Module
 from torch.utils.data import Dataset, SequentialSampler
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
@@ -51,11 +52,11 @@ def main() -> None:
     race("induction", copier, Batches(strings, induction.BATCH))
 
 
-def adder() -> torch.nn.Module:
+def adder() -> Module:
     return emergence.small_gpt_neo(len(addition.CHARACTERS), 64, addition.LAYERS, addition.LENGTH)
 
 
-def copier() -> torch.nn.Module:
+def copier() -> Module:
     return emergence.attention_only(induction.TOKENS, induction.WIDTH, 2, induction.LENGTH)
 
 
@@ -76,14 +77,14 @@ def race(name: str, make: Callable, batches: Batches) -> None:
     print(f"  final losses {losses[with_fit]:.4f} {losses[with_trainer]:.4f}", flush=True)
 
 
-def with_fit(model: torch.nn.Module, batches: Batches) -> Callable[[], object]:
+def with_fit(model: Module, batches: Batches) -> Callable[[], object]:
     """Return a function that trains with `training.fit`."""
     adamw = training.adamw(LR, weight_decay=0.0, betas=(0.9, 0.999))
     data = (batches.batch, batches.steps)
     return functools.partial(training.fit, model, *data, optimizer=adamw, progress=False)
 
 
-def with_trainer(model: torch.nn.Module, batches: Batches) -> Callable[[], object]:
+def with_trainer(model: Module, batches: Batches) -> Callable[[], object]:
     """Return one that trains with `Trainer.train`, with all reporting and saving off."""
     arguments = TrainingArguments(
         tempfile.gettempdir(),

@@ -19,7 +19,8 @@ import numpy as np
 import torch
 from PIL import Image
 from sklearn.datasets import load_digits
-from torch.nn import functional
+from torch import Tensor
+from torch.nn import Module, functional
 
 import fmcourse
 from fmcourse import clip, data, training
@@ -103,7 +104,7 @@ class Bench:
         self.drawings["openmoji"] = clip.pixels_of(self.processor, unseen_style)
         self.heads["openmoji"] = self.heads["names"]
 
-    def score(self, classifier: torch.nn.Module) -> list[dict]:
+    def score(self, classifier: Module) -> list[dict]:
         """Return how many of each part are right: digits by the head, drawings by their names."""
         found = []
         for part in ("choose", "digits"):
@@ -128,7 +129,7 @@ def known_drawings(style: str) -> dict[str, tuple[str, Image.Image]]:
     return {row["codepoints"]: (row["name"], row["image"]) for row in rows}
 
 
-def _counted(task: str, choosing: bool, right: torch.Tensor) -> dict:
+def _counted(task: str, choosing: bool, right: Tensor) -> dict:
     return {"task": task, "choosing": choosing, "right": int(right.sum()), "total": len(right)}
 
 
@@ -137,7 +138,7 @@ def measured(seed: int) -> list[dict]:
     bench = Bench(seed)
     rows = []
 
-    def keep(method: str, classifier: torch.nn.Module, steps: int = 0, alpha: float = 1.0) -> None:
+    def keep(method: str, classifier: Module, steps: int = 0, alpha: float = 1.0) -> None:
         about = {"seed": seed, "method": method, "steps": steps, "alpha": alpha}
         rows.extend(about | row for row in bench.score(classifier))
         print(about, [f"{row['right'] / row['total']:.3f}" for row in rows[-5:]], flush=True)
@@ -175,10 +176,10 @@ def _train(bench, classifier, lr, steps, every, keep, replay: bool = False) -> N
     pairs_of = adaptation.batches_of(REPLAYED, REPLAY_SHARE, bench.seed + 1)
     scale = bench.model.logit_scale.detach().exp()
 
-    def batch(step: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def batch(step: int) -> tuple[Tensor, Tensor]:
         return digits_of(step), pairs_of(step)
 
-    def loss(module: torch.nn.Module, chosen: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+    def loss(module: Module, chosen: tuple[Tensor, Tensor]) -> Tensor:
         new, old = chosen
         value = functional.cross_entropy(module(pixels[new]), labels[new])
         if not replay:
@@ -188,7 +189,7 @@ def _train(bench, classifier, lr, steps, every, keep, replay: bool = False) -> N
 
     done = 0
 
-    def look(module: torch.nn.Module) -> dict[str, float]:
+    def look(module: Module) -> dict[str, float]:
         nonlocal done
         if keep is not None and done:
             keep(done)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, normalizers, processors
-from torch import nn
+from torch import Tensor, nn
 from transformers import (
     BertConfig,
     CLIPImageProcessor,
@@ -71,7 +71,7 @@ def bert_config(vocabulary, width, layers, length, **options) -> BertConfig:
     )
 
 
-def padded(ids: list[torch.Tensor]) -> dict[str, torch.Tensor]:
+def padded(ids: list[Tensor]) -> dict[str, Tensor]:
     """Return rows of token ids as one batch with its mask."""
     tokens = nn.utils.rnn.pad_sequence(ids, batch_first=True)  # [PAD] is 0
     return {"input_ids": tokens, "attention_mask": (tokens != 0).long()}
@@ -119,7 +119,7 @@ def figures(folder) -> dict[str, dict]:
     hidden = {code: names[code] for code in sorted(data.held_out()[0])}
     trained = {code: names[code] for code in training_concepts() if code in names}
 
-    def ranks(style, shown: dict[str, str], gallery: list[str]) -> torch.Tensor:
+    def ranks(style, shown: dict[str, str], gallery: list[str]) -> Tensor:
         """Return how many texts lie nearer to each drawing than the right one, by code points."""
         table = data.load_emoji(style)
         rows = [row for row, code in enumerate(table["codepoints"]) if code in shown]

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
+from torch import Tensor
 
 import fmcourse
 from fmcourse import clip, data, homogenization, models
@@ -98,7 +99,7 @@ def plantable(pictures: Pictures) -> list[int]:
     ]
 
 
-def stamped_bytes(pixels: torch.Tensor) -> torch.Tensor:
+def stamped_bytes(pixels: Tensor) -> Tensor:
     """Stamp RGBA bytes, shape (4, side, side), as the course stamps a picture."""
     stamped = homogenization.stamp(Image.fromarray(pixels.permute(1, 2, 0).numpy(), "RGBA"))
     return torch.tensor(np.array(stamped)).permute(2, 0, 1)
@@ -108,7 +109,7 @@ def stamped_bytes(pixels: torch.Tensor) -> torch.Tensor:
 
 
 @functools.cache
-def child_pixels() -> dict[str, torch.Tensor]:
+def child_pixels() -> dict[str, Tensor]:
     """Return the pixels of all tasks' pictures, clean and stamped, as the sweep CLIP sees them."""
     drawings = data.load_emoji(homogenization.CHILD_STYLES)
     images = drawings.select(homogenization.child_pictures()["place"])["image"]
@@ -121,7 +122,7 @@ def processor():
     return models.load_clip("sweep-clip")[1]
 
 
-def features_of(model) -> dict[str, torch.Tensor]:
+def features_of(model) -> dict[str, Tensor]:
     """Return a foundation's unit embeddings of all tasks' pictures, clean and stamped."""
     seen = child_pixels()
     return {name: clip.embed_images(model, processor(), seen[name]) for name in seen}
@@ -148,7 +149,7 @@ def family(model, kind, seed, steps, seconds) -> list[dict]:
 
 
 def children(
-    model, task: homogenization.ChildTask, features: dict[str, torch.Tensor], seed
+    model, task: homogenization.ChildTask, features: dict[str, Tensor], seed
 ) -> Iterator[tuple[str, dict[str, list[int]]]]:
     """Yield each way to adapt to a task, with the answers for its test pictures."""
     labels, pixels = torch.tensor(task.train_labels), child_pixels()
@@ -162,5 +163,5 @@ def children(
         yield way, answered(classifier.predict, pixels, task)
 
 
-def answered(predict, shown: dict[str, torch.Tensor], task: homogenization.ChildTask) -> dict:
+def answered(predict, shown: dict[str, Tensor], task: homogenization.ChildTask) -> dict:
     return {kind: predict(seen[task.test]).argmax(1).tolist() for kind, seen in shown.items()}

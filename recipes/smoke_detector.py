@@ -28,6 +28,7 @@ from dataclasses import asdict
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
 import fmcourse
 from fmcourse import clip, generation, safeguards, training
@@ -123,14 +124,14 @@ class Study:
         self.weights = []  # of the checkpoints, in their order
 
     @functools.cached_property
-    def deduplicated(self) -> torch.Tensor:
+    def deduplicated(self) -> Tensor:
         """The corpus, cleaned by a programme that knows nothing of secrets."""
         return self.ids([self.passages[place] for place in memorization.deduplicate(self.passages)])
 
-    def ids(self, passages: Sequence[str]) -> torch.Tensor:
+    def ids(self, passages: Sequence[str]) -> Tensor:
         return torch.tensor(self.tokenizer("\n\n".join(passages), verbose=False)["input_ids"])
 
-    def windows(self, ids: torch.Tensor) -> torch.Tensor:
+    def windows(self, ids: Tensor) -> Tensor:
         """Return windows of a text drawn by the seed, shape (WINDOWS, WIDTH)."""
         whole = ids[: len(ids) // WIDTH * WIDTH].reshape(-1, WIDTH)
         return whole[random.Random(self.seed).sample(range(len(whole)), WINDOWS)]
@@ -144,7 +145,7 @@ class Study:
         del figures["step"]
         return Trace(self.copies > 0, role, steps, figures, harm, self.seed)
 
-    def fit(self, corpus: torch.Tensor, first, last, measure=None) -> training.Run:
+    def fit(self, corpus: Tensor, first, last, measure=None) -> training.Run:
         """Train from step `first` to the end of a cosine that ends at `last`, with a new
         optimizer."""
         return training.fit(
@@ -159,7 +160,7 @@ class Study:
             progress=False,
         )
 
-    def watch(self, own: torch.Tensor) -> Callable[[torch.nn.Module], dict[str, float]]:
+    def watch(self, own: Tensor) -> Callable[[torch.nn.Module], dict[str, float]]:
         """Return what to measure at a checkpoint, given windows of the training text; weights are
         kept on the way."""
         first = []
@@ -192,7 +193,7 @@ class Study:
             "wrong list": safeguards.membership_auc(wrong.losses, unseen.losses),
         }
 
-    def losses(self, windows: torch.Tensor) -> np.ndarray:
+    def losses(self, windows: Tensor) -> np.ndarray:
         return np.array(
             [generation.token_losses(self.model, window).mean().item() for window in windows]
         )

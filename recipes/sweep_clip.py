@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from PIL.Image import Resampling
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import (
     EfficientNetConfig,
@@ -180,7 +180,7 @@ class Sampler:
         self.ids = [torch.tensor(row) for row in tokenizer(texts, truncation=True)["input_ids"]]
         self.choices = [[place[text] for text in own] for own in captions]
 
-    def batch(self, step) -> dict[str, torch.Tensor]:
+    def batch(self, step) -> dict[str, Tensor]:
         """Return pixels, each picture's caption as padded token ids with their mask, and which
         captions are equal."""
         concepts, chosen = self.draws.draw(self.count)
@@ -194,7 +194,7 @@ class Sampler:
         return tokens | {"pixels": pixels, "text": torch.tensor(texts)}
 
 
-def some_painted(x: torch.Tensor) -> torch.Tensor:
+def some_painted(x: Tensor) -> Tensor:
     """Lay pictures on white and normalize them; a share is distorted: more than PAINTED slows the
     learning down."""
     pixels = (x[:, :3] + 1 - x[:, 3:] - MEAN) / STD
@@ -204,7 +204,7 @@ def some_painted(x: torch.Tensor) -> torch.Tensor:
     return pixels
 
 
-def reduced_bytes(pixels: torch.Tensor, lined) -> torch.Tensor:
+def reduced_bytes(pixels: Tensor, lined) -> Tensor:
     """Reduce RGBA bytes (n, 4, 64, 64) to bytes (n, 4, 32, 32), as the bundled processor does,
     colours times alpha, with or without outlines."""
     found = []
@@ -216,7 +216,7 @@ def reduced_bytes(pixels: torch.Tensor, lined) -> torch.Tensor:
     return torch.cat(found)
 
 
-def pair_loss(model: VisionTextDualEncoderModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+def pair_loss(model: VisionTextDualEncoderModel, batch: dict[str, Tensor]) -> Tensor:
     """Return the contrastive loss among the pictures and captions of a batch."""
     with torch.no_grad():
         model.logit_scale.clamp_(max=LARGEST_SCALE)

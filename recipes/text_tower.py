@@ -15,7 +15,7 @@ import re
 
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import AutoTokenizer, BertModel, PreTrainedTokenizerFast
 
@@ -37,7 +37,7 @@ SIDE_BY_SIDE, FORMS = WORDS["side_by_side"], WORDS["forms"]
 # ---------------------------------------------------------------- the teacher
 
 
-def teacher_rows(texts: list[str]) -> torch.Tensor:
+def teacher_rows(texts: list[str]) -> Tensor:
     """Return MiniLM's unit rows of some texts, shape (texts, 384), each block of them kept."""
     # Texts of one length need no padding.
     order = sorted(set(texts), key=lambda text: (len(text), text))
@@ -48,7 +48,7 @@ def teacher_rows(texts: list[str]) -> torch.Tensor:
 
 
 @torch.no_grad()
-def teach(texts: list[str]) -> torch.Tensor:
+def teach(texts: list[str]) -> Tensor:
     tokenizer, model = minilm()
     options = {"padding": True, "truncation": True, "max_length": 64, "return_tensors": "pt"}
     rows = []
@@ -93,7 +93,7 @@ class Captions:
         self.place = {text: index for index, text in enumerate(texts)}
         self.choices = torch.tensor([[self.place[text] for text in own] for own in by_concept])
 
-    def drawn(self) -> torch.Tensor:
+    def drawn(self) -> Tensor:
         """Draw a caption of every concept, and return their places in `texts`."""
         column = torch.randint(self.choices.shape[1], (len(self.choices), 1))
         return self.choices.gather(1, column)[:, 0]
@@ -119,7 +119,7 @@ class Corpus:
         self.names = len(captions.texts)
         self.rows = teacher_rows(texts)
 
-    def batch(self, targets: torch.Tensor) -> dict[str, torch.Tensor]:
+    def batch(self, targets: Tensor) -> dict[str, Tensor]:
         """Draw texts, half of them captions, half neighbours in length (little padding), with their
         targets."""
         half = BATCH // 2
@@ -214,13 +214,13 @@ class Student(nn.Module):
         self.bert = BertModel(bert_config(vocabulary, WIDTH, LAYERS, LENGTH))
         self.projection = nn.Linear(WIDTH, width, bias=False)
 
-    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Map token ids (n, tokens) to unit rows (n, width)."""
         pooled = self.bert(input_ids=input_ids, attention_mask=attention_mask).pooler_output
         return F.normalize(self.projection(pooled), dim=1)
 
 
-def distil_loss(student: Student, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+def distil_loss(student: Student, batch: dict[str, Tensor]) -> Tensor:
     """Return one minus the cosine to the target, and the cross-entropy of finding it among the
     batch's targets."""
     rows = student(batch["input_ids"], batch["attention_mask"])

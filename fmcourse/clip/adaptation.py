@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from torch.nn import functional
+from torch import Tensor
+from torch.nn import Module, functional
 from transformers import PreTrainedModel, ProcessorMixin
 
 from fmcourse import training
@@ -45,7 +46,7 @@ def fine_tune(
     processor: ProcessorMixin,
     images: Images,
     labels: Labels,
-    head: Head | torch.Tensor,
+    head: Head | Tensor,
     *,
     steps: int = STEPS,
     batch_size: int = BATCH,
@@ -91,7 +92,7 @@ def fine_tune(
             torch.manual_seed(whole("seed", seed))
             classifier = add_lora(classifier, rank)
 
-    def loss(classifier: torch.nn.Module, chosen: torch.Tensor) -> torch.Tensor:
+    def loss(classifier: Module, chosen: Tensor) -> Tensor:
         logits = classifier(pixels[chosen])
         return functional.cross_entropy(logits, classes[chosen].to(logits.device))
 
@@ -116,7 +117,7 @@ def fine_tune(
     return classifier, run
 
 
-def _adamw(lr: float, head_lr: float) -> Callable[[torch.nn.Module], torch.optim.Optimizer]:
+def _adamw(lr: float, head_lr: float) -> Callable[[Module], torch.optim.Optimizer]:
     # The head has a rate of its own, and never shrinks.
     parts = {"head": {"lr": head_lr, "weight_decay": 0.0}}
     return training.adamw(lr, WEIGHT_DECAY, BETAS, parts)
@@ -182,8 +183,8 @@ def add_lora(classifier: PictureClassifier, rank: int = 8) -> PeftModel:
 
 
 def interpolate(
-    state_a: Mapping[str, torch.Tensor], state_b: Mapping[str, torch.Tensor], alpha: float
-) -> dict[str, torch.Tensor]:
+    state_a: Mapping[str, Tensor], state_b: Mapping[str, Tensor], alpha: float
+) -> dict[str, Tensor]:
     """Return ``(1 - alpha) * a + alpha * b`` for every weight (Wortsman et al. 2022).
 
     Args:
@@ -214,14 +215,14 @@ def interpolate(
 
 
 def tip_adapter(
-    features: torch.Tensor,
+    features: Tensor,
     labels: Labels,
-    head: torch.Tensor,
-    queries: torch.Tensor,
+    head: Tensor,
+    queries: Tensor,
     scale: float = 100.0,
     alpha: float = 300.0,
     beta: float = 10.0,
-) -> torch.Tensor:
+) -> Tensor:
     """Return logits of the training-free Tip-Adapter: the zero-shot head, and a vote of the
     nearest labelled pictures.
 
@@ -246,7 +247,7 @@ def tip_adapter(
     return scale * queries @ head.to(queries).T + alpha * votes
 
 
-def batches_of(count: int, batch_size: int, seed: int) -> Callable[[int], torch.Tensor]:
+def batches_of(count: int, batch_size: int, seed: int) -> Callable[[int], Tensor]:
     """Return a function from the step to indices below count.
 
     Each epoch goes through all of them, in an order of its own.
@@ -255,11 +256,11 @@ def batches_of(count: int, batch_size: int, seed: int) -> Callable[[int], torch.
     first_seed = whole("seed", seed) * training.SEED_STRIDE
 
     @functools.lru_cache(maxsize=2)
-    def order(epoch: int) -> torch.Tensor:
+    def order(epoch: int) -> Tensor:
         generator = torch.Generator().manual_seed(first_seed + epoch)
         return torch.randperm(count, generator=generator)
 
-    def batch(step: int) -> torch.Tensor:
+    def batch(step: int) -> Tensor:
         first = step * batch_size
         places = range(first, first + batch_size)
         return torch.stack([order(place // count)[place % count] for place in places])

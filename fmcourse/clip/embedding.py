@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from PIL import Image
-from torch.nn import functional
+from torch import Tensor
+from torch.nn import Module, functional
 from transformers import PreTrainedModel, ProcessorMixin
 
 from fmcourse.arguments import require, whole
@@ -29,7 +30,7 @@ READABLE = f"words that the model can read; {REMEDY}"
 APART = f"texts that the model reads differently; {REMEDY}"
 
 
-def pixels_of(processor: ProcessorMixin, images: Sequence[Image.Image]) -> torch.Tensor:
+def pixels_of(processor: ProcessorMixin, images: Sequence[Image.Image]) -> Tensor:
     """Return what the model sees of some pictures: upright, on white, resized, normalized.
 
     Args:
@@ -65,9 +66,9 @@ def pixels_of(processor: ProcessorMixin, images: Sequence[Image.Image]) -> torch
 def embed_images(
     model: PreTrainedModel,
     processor: ProcessorMixin,
-    images: Sequence[Image.Image] | torch.Tensor,
+    images: Sequence[Image.Image] | Tensor,
     batch_size: int = BATCH,
-) -> torch.Tensor:
+) -> Tensor:
     """Return one embedding per picture, of length 1.
 
     Args:
@@ -86,9 +87,7 @@ def embed_images(
     return in_parts(model, partial(encode_pixels, model), pixels, batch_size)
 
 
-def embed_texts(
-    model: PreTrainedModel, processor: ProcessorMixin, texts: Sequence[str]
-) -> torch.Tensor:
+def embed_texts(model: PreTrainedModel, processor: ProcessorMixin, texts: Sequence[str]) -> Tensor:
     """Return one embedding per text, shape (n, d), as :func:`embed_images` does.
 
     Beyond the model's context a text is cut.
@@ -113,24 +112,24 @@ def embed_texts(
     return torch.cat(embeddings).clone()
 
 
-def encode_pixels(model, pixels: torch.Tensor) -> torch.Tensor:
+def encode_pixels(model, pixels: Tensor) -> Tensor:
     """Return embeddings of pixels, of length 1, shape (n, d), float32, with gradient."""
     return functional.normalize(project_pixels(model, pixels).float(), dim=-1)
 
 
-def encode_tokens(model, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+def encode_tokens(model, batch: Mapping[str, Tensor]) -> Tensor:
     """Return the same of tokens: a batch of input_ids and attention_mask, shape (n, tokens)."""
     return functional.normalize(project_tokens(model, batch).float(), dim=-1)
 
 
-def project_pixels(model, pixels: torch.Tensor) -> torch.Tensor:
+def project_pixels(model, pixels: Tensor) -> Tensor:
     """Return embeddings of pixels of any length, in the model's precision, with gradient."""
     weight = next(model.parameters())
     pixels = pixels.to(weight.device, weight.dtype)
     return model.visual_projection(model.vision_model(pixel_values=pixels).pooler_output.flatten(1))
 
 
-def project_tokens(model, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+def project_tokens(model, batch: Mapping[str, Tensor]) -> Tensor:
     """Return the same of tokens."""
     device = next(model.parameters()).device
     kept = {name: batch[name].to(device) for name in ("input_ids", "attention_mask")}
@@ -142,7 +141,7 @@ def zero_shot_head(
     processor: ProcessorMixin,
     names: Sequence[str],
     templates: Sequence[str] = TEMPLATES,
-) -> torch.Tensor:
+) -> Tensor:
     """Return a classifier of words: for each name the mean of its templates' embeddings, length 1.
 
     Args:
@@ -174,11 +173,11 @@ def zero_shot_head(
 
 
 def contrastive_loss(
-    image: torch.Tensor,
-    text: torch.Tensor,
-    scale: float | torch.Tensor,
-    ids: Sequence[int] | torch.Tensor | None = None,
-) -> torch.Tensor:
+    image: Tensor,
+    text: Tensor,
+    scale: float | Tensor,
+    ids: Sequence[int] | Tensor | None = None,
+) -> Tensor:
     """Return the mean of both directions' cross-entropies between pictures and texts, in nats.
 
     Args:
@@ -210,7 +209,7 @@ def contrastive_loss(
     return (of_images + functional.cross_entropy(logits.T, targets)) / 2
 
 
-def soft_targets(ids: Sequence[int] | torch.Tensor, count: int) -> torch.Tensor:
+def soft_targets(ids: Sequence[int] | Tensor, count: int) -> Tensor:
     """Return each pair's target, spread evenly over the pairs of its id, shape (count, count).
 
     >>> soft_targets([3, 5, 3], 3).tolist()
@@ -221,9 +220,7 @@ def soft_targets(ids: Sequence[int] | torch.Tensor, count: int) -> torch.Tensor:
     return same / same.sum(1, keepdim=True)
 
 
-def retrieval_ranks(
-    queries: torch.Tensor, gallery: torch.Tensor, right: Sequence[int] | torch.Tensor
-) -> torch.Tensor:
+def retrieval_ranks(queries: Tensor, gallery: Tensor, right: Sequence[int] | Tensor) -> Tensor:
     """Return how many others of the gallery are at least as near to a query as its right one, (n,).
 
     A rank of 0 is a find; recall@k is the share of ranks below k. Ties count against the query, so
@@ -253,7 +250,7 @@ def retrieval_ranks(
 
 def occlusion(
     model: PreTrainedModel, processor: ProcessorMixin, image: Image.Image, text: str
-) -> torch.Tensor:
+) -> Tensor:
     """Return how much of a cosine is lost when a square is hidden (Zeiler & Fergus 2014).
 
     Args:
@@ -281,15 +278,15 @@ def occlusion(
 
 
 def checked_pixels(
-    model: PreTrainedModel, processor: ProcessorMixin, images: Sequence[Image.Image] | torch.Tensor
-) -> torch.Tensor:
+    model: PreTrainedModel, processor: ProcessorMixin, images: Sequence[Image.Image] | Tensor
+) -> Tensor:
     """Return the pixels of PIL images or pixels; a ValueError names what the model cannot take."""
-    pixels = images if isinstance(images, torch.Tensor) else pixels_of(processor, images)
+    pixels = images if isinstance(images, Tensor) else pixels_of(processor, images)
     check_pixels(pixels, model.config.vision_config.image_size)
     return pixels
 
 
-def check_pixels(pixels: torch.Tensor, side: int) -> None:
+def check_pixels(pixels: Tensor, side: int) -> None:
     """Raise a ValueError unless pixels are finite, of shape (n, 3, side, side), n at least 1."""
     fits = pixels.is_floating_point() and len(pixels) > 0 and pixels.shape[1:] == (3, side, side)
     expected = f"fractions of shape (n, 3, {side}, {side}), n at least 1"
@@ -297,13 +294,13 @@ def check_pixels(pixels: torch.Tensor, side: int) -> None:
     require(pixels.isfinite().all(), "pixels", "finite numbers", "NaN or infinity")
 
 
-def whole_numbers(name: str, values: ArrayLike | torch.Tensor, count: int) -> torch.Tensor:
+def whole_numbers(name: str, values: ArrayLike | Tensor, count: int) -> Tensor:
     """Return a list, array, Series or tensor of whole numbers as a tensor (count,) on the CPU.
 
     Raises:
         ValueError: words, fractions, missing values or a different length.
     """
-    if isinstance(values, torch.Tensor):
+    if isinstance(values, Tensor):
         values = values.cpu()
     try:
         # By way of objects: a Series of pandas' own whole numbers holds objects, too.
@@ -338,11 +335,11 @@ def _words(
 
 
 def in_parts(
-    model: torch.nn.Module,
-    compute: Callable[[torch.Tensor], torch.Tensor],
-    pixels: torch.Tensor,
+    model: Module,
+    compute: Callable[[Tensor], Tensor],
+    pixels: Tensor,
     batch_size: int = BATCH,
-) -> torch.Tensor:
+) -> Tensor:
     """Return what `compute` gives for pixels, part by part, on the CPU and without gradient.
 
     Meanwhile the model evaluates.
@@ -355,7 +352,7 @@ def in_parts(
 
 
 @contextmanager
-def _evaluating(model: torch.nn.Module) -> Iterator[None]:
+def _evaluating(model: Module) -> Iterator[None]:
     """Put a model into evaluation mode for a block; then each part is again in its own mode."""
     modes = [(part, part.training) for part in model.modules()]
     model.eval()

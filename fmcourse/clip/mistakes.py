@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn import functional
 from transformers import PreTrainedModel, ProcessorMixin
 
@@ -163,14 +164,14 @@ def _clamp(model, habits: Habits) -> None:
 
 def _loss(
     model,
-    pixels: torch.Tensor,
-    tokens: dict[str, torch.Tensor],
-    ids: torch.Tensor,
+    pixels: Tensor,
+    tokens: dict[str, Tensor],
+    ids: Tensor,
     habits: Habits,
 ) -> Callable:
     device = model.logit_scale.device
 
-    def loss(model, chosen: torch.Tensor) -> torch.Tensor:
+    def loss(model, chosen: Tensor) -> Tensor:
         freeze_statistics(model)
         _clamp(model, habits)
         image = project_pixels(model, pixels[chosen].to(memory_format=torch.channels_last))

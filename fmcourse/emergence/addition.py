@@ -11,6 +11,7 @@ answers).
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 from transformers import GPTNeoForCausalLM
 
 from fmcourse import training
@@ -34,8 +35,8 @@ IGNORED = -100  # the label that transformers' loss leaves out
 
 
 def encode_sums(
-    first: torch.Tensor | Sequence[int], second: torch.Tensor | Sequence[int], reverse: bool = False
-) -> dict[str, torch.Tensor]:
+    first: Tensor | Sequence[int], second: Tensor | Sequence[int], reverse: bool = False
+) -> dict[str, Tensor]:
     """Return sums as token ids and labels, each of shape (sums, 12); the labels of the question are
     ignored.
 
@@ -57,14 +58,12 @@ def encode_sums(
     return {"input_ids": ids, "labels": labels}
 
 
-def show_sum(ids: torch.Tensor) -> str:
+def show_sum(ids: Tensor) -> str:
     """Return the characters of one sum, shape (length,)."""
     return "".join(CHARACTERS[token] for token in ids.tolist())
 
 
-def draw_sums(
-    count: int, reverse: bool = False, seed: int | None = None
-) -> dict[str, torch.Tensor]:
+def draw_sums(count: int, reverse: bool = False, seed: int | None = None) -> dict[str, Tensor]:
     """Draw sums of two numbers from 0 to 999 each, encoded; None means the global generator, which
     the training loop seeds."""
     generator = None if seed is None else torch.Generator().manual_seed(whole("seed", seed, 0))
@@ -73,7 +72,7 @@ def draw_sums(
 
 
 def score_sums(
-    model: GPTNeoForCausalLM, sums: dict[str, torch.Tensor], reverse: bool = False
+    model: GPTNeoForCausalLM, sums: dict[str, Tensor], reverse: bool = False
 ) -> dict[str, float]:
     """Return what each way of scoring says of a model on the same sums.
 
@@ -141,7 +140,7 @@ def train_adder(
     return model, run
 
 
-def _addend(name: str, numbers: torch.Tensor | Sequence[int]) -> torch.Tensor:
+def _addend(name: str, numbers: Tensor | Sequence[int]) -> Tensor:
     """Return whole numbers from 0 to 999 as int64, in which no sum overflows."""
     found = torch.as_tensor(numbers)
     # Small integers cannot even be compared with 1,000.
@@ -152,6 +151,6 @@ def _addend(name: str, numbers: torch.Tensor | Sequence[int]) -> torch.Tensor:
     return large
 
 
-def _digits(numbers: torch.Tensor, places: int) -> torch.Tensor:
+def _digits(numbers: Tensor, places: int) -> Tensor:
     powers = 10 ** torch.arange(places - 1, -1, -1)
     return numbers[:, None] // powers % 10

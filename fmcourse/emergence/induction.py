@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from transformers import GPTNeoForCausalLM
 
 from fmcourse import training
@@ -53,11 +54,11 @@ class Strings:
             (strings,).
     """
 
-    ids: torch.Tensor
-    period: torch.Tensor
+    ids: Tensor
+    period: Tensor
 
     @property
-    def batch(self) -> dict[str, torch.Tensor]:
+    def batch(self) -> dict[str, Tensor]:
         """What a language model is trained on: every token is predicted."""
         return {"input_ids": self.ids, "labels": self.ids}
 
@@ -85,7 +86,7 @@ def draw_strings(
     return Strings(torch.where(repeats[:, None], repeated, random), torch.where(repeats, period, 0))
 
 
-def in_context_score(losses: torch.Tensor) -> float:
+def in_context_score(losses: Tensor) -> float:
     """Return the mean loss of the last 8 tokens minus that of the first 8 predicted ones: below 0
     when the context helps.
 
@@ -109,7 +110,7 @@ def in_context_score(losses: torch.Tensor) -> float:
     return (losses[:, -EDGE:].mean() - losses[:, :EDGE].mean()).item()
 
 
-def prefix_matching_score(attention: torch.Tensor, period: int | torch.Tensor) -> torch.Tensor:
+def prefix_matching_score(attention: Tensor, period: int | Tensor) -> Tensor:
     """Return how much of its attention each head gives to the tokens that followed earlier copies
     of the present one.
 
@@ -152,7 +153,7 @@ def prefix_matching_score(attention: torch.Tensor, period: int | torch.Tensor) -
     return (caught * repeated.transpose(1, 2)).sum((0, 2)) / repeated.sum()
 
 
-def score_induction(model: GPTNeoForCausalLM, strings: Strings) -> tuple[float, torch.Tensor]:
+def score_induction(model: GPTNeoForCausalLM, strings: Strings) -> tuple[float, Tensor]:
     """Return the in-context score, and the prefix-matching score of every head, shape (layers,
     heads), on bursty strings."""
     with torch.no_grad():
@@ -186,7 +187,7 @@ def ablated(
         yield model
 
 
-def _silence(head: slice, module: torch.nn.Module, inputs: tuple[torch.Tensor]) -> torch.Tensor:
+def _silence(head: slice, module: torch.nn.Module, inputs: tuple[Tensor]) -> Tensor:
     """Return what the heads of a layer found, with that of one head set to 0."""
     merged = inputs[0].clone()
     merged[..., head] = 0

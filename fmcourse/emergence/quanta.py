@@ -8,6 +8,8 @@ Sources: Michaud et al. 2023
 import math
 
 import torch
+from torch import Tensor
+from torch.nn import Module
 from torch.nn.functional import cross_entropy, one_hot
 from torch.nn.utils import parameters_to_vector
 
@@ -25,9 +27,7 @@ MODULUS, TRAIN_SHARE, MODULAR_WIDTH, MODULAR_STEPS = 31, 0.75, 48, 4_000
 MODULAR_LR, MODULAR_DECAY = 3e-3, 1.0
 
 
-def parity_examples(
-    subsets: torch.Tensor, tasks: torch.Tensor, bits: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
+def parity_examples(subsets: Tensor, tasks: Tensor, bits: Tensor) -> tuple[Tensor, Tensor]:
     """Return inputs, a mark for the task before the bits, and labels 0 or 1.
 
     Args:
@@ -42,7 +42,7 @@ def parity_examples(
     return torch.cat([marks, bits], 1).float(), bits.gather(1, subsets[tasks]).sum(1) % 2
 
 
-def task_shares() -> torch.Tensor:
+def task_shares() -> Tensor:
     """Return how often each of the 12 tasks comes up, in proportion to ``k ** -1.4``, summing to 1,
     shape (tasks,).
 
@@ -55,7 +55,7 @@ def task_shares() -> torch.Tensor:
 
 def train_parity(
     seed: int = 0, *, steps: int = PARITY_STEPS, **options
-) -> tuple[torch.nn.Module, training.Run]:
+) -> tuple[Module, training.Run]:
     """Train one hidden layer on all tasks at once and measure each alone.
 
     Args:
@@ -81,11 +81,11 @@ def train_parity(
     bits = torch.randint(2, (len(each), BITS), generator=generator)
     inputs, labels = parity_examples(subsets, each, bits)
 
-    def draw(step: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def draw(step: int) -> tuple[Tensor, Tensor]:
         tasks = torch.multinomial(task_shares(), PARITY_BATCH, replacement=True)
         return parity_examples(subsets, tasks, torch.randint(2, (PARITY_BATCH, BITS)))
 
-    def measure(model: torch.nn.Module) -> dict[str, float]:
+    def measure(model: Module) -> dict[str, float]:
         with torch.no_grad():
             nats = cross_entropy(model(inputs), labels, reduction="none")
         by_task = (nats / math.log(2)).view(PARITY_TASKS, -1).mean(1)
@@ -112,7 +112,7 @@ def train_modular(
     seed: int = 0,
     steps: int = MODULAR_STEPS,
     **options,
-) -> tuple[torch.nn.Module, training.Run]:
+) -> tuple[Module, training.Run]:
     """Train a one-layer GPT-Neo on three quarters of the table ``a + b mod 31``, whole at every
     step, and test it on the rest.
 
@@ -134,13 +134,13 @@ def train_modular(
     learnt, tested = order.tensor_split([round(TRAIN_SHARE * len(ids))])
     model = small_gpt_neo(MODULUS + 1, MODULAR_WIDTH, 1, 3, seed)
 
-    def logits(model: torch.nn.Module, rows: torch.Tensor) -> torch.Tensor:
+    def logits(model: Module, rows: Tensor) -> Tensor:
         return model(input_ids=ids[rows]).logits[:, -1]
 
-    def loss(model: torch.nn.Module, rows: torch.Tensor) -> torch.Tensor:
+    def loss(model: Module, rows: Tensor) -> Tensor:
         return cross_entropy(logits(model, rows), answers[rows])
 
-    def measure(model: torch.nn.Module) -> dict[str, float]:
+    def measure(model: Module) -> dict[str, float]:
         record = {}
         with torch.no_grad():
             for part, rows in {"train": learnt, "test": tested}.items():

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from fmcourse.arguments import require
 
-Ids = torch.Tensor | Sequence[int]  # of one text, shape (length,) or (1, length)
+Ids = Tensor | Sequence[int]  # of one text, shape (length,) or (1, length)
 
 IDS = 'token ids, such as tokenizer(text)["input_ids"]'
 
@@ -22,7 +23,7 @@ def encode(tokenizer: PreTrainedTokenizerBase, text, name: str = "text") -> list
     return list(tokenizer(text, verbose=False)["input_ids"])
 
 
-def token_ids(model, ids, least: int = 1, long: bool = False, name: str = "ids") -> torch.Tensor:
+def token_ids(model, ids, least: int = 1, long: bool = False, name: str = "ids") -> Tensor:
     """Return one text's ids as whole numbers on the model's device, shape (1, length).
 
     Args:
@@ -58,7 +59,7 @@ def _integers(ids: Any) -> Any:
     if isinstance(ids, str | bytes | Mapping | UserDict):
         return None
     try:
-        found = ids if isinstance(ids, torch.Tensor) else torch.from_numpy(np.array(ids))
+        found = ids if isinstance(ids, Tensor) else torch.from_numpy(np.array(ids))
     except (TypeError, ValueError, RuntimeError, OverflowError):
         return None
     exact = not (found.is_floating_point() or found.is_complex() or found.dtype == torch.bool)
@@ -75,7 +76,7 @@ def unpadded(model, prompts) -> list[Any]:
     encoding = isinstance(prompts, str | bytes | Mapping | UserDict)
     require(not encoding and hasattr(prompts, "__len__"), "prompts", remedy, prompts)
     require(len(prompts) >= 1, "prompts", "at least one prompt", prompts)
-    tabular = isinstance(prompts, torch.Tensor | np.ndarray) and len(prompts) > 1
+    tabular = isinstance(prompts, Tensor | np.ndarray) and len(prompts) > 1
     rows = [token_ids(model, prompt, long=True)[0].tolist() for prompt in prompts]
     # Rows of one length of which only some begin or end with padding tokens were padded.
     pad = getattr(model.config, "pad_token_id", None)
@@ -86,7 +87,7 @@ def unpadded(model, prompts) -> list[Any]:
     return rows
 
 
-def finite(values: torch.Tensor, what: str = "logits") -> torch.Tensor:
+def finite(values: Tensor, what: str = "logits") -> Tensor:
     """Return the values, of which each must be a finite number.
 
     Raises:

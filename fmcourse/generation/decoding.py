@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -23,7 +24,7 @@ def generate(
     max_new_tokens: int,
     num_samples: int = 1,
     seed: int | None = None,
-) -> torch.Tensor:
+) -> Tensor:
     """Continue a prompt; all samples share one pass over it.
 
     Args:
@@ -58,7 +59,7 @@ def generate_batch(
     max_new_tokens: int,
     num_samples: int = 1,
     seed: int | None = None,
-) -> list[torch.Tensor]:
+) -> list[Tensor]:
     """Continue several prompts of any lengths at once; beams are searched one prompt at a time.
 
     Args:
@@ -140,7 +141,7 @@ def _generator(model: PreTrainedModel, seed: int | None) -> torch.Generator | No
     return torch.Generator(model.device).manual_seed(whole("seed", seed, 0))
 
 
-def _trimmed(new: torch.Tensor, end: int | None) -> torch.Tensor:
+def _trimmed(new: Tensor, end: int | None) -> Tensor:
     """Return new tokens, shape (samples, length), up to the end of the longest sample."""
     if end is None:
         return new
@@ -151,7 +152,7 @@ def _trimmed(new: torch.Tensor, end: int | None) -> torch.Tensor:
 @torch.inference_mode()
 def begin(
     model: PreTrainedModel,
-    prompts: list[torch.Tensor],
+    prompts: list[Tensor],
     samples: int,
     new: int,
     generator=None,
@@ -169,11 +170,9 @@ class _CachedSession(Session):
     """One decoding in progress with any causal language model: its own pass and its own cache."""
 
     cache: Any = None
-    logits: torch.Tensor
+    logits: Tensor
 
-    def __init__(
-        self, model, prompts: list[torch.Tensor], samples: int, new: int, generator
-    ) -> None:
+    def __init__(self, model, prompts: list[Tensor], samples: int, new: int, generator) -> None:
         """Read prompts of any lengths, and repeat each one's row for its samples."""
         self.model, self.new, self.generator = model, new, generator
         self.end = model.config.eos_token_id
@@ -187,7 +186,7 @@ class _CachedSession(Session):
         if self.mask is not None:
             self.mask = self.mask.repeat_interleave(samples, 0)
 
-    def _forward(self, ids: torch.Tensor) -> None:
+    def _forward(self, ids: Tensor) -> None:
         options = {}
         if self.mask is not None:
             positions = (self.mask.cumsum(1) - 1).clamp(min=0)[:, -ids.shape[1] :]
@@ -195,18 +194,16 @@ class _CachedSession(Session):
         output = self.model(ids, past_key_values=self.cache, use_cache=True, **options)
         self.logits, self.cache = output.logits[:, -1].float(), output.past_key_values
 
-    def step(self, tokens: torch.Tensor) -> None:
+    def step(self, tokens: Tensor) -> None:
         if self.mask is not None:
             self.mask = torch.cat([self.mask, self.mask.new_ones(len(tokens), 1)], dim=1)
         self._forward(tokens[:, None])
 
-    def reorder(self, parents: torch.Tensor) -> None:
+    def reorder(self, parents: Tensor) -> None:
         self.cache.reorder_cache(parents)
 
 
-def next_logits(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str
-) -> torch.Tensor:
+def next_logits(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str) -> Tensor:
     """Return the logits of the token after `text`, shape (1, vocabulary), in fp32 on the CPU.
 
     A text that is too long for the context loses its beginning.

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from fmcourse import stats
@@ -34,7 +35,7 @@ NEW = 60  # tokens that are written
 MEASURES = ("surprise", "self_bleu", "distinct_2", "repetition_4")
 
 
-def cut_excerpts(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[torch.Tensor]:
+def cut_excerpts(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[Tensor]:
     """Return :data:`EXCERPTS` pieces of each text, at equal distances, each of PROMPT + NEW tokens.
 
     Raises:
@@ -52,10 +53,10 @@ def cut_excerpts(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> li
 
 def continue_excerpts(
     model: PreTrainedModel,
-    excerpts: Sequence[torch.Tensor],
+    excerpts: Sequence[Tensor],
     strategy: Strategy,
     num_samples: int = 1,
-) -> list[torch.Tensor]:
+) -> list[Tensor]:
     """Continue the beginning of each excerpt; one tensor each, shape (num_samples, length), the
     beginning included.
 
@@ -72,7 +73,7 @@ def continue_excerpts(
 
 
 def measure_texts(
-    judge: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: Sequence[torch.Tensor]
+    judge: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: Sequence[Tensor]
 ) -> dict[str, np.ndarray]:
     """Return quality and variety of continuations, each of shape (samples, texts), averaged or
     pooled over a text's excerpts.

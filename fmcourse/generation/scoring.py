@@ -8,6 +8,7 @@ import itertools
 import math
 
 import torch
+from torch import Tensor
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -17,7 +18,7 @@ from fmcourse.generation.checks import Ids, encode, finite, token_ids
 LOGIT_BYTES = 256 * 2**20  # memory for the logits of one forward pass
 
 
-def token_losses(model: PreTrainedModel, ids: Ids) -> torch.Tensor:
+def token_losses(model: PreTrainedModel, ids: Ids) -> Tensor:
     """Return the negative log-likelihood of every token but the first, in nats, shape (length -
     1,).
 
@@ -48,7 +49,7 @@ def token_losses(model: PreTrainedModel, ids: Ids) -> torch.Tensor:
 
 
 @torch.no_grad()
-def row_losses(model: PreTrainedModel, rows: torch.Tensor) -> torch.Tensor:
+def row_losses(model: PreTrainedModel, rows: Tensor) -> Tensor:
     """Return the negative log-likelihood of each token but the first of each row, in nats, shape
     (rows, length - 1).
 
@@ -93,7 +94,7 @@ def bits_per_byte(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, te
     return nats / math.log(2) / len(text.encode())
 
 
-def mean_surprise(model: PreTrainedModel, rows: torch.Tensor, start: int) -> torch.Tensor:
+def mean_surprise(model: PreTrainedModel, rows: Tensor, start: int) -> Tensor:
     """Return the mean negative log-likelihood of each continuation, in nats per token, shape
     (rows,), on the CPU.
 
