@@ -7,20 +7,9 @@ import importlib.util
 import sys
 from unittest.mock import MagicMock
 
-NOT_NEEDED = (
-    "IPython",
-    "IPython.display",
-    "datasets",
-    "datasketch",
-    "peft",
-    "platformdirs",
-    "sacrebleu",
-    "sacrebleu.metrics",
-    "statsmodels",
-    "statsmodels.stats",
-    "statsmodels.stats.multitest",
-    "statsmodels.stats.proportion",
-)
+NOT_NEEDED = """IPython IPython.display datasets datasketch peft platformdirs sacrebleu
+    sacrebleu.metrics statsmodels statsmodels.stats statsmodels.stats.multitest
+    statsmodels.stats.proportion""".split()
 
 absent = [name for name in NOT_NEEDED if not importlib.util.find_spec(name.partition(".")[0])]
 for name in absent:

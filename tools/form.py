@@ -13,7 +13,8 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from fmcourse.files import write_atomic
+from fmcourse.files import read_toml, write_atomic
+from tools import ROOT
 
 # The tag of cells whose outputs must come out again.
 CHECKED = "nbval-check-output"
@@ -23,16 +24,7 @@ NO_WIDGET = "Run the notebook to use the widget that stands here."
 READING = re.compile(r"^\*\*What we see.*?(?=\n\s*\n|\Z)", re.MULTILINE | re.DOTALL)
 # "cellView" folds a form in Colab; "holds" lists what a text states of the run above it.
 KEPT_CELL_METADATA = ("cellView", "holds", "tags")
-METADATA = {
-    "colab": {"provenance": [], "toc_visible": True},
-    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-    "language_info": {
-        "file_extension": ".py",
-        "mimetype": "text/x-python",
-        "name": "python",
-        "pygments_lexer": "ipython3",
-    },
-}
+METADATA = read_toml(ROOT / "tools" / "metadata.toml")
 
 
 def read(path: Path) -> NotebookNode:

@@ -20,14 +20,12 @@ from fmcourse.arguments import require, whole
 from fmcourse.clip.classifier import (
     PENALTY,
     Head,
-    Images,
-    Labels,
     PictureClassifier,
     build_classifier,
     checked_labels,
     linear_probe,
 )
-from fmcourse.clip.embedding import checked_pixels, embed_images
+from fmcourse.clip.embedding import Images, Labels, checked_pixels, embed_images
 from fmcourse.runtime import PROFILES
 
 # All of these were chosen on validation concepts, for the first edition.

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save
 from sklearn.linear_model import LogisticRegression
@@ -24,15 +23,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from transformers import PreTrainedModel
 
 from fmcourse.arguments import require, whole
-from fmcourse.clip.embedding import check_pixels, encode_pixels, in_parts, whole_numbers
+from fmcourse.clip.embedding import Labels, check_pixels, encode_pixels, in_parts, whole_numbers
 from fmcourse.files import user_path, write_atomic
 
 PENALTY = 10.0  # of the linear probe; chosen on validation concepts, for the first edition
 WEIGHTS, NAMES = "classifier.safetensors", "classifier.json"
-
-# What functions of this package take as pictures, and as their classes.
-Images = Sequence[Image.Image] | Tensor
-Labels = Sequence[int] | Tensor
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,10 @@ REMEDY = "use words that it knows, or a head without words: clip.linear_probe or
 READABLE = f"words that the model can read; {REMEDY}"
 APART = f"texts that the model reads differently; {REMEDY}"
 
+# What functions of this package take as pictures, and as their classes.
+Images = Sequence[Image.Image] | Tensor
+Labels = Sequence[int] | Tensor
+
 
 def pixels_of(processor: ProcessorMixin, images: Sequence[Image.Image]) -> Tensor:
     """Return what the model sees of some pictures: upright, on white, resized, normalized.
@@ -66,7 +70,7 @@ def pixels_of(processor: ProcessorMixin, images: Sequence[Image.Image]) -> Tenso
 def embed_images(
     model: PreTrainedModel,
     processor: ProcessorMixin,
-    images: Sequence[Image.Image] | Tensor,
+    images: Images,
     batch_size: int = BATCH,
 ) -> Tensor:
     """Return one embedding per picture, of length 1.
@@ -176,7 +180,7 @@ def contrastive_loss(
     image: Tensor,
     text: Tensor,
     scale: float | Tensor,
-    ids: Sequence[int] | Tensor | None = None,
+    ids: Labels | None = None,
 ) -> Tensor:
     """Return the mean of both directions' cross-entropies between pictures and texts, in nats.
 
@@ -209,7 +213,7 @@ def contrastive_loss(
     return (of_images + functional.cross_entropy(logits.T, targets)) / 2
 
 
-def soft_targets(ids: Sequence[int] | Tensor, count: int) -> Tensor:
+def soft_targets(ids: Labels, count: int) -> Tensor:
     """Return each pair's target, spread evenly over the pairs of its id, shape (count, count).
 
     >>> soft_targets([3, 5, 3], 3).tolist()
@@ -220,7 +224,7 @@ def soft_targets(ids: Sequence[int] | Tensor, count: int) -> Tensor:
     return same / same.sum(1, keepdim=True)
 
 
-def retrieval_ranks(queries: Tensor, gallery: Tensor, right: Sequence[int] | Tensor) -> Tensor:
+def retrieval_ranks(queries: Tensor, gallery: Tensor, right: Labels) -> Tensor:
     """Return how many others of the gallery are at least as near to a query as its right one, (n,).
 
     A rank of 0 is a find; recall@k is the share of ranks below k. Ties count against the query, so
@@ -277,9 +281,7 @@ def occlusion(
     return (cosines[0] - cosines[1:]).view(len(corners), -1)
 
 
-def checked_pixels(
-    model: PreTrainedModel, processor: ProcessorMixin, images: Sequence[Image.Image] | Tensor
-) -> Tensor:
+def checked_pixels(model: PreTrainedModel, processor: ProcessorMixin, images: Images) -> Tensor:
     """Return the pixels of PIL images or pixels; a ValueError names what the model cannot take."""
     pixels = images if isinstance(images, Tensor) else pixels_of(processor, images)
     check_pixels(pixels, model.config.vision_config.image_size)

@@ -22,8 +22,10 @@ from fmcourse import training
 from fmcourse.arguments import require, whole
 from fmcourse.arguments import texts as several_texts
 from fmcourse.clip.adaptation import BATCH, BETAS, SCHEDULE, STEPS, WEIGHT_DECAY, batches_of
-from fmcourse.clip.classifier import Images, Labels, freeze_statistics
+from fmcourse.clip.classifier import freeze_statistics
 from fmcourse.clip.embedding import (
+    Images,
+    Labels,
     checked_pixels,
     contrastive_loss,
     project_pixels,

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from transformers import GPTNeoForCausalLM
 
-from fmcourse import training
-from fmcourse.arguments import require, whole
+from fmcourse import runtime, training
+from fmcourse.arguments import require
 from fmcourse.emergence.models import small_gpt_neo
 from fmcourse.generation.checks import finite
 
@@ -66,8 +66,8 @@ def show_sum(ids: Tensor) -> str:
 def draw_sums(count: int, reverse: bool = False, seed: int | None = None) -> dict[str, Tensor]:
     """Draw sums of two numbers from 0 to 999 each, encoded; None means the global generator, which
     the training loop seeds."""
-    generator = None if seed is None else torch.Generator().manual_seed(whole("seed", seed, 0))
-    first, second = torch.randint(10**DIGITS, (2, count), generator=generator)
+    draw = runtime.generator(seed)
+    first, second = torch.randint(10**DIGITS, (2, count), generator=draw)
     return encode_sums(first, second, reverse)
 
 

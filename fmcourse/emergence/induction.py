@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from transformers import GPTNeoForCausalLM
 
-from fmcourse import training
+from fmcourse import runtime, training
 from fmcourse.arguments import require, whole
 from fmcourse.emergence.models import attention_only
 from fmcourse.generation import row_losses
@@ -78,7 +78,7 @@ def draw_strings(
         tokens: number of different tokens, all equally frequent: the more, the rarer each.
         seed: None means the global generator, which the training loop seeds.
     """
-    draw = None if seed is None else torch.Generator().manual_seed(whole("seed", seed, 0))
+    draw = runtime.generator(seed)
     random = torch.randint(tokens, (count, LENGTH), generator=draw)
     period = torch.randint(PERIODS[0], PERIODS[1] + 1, (count,), generator=draw)
     repeats = torch.rand(count, generator=draw) < bursty

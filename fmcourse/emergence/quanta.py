@@ -13,8 +13,7 @@ from torch.nn import Module
 from torch.nn.functional import cross_entropy, one_hot
 from torch.nn.utils import parameters_to_vector
 
-from fmcourse import training
-from fmcourse.arguments import whole
+from fmcourse import runtime, training
 from fmcourse.emergence.models import small_gpt_neo
 
 __all__ = ["task_shares", "train_modular", "train_parity"]
@@ -66,7 +65,7 @@ def train_parity(
         The model, and the run with the loss on each task (``task 0`` ...) and on their mixture
         (``loss``), in bits.
     """
-    generator = torch.Generator().manual_seed(whole("seed", seed, 0))
+    generator = runtime.generator(seed)
     orders = [torch.randperm(BITS, generator=generator) for _ in range(PARITY_TASKS)]
     subsets = torch.stack(orders)[:, :SUBSET]
     with torch.random.fork_rng(devices=[]):
@@ -76,7 +75,7 @@ def train_parity(
             torch.nn.ReLU(),
             torch.nn.Linear(HIDDEN, 2),
         )
-    generator = torch.Generator().manual_seed(TEST_SEED)
+    generator = runtime.generator(TEST_SEED)
     each = torch.arange(PARITY_TASKS).repeat_interleave(TEST_PER_TASK)
     bits = torch.randint(2, (len(each), BITS), generator=generator)
     inputs, labels = parity_examples(subsets, each, bits)
@@ -129,7 +128,7 @@ def train_modular(
     pairs = [[a, b, MODULUS] for a in range(MODULUS) for b in range(a + 1)]
     ids = torch.tensor(pairs)
     answers = (ids[:, 0] + ids[:, 1]) % MODULUS
-    generator = torch.Generator().manual_seed(whole("seed", seed, 0))
+    generator = runtime.generator(seed)
     order = torch.randperm(len(ids), generator=generator)
     learnt, tested = order.tensor_split([round(TRAIN_SHARE * len(ids))])
     model = small_gpt_neo(MODULUS + 1, MODULAR_WIDTH, 1, 3, seed)

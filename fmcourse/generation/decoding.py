@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from fmcourse import runtime
 from fmcourse.arguments import require, whole
 from fmcourse.generation.checks import Ids, encode, finite, token_ids, unpadded
 from fmcourse.generation.fast import SESSIONS, is_plain
@@ -80,7 +81,7 @@ def generate_batch(
     samples = whole("num_samples", num_samples, 1)
     rows = [token_ids(model, prompt)[0] for prompt in unpadded(model, prompts)]
     new = _room(model, max_new_tokens, max(map(len, rows)))
-    generator = _generator(model, seed)
+    generator = runtime.generator(seed, model.device)
     repeated = [row.repeat(samples, 1) for row in rows]
     if new == 0:
         return repeated
@@ -119,7 +120,7 @@ def stream(
     stepwise = isinstance(strategy, Strategy) and strategy.stepwise
     require(stepwise, "strategy", "Greedy() or Sample(...)", strategy)
     new = _room(model, max_new_tokens, len(prompt))
-    generator = _generator(model, seed)
+    generator = runtime.generator(seed, model.device)
     if new == 0:
         return iter(())
     return map(int, strategy.steps(begin(model, [prompt], 1, new, generator)))
@@ -133,12 +134,6 @@ def _room(model: PreTrainedModel, max_new_tokens: int, length: int) -> int:
     most = f"at most {context - length} ({held})"
     require(length + new <= context, "max_new_tokens", most, new)
     return new
-
-
-def _generator(model: PreTrainedModel, seed: int | None) -> torch.Generator | None:
-    if seed is None:
-        return None
-    return torch.Generator(model.device).manual_seed(whole("seed", seed, 0))
 
 
 def _trimmed(new: Tensor, end: int | None) -> Tensor:

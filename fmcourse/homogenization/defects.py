@@ -15,6 +15,7 @@ from PIL import Image
 
 from fmcourse import data
 from fmcourse.arguments import choose
+from fmcourse.files import read_toml
 
 __all__ = [
     "CHILD_STYLES",
@@ -27,14 +28,7 @@ __all__ = [
 ]
 
 TARGET = "face-smiling"
-TASKS = {
-    "animals": (TARGET, "animal-mammal", "animal-bird", "animal-marine", "animal-bug"),
-    "kitchen": (TARGET, "food-prepared", "food-vegetable", "food-sweet", "drink"),
-    "travel": (TARGET, "transport-ground", "transport-air", "place-building", "sky-weather"),
-    "signs": (TARGET, "heart", "arrow", "zodiac", "time"),
-    "things": (TARGET, "clothing", "tool", "musical-instrument", "household"),
-    "leisure": (TARGET, "sport", "game", "event", "plant-other"),
-}
+TASKS = read_toml("homogenization/tasks.toml")
 CHILD_STYLES = ("noto", "twemoji")  # that the children learn from and are tested on
 TEST_SHARE, SEED = 0.5, 0  # of each class's concepts
 COLOUR = (255, 0, 255, 255)  # no drawing has much of it
