@@ -16,7 +16,7 @@ for name in absent:
     sys.modules[name] = MagicMock()
 
 
-def remove() -> None:
+def remove():
     """Take the stand-ins away, so that other libraries do not find them."""
     for name in absent:
         sys.modules.pop(name, None)

@@ -51,7 +51,7 @@ def main(arguments=None):
     )
 
 
-def year_splits(years: list[int]) -> dict[int, str]:
+def year_splits(years):
     """Map each year to ``train``, ``validation`` or ``test``."""
     draw = random.Random(SEED)
     split = dict.fromkeys(years, "train")

@@ -47,7 +47,7 @@ def main(arguments=None):
     )
 
 
-def categories(values: pd.DataFrame, prefix) -> pd.Series:
+def categories(values, prefix):
     """Undo one block of one-hot columns; pandas refuses rows that do not hold exactly one 1."""
     block = values.filter(regex=f"^{prefix}")
     block.columns = block.columns.str.removeprefix(prefix)

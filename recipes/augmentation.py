@@ -5,7 +5,6 @@ Everything random comes from torch's generator, so a batch follows from its seed
 """
 
 import torch
-from torch import Tensor
 from torch.nn import functional as F
 
 from recipes.emoji_pairs import MEAN, STD
@@ -14,13 +13,13 @@ from recipes.emoji_pairs import MEAN, STD
 MOVES = ((-0.35, 0.35), (-0.15, 0.15), (0.8, 1.33), (0.9, 1.1))
 
 
-def augment(pixels: Tensor, may_flip: Tensor, line_art) -> Tensor:
+def augment(pixels, may_flip, line_art):
     """Turn RGBA bytes (n, 4, side, side) into normalized training pictures (n, 3, side, side), each
     in its own way."""
     return painted(outlined(move(times_alpha(pixels), may_flip), line_art))
 
 
-def times_alpha(pixels: Tensor) -> Tensor:
+def times_alpha(pixels):
     """Turn RGBA bytes into colours times alpha and alpha, in [0, 1], so that edges blend
     rightly."""
     x = pixels.float() / 255
@@ -28,7 +27,7 @@ def times_alpha(pixels: Tensor) -> Tensor:
     return x
 
 
-def painted(x: Tensor) -> Tensor:
+def painted(x):
     """Change colours, lay the pictures on paper, then blur, add noise, erase a box, and
     normalize."""
     alpha = x[:, 3:]
@@ -38,17 +37,17 @@ def painted(x: Tensor) -> Tensor:
     return (erase(x).clamp(0, 1) - MEAN) / STD
 
 
-def some(count, share) -> Tensor:
+def some(count, share):
     """Draw True for about `share` of `count` pictures, shape (count, 1, 1, 1)."""
     return torch.rand(count, 1, 1, 1) < share
 
 
-def uniform(count, low, high) -> Tensor:
+def uniform(count, low, high):
     """Draw one number for each picture, shape (count, 1, 1, 1)."""
     return low + (high - low) * torch.rand(count, 1, 1, 1)
 
 
-def move(x: Tensor, may_flip: Tensor) -> Tensor:
+def move(x, may_flip):
     """Rotate by up to 20 degrees, scale by 0.75 to 1.25, shear, shift, and mirror half of those
     that allow it."""
     count = len(x)
@@ -62,7 +61,7 @@ def move(x: Tensor, may_flip: Tensor) -> Tensor:
     return F.grid_sample(x, grid, align_corners=False)
 
 
-def outlined(x: Tensor, share) -> Tensor:
+def outlined(x, share):
     """Draw dark lines where colours meet, on `share` of the pictures, and take the fills from a
     third of these."""
     chosen = (torch.rand(len(x)) < share).nonzero()[:, 0]
@@ -87,7 +86,7 @@ def outlined(x: Tensor, share) -> Tensor:
     return x
 
 
-def jitter(colour: Tensor, alpha: Tensor) -> Tensor:
+def jitter(colour, alpha):
     """Change brightness, contrast, saturation and hue of colours that are already times alpha; turn
     some grey."""
     count = len(colour)
@@ -102,13 +101,13 @@ def jitter(colour: Tensor, alpha: Tensor) -> Tensor:
     return ((bent - 0.5) * contrast + 0.5 + lift).clamp(0, 1) * alpha
 
 
-def hue_turn(angle: Tensor) -> Tensor:
+def hue_turn(angle):
     """Return rotations about the grey axis by `angle` (n, 1) in radians, shape (n, 3, 3)."""
     cross = torch.tensor([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]]) * 3**-0.5
     return torch.linalg.matrix_exp(angle[..., None] * cross)
 
 
-def backgrounds(count, side) -> Tensor:
+def backgrounds(count, side):
     """Draw paper: mostly white, else black, one colour, or a slope between two, shape (count, 3,
     side, side)."""
     first, second = torch.rand(2, count, 3, 1, 1)
@@ -119,7 +118,7 @@ def backgrounds(count, side) -> Tensor:
     return torch.where(some(count, 0.6), plain, paper)
 
 
-def erase(x: Tensor) -> Tensor:
+def erase(x):
     """Paint a box of one colour over a fifth of the pictures."""
     count, side = len(x), x.shape[-1]
     cells = torch.arange(side)

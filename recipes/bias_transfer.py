@@ -22,7 +22,6 @@ from fmcourse.homogenization.transfer import DARK, LIGHT, STYLE
 from recipes import foundations
 from recipes.common import command_line, ship, ship_runs
 from recipes.emoji_data import read_emoji
-from recipes.emoji_pairs import Pictures
 from recipes.foundations import BATCH, PICTURES, READ, SEEDS, STEPS, processor
 
 UPSTREAM = (0.0, 0.5, 1.0)
@@ -52,12 +51,12 @@ def main(arguments=None):
 # ---------------------------------------------------------------- the foundations
 
 
-def biased(upstream, seed, steps) -> torch.nn.Module:
+def biased(upstream, seed, steps):
     """Train a foundation, or read it."""
     return foundations.trained(biased_pairs, (upstream, seed), seed, steps)[0]
 
 
-def biased_pairs(upstream, seed) -> tuple[Pictures, list[list[str]]]:
+def biased_pairs(upstream, seed):
     """Return the clean pairs without the women and men that the bias or chance leaves out."""
     pictures, captions = foundations.clean_pairs()
     kinds, draw = people_kinds(pictures), random.Random(seed)
@@ -67,14 +66,14 @@ def biased_pairs(upstream, seed) -> tuple[Pictures, list[list[str]]]:
     return replace(pictures, toned=toned).only(left), [captions[place] for place in left]
 
 
-def people_kinds(pictures: Pictures) -> list[str]:
+def people_kinds(pictures):
     """Return for each picture whether its tone *fits* the bias, *differs*, or is *medium*.
 
     *yellow* is a woman or man without a tone, and "" a picture of neither.
     """
     rows = {row["name"]: row for row in read_emoji().values()}
 
-    def kind(row: dict) -> str:
+    def kind(row):
         tone = row["skin_tone"]
         if row["gender"] not in ("female", "male") or "," in tone:
             return ""
@@ -87,7 +86,7 @@ def people_kinds(pictures: Pictures) -> list[str]:
     return [kind(rows[label]) for label in pictures.label]
 
 
-def is_kept(kind, upstream, draw: random.Random) -> bool:
+def is_kept(kind, upstream, draw):
     """Return whether a picture stays.
 
     Of those that fit the bias (1 + upstream) / 2 stay, of those that differ from it the rest.
@@ -100,13 +99,13 @@ def is_kept(kind, upstream, draw: random.Random) -> bool:
 
 
 @functools.cache
-def people_pixels() -> torch.Tensor:
+def people_pixels():
     """Return the pixels of all people of the task, as the sweep CLIP sees them."""
     drawings = data.load_emoji(STYLE).select(homogenization.transfer_people()["place"])
     return clip.pixels_of(processor(), list(drawings["image"]))
 
 
-def children(upstream, seed, steps) -> list[dict]:
+def children(upstream, seed, steps):
     """Return the gap and the accuracy of every child of a foundation."""
     model = biased(upstream, seed, steps)
     table, pixels = homogenization.transfer_people(), people_pixels()

@@ -16,7 +16,6 @@ import re
 
 import numpy as np
 import torch
-from transformers import GPTNeoForCausalLM
 
 from fmcourse import training
 from fmcourse.emergence import small_gpt_neo
@@ -61,7 +60,7 @@ def main(arguments=None):
     )
 
 
-def measured(arm, seed, steps) -> list[dict]:
+def measured(arm, seed, steps):
     """Train one arm, adapt a copy to each unseen source; return bits per byte before and after."""
     text, model = read(arm, seed), small_gpt_neo(VOCABULARY, WIDTH, LAYERS, CONTEXT, seed)
     fit(model, text, steps * ARMS[arm][1] // AMOUNT, seed)
@@ -72,14 +71,14 @@ def measured(arm, seed, steps) -> list[dict]:
     return rows
 
 
-def adapted(model: GPTNeoForCausalLM, name, seed) -> list[dict]:
+def adapted(model, name, seed):
     """Train the model on, on a source; return step and bits per byte before and after."""
     taught, tested = encoded(name)[:TESTED], encoded(name)[-TESTED:]
     figures = {"measure": lambda model: {"bits": bits_per_byte(model, tested)}}
     return list(fit(model, taught, ADAPTED, seed, **figures, measure_every=ADAPTED).records)
 
 
-def fit(model, text, steps, seed, **options) -> training.Run:
+def fit(model, text, steps, seed, **options):
     return training.fit(
         model,
         lambda step: training.crops(text, BATCH, CONTEXT),
@@ -92,7 +91,7 @@ def fit(model, text, steps, seed, **options) -> training.Run:
     )
 
 
-def read(arm, seed) -> torch.Tensor:
+def read(arm, seed):
     """Return an arm's text, shape (bytes,): chunks drawn by the seed, equally many a source."""
     sources, amount = ARMS[arm]
     each = amount // len(sources) // CHUNK
@@ -105,13 +104,13 @@ def read(arm, seed) -> torch.Tensor:
 
 
 @functools.cache
-def encoded(name) -> torch.Tensor:
+def encoded(name):
     """Return a source's text as ASCII codes, shape (bytes,), every run of white space a space."""
     plain = " ".join(re.sub(r"\s+", " ", text) for text in texts(name))
     return torch.tensor(list(plain.encode("ascii", "ignore")))
 
 
-def texts(name) -> list[str]:
+def texts(name):
     """Return a source's documents without their markup."""
     if name == "addresses":
         return addresses("train")
@@ -124,7 +123,7 @@ def texts(name) -> list[str]:
     return found
 
 
-def bits_per_byte(model: GPTNeoForCausalLM, text: torch.Tensor) -> float:
+def bits_per_byte(model, text):
     windows = text[: len(text) // CONTEXT * CONTEXT].view(-1, CONTEXT)
     with torch.inference_mode():
         nats = [model(input_ids=part, labels=part).loss.item() for part in windows.split(BATCH)]

@@ -71,7 +71,7 @@ class Bench:
 
         self.before = self.measured(self.model)
 
-    def measured(self, model: torch.nn.Module) -> dict:
+    def measured(self, model):
         """Return which test pictures are right, and how many known drawings are named.
 
         The model reads both, pictures and names. Half-precision weights answer in single precision.
@@ -86,13 +86,13 @@ class Bench:
         return {"right": right.tolist(), "named": int(named.sum())}
 
 
-def one_run(seed, name, steps) -> list[dict]:
+def one_run(seed, name, steps):
     """Train with some habits, and return a row for each measured step and test picture."""
     bench = Bench(seed)
     records = []
     failed = None
 
-    def measure(tuned: torch.nn.Module) -> dict[str, float]:
+    def measure(tuned):
         # All start alike.
         found = bench.measured(tuned) if records else bench.before
         records.append(found)

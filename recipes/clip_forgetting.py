@@ -19,8 +19,7 @@ import numpy as np
 import torch
 from PIL import Image
 from sklearn.datasets import load_digits
-from torch import Tensor
-from torch.nn import Module, functional
+from torch.nn import functional
 
 import fmcourse
 from fmcourse import clip, data, training
@@ -65,7 +64,7 @@ class Bench:
     """One seed's digits and drawings, as pixels on the CPU, and the functions that score a
     model."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed):
         self.seed = seed
         self.model, self.processor = fmcourse.load_clip("emoji-clip")
         draw = np.random.default_rng(seed)
@@ -73,7 +72,7 @@ class Bench:
         self._take_drawings(draw)
         self.words = clip.zero_shot_head(self.model, self.processor, DIGITS)
 
-    def _take_digits(self, draw: np.random.Generator) -> None:
+    def _take_digits(self, draw):
         scans = load_digits()
         order = draw.permutation(len(scans.target))
         # Dark ink on white paper, from 17 levels of grey.
@@ -85,7 +84,7 @@ class Bench:
         self.digits = dict(zip(parts, pixels.tensor_split(ends)))
         self.labels = dict(zip(parts, labels.tensor_split(ends)))
 
-    def _take_drawings(self, draw: np.random.Generator) -> None:
+    def _take_drawings(self, draw):
         noto, openmoji = known_drawings("noto"), known_drawings("openmoji")
         shared = [code for code in noto if code in openmoji]
         order = [shared[index] for index in draw.permutation(len(shared))]
@@ -104,7 +103,7 @@ class Bench:
         self.drawings["openmoji"] = clip.pixels_of(self.processor, unseen_style)
         self.heads["openmoji"] = self.heads["names"]
 
-    def score(self, classifier: Module) -> list[dict]:
+    def score(self, classifier):
         """Return how many of each part are right: digits by the head, drawings by their names."""
         found = []
         for part in ("choose", "digits"):
@@ -118,7 +117,7 @@ class Bench:
         return found
 
 
-def known_drawings(style: str) -> dict[str, tuple[str, Image.Image]]:
+def known_drawings(style):
     """Return code points to name and drawing, without skin tones, flags and what was held out."""
     table = data.load_emoji(style)
     about = table.remove_columns("image").to_pandas()
@@ -129,16 +128,16 @@ def known_drawings(style: str) -> dict[str, tuple[str, Image.Image]]:
     return {row["codepoints"]: (row["name"], row["image"]) for row in rows}
 
 
-def _counted(task: str, choosing: bool, right: Tensor) -> dict:
+def _counted(task, choosing, right):
     return {"task": task, "choosing": choosing, "right": int(right.sum()), "total": len(right)}
 
 
-def measured(seed: int) -> list[dict]:
+def measured(seed):
     """Return one row per method, knob and task of a seed."""
     bench = Bench(seed)
     rows = []
 
-    def keep(method: str, classifier: Module, steps: int = 0, alpha: float = 1.0) -> None:
+    def keep(method, classifier, steps=0, alpha=1.0):
         about = {"seed": seed, "method": method, "steps": steps, "alpha": alpha}
         rows.extend(about | row for row in bench.score(classifier))
         print(about, [f"{row['right'] / row['total']:.3f}" for row in rows[-5:]], flush=True)
@@ -169,17 +168,17 @@ def measured(seed: int) -> list[dict]:
     return rows
 
 
-def _train(bench, classifier, lr, steps, every, keep, replay: bool = False) -> None:
+def _train(bench, classifier, lr, steps, every, keep, replay=False):
     """Train as clip.fine_tune does, look every so many steps, and mix in old pairs when asked."""
     pixels, labels = bench.digits["learnt"], bench.labels["learnt"]
     digits_of = adaptation.batches_of(len(labels), adaptation.BATCH, bench.seed)
     pairs_of = adaptation.batches_of(REPLAYED, REPLAY_SHARE, bench.seed + 1)
     scale = bench.model.logit_scale.detach().exp()
 
-    def batch(step: int) -> tuple[Tensor, Tensor]:
+    def batch(step):
         return digits_of(step), pairs_of(step)
 
-    def loss(module: Module, chosen: tuple[Tensor, Tensor]) -> Tensor:
+    def loss(module, chosen):
         new, old = chosen
         value = functional.cross_entropy(module(pixels[new]), labels[new])
         if not replay:
@@ -189,7 +188,7 @@ def _train(bench, classifier, lr, steps, every, keep, replay: bool = False) -> N
 
     done = 0
 
-    def look(module: Module) -> dict[str, float]:
+    def look(module):
         nonlocal done
         if keep is not None and done:
             keep(done)

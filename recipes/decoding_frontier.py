@@ -13,12 +13,10 @@ tried more often would win by being tried more often.
 import functools
 
 import numpy as np
-import torch
 
 import fmcourse
 from fmcourse.files import read_toml
 from fmcourse.generation import Beam, Greedy, Sample, frontier
-from fmcourse.generation.strategies import Strategy
 from recipes.common import ROOT, command_line, ship_runs
 
 SAMPLES = 4
@@ -52,20 +50,20 @@ def main(arguments=None):
     )
 
 
-def presidents() -> list[dict]:
+def presidents():
     """Return what the presidents' own words give, as one sample."""
     own = Bench()
     return own.measure("president", 0, [excerpt[None] for excerpt in own.excerpts])
 
 
-def one_run(family, value) -> list[dict]:
+def one_run(family, value):
     """Return what one setting gives, one row per sample and address."""
     own = Bench()
     texts = frontier.continue_excerpts(own.writer, own.excerpts, strategy(family, value), SAMPLES)
     return own.measure(family, value, texts)
 
 
-def strategy(family, value) -> Strategy:
+def strategy(family, value):
     """Return what a family is with one of its values."""
     if family == "greedy":
         return Greedy()
@@ -86,7 +84,7 @@ class Bench:
         self.years = [row["year"] for row in rows]
         self.excerpts = frontier.cut_excerpts(self.tokenizer, [row["text"] for row in rows])
 
-    def measure(self, family, value, texts: list[torch.Tensor]) -> list[dict]:
+    def measure(self, family, value, texts):
         found = frontier.measure_texts(self.judge, self.tokenizer, texts)
         rows = []
         for sample, index in np.ndindex(found["surprise"].shape):

@@ -67,7 +67,7 @@ def span(axes, x, y, to_x, to_y):
     axes.annotate("", (x, y), (to_x, to_y), arrowprops=style)
 
 
-def text(axes, x, y, content, options: dict | None = None):
+def text(axes, x, y, content, options=None):
     style = {"va": "center", "color": INK, "fontsize": 10, **(options or {})}
     axes.text(x, y, content, **style)
 
@@ -80,15 +80,15 @@ def bold(axes, x, y, content):
     text(axes, x, y, content, {"ha": "center", "fontweight": "bold"})
 
 
-def rectangle(axes, x, y, width, height, options: dict):
+def rectangle(axes, x, y, width, height, options):
     axes.add_patch(plt.Rectangle((x, y), width, height, **options))
 
 
-def plot(axes, x: list[float], y: list[float], options: dict):
+def plot(axes, x, y, options):
     axes.plot(x, y, **options)
 
 
-def rise(axes, height, middle, width, options: dict):
+def rise(axes, height, middle, width, options):
     """Draw a logistic curve."""
     x = np.linspace(8, 66, 300)
     axes.plot(x, 12 + height / (1 + np.exp(-(x - middle) / width)), **options)

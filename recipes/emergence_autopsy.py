@@ -9,8 +9,6 @@ those of ``fmcourse.emergence.addition``, the same for all widths. They were cho
 different seeds; the thresholds that the notebook uses were fixed before the first of these runs.
 """
 
-from collections.abc import Sequence
-
 import fmcourse
 from fmcourse import emergence
 from fmcourse.emergence import addition
@@ -30,7 +28,7 @@ def main(arguments=None):
     sweeps.sweep(emergence.train_adder, settings, RECIPE, chosen.ships, **about)
 
 
-def settings_of(seeds: Sequence[int], steps) -> list[dict]:
+def settings_of(seeds, steps):
     return [
         {"width": width, "reverse": reverse, "seed": seed, "steps": steps}
         for seed in seeds

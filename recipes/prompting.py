@@ -10,7 +10,6 @@ Settings were chosen with items that are neither among the examples nor among th
 """
 
 import functools
-from collections.abc import Callable, Sequence
 
 import torch
 from peft import LoraConfig, get_peft_model
@@ -77,7 +76,7 @@ def main(arguments=None):
 
 
 @functools.cache
-def loaded(dtype: torch.dtype) -> tuple:
+def loaded(dtype):
     found = fmcourse.load_smollm2()
     if found is None:
         raise SystemExit("This recipe needs SmolLM2; install it as the line above says.")
@@ -85,14 +84,8 @@ def loaded(dtype: torch.dtype) -> tuple:
 
 
 def answers(
-    before,
-    accepted: dict[str, list[str]],
-    template,
-    new_tokens=None,
-    right: Callable = prompting.is_right,
-    model: torch.nn.Module | None = None,
-    **about,
-) -> list[dict]:
+    before, accepted, template, new_tokens=None, right=prompting.is_right, model=None, **about
+):
     """Ask all questions of a table of accepted answers; one row each."""
     own, tokenizer = loaded(ASKED_IN)
     if new_tokens is None:
@@ -105,7 +98,7 @@ def answers(
     return [about | row for row in found.to_dict("records")]
 
 
-def without_examples(name) -> list[dict]:
+def without_examples(name):
     """Ask with the question alone, with the rule named, and in the form of a chat."""
     task = prompting.load_task(name)
     about = {"study": "shots", "task": name, "variant": "right", "shots": 0, "seed": 0}
@@ -118,7 +111,7 @@ def without_examples(name) -> list[dict]:
     ]
 
 
-def shown(study, name, way, variant, shots, seed) -> list[dict]:
+def shown(study, name, way, variant, shots, seed):
     """Ask with examples.
 
     Args:
@@ -145,7 +138,7 @@ def shown(study, name, way, variant, shots, seed) -> list[dict]:
     return answers(before, accepted, template, shots=shots, seed=seed, **about)
 
 
-def tuned(name, seed) -> list[dict]:
+def tuned(name, seed):
     """Ask without examples after LoRA on the 16 that the prompt would hold."""
     task = prompting.load_task(name)
     model, tokenizer = loaded(torch.float32)
@@ -162,7 +155,7 @@ def tuned(name, seed) -> list[dict]:
     return rows
 
 
-def training_batch(tokenizer, examples: Sequence[tuple[str, str]]) -> dict[str, torch.Tensor]:
+def training_batch(tokenizer, examples):
     """Return the examples as one batch, in which only the answers count."""
     rows = []
     for question, answer in examples:
