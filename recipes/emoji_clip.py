@@ -32,7 +32,10 @@ import time
 import torch
 from torch import nn
 from torch.nn import functional as F
-from transformers import VisionTextDualEncoderConfig, VisionTextDualEncoderModel
+from transformers import (
+    VisionTextDualEncoderConfig,
+    VisionTextDualEncoderModel,
+)
 
 from fmcourse import training
 from fmcourse.clip import TEMPLATES

@@ -7,6 +7,8 @@ Radford et al. 2021 (CLIP), Kumar et al. 2022 (LP-FT), Wortsman et al. 2022 (WiS
 2022 (LoRA), Zhang et al. 2022 (Tip-Adapter), Goyal et al. 2023 (FLYP).
 """
 
+from __future__ import annotations
+
 from fmcourse.clip.adaptation import (
     batches_of,
     fine_tune,
@@ -37,8 +39,17 @@ from fmcourse.clip.embedding import (
 )
 from fmcourse.clip.mistakes import MISTAKES, Habits, fine_tune_pairs
 from fmcourse.clip.pictures import read_pictures
-from fmcourse.clip.results import load_clinic, load_forgetting, load_retention
-from fmcourse.clip.tasks import drawings_of, known_drawings, sample_folder, subgroup_task
+from fmcourse.clip.results import (
+    load_clinic,
+    load_forgetting,
+    load_retention,
+)
+from fmcourse.clip.tasks import (
+    drawings_of,
+    known_drawings,
+    sample_folder,
+    subgroup_task,
+)
 
 __all__ = [
     "MISTAKES",
