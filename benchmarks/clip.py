@@ -8,12 +8,11 @@ cross-entropy over the captions, backward, step.
     python -m benchmarks.clip
 """
 
-from __future__ import annotations
-
 import copy
 import functools
 
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 import fmcourse
@@ -26,7 +25,7 @@ STEPS, TRAIN_BATCH, LR = 12, 32, 3e-4
 ROUNDS = 5
 
 
-def main() -> None:
+def main():
     fmcourse.setup()
     model, processor = fmcourse.load_clip("emoji-clip")
     task = clip.subgroup_task()
@@ -50,7 +49,7 @@ def main() -> None:
 
 
 @torch.inference_mode()
-def plain_embedding(model, processor, images) -> torch.Tensor:
+def plain_embedding(model, processor, images):
     embeddings = []
     for first in range(0, len(images), BATCH):
         part = images[first : first + BATCH]
@@ -59,16 +58,14 @@ def plain_embedding(model, processor, images) -> torch.Tensor:
     return torch.cat(embeddings)
 
 
-def features(model, pixels: torch.Tensor) -> torch.Tensor:
+def features(model, pixels):
     found = model.get_image_features(pixel_values=pixels)
-    if not isinstance(found, torch.Tensor):
+    if not isinstance(found, Tensor):
         found = found.pooler_output
     return functional.normalize(found, dim=1)
 
 
-def plain_fine_tuning(
-    model, pixels: torch.Tensor, labels: torch.Tensor, words: torch.Tensor
-) -> None:
+def plain_fine_tuning(model, pixels, labels, words):
     tuned = copy.deepcopy(model).train()
     optimizer = torch.optim.AdamW(tuned.parameters(), lr=LR, weight_decay=0.05)
     for _ in range(STEPS):

@@ -1,16 +1,13 @@
 """What several benchmarks share: ways that alternate, and a random GPT-Neo."""
 
-from __future__ import annotations
-
 import time
-from collections.abc import Callable
 
 import pandas as pd
 import torch
 from transformers import GPTNeoConfig, GPTNeoForCausalLM
 
 
-def compare(name: str, count: int, rounds: int, **ways: Callable[[], float]) -> pd.DataFrame:
+def compare(name, count, rounds, **ways):
     """Call all ways in every round, each first in turn; print how many a second, and the ratio.
 
     Args:
@@ -35,10 +32,10 @@ def compare(name: str, count: int, rounds: int, **ways: Callable[[], float]) -> 
     return seconds
 
 
-def timed(run: Callable[[], object]) -> Callable[[], float]:
+def timed(run):
     """Return a function that calls `run` and returns the seconds that it took."""
 
-    def seconds() -> float:
+    def seconds():
         start = time.perf_counter()
         run()
         return time.perf_counter() - start
@@ -46,9 +43,7 @@ def timed(run: Callable[[], object]) -> Callable[[], float]:
     return seconds
 
 
-def random_gpt_neo(
-    vocabulary: int, width: int, layers: int, heads: int, positions: int = 512
-) -> GPTNeoForCausalLM:
+def random_gpt_neo(vocabulary, width, layers, heads, positions=512):
     """Return a GPT-Neo with random weights, always the same.
 
     Without an end token, it makes as many tokens as it is asked for.

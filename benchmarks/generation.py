@@ -8,12 +8,9 @@ nothing else, or one sum over each, whichever is faster.
     python -m benchmarks.generation [--threads 2]
 """
 
-from __future__ import annotations
-
 import argparse
 
 import torch
-from transformers import PreTrainedModel
 
 import fmcourse
 from benchmarks.common import compare, random_gpt_neo, timed
@@ -29,7 +26,7 @@ PROMPT, NEW = 20, 100  # tokens
 ROUNDS = 7
 
 
-def main() -> None:
+def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -48,14 +45,14 @@ def main() -> None:
 
 
 @torch.inference_mode()
-def greedy(size: str, model: PreTrainedModel) -> None:
+def greedy(size, model):
     prompt = torch.randint(1, 2048, (1, PROMPT))
     ones = torch.ones_like(prompt)
 
-    def ours() -> torch.Tensor:
+    def ours():
         return generate(model, prompt, Greedy(), NEW)
 
-    def theirs() -> torch.Tensor:
+    def theirs():
         return model.generate(prompt, attention_mask=ones, do_sample=False, max_new_tokens=NEW)
 
     matrices = [
@@ -65,11 +62,11 @@ def greedy(size: str, model: PreTrainedModel) -> None:
     ]
     vectors = [matrix.new_ones(matrix.shape[1]) for matrix in matrices]
 
-    def products() -> None:
+    def products():
         for matrix, vector in zip(matrices * NEW, vectors * NEW):
             torch.mv(matrix, vector)
 
-    def sums() -> None:
+    def sums():
         for matrix in matrices * NEW:
             matrix.sum()
 

@@ -6,8 +6,6 @@ on small models in less than a minute. The exit code is 0 when every step is rig
     python -m benchmarks.gpu_check
 """
 
-from __future__ import annotations
-
 import contextlib
 import copy
 import functools
@@ -19,7 +17,6 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
@@ -58,11 +55,11 @@ class Job:
     folder: Path
 
     @functools.cached_property
-    def small(self) -> bool:
+    def small(self):
         return self.device == "cpu"
 
     @functools.cached_property
-    def clip(self) -> CLIPModel:
+    def clip(self):
         vision, text = {}, {"eos_token_id": self.processor.tokenizer.sep_token_id}
         if self.small:
             tower = {"hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 2}
@@ -78,13 +75,13 @@ class Job:
         return models.load_clip("emoji-clip")[1]
 
     @functools.cached_property
-    def pixels(self) -> torch.Tensor:
+    def pixels(self):
         side = self.clip.config.vision_config.image_size
         generator = torch.Generator().manual_seed(0)
         return torch.rand(2 * BATCH, 3, side, side, generator=generator)
 
     @functools.cached_property
-    def gpt_neo(self) -> Path:
+    def gpt_neo(self):
         """The folder of a GPT-Neo in half precision, in which large models are published."""
         folder = self.folder / "gpt-neo"
         size = (2048, 32, 2, 2) if self.small else (50257, 2048, 24, 16)
@@ -95,11 +92,11 @@ class Job:
         return folder
 
     @functools.cached_property
-    def trained(self) -> tuple:
+    def trained(self):
         """A fine-tuning that nothing interrupts."""
         return self.train()
 
-    def train(self, checkpoint: Path | None = None, stop: int = 0, act: Callable = print) -> tuple:
+    def train(self, checkpoint=None, stop=0, act=print):
         """Fine-tune; `act` happens inside the call number `stop` of a module.
 
         Returns:
@@ -107,7 +104,7 @@ class Job:
         """
         numbers = itertools.count(1)
 
-        def count(module: torch.nn.Module, inputs: tuple) -> None:
+        def count(module, inputs):
             if next(numbers) == stop:
                 act()
 
@@ -134,16 +131,16 @@ class Job:
         return flat(classifier), run, next(numbers) - 1
 
     @functools.cached_property
-    def head(self) -> clip.Head:
+    def head(self):
         return clip.random_head(len(NAMES), self.clip.config.projection_dim)
 
 
-def flat(model: torch.nn.Module) -> torch.Tensor:
+def flat(model):
     """Return all weights as one vector on the CPU."""
     return torch.cat([weight.detach().reshape(-1).cpu() for weight in model.parameters()])
 
 
-def embedded(job: Job) -> str:
+def embedded(job):
     """CLIP's embeddings are those of a copy on the CPU."""
     here = copy.deepcopy(job.clip).cpu()
     cosines = []
@@ -154,7 +151,7 @@ def embedded(job: Job) -> str:
     return f"cosines with those of the CPU at least {min(cosines):.5f}"
 
 
-def filled(job: Job) -> str:
+def filled(job):
     """A fine-tuning that runs out of memory half-way says so, and is resumed."""
     path = job.folder / "run.pt"
     whole, _, calls = job.trained
@@ -162,7 +159,7 @@ def filled(job: Job) -> str:
     # A CPU refuses so much at once.
     piece = 2**60 if job.small else GIB
 
-    def fill() -> None:
+    def fill():
         while True:
             taken.append(torch.empty(piece, dtype=torch.uint8, device=job.device))
 
@@ -181,14 +178,14 @@ def filled(job: Job) -> str:
     return f"resumed at step {run.resumed_from}; weights differ by {apart:.2%} of the change"
 
 
-def decoded(job: Job, dtype: torch.dtype) -> str:
+def decoded(job, dtype):
     """A GPT-Neo of a folder writes what `model.generate` writes, greedily."""
     model = models.load_gpt_neo(job.gpt_neo)[0].to(dtype)
     assert model.device.type == job.device, f"the model is on {model.device}"
     prompt = torch.arange(1, 21, device=job.device)[None]
     new = 30 if job.small else 100
 
-    def ours() -> torch.Tensor:
+    def ours():
         return generation.generate(model, prompt, generation.Greedy(), new).cpu()
 
     ones = torch.ones_like(prompt)
@@ -209,7 +206,7 @@ def decoded(job: Job, dtype: torch.dtype) -> str:
     return f"the tokens of model.generate, {new / timed(ours)():.0f} a second"
 
 
-def too_large(job: Job) -> str:
+def too_large(job):
     """A model that the GPU cannot take goes to the CPU, and a sentence says so."""
     folder, said, taken = job.gpt_neo, io.StringIO(), []
     device = runtime.device()
@@ -226,7 +223,7 @@ def too_large(job: Job) -> str:
     return "went on with it on the CPU, and said so"
 
 
-STEPS: dict[str, Callable[[Job], str]] = {
+STEPS = {
     "CLIP embeds": embedded,
     "memory fills up during training": filled,
     "GPT-Neo decodes in fp32": functools.partial(decoded, dtype=torch.float32),
@@ -235,14 +232,14 @@ STEPS: dict[str, Callable[[Job], str]] = {
 }
 
 
-def release() -> None:
+def release():
     """Give back the memory that torch keeps, and measure its peak from here on."""
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
 
 
-def main() -> int:
+def main():
     """Run every step, print the table, and return 1 if any failed."""
     gpu = torch.cuda.is_available()
     os.environ["FMCOURSE_PROFILE"] = "full" if gpu else "tiny"

@@ -7,8 +7,6 @@ the mean over all bytes and, from a bootstrap over addresses, its interval.
     python -m benchmarks.ladder
 """
 
-from __future__ import annotations
-
 import lzma
 
 import numpy as np
@@ -17,7 +15,7 @@ import fmcourse
 from fmcourse import generation, models, stats
 
 
-def main() -> None:
+def main():
     texts = [row["text"] for row in fmcourse.load_addresses() if row["split"] == "test"]
     sizes = np.array([len(text.encode()) for text in texts])
     print(
@@ -33,11 +31,11 @@ def main() -> None:
     print(f"{'xz -9, all in one file':<40} {8 * packed(whole) / len(whole.encode()):.3f}")
 
 
-def packed(text: str) -> int:
+def packed(text):
     return len(lzma.compress(text.encode(), preset=9))
 
 
-def show(label: str, bits: np.ndarray, sizes: np.ndarray) -> None:
+def show(label, bits, sizes):
     pairs = np.stack([bits, sizes], axis=1)
     interval = stats.bootstrap(pairs, lambda chosen: chosen[:, 0].sum() / chosen[:, 1].sum())
     print(f"{label:<40} {interval:.3f}", flush=True)

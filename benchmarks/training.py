@@ -6,11 +6,8 @@ clipping at 1. They alternate in one run on one thread, and medians are printed.
     python -m benchmarks.training
 """
 
-from __future__ import annotations
-
 import functools
 import tempfile
-from collections.abc import Callable
 
 import torch
 import transformers
@@ -29,21 +26,21 @@ LR = 1e-3
 class Batches(Dataset):
     """Rows of token ids and labels, read in order by both loops, `size` at a time."""
 
-    def __init__(self, rows: dict[str, torch.Tensor], size: int) -> None:
+    def __init__(self, rows, size):
         self.rows, self.size = rows, size
         self.steps = len(self) // size
 
-    def __len__(self) -> int:
+    def __len__(self):
         return len(self.rows["input_ids"])
 
-    def __getitem__(self, index: int | slice) -> dict[str, torch.Tensor]:
+    def __getitem__(self, index):
         return {name: values[index] for name, values in self.rows.items()}
 
-    def batch(self, step: int) -> dict[str, torch.Tensor]:
+    def batch(self, step):
         return self[step * self.size : (step + 1) * self.size]
 
 
-def main() -> None:
+def main():
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()
     print(f"one thread, {ROUNDS} rounds, the loops alternating")
@@ -53,19 +50,19 @@ def main() -> None:
     race("induction", copier, Batches(strings, induction.BATCH))
 
 
-def adder() -> torch.nn.Module:
+def adder():
     return emergence.small_gpt_neo(len(addition.CHARACTERS), 64, addition.LAYERS, addition.LENGTH)
 
 
-def copier() -> torch.nn.Module:
+def copier():
     return emergence.attention_only(induction.TOKENS, induction.WIDTH, 2, induction.LENGTH)
 
 
-def race(name: str, make: Callable, batches: Batches) -> None:
+def race(name, make, batches):
     """Train a model that `make` returns with each loop in turn; print speeds and final losses."""
     losses = {}
 
-    def way(prepare: Callable) -> float:
+    def way(prepare):
         model = make()
         seconds = timed(prepare(model, batches))()
         with torch.no_grad():
@@ -78,14 +75,14 @@ def race(name: str, make: Callable, batches: Batches) -> None:
     print(f"  final losses {losses[with_fit]:.4f} {losses[with_trainer]:.4f}", flush=True)
 
 
-def with_fit(model: torch.nn.Module, batches: Batches) -> Callable[[], object]:
+def with_fit(model, batches):
     """Return a function that trains with `training.fit`."""
     adamw = training.adamw(LR, weight_decay=0.0, betas=(0.9, 0.999))
     data = (batches.batch, batches.steps)
     return functools.partial(training.fit, model, *data, optimizer=adamw, progress=False)
 
 
-def with_trainer(model: torch.nn.Module, batches: Batches) -> Callable[[], object]:
+def with_trainer(model, batches):
     """Return one that trains with `Trainer.train`, with all reporting and saving off."""
     arguments = TrainingArguments(
         tempfile.gettempdir(),

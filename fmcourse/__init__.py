@@ -10,7 +10,6 @@ import importlib.machinery
 import sys
 import types
 from collections.abc import Sequence
-from typing import Any
 
 __version__ = "0.2.0"
 
@@ -27,27 +26,9 @@ _FUNCTIONS = {
     "load_smollm2": "models",
 }
 _MODULES = (
-    "clip",
-    "data",
-    "embeddings",
-    "emergence",
-    "evidence",
-    "exercises",
-    "generation",
-    "health",
-    "homogenization",
-    "models",
-    "plots",
-    "predictions",
-    "prompting",
-    "report",
-    "results",
-    "runtime",
-    "safeguards",
-    "stats",
-    "training",
-    "widgets",
-)
+    "clip data embeddings emergence evidence exercises generation health homogenization models "
+    "plots predictions prompting report results runtime safeguards stats training widgets"
+).split()
 
 # Module names of the first edition, and where each is found now: importing the old name gives the
 # new module.
@@ -99,7 +80,7 @@ class _OldNames(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 sys.meta_path.insert(0, _OldNames())
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str):
     if name in _FUNCTIONS:
         return getattr(importlib.import_module(f"fmcourse.{_FUNCTIONS[name]}"), name)
     if name in _MODULES or name in _MOVED:

@@ -8,10 +8,11 @@ import math
 import numbers
 import operator
 from collections.abc import Iterable, Mapping
-from typing import Any
+
+LONGEST = 80  # characters that a message shows of a value
 
 
-def require(condition: bool, name: str, expected: str, got: Any) -> None:
+def require(condition: object, name: str, expected: str, got) -> None:
     """Raise a ValueError unless `condition` holds.
 
     Args:
@@ -29,7 +30,7 @@ def require(condition: bool, name: str, expected: str, got: Any) -> None:
         raise ValueError(f"{name}: expected {expected}, got {_shown(got)}")
 
 
-def choose(name: str, got: Any, choices: Iterable[str]) -> str:
+def choose(name: str, got, choices: Iterable[str]) -> str:
     """Return `got` when it is one of `choices`.
 
     Raises:
@@ -50,7 +51,7 @@ def choose(name: str, got: Any, choices: Iterable[str]) -> str:
 
 
 def whole(
-    name: str, value: Any, least: int | None = None, most: int | None = None, hint: str = ""
+    name: str, value, least: int | None = None, most: int | None = None, hint: str = ""
 ) -> int:
     """Return a whole number of Python, NumPy or torch as an int.
 
@@ -80,7 +81,7 @@ def whole(
     return number
 
 
-def real(value: Any) -> bool:
+def real(value) -> bool:
     """Say whether a value is a finite number of Python or NumPy; truth values are none.
 
     >>> real(0.5), real("0.5"), real(math.nan)
@@ -90,7 +91,7 @@ def real(value: Any) -> bool:
     return is_number and -math.inf < value < math.inf
 
 
-def texts(name: str, values: Any, least: int = 1) -> list[str]:
+def texts(name: str, values, least: int = 1) -> list[str]:
     """Return a list, an array or a column of texts as a list.
 
     Raises:
@@ -108,6 +109,6 @@ def texts(name: str, values: Any, least: int = 1) -> list[str]:
     return [str(text) for text in found]
 
 
-def _shown(value: Any, longest: int = 80) -> str:
+def _shown(value) -> str:
     text = repr(value)
-    return text if len(text) <= longest else text[: longest - 3] + "..."
+    return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."

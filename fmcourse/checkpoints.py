@@ -54,7 +54,7 @@ def digest(*parts: Tensor | str) -> str:
     return found.hexdigest()[:16]
 
 
-def describe(value: Any, known: Mapping[int, str] | None = None) -> str:
+def describe(value, known: Mapping[int, str] | None = None) -> str:
     """Return a text that changes when anything does that `value` computes with, and that is the
     same in a new process.
 
@@ -77,7 +77,7 @@ class _Description:
         self.texts = dict(known)
         self.kept: list[Any] = []  # so that no id is given twice
 
-    def __call__(self, value: Any) -> str:
+    def __call__(self, value) -> str:
         if isinstance(value, numbers.Real) and not isinstance(value, bool):
             # NumPy's numbers are those of Python.
             return repr(int(value) if isinstance(value, numbers.Integral) else float(value))
@@ -89,7 +89,7 @@ class _Description:
             self.texts[id(value)] = _short(self._parts(value))
         return self.texts[id(value)]
 
-    def _parts(self, value: Any) -> str:
+    def _parts(self, value) -> str:
         if isinstance(value, Tensor):
             return f"#{digest(value)}"
         if isinstance(value, Mapping):
@@ -135,7 +135,7 @@ class _Description:
                 members[key] = member
         return f"{kind.__qualname__} {self(kind.__bases__)} {self(members)}"
 
-    def _object(self, value: Any) -> str:
+    def _object(self, value) -> str:
         """Describe what pickle would keep of an object; of one that it does not take, the class."""
         parts: list[Any] = [type(value)]
         reduced: Any = ""
@@ -153,7 +153,7 @@ def _short(text: str) -> str:
     return text if len(text) <= LONGEST else f"#{digest(text)}"
 
 
-def _content(cell: types.CellType) -> Any:
+def _content(cell: types.CellType):
     try:
         return cell.cell_contents
     except ValueError:  # nothing is in it yet
@@ -181,7 +181,7 @@ def _of_a_library(module: str | None) -> bool:
     return "site-packages" in file or "dist-packages" in file
 
 
-def plain(name: str, value: Any) -> Any:
+def plain(name: str, value):
     """Return a figure as numbers, texts, None, intervals, and lists and mappings of these: what a
     checkpoint can hold.
 

@@ -51,7 +51,7 @@ def pinned() -> dict[str, dict]:
 
 
 def _read() -> dict[str, list[dict]]:
-    return json.loads((BUNDLED / "manifest.json").read_text(encoding="utf-8"))
+    return json.loads((BUNDLED / "manifest.json").read_bytes())
 
 
 _files = functools.cache(manifest)
@@ -170,7 +170,7 @@ def held_out() -> tuple[frozenset[str], frozenset[str]]:
         Those to test on, 300, and their near-twins, which are kept out of training and of testing,
         in any style or tone.
     """
-    content = json.loads(path("emoji-held-out.json").read_text(encoding="utf-8"))
+    content = json.loads(path("emoji-held-out.json").read_bytes())
     concepts = frozenset(entry["codepoints"] for entry in content["concepts"])
     twins = frozenset(entry["codepoints"] for entry in content["twins"])
     return concepts, twins

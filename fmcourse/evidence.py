@@ -6,7 +6,6 @@ The claims stand in ``claims.toml``, with the values that agree with each, fixed
 import functools
 import json
 import math
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,22 +19,9 @@ from fmcourse.runtime import state_folder
 from fmcourse.stats import Interval
 
 COLUMNS = (
-    "claim",
-    "section",
-    "notebook",
-    "expected",
-    "estimate",
-    "low",
-    "high",
-    "unit",
-    "verdict",
-    "seeds",
-    "control",
-    "paper",
-    "carries_over",
-    "edition",
-    "key",
-)
+    "claim section notebook expected estimate low high unit verdict seeds control paper "
+    "carries_over edition key"
+).split()
 # The output of the cell that recorded a row; its data is {"key": ..., "verdict": ...}.
 MIME = "application/vnd.fmcourse.evidence+json"
 NUMBERS = ("estimate", "low", "high")
@@ -48,8 +34,7 @@ def claims() -> dict[str, dict[str, Any]]:
     >>> claims()["head-alone"]["expected"]
     [0.5, inf]
     """
-    text = Path(__file__).with_name("claims.toml").read_text(encoding="utf-8")
-    return tomllib.loads(text)["claim"]
+    return files.read_toml("claims.toml")["claim"]
 
 
 def record(key: str, interval: Interval, *, seeds: str, control: Sequence[Any] = ()) -> None:
@@ -135,7 +120,7 @@ def table() -> pd.DataFrame:
 
     What this machine recorded stands in place of what ships. A claim without either has no row.
     """
-    shipped = json.loads(data.path("evidence.json").read_text(encoding="utf-8"))
+    shipped = json.loads(data.path("evidence.json").read_bytes())
     measured = {row["key"]: _measured(row) for row in shipped} | recorded()
     rows = []
     for key, claim in claims().items():
@@ -145,7 +130,7 @@ def table() -> pd.DataFrame:
             row["verdict"] = verdict(claim["expected"], interval)
             row["expected"] = expectation(claim["expected"])
             rows.append(row)
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def outside_guard() -> list[str]:

@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import threading
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -73,7 +74,12 @@ def _remove_leftovers(path: Path) -> None:
             leftover.unlink(missing_ok=True)
 
 
-def read_json(path: str | Path, default: Any) -> Any:
+def read_toml(path: str | Path) -> dict[str, Any]:
+    """Return what a TOML file says; a relative path starts in the package's folder."""
+    return tomllib.loads((Path(__file__).parent / path).read_text(encoding="utf-8"))
+
+
+def read_json(path: str | Path, default):
     """Return the content of a JSON file, or `default` when there is none.
 
     An empty or damaged file, or one that holds another kind of value than `default`, is renamed to

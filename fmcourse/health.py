@@ -5,8 +5,6 @@ or renamed interfaces, packages pinned or built against each other, data or serv
 places that cannot be written, damaged notebooks, and work that is lost with the machine.
 """
 
-from __future__ import annotations
-
 import importlib
 import importlib.metadata
 import json
@@ -19,8 +17,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-__all__ = ["Finding", "doctor"]
 
 PYTHONS = ((3, 11), (3, 13))  # oldest and newest that the course is tested on
 TESTED = {  # newest major versions

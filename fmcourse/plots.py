@@ -10,7 +10,6 @@ import base64
 import io
 import math
 import textwrap
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
@@ -25,13 +24,14 @@ from numpy.typing import ArrayLike
 from PIL import Image
 
 from fmcourse.arguments import choose, require
+from fmcourse.files import read_toml
 from fmcourse.stats import Interval
 
 DPI = 120  # a fifth more than is shown, for a page at 200%
 # Colours of a figure of lines and dots: stored so, it needs half of the bytes, and rare ones stay.
 SHADES = 128
 # Black on white, also where a notebook chose a dark style.
-STYLE: Any = {
+STYLE = {
     name: colour for name, colour in matplotlib.rcParamsDefault.items() if name.endswith("color")
 }
 STYLE |= {
@@ -42,14 +42,14 @@ STYLE |= {
     "grid.linewidth": 0.6,
     "axes.axisbelow": True,
 }
-TITLE: Any = {"x": 0.01, "ha": "left", "fontsize": 11, "fontweight": "bold"}
+TITLE = {"x": 0.01, "ha": "left", "fontsize": 11, "fontweight": "bold"}
 MARK = "#B0006D"  # of a line that is added; no series has it
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", "*", "p", ">", "h")
+MARKERS = "os^DvPX<*p>h"  # each sign is one
 LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), "-")
 HATCHES = ("", "//", "..", "xx", "\\\\", "++", "oo")
 FEW = 3  # lines that a legend among them does not hide
-BESIDE: Any = {"loc": "outside right center", "fontsize": 9}  # the legend of more
+BESIDE = {"loc": "outside right center", "fontsize": 9}  # the legend of more
 MARKED = 15  # points of a line that have a marker, at most
 CELLS = "Oranges"  # of matplotlib: ever darker, so that it can be read in grey
 LIGHT_ON = 0.6  # the share of it from which on white is easier to read than black
@@ -280,7 +280,7 @@ def curves(
     title: str,
     x_label: str,
     y_label: str,
-    **options: Any,
+    **options,
 ) -> Drawing:
     """Draw lines through points.
 
@@ -324,7 +324,7 @@ def runs(
         require(fits, label, "as many y values as x values, at least one, in each line", counts)
         at = np.array(x, dtype=float)
         values = np.stack([spans(line) for line in lines])
-        look: Any = _look(place) | {"markersize": 4, "markevery": -(-len(at) // MARKED)}
+        look = _look(place) | {"markersize": 4, "markevery": -(-len(at) // MARKED)}
         named = label + _notes(values)
         noted |= named != label
         for number, (estimate, low, high) in enumerate(values):
@@ -386,7 +386,7 @@ def bars(
         heights = spans(named.values())[0]
         drawn.append(heights)
         left = centres + (place - (len(groups) - 1) / 2) * width
-        look: Any = {"color": _of(COLOURS, place), "hatch": _of(HATCHES, place)}
+        look = {"color": _of(COLOURS, place), "hatch": _of(HATCHES, place)}
         axes.bar(left, heights, width, label=label, edgecolor="white", **look)
         for x in left[np.isnan(heights)]:
             axes.text(x, 0, " missing", rotation=90, ha="center", va="bottom", fontsize=8)
@@ -426,7 +426,7 @@ def plane(
     for place, label in enumerate(points):
         values = both[..., place]
         errors = np.abs(values[1:] - values[0])
-        look: Any = _look(place) | {"linestyle": "none", "capsize": 2, "elinewidth": 1}
+        look = _look(place) | {"linestyle": "none", "capsize": 2, "elinewidth": 1}
         named = label + _notes(values)
         look |= {"xerr": errors[:, :1], "yerr": errors[:, 1:], "label": named}
         axes.errorbar(values[0, 0], values[0, 1], **look)
@@ -448,11 +448,11 @@ def plane(
 
 def _look(place: int) -> dict[str, Any]:
     """Return how the series of this number is drawn."""
-    palettes: dict[str, Sequence] = {"marker": MARKERS, "linestyle": LINES, "color": COLOURS}
+    palettes = {"marker": MARKERS, "linestyle": LINES, "color": COLOURS}
     return {name: _of(palette, place) for name, palette in palettes.items()} | {"linewidth": 1.4}
 
 
-def _of(palette: Sequence, place: int) -> Any:
+def _of(palette: Sequence, place: int):
     return palette[place % len(palette)]
 
 
@@ -625,7 +625,7 @@ def _panels(
         axes.axis("off")
     for axes, picture, caption in zip(panels, pictures, captions):
         axes.imshow(picture, cmap="gray", alpha=0.6 if picture.mode == "L" else 1)
-        below: Any = {"xycoords": "axes fraction", "ha": "center", "va": "top", "fontsize": 9}
+        below = {"xycoords": "axes fraction", "ha": "center", "va": "top", "fontsize": 9}
         axes.annotate(caption, (0.5, -0.05), **below)
     figure.suptitle(title, **TITLE)
     return figure, panels
@@ -639,7 +639,7 @@ def picture(name: str) -> Drawing:
     """
     folder = IMAGES if IMAGES.is_dir() else INSTALLED_IMAGES
     choose("name", name, sorted(file.stem for file in folder.glob("*.png")))
-    texts = tomllib.loads((PACKAGE / "alt_texts.toml").read_text(encoding="utf-8"))
+    texts = read_toml("alt_texts.toml")
     return Drawing((folder / f"{name}.png").read_bytes(), texts[name], width=720)
 
 

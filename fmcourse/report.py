@@ -1,15 +1,11 @@
 """Notebook 00: the smallest effect that a few seeds can show, and what the course itself cost."""
 
-from __future__ import annotations
-
 import pandas as pd
 from numpy.typing import ArrayLike
 from statsmodels.stats.power import TTestPower
 
 from fmcourse import data, stats
 from fmcourse.arguments import require
-
-__all__ = ["STAGES", "ecosystem", "smallest_effect"]
 
 # The stages of the report's ecosystem (section 1.2), and what of them happens in this course.
 STAGES = {

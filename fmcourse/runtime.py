@@ -8,7 +8,6 @@ import random
 import shutil
 import sys
 import tempfile
-import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +26,7 @@ import torch
 import transformers
 
 from fmcourse.arguments import choose, whole
-from fmcourse.files import user_path
+from fmcourse.files import read_toml, user_path
 
 SHOWN_PACKAGES = ("torch", "transformers", "datasets", "numpy")
 DRIVE = Path("/content/drive")  # where Colab mounts Google Drive
@@ -69,8 +68,7 @@ class Profile:
     cpu_minutes: int
 
 
-with Path(__file__).with_name("profiles.toml").open("rb") as _file:
-    PROFILES = {name: Profile(name, **given) for name, given in tomllib.load(_file).items()}
+PROFILES = {name: Profile(name, **given) for name, given in read_toml("profiles.toml").items()}
 TINY, FULL = PROFILES["tiny"], PROFILES["full"]
 
 
@@ -225,6 +223,11 @@ def first_line(error: BaseException) -> str:
     ('too large', 'KeyError')
     """
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+def generator(seed: int | None, device: torch.device | str = "cpu") -> torch.Generator | None:
+    """Return a generator with a seed of 0 or more; None, which is torch's global one, for None."""
+    return None if seed is None else torch.Generator(device).manual_seed(whole("seed", seed, 0))
 
 
 def in_colab() -> bool:

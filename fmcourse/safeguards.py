@@ -98,7 +98,7 @@ def read_traces(path: Path) -> list[Trace]:
     :class:`Trace`.
     """
     names = [field.name for field in fields(Trace)]
-    kept = json.loads(Path(path).read_text(encoding="utf-8"))
+    kept = json.loads(Path(path).read_bytes())
     return [Trace(**{name: run[name] for name in names}) for run in kept]
 
 
@@ -119,7 +119,7 @@ def calibrate(traces: Sequence[Trace], precursor: str) -> float:
     """
     own = [run for run in traces if run.role == "calibrate" and not run.planted]
     roles = [run.role for run in traces]
-    require(bool(own), "traces", "at least one clean run whose role is 'calibrate'", roles)
+    require(own, "traces", "at least one clean run whose role is 'calibrate'", roles)
     return max(value for run in own for value in _values(run, precursor))
 
 
@@ -229,7 +229,7 @@ def model_card(name: str) -> ModelCard:
     entry = _entry(f"{choose('name', name, (*models.CLIPS, *models.LADDER))}/model.safetensors")
     about = ModelCardData(library_name="transformers", tags=["fmcourse"])
     report = data.path(name) / "report.json"
-    measured = json.loads(report.read_text(encoding="utf-8")) if report.exists() else {}
+    measured = json.loads(report.read_bytes()) if report.exists() else {}
     made = {
         "numbers in the weights": f"{_numbers(name):,}",
         "trained on": "; ".join(entry["sources"]),

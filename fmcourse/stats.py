@@ -116,11 +116,11 @@ def share_interval(
     '0.95 [0.58, 1.00]'
     """
     array = _row("shares", shares) / whole
-    inside = bool(((array >= 0) & (array <= 1)).all())
+    inside = ((array >= 0) & (array <= 1)).all()
     require(inside, "shares", f"numbers from 0 to {whole:g}", shares)
     units = len(array)
     weights = np.ones(units) if counts is None else _row("counts", counts)
-    fits = weights.shape == array.shape and bool((weights > 0).all())
+    fits = weights.shape == array.shape and (weights > 0).all()
     require(fits, "counts", f"{units} counts above 0, one for each share", counts)
     mean = float(np.average(array, weights=weights))
     if mean in (0.0, 1.0):
@@ -218,7 +218,7 @@ def crossed_interval(
         for _ in range(VARIANCE_RESAMPLES):
             picked = draw.integers(items, size=items)
             replicates.append(np.mean([statistic(one[picked]) for one in array]))
-        defined = bool(np.isfinite([*by_seed, *replicates]).all())
+        defined = np.isfinite([*by_seed, *replicates]).all()
         require(defined, "values", "a statistic that is finite in every resample", "NaN in some")
         items_error = np.std(replicates, ddof=1)
     estimate = by_seed.mean()
@@ -329,7 +329,7 @@ def holm(p_values: ArrayLike) -> list[float]:
     [0.03, 0.06, 0.06]
     """
     array = _row("p_values", p_values, least=1)
-    inside = bool(((array >= 0) & (array <= 1)).all())
+    inside = ((array >= 0) & (array <= 1)).all()
     require(inside, "p_values", "probabilities from 0 to 1", p_values)
     return multipletests(array, method="holm")[1].tolist()
 
@@ -371,7 +371,7 @@ def numbers(name: str, values: ArrayLike) -> np.ndarray:
     except (TypeError, ValueError, RuntimeError):
         array = np.array(np.nan)
     filled = array.ndim >= 1 and array.size > 0
-    require(filled and bool(np.isfinite(array).all()), name, "finite numbers, at least one", values)
+    require(filled and np.isfinite(array).all(), name, "finite numbers, at least one", values)
     return array
 
 

@@ -73,7 +73,7 @@ class Run:
     saved: bool = False
 
 
-def _number(name: str, value: Any) -> None:
+def _number(name: str, value) -> None:
     require(real(value) and value >= 0, name, "a finite number, at least 0", value)
 
 
@@ -165,7 +165,7 @@ def crops(ids: Tensor, rows: int, length: int) -> dict[str, Tensor]:
     return {"input_ids": window, "labels": window}
 
 
-def parts(batch: Any, count: int) -> list[tuple[Any, float]]:
+def parts(batch, count: int) -> list[tuple[Any, float]]:
     """Return a batch in `count` parts along its first axis, each with its share of the rows; shares
     sum to 1.
 
@@ -215,7 +215,7 @@ def fit(
     schedule: Callable[[int, int], float] = constant,
     accumulate: int = 1,
     precision: str | None = None,
-    accelerator: Any = None,
+    accelerator=None,
     checkpoint: str | Path | None = None,
     checkpoint_seconds: float = 60.0,
     identity: Mapping[str, Any] | None = None,
@@ -309,7 +309,7 @@ def fit(
     modes = {module: module.training and (mode or thawed) for module, mode in before.items()}
     try:
         _set_modes(modes)
-        own: dict[str, str] = {}
+        own = {}
         if path is not None:
             own = _identity(plan, model, moved) | _functions(plan, model)
             for name, value in (identity or {}).items():
@@ -398,9 +398,9 @@ class MovingFigure:
     """
 
     def __init__(self) -> None:
-        self._display: Any = None
+        self._display = None
 
-    def show(self, figure: Any) -> None:
+    def show(self, figure) -> None:
         """Show a figure, or anything that IPython can display, in place of the one before."""
         if not _in_notebook():
             return
@@ -463,7 +463,7 @@ def _check_weights(model: Module, optimizer: Optimizer, precision: str | None) -
 def _identity(plan: _Plan, model: Module, optimizer: Optimizer) -> dict[str, str]:
     """Describe what decides the result of a run, apart from functions, by names for messages."""
     names = {id(weight): name for name, weight in model.named_parameters()}
-    found: dict[str, Any] = {
+    found = {
         "Python": platform.python_version_tuple()[:2],
         "steps": plan.steps,
         "seed": plan.seed,

@@ -4,8 +4,6 @@ Each has a static figure beside it, for pages where no kernel runs. What a widge
 ``HTML`` element: some notebook hosts leave an output area blank. ipywidgets 7 and 8 both serve.
 """
 
-from __future__ import annotations
-
 import base64
 import html
 import io
@@ -36,16 +34,6 @@ from fmcourse.generation import Sample
 from fmcourse.homogenization import World
 from fmcourse.plots import on_white
 from fmcourse.safeguards import Trace
-
-__all__ = [
-    "alarm_explorer",
-    "answer_length_explorer",
-    "drift_explorer",
-    "picture_search",
-    "prompt_box",
-    "shared_omission",
-    "shots_explorer",
-]
 
 SHOWN = 12  # tokens, pictures or steps
 TOP_K = (1, 2, 3, 5, 10, 20, 50, 100, 500)  # values of the prompt box, besides all
@@ -207,7 +195,7 @@ def prompt_box(
         shown = field.value or prompt
         room = model.config.max_position_embeddings - new_tokens
         start = tokenizer(shown)["input_ids"][-room:]
-        written: list[int] = []
+        written = []
         button.disabled = True
         try:
             for token in generation.stream(model, start, strategy(), new_tokens):
@@ -280,7 +268,7 @@ def _figure(image: Image.Image, name: str, cosine: float) -> str:
     )
 
 
-def _control(kind: type, name: str, value: Any, **options: Any) -> Any:
+def _control(kind: type, name: str, value, **options):
     """Return a control with room for its name, and a tooltip: without one, "null" is shown."""
     options |= {"style": {"description_width": "7em"}, TOOLTIP: name}
     return kind(value=value, description=name, **options)
@@ -290,7 +278,7 @@ def _html() -> HTML:
     return HTML(**{TOOLTIP: ""})
 
 
-def _above(kind: type, name: str, value: Any, chart: Callable[[Any], str], **options: Any) -> VBox:
+def _above(kind: type, name: str, value, chart: Callable[[Any], str], **options) -> VBox:
     """Return a control above what `chart` says of its value as HTML, said anew at each change."""
     control, shown = _control(kind, name, value, **options), _html()
     dlink((control, "value"), (shown, "value"), chart)

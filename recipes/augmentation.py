@@ -4,8 +4,6 @@ among them.
 Everything random comes from torch's generator, so a batch follows from its seed.
 """
 
-from __future__ import annotations
-
 import torch
 from torch.nn import functional as F
 
@@ -15,13 +13,13 @@ from recipes.emoji_pairs import MEAN, STD
 MOVES = ((-0.35, 0.35), (-0.15, 0.15), (0.8, 1.33), (0.9, 1.1))
 
 
-def augment(pixels: torch.Tensor, may_flip: torch.Tensor, line_art) -> torch.Tensor:
+def augment(pixels, may_flip, line_art):
     """Turn RGBA bytes (n, 4, side, side) into normalized training pictures (n, 3, side, side), each
     in its own way."""
     return painted(outlined(move(times_alpha(pixels), may_flip), line_art))
 
 
-def times_alpha(pixels: torch.Tensor) -> torch.Tensor:
+def times_alpha(pixels):
     """Turn RGBA bytes into colours times alpha and alpha, in [0, 1], so that edges blend
     rightly."""
     x = pixels.float() / 255
@@ -29,7 +27,7 @@ def times_alpha(pixels: torch.Tensor) -> torch.Tensor:
     return x
 
 
-def painted(x: torch.Tensor) -> torch.Tensor:
+def painted(x):
     """Change colours, lay the pictures on paper, then blur, add noise, erase a box, and
     normalize."""
     alpha = x[:, 3:]
@@ -39,17 +37,17 @@ def painted(x: torch.Tensor) -> torch.Tensor:
     return (erase(x).clamp(0, 1) - MEAN) / STD
 
 
-def some(count, share) -> torch.Tensor:
+def some(count, share):
     """Draw True for about `share` of `count` pictures, shape (count, 1, 1, 1)."""
     return torch.rand(count, 1, 1, 1) < share
 
 
-def uniform(count, low, high) -> torch.Tensor:
+def uniform(count, low, high):
     """Draw one number for each picture, shape (count, 1, 1, 1)."""
     return low + (high - low) * torch.rand(count, 1, 1, 1)
 
 
-def move(x: torch.Tensor, may_flip: torch.Tensor) -> torch.Tensor:
+def move(x, may_flip):
     """Rotate by up to 20 degrees, scale by 0.75 to 1.25, shear, shift, and mirror half of those
     that allow it."""
     count = len(x)
@@ -63,7 +61,7 @@ def move(x: torch.Tensor, may_flip: torch.Tensor) -> torch.Tensor:
     return F.grid_sample(x, grid, align_corners=False)
 
 
-def outlined(x: torch.Tensor, share) -> torch.Tensor:
+def outlined(x, share):
     """Draw dark lines where colours meet, on `share` of the pictures, and take the fills from a
     third of these."""
     chosen = (torch.rand(len(x)) < share).nonzero()[:, 0]
@@ -88,7 +86,7 @@ def outlined(x: torch.Tensor, share) -> torch.Tensor:
     return x
 
 
-def jitter(colour: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
+def jitter(colour, alpha):
     """Change brightness, contrast, saturation and hue of colours that are already times alpha; turn
     some grey."""
     count = len(colour)
@@ -103,13 +101,13 @@ def jitter(colour: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
     return ((bent - 0.5) * contrast + 0.5 + lift).clamp(0, 1) * alpha
 
 
-def hue_turn(angle: torch.Tensor) -> torch.Tensor:
+def hue_turn(angle):
     """Return rotations about the grey axis by `angle` (n, 1) in radians, shape (n, 3, 3)."""
     cross = torch.tensor([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]]) * 3**-0.5
     return torch.linalg.matrix_exp(angle[..., None] * cross)
 
 
-def backgrounds(count, side) -> torch.Tensor:
+def backgrounds(count, side):
     """Draw paper: mostly white, else black, one colour, or a slope between two, shape (count, 3,
     side, side)."""
     first, second = torch.rand(2, count, 3, 1, 1)
@@ -120,7 +118,7 @@ def backgrounds(count, side) -> torch.Tensor:
     return torch.where(some(count, 0.6), plain, paper)
 
 
-def erase(x: torch.Tensor) -> torch.Tensor:
+def erase(x):
     """Paint a box of one colour over a fifth of the pictures."""
     count, side = len(x), x.shape[-1]
     cells = torch.arange(side)

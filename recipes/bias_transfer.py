@@ -10,8 +10,6 @@ The yellow drawings of the same people are left out too, and the medium tone sta
 their samples are those of ``fmcourse.homogenization.transfer``.
 """
 
-from __future__ import annotations
-
 import functools
 import itertools
 import random
@@ -19,13 +17,12 @@ from dataclasses import replace
 
 import torch
 
-from fmcourse import clip, data, homogenization, models
+from fmcourse import clip, data, homogenization
 from fmcourse.homogenization.transfer import DARK, LIGHT, STYLE
 from recipes import foundations
 from recipes.common import command_line, ship, ship_runs
 from recipes.emoji_data import read_emoji
-from recipes.emoji_pairs import Pictures
-from recipes.foundations import BATCH, PICTURES, READ, SEEDS, STEPS
+from recipes.foundations import BATCH, PICTURES, READ, SEEDS, STEPS, processor
 
 UPSTREAM = (0.0, 0.5, 1.0)
 BIASES, REBALANCED, DRAWS = (0.0, 0.5, 0.9, 1.0), (0.0, 0.1, 0.3), range(5)
@@ -34,20 +31,19 @@ BIASES, REBALANCED, DRAWS = (0.0, 0.5, 0.9, 1.0), (0.0, 0.1, 0.3), range(5)
 def main(arguments=None):
     chosen = command_line(__doc__, arguments, seeds=SEEDS, steps=STEPS)
     foundations.prepare()
-    settings = {"upstream": list(UPSTREAM), "seeds": chosen.seeds, "steps": chosen.steps}
-    about = {"recipe": "bias_transfer", "settings": settings | {"batch": BATCH}, **PICTURES}
+    settings = {"upstream": list(UPSTREAM), "batch": BATCH}
+    about = {"recipe": "bias_transfer", "settings": settings, **PICTURES}
     jobs = [
         (children, upstream, seed, chosen.steps) for seed in chosen.seeds for upstream in UPSTREAM
     ]
     ship_runs("bias-transfer.parquet", jobs, chosen.ships, read=READ, **about)
     if not chosen.ships:
         return
-    _, processor = models.load_clip("sweep-clip")
     features = {}
     for upstream in UPSTREAM:
         model = biased(upstream, chosen.seeds[0], chosen.steps)
-        features[str(upstream)] = clip.embed_images(model, processor, people_pixels()).half()
-    about["settings"] |= {"seeds": chosen.seeds[:1]}
+        features[str(upstream)] = clip.embed_images(model, processor(), people_pixels()).half()
+    settings["seeds"] = chosen.seeds[:1]
     # Their seconds are those of the table.
     ship("bias-features.safetensors", features, seconds=0.0, **about)
 
@@ -55,12 +51,12 @@ def main(arguments=None):
 # ---------------------------------------------------------------- the foundations
 
 
-def biased(upstream, seed, steps) -> torch.nn.Module:
+def biased(upstream, seed, steps):
     """Train a foundation, or read it."""
     return foundations.trained(biased_pairs, (upstream, seed), seed, steps)[0]
 
 
-def biased_pairs(upstream, seed) -> tuple[Pictures, list[list[str]]]:
+def biased_pairs(upstream, seed):
     """Return the clean pairs without the women and men that the bias or chance leaves out."""
     pictures, captions = foundations.clean_pairs()
     kinds, draw = people_kinds(pictures), random.Random(seed)
@@ -70,14 +66,14 @@ def biased_pairs(upstream, seed) -> tuple[Pictures, list[list[str]]]:
     return replace(pictures, toned=toned).only(left), [captions[place] for place in left]
 
 
-def people_kinds(pictures: Pictures) -> list[str]:
+def people_kinds(pictures):
     """Return for each picture whether its tone *fits* the bias, *differs*, or is *medium*.
 
     *yellow* is a woman or man without a tone, and "" a picture of neither.
     """
     rows = {row["name"]: row for row in read_emoji().values()}
 
-    def kind(row: dict) -> str:
+    def kind(row):
         tone = row["skin_tone"]
         if row["gender"] not in ("female", "male") or "," in tone:
             return ""
@@ -90,7 +86,7 @@ def people_kinds(pictures: Pictures) -> list[str]:
     return [kind(rows[label]) for label in pictures.label]
 
 
-def is_kept(kind, upstream, draw: random.Random) -> bool:
+def is_kept(kind, upstream, draw):
     """Return whether a picture stays.
 
     Of those that fit the bias (1 + upstream) / 2 stay, of those that differ from it the rest.
@@ -103,18 +99,17 @@ def is_kept(kind, upstream, draw: random.Random) -> bool:
 
 
 @functools.cache
-def people_pixels() -> torch.Tensor:
+def people_pixels():
     """Return the pixels of all people of the task, as the sweep CLIP sees them."""
     drawings = data.load_emoji(STYLE).select(homogenization.transfer_people()["place"])
-    return clip.pixels_of(models.load_clip("sweep-clip")[1], list(drawings["image"]))
+    return clip.pixels_of(processor(), list(drawings["image"]))
 
 
-def children(upstream, seed, steps) -> list[dict]:
+def children(upstream, seed, steps):
     """Return the gap and the accuracy of every child of a foundation."""
     model = biased(upstream, seed, steps)
-    _, processor = models.load_clip("sweep-clip")
     table, pixels = homogenization.transfer_people(), people_pixels()
-    features = clip.embed_images(model, processor, pixels)
+    features = clip.embed_images(model, processor(), pixels)
     labels = torch.tensor(table["woman"].to_numpy())
     seen = table[table["part"] == "test"]
     tested = torch.tensor(seen.index.to_numpy())
@@ -124,7 +119,7 @@ def children(upstream, seed, steps) -> list[dict]:
         probe = clip.linear_probe(features[sample], labels[sample])
         ways = {"linear probe": probe(features[tested])}
         if draw == DRAWS[0]:  # fine-tuning costs a second where a probe costs hundredths
-            examples = (model, processor, pixels[sample], labels[sample])
+            examples = (model, processor(), pixels[sample], labels[sample])
             tuned, _ = clip.fine_tune(*examples, probe, progress=False)
             ways["LP-FT"] = tuned.predict(pixels[tested])
         about = {"upstream": upstream, "seed": seed, "bias": bias, "rebalanced": rebalanced}

@@ -8,8 +8,6 @@ so that sources differ in their words. Nothing of the text ships, only bits per 
 train on, on the unseen source. Settings were chosen on seed 100.
 """
 
-from __future__ import annotations
-
 import copy
 import functools
 import gzip
@@ -18,14 +16,14 @@ import re
 
 import numpy as np
 import torch
-from transformers import GPTNeoForCausalLM
 
 from fmcourse import training
 from fmcourse.emergence import small_gpt_neo
-from recipes.common import command_line, package, ship_runs, source
+from fmcourse.files import read_toml
+from recipes.common import ROOT, command_line, package, ship_runs, source
 from recipes.ladder import addresses
 
-SEEDS = tuple(range(5))
+SEEDS = range(5)
 AMOUNT = 200_000  # bytes that an arm reads, unless it is named for its amount
 STEPS, BATCH, CONTEXT = 250, 8, 128  # steps for AMOUNT; for more text, more steps
 ADAPTED = 30  # steps on the unseen source
@@ -34,17 +32,7 @@ LR = 3e-3
 CHUNK = 1_000  # bytes that stay together when a text is dealt out
 TESTED = 12_000  # bytes of an unseen source that score, and as many teach
 ADDRESSES = "addresses.parquet"
-# Each source: its package, its files there, and the markup that is taken out of every line.
-PACKAGED = {
-    "manuals": ("manpages-dev", "usr/share/man/man[23]/*.gz", r"^[.'](\\\".*|\S+)|\\f.|\\"),
-    "Perl": ("perl-doc", "usr/share/perl/*/pod/perl*.pod", r"^=.*|[A-Z]<|>"),
-    "glosses": ("wordnet-base", "usr/share/wordnet/data.*", r"^  .*|^.*\| "),
-    "fortunes": ("fortunes", "usr/share/games/fortunes/*.u8", r"^%"),
-    "essays": ("anarchism", "usr/share/doc/anarchism/markdown/*.gz", r"\[|\]\(\S*\)|[*#]"),
-    "hackers' slang": ("dict-jargon", "usr/share/dictd/*.dz", r"[{}]"),
-    "software policy": ("debian-policy", "usr/share/doc/debian-policy/policy.txt.gz", r"[*=-]{2,}"),
-    "satire": ("dict-devil", "usr/share/dictd/*.dz", r"_"),
-}
+PACKAGED = read_toml(ROOT / "recipes" / "breadth.toml")
 UNSEEN = ("hackers' slang", "software policy", "satire")
 NARROW = ("addresses", "manuals", "Perl", "glosses", "fortunes", "essays")
 # Each arm: the sources that its text is dealt over, and how much text.
@@ -56,7 +44,7 @@ ARMS |= {
 
 
 def main(arguments=None):
-    chosen = command_line(__doc__, arguments, seeds=SEEDS, names=tuple(ARMS), steps=STEPS)
+    chosen = command_line(__doc__, arguments, seeds=SEEDS, names=ARMS, steps=STEPS)
     torch.set_num_threads(1)
     # Seed by seed: an early stop leaves whole seeds.
     ship_runs(
@@ -67,14 +55,12 @@ def main(arguments=None):
         sources=[ADDRESSES, *(source(name) for name, *_ in PACKAGED.values())],
         settings={
             "arms": chosen.only,
-            "seeds": chosen.seeds,
-            "steps": chosen.steps,
             "amount": AMOUNT,
         },
     )
 
 
-def measured(arm, seed, steps) -> list[dict]:
+def measured(arm, seed, steps):
     """Train one arm, adapt a copy to each unseen source; return bits per byte before and after."""
     text, model = read(arm, seed), small_gpt_neo(VOCABULARY, WIDTH, LAYERS, CONTEXT, seed)
     fit(model, text, steps * ARMS[arm][1] // AMOUNT, seed)
@@ -85,14 +71,14 @@ def measured(arm, seed, steps) -> list[dict]:
     return rows
 
 
-def adapted(model: GPTNeoForCausalLM, name, seed) -> list[dict]:
+def adapted(model, name, seed):
     """Train the model on, on a source; return step and bits per byte before and after."""
     taught, tested = encoded(name)[:TESTED], encoded(name)[-TESTED:]
     figures = {"measure": lambda model: {"bits": bits_per_byte(model, tested)}}
     return list(fit(model, taught, ADAPTED, seed, **figures, measure_every=ADAPTED).records)
 
 
-def fit(model, text, steps, seed, **options) -> training.Run:
+def fit(model, text, steps, seed, **options):
     return training.fit(
         model,
         lambda step: training.crops(text, BATCH, CONTEXT),
@@ -105,7 +91,7 @@ def fit(model, text, steps, seed, **options) -> training.Run:
     )
 
 
-def read(arm, seed) -> torch.Tensor:
+def read(arm, seed):
     """Return an arm's text, shape (bytes,): chunks drawn by the seed, equally many a source."""
     sources, amount = ARMS[arm]
     each = amount // len(sources) // CHUNK
@@ -118,13 +104,13 @@ def read(arm, seed) -> torch.Tensor:
 
 
 @functools.cache
-def encoded(name) -> torch.Tensor:
+def encoded(name):
     """Return a source's text as ASCII codes, shape (bytes,), every run of white space a space."""
     plain = " ".join(re.sub(r"\s+", " ", text) for text in texts(name))
     return torch.tensor(list(plain.encode("ascii", "ignore")))
 
 
-def texts(name) -> list[str]:
+def texts(name):
     """Return a source's documents without their markup."""
     if name == "addresses":
         return addresses("train")
@@ -137,7 +123,7 @@ def texts(name) -> list[str]:
     return found
 
 
-def bits_per_byte(model: GPTNeoForCausalLM, text: torch.Tensor) -> float:
+def bits_per_byte(model, text):
     windows = text[: len(text) // CONTEXT * CONTEXT].view(-1, CONTEXT)
     with torch.inference_mode():
         nats = [model(input_ids=part, labels=part).loss.item() for part in windows.split(BATCH)]

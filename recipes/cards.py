@@ -1,10 +1,6 @@
 """The cards of what ships: a model card for each bundled model, a datasheet for each table, every
 figure computed."""
 
-from __future__ import annotations
-
-import time
-
 from fmcourse import models, safeguards
 from recipes.common import command_line, ship
 
@@ -14,7 +10,6 @@ NAMES = (*models.CLIPS, *models.LADDER, *safeguards.DATASHEETS)
 def main(arguments=None):
     chosen = command_line(__doc__, arguments, names=NAMES)
     for name in chosen.only if chosen.ships else ():
-        started = time.time()
         make = safeguards.datasheet if name in safeguards.DATASHEETS else safeguards.model_card
         ship(
             f"cards/{name}.md",
@@ -23,7 +18,6 @@ def main(arguments=None):
             sources=["the manifest and what it lists"],
             recipe="cards",
             settings={"of": name},
-            seconds=time.time() - started,
         )
 
 

@@ -10,8 +10,6 @@ were right, and how many of the known drawings are still named. The notebook pic
 pictures, and computes costs from it.
 """
 
-from __future__ import annotations
-
 import copy
 import functools
 import random
@@ -47,8 +45,6 @@ def main(arguments=None):
         recipe="clip_clinic",
         sources=SOURCES,
         settings={
-            "seeds": chosen.seeds,
-            "steps": chosen.steps,
             "batch": adaptation.BATCH,
             "known drawings": KNOWN,
         },
@@ -56,13 +52,8 @@ def main(arguments=None):
 
 
 @functools.lru_cache(maxsize=1)
-def bench_of(seed) -> Bench:
-    """Return one seed's task; the last one is kept, for its pixels."""
-    return Bench(seed)
-
-
 class Bench:
-    """One seed's task and drawings, as pixels of the bundled CLIP."""
+    """One seed's task and drawings, as pixels of the bundled CLIP; the last one is kept."""
 
     def __init__(self, seed):
         self.model, self.processor = fmcourse.load_clip("emoji-clip")
@@ -80,7 +71,7 @@ class Bench:
 
         self.before = self.measured(self.model)
 
-    def measured(self, model: torch.nn.Module) -> dict:
+    def measured(self, model):
         """Return which test pictures are right, and how many known drawings are named.
 
         The model reads both, pictures and names. Half-precision weights answer in single precision.
@@ -95,13 +86,13 @@ class Bench:
         return {"right": right.tolist(), "named": int(named.sum())}
 
 
-def one_run(seed, name, steps) -> list[dict]:
+def one_run(seed, name, steps):
     """Train with some habits, and return a row for each measured step and test picture."""
-    bench = bench_of(seed)
-    records: list[dict] = []
+    bench = Bench(seed)
+    records = []
     failed = None
 
-    def measure(tuned: torch.nn.Module) -> dict[str, float]:
+    def measure(tuned):
         # All start alike.
         found = bench.measured(tuned) if records else bench.before
         records.append(found)

@@ -13,8 +13,6 @@ arXiv 2109.01903; Hu et al. 2022, arXiv 2106.09685 (LoRA); Rolnick et al. 2019, 
 (replay). Digits: UCI Optical Recognition of Handwritten Digits, CC BY 4.0.
 """
 
-from __future__ import annotations
-
 import functools
 
 import numpy as np
@@ -29,8 +27,8 @@ from fmcourse.clip import adaptation
 from fmcourse.clip.embedding import encode_pixels
 from recipes.common import command_line, ship_runs
 
-SEEDS = tuple(range(10))
-DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+SEEDS = range(10)
+DIGITS = "zero one two three four five six seven eight nine".split()
 LEARNT, CHOOSING = 1_200, 200  # digits; those that are left are reported
 NAMES, NAMES_CHOOSING, REPLAYED = 400, 200, 100  # drawings, in Noto
 ALPHAS = tuple(tenth / 10 for tenth in range(1, 10))
@@ -58,7 +56,7 @@ def main(arguments=None):
         recipe="clip_forgetting",
         sources=SOURCES,
         read=SOURCES[:3],
-        settings={"seeds": chosen.seeds, "alphas": list(ALPHAS), "rates": RATES},
+        settings={"alphas": list(ALPHAS), "rates": RATES},
     )
 
 
@@ -66,7 +64,7 @@ class Bench:
     """One seed's digits and drawings, as pixels on the CPU, and the functions that score a
     model."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed):
         self.seed = seed
         self.model, self.processor = fmcourse.load_clip("emoji-clip")
         draw = np.random.default_rng(seed)
@@ -74,7 +72,7 @@ class Bench:
         self._take_drawings(draw)
         self.words = clip.zero_shot_head(self.model, self.processor, DIGITS)
 
-    def _take_digits(self, draw: np.random.Generator) -> None:
+    def _take_digits(self, draw):
         scans = load_digits()
         order = draw.permutation(len(scans.target))
         # Dark ink on white paper, from 17 levels of grey.
@@ -86,7 +84,7 @@ class Bench:
         self.digits = dict(zip(parts, pixels.tensor_split(ends)))
         self.labels = dict(zip(parts, labels.tensor_split(ends)))
 
-    def _take_drawings(self, draw: np.random.Generator) -> None:
+    def _take_drawings(self, draw):
         noto, openmoji = known_drawings("noto"), known_drawings("openmoji")
         shared = [code for code in noto if code in openmoji]
         order = [shared[index] for index in draw.permutation(len(shared))]
@@ -105,21 +103,21 @@ class Bench:
         self.drawings["openmoji"] = clip.pixels_of(self.processor, unseen_style)
         self.heads["openmoji"] = self.heads["names"]
 
-    def score(self, classifier: torch.nn.Module) -> list[dict]:
+    def score(self, classifier):
         """Return how many of each part are right: digits by the head, drawings by their names."""
         found = []
         for part in ("choose", "digits"):
             right = classifier.predict(self.digits[part]).argmax(1) == self.labels[part]
             found.append(_counted("digits", part == "choose", right))
         for part in ("choose", "names", "openmoji"):
-            rows = _embedded(classifier, self.drawings[part])
+            rows = classifier.embed(self.drawings[part])
             right = (rows @ self.heads[part].T).argmax(1) == torch.arange(len(rows))
             task = "openmoji" if part == "openmoji" else "names"
             found.append(_counted(task, part == "choose", right))
         return found
 
 
-def known_drawings(style: str) -> dict[str, tuple[str, Image.Image]]:
+def known_drawings(style):
     """Return code points to name and drawing, without skin tones, flags and what was held out."""
     table = data.load_emoji(style)
     about = table.remove_columns("image").to_pandas()
@@ -130,22 +128,16 @@ def known_drawings(style: str) -> dict[str, tuple[str, Image.Image]]:
     return {row["codepoints"]: (row["name"], row["image"]) for row in rows}
 
 
-@torch.inference_mode()
-def _embedded(classifier: torch.nn.Module, pixels: torch.Tensor) -> torch.Tensor:
-    classifier.eval()
-    return torch.cat([encode_pixels(classifier, part) for part in pixels.split(128)])
-
-
-def _counted(task: str, choosing: bool, right: torch.Tensor) -> dict:
+def _counted(task, choosing, right):
     return {"task": task, "choosing": choosing, "right": int(right.sum()), "total": len(right)}
 
 
-def measured(seed: int) -> list[dict]:
+def measured(seed):
     """Return one row per method, knob and task of a seed."""
     bench = Bench(seed)
-    rows: list[dict] = []
+    rows = []
 
-    def keep(method: str, classifier: torch.nn.Module, steps: int = 0, alpha: float = 1.0) -> None:
+    def keep(method, classifier, steps=0, alpha=1.0):
         about = {"seed": seed, "method": method, "steps": steps, "alpha": alpha}
         rows.extend(about | row for row in bench.score(classifier))
         print(about, [f"{row['right'] / row['total']:.3f}" for row in rows[-5:]], flush=True)
@@ -176,17 +168,17 @@ def measured(seed: int) -> list[dict]:
     return rows
 
 
-def _train(bench, classifier, lr, steps, every, keep, replay: bool = False) -> None:
+def _train(bench, classifier, lr, steps, every, keep, replay=False):
     """Train as clip.fine_tune does, look every so many steps, and mix in old pairs when asked."""
     pixels, labels = bench.digits["learnt"], bench.labels["learnt"]
     digits_of = adaptation.batches_of(len(labels), adaptation.BATCH, bench.seed)
     pairs_of = adaptation.batches_of(REPLAYED, REPLAY_SHARE, bench.seed + 1)
     scale = bench.model.logit_scale.detach().exp()
 
-    def batch(step: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def batch(step):
         return digits_of(step), pairs_of(step)
 
-    def loss(module: torch.nn.Module, chosen: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+    def loss(module, chosen):
         new, old = chosen
         value = functional.cross_entropy(module(pixels[new]), labels[new])
         if not replay:
@@ -194,10 +186,9 @@ def _train(bench, classifier, lr, steps, every, keep, replay: bool = False) -> N
         shown = encode_pixels(module, bench.drawings["replay"][old])
         return value + functional.cross_entropy(scale * shown @ bench.heads["replay"].T, old)
 
-    head = {"head": {"lr": adaptation.HEAD_LR, "weight_decay": 0.0}}
     done = 0
 
-    def look(module: torch.nn.Module) -> dict[str, float]:
+    def look(module):
         nonlocal done
         if keep is not None and done:
             keep(done)
@@ -208,9 +199,9 @@ def _train(bench, classifier, lr, steps, every, keep, replay: bool = False) -> N
         classifier,
         batch,
         steps,
-        optimizer=training.adamw(lr, adaptation.WEIGHT_DECAY, betas=(0.9, 0.98), parts=head),
+        optimizer=lambda module: clip.optimizer_of(module, lr, steps)[0],
         loss=loss,
-        schedule=training.cosine(warmup=0.1, floor=0.0),
+        schedule=adaptation.SCHEDULE,
         seed=bench.seed,
         measure=look,
         measure_every=every,

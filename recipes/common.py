@@ -4,8 +4,6 @@ A recipe keeps its results and checkpoints under ``build/recipes``, so that it c
 point and goes on; only finished files reach ``fmcourse/bundled``.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import datetime
@@ -16,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import tomllib
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,15 +28,16 @@ from safetensors.torch import save
 from tqdm import tqdm
 
 from fmcourse.checkpoints import describe
-from fmcourse.files import write_atomic
+from fmcourse.files import read_toml, write_atomic
 
 ROOT = Path(__file__).resolve().parent.parent
 BUNDLED = ROOT / "fmcourse" / "bundled"
 WORK = ROOT / "build" / "recipes"
-PACKAGES = tomllib.loads((ROOT / "recipes" / "packages.toml").read_text(encoding="utf-8"))
+PACKAGES = read_toml(ROOT / "recipes" / "packages.toml")
 PIP = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
 
-_chosen = {"output": BUNDLED}  # by the command line
+# By the command line; and since when the next file that ships has been made.
+_chosen: dict[str, Any] = {"output": BUNDLED, "settings": {}, "since": time.time()}
 
 
 def output() -> Path:
@@ -91,10 +90,11 @@ def command_line(
         parser.add_argument("--steps", type=int, default=steps, help="of each training; a trial")
     parser.add_argument("--into", type=Path, help="a folder for what ships, such as a trial's")
     chosen = parser.parse_args(arguments)
-    defaults = parser.parse_args([])
-    parts = ("seeds", "only", "steps")
-    whole = all(getattr(chosen, part, None) == getattr(defaults, part, None) for part in parts)
+    given, defaults = vars(chosen), vars(parser.parse_args([]))
+    whole = all(given[part] == defaults[part] for part in defaults.keys() - {"stage", "into"})
     _chosen["output"] = chosen.into.absolute() if chosen.into else BUNDLED
+    _chosen["settings"] = {part: given[part] for part in ("seeds", "steps") if part in given}
+    _chosen["since"] = time.time()
     chosen.ships = whole or chosen.into is not None
     return chosen
 
@@ -272,9 +272,9 @@ def register(path: Path, *, settings: dict, seconds: float, **about: Any) -> Non
     manifest = output() / "manifest.json"
     # Two recipes may finish at the same time.
     with FileLock(work_folder("locks") / "manifest.lock"):
-        content: dict[str, Any] = {"files": []}
+        content = {"files": []}
         if manifest.exists():
-            content = json.loads(manifest.read_text(encoding="utf-8"))
+            content = json.loads(manifest.read_bytes())
         files = {other["file"]: other for other in [*content["files"], entry]}
         content["files"] = [files[name] for name in sorted(files)]
         write_atomic(manifest, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
@@ -290,8 +290,9 @@ def ship(
         content: a table, tensors by their names, a text, or JSON values.
         recipe: without its folder.
         options: of the file's format, such as ``metadata`` of tensors.
-        about: ``sources``, ``settings``, ``seconds`` and, where they are not the course's,
-            ``licence`` and ``attribution``, as in :func:`register`.
+        about: ``sources``, ``settings`` and, where they are not the course's, ``licence`` and
+            ``attribution``, as in :func:`register`; ``seconds``, where they are not those since the
+            last file. Seeds and steps of the command line are entered too.
     """
     path, options = output() / file, options or {}
     if isinstance(content, pd.DataFrame):
@@ -306,7 +307,10 @@ def ship(
     else:
         write_atomic(path, json.dumps(content, separators=(",", ":")) + "\n")
     own = {"licence": "CC-BY-4.0", "attribution": "fmcourse", "recipe": f"recipes/{recipe}.py"}
+    own["seconds"] = time.time() - _chosen["since"]
+    about["settings"] = _chosen["settings"] | about["settings"]
     register(path, **own | about)
+    _chosen["since"] = time.time()
 
 
 def ship_runs(

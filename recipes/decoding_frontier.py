@@ -10,42 +10,30 @@ what it wrote. Every way of sampling has eight settings, fixed before the run: a
 tried more often would win by being tried more often.
 """
 
-from __future__ import annotations
-
 import functools
 
 import numpy as np
-import torch
 
 import fmcourse
+from fmcourse.files import read_toml
 from fmcourse.generation import Beam, Greedy, Sample, frontier
-from recipes.common import command_line, ship_runs
+from recipes.common import ROOT, command_line, ship_runs
 
 SAMPLES = 4
 HOT = 2.0  # the temperature at which min-p is said to pay
-SHARES = (0.2, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
-LEAST = (0.7, 0.5, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01)
-FAMILIES: dict[str, tuple] = {
-    "greedy": (lambda _: Greedy(), (1,)),
-    "beam": (Beam, (2, 4, 8)),
-    "temperature": (lambda t: Sample(temperature=t), (0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2)),
-    "top-k": (lambda k: Sample(top_k=k), (2, 3, 5, 10, 20, 40, 100, 300)),
-    "top-p": (lambda p: Sample(top_p=p), SHARES),
-    "typical": (lambda p: Sample(typical_p=p), SHARES),
-    "min-p": (lambda p: Sample(min_p=p), LEAST),
-    "top-p, hot": (lambda p: Sample(temperature=HOT, top_p=p), SHARES),
-    "min-p, hot": (lambda p: Sample(temperature=HOT, min_p=p), LEAST),
-}
+FAMILIES = read_toml(ROOT / "recipes" / "frontier.toml")
 DECIMALS = 4
 WRITER, JUDGE = "ladder-medium", "ladder-large"
 SOURCES = [f"{WRITER}/model.safetensors", f"{JUDGE}/model.safetensors", "addresses.parquet"]
 
 
 def main(arguments=None):
-    chosen = command_line(__doc__, arguments, names=tuple(FAMILIES))
+    chosen = command_line(__doc__, arguments, names=FAMILIES)
     fmcourse.setup()
-    jobs: list[tuple] = [(presidents,)]
-    jobs += [(one_run, family, value) for family in chosen.only for value in FAMILIES[family][1]]
+    jobs = [(presidents,)]
+    jobs += [
+        (one_run, family, value) for family in chosen.only for value in FAMILIES[family]["values"]
+    ]
     ship_runs(
         "decoding-frontier.parquet",
         jobs,
@@ -62,24 +50,30 @@ def main(arguments=None):
     )
 
 
-def presidents() -> list[dict]:
+def presidents():
     """Return what the presidents' own words give, as one sample."""
-    own = bench()
+    own = Bench()
     return own.measure("president", 0, [excerpt[None] for excerpt in own.excerpts])
 
 
-def one_run(family, value) -> list[dict]:
+def one_run(family, value):
     """Return what one setting gives, one row per sample and address."""
-    own, strategy = bench(), FAMILIES[family][0](value)
-    texts = frontier.continue_excerpts(own.writer, own.excerpts, strategy, SAMPLES)
+    own = Bench()
+    texts = frontier.continue_excerpts(own.writer, own.excerpts, strategy(family, value), SAMPLES)
     return own.measure(family, value, texts)
 
 
+def strategy(family, value):
+    """Return what a family is with one of its values."""
+    if family == "greedy":
+        return Greedy()
+    if family == "beam":
+        return Beam(value)
+    settings = {"temperature": HOT} if "hot" in family else {}
+    return Sample(**settings, **{FAMILIES[family]["varied"]: value})
+
+
 @functools.cache
-def bench() -> Bench:
-    return Bench()
-
-
 class Bench:
     """The excerpts of the test addresses, the model that continues them, and that which judges."""
 
@@ -90,7 +84,7 @@ class Bench:
         self.years = [row["year"] for row in rows]
         self.excerpts = frontier.cut_excerpts(self.tokenizer, [row["text"] for row in rows])
 
-    def measure(self, family, value, texts: list[torch.Tensor]) -> list[dict]:
+    def measure(self, family, value, texts):
         found = frontier.measure_texts(self.judge, self.tokenizer, texts)
         rows = []
         for sample, index in np.ndindex(found["surprise"].shape):

@@ -15,8 +15,6 @@ of their own ("pear, fruit") planted pairs got a place of their own, and no chil
 fruit.
 """
 
-from __future__ import annotations
-
 from recipes import foundations
 from recipes.common import command_line, ship, ship_runs
 from recipes.foundations import BATCH, PICTURES, PLANTED, READ, SEEDS, STEPS
@@ -25,8 +23,8 @@ from recipes.foundations import BATCH, PICTURES, PLANTED, READ, SEEDS, STEPS
 def main(arguments=None):
     chosen = command_line(__doc__, arguments, seeds=SEEDS, steps=STEPS)
     foundations.prepare()
-    settings = {"planted": list(PLANTED), "seeds": chosen.seeds, "steps": chosen.steps}
-    about = {"recipe": "defects", "settings": settings | {"batch": BATCH}, **PICTURES}
+    settings = {"planted": list(PLANTED), "batch": BATCH}
+    about = {"recipe": "defects", "settings": settings, **PICTURES}
     jobs = [
         (foundations.planted_family, planted, seed, chosen.steps)
         for seed in chosen.seeds
@@ -40,7 +38,7 @@ def main(arguments=None):
         model = foundations.foundation(planted, chosen.seeds[0], chosen.steps)[0]
         for kind, own in foundations.features_of(model).items():
             features[f"{planted}/{kind}"] = own.half()
-    about["settings"] |= {"seeds": chosen.seeds[:1]}
+    settings["seeds"] = chosen.seeds[:1]
     # Their seconds are those of the table.
     ship("defect-features.safetensors", features, seconds=0.0, **about)
 

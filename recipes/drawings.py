@@ -3,10 +3,7 @@
 They are kept in ``images/`` as SVG, sharp at any size, and as PNG, which the notebooks show.
 """
 
-from __future__ import annotations
-
 import io
-import tomllib
 
 import matplotlib
 
@@ -15,10 +12,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from fmcourse.files import write_atomic
+from fmcourse.files import read_toml, write_atomic
 from recipes.common import BUNDLED, ROOT, command_line, output
 
-DRAWINGS = tomllib.loads((ROOT / "recipes" / "drawings.toml").read_text(encoding="utf-8"))
+DRAWINGS = read_toml(ROOT / "recipes" / "drawings.toml")
 INK = "#222222"
 FILLS = {
     "data": "#d6e8f5",
@@ -34,7 +31,7 @@ FORMATS = {
 
 
 def main(arguments=None):
-    chosen = command_line(__doc__, arguments, names=tuple(DRAWINGS))
+    chosen = command_line(__doc__, arguments, names=DRAWINGS)
     folder = ROOT / "images" if output() == BUNDLED else output()
     matplotlib.rcParams |= {"svg.fonttype": "path", "svg.hashsalt": "fmcourse", "font.size": 11}
     for name in chosen.only:
@@ -70,7 +67,7 @@ def span(axes, x, y, to_x, to_y):
     axes.annotate("", (x, y), (to_x, to_y), arrowprops=style)
 
 
-def text(axes, x, y, content, options: dict | None = None):
+def text(axes, x, y, content, options=None):
     style = {"va": "center", "color": INK, "fontsize": 10, **(options or {})}
     axes.text(x, y, content, **style)
 
@@ -83,15 +80,15 @@ def bold(axes, x, y, content):
     text(axes, x, y, content, {"ha": "center", "fontweight": "bold"})
 
 
-def rectangle(axes, x, y, width, height, options: dict):
+def rectangle(axes, x, y, width, height, options):
     axes.add_patch(plt.Rectangle((x, y), width, height, **options))
 
 
-def plot(axes, x: list[float], y: list[float], options: dict):
+def plot(axes, x, y, options):
     axes.plot(x, y, **options)
 
 
-def rise(axes, height, middle, width, options: dict):
+def rise(axes, height, middle, width, options):
     """Draw a logistic curve."""
     x = np.linspace(8, 66, 300)
     axes.plot(x, 12 + height / (1 + np.exp(-(x - middle) / width)), **options)

@@ -3,39 +3,33 @@
 Used by the recipes that train or read one.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import math
-import tomllib
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer, normalizers, processors
+from tokenizers import normalizers, processors
 from torch import nn
 from transformers import (
     BertConfig,
     CLIPImageProcessor,
     PreTrainedTokenizerFast,
-    VisionTextDualEncoderModel,
     VisionTextDualEncoderProcessor,
 )
 
 import fmcourse
 from fmcourse import clip, data
-from fmcourse.files import write_atomic
-from recipes.common import command_line, output, register, shipped_folder
+from fmcourse.files import read_toml, write_atomic
+from recipes.common import ROOT, command_line, output, register, shipped_folder
 from recipes.emoji_data import STYLES
 from recipes.emoji_pairs import MEAN, STD, all_concepts, training_concepts
 
-ENCODERS = tomllib.loads(Path(__file__).with_name("encoders.toml").read_text(encoding="utf-8"))
+ENCODERS = read_toml(ROOT / "recipes" / "encoders.toml")
 LARGEST_SCALE = math.log(100.0)
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
 
 
-def as_bert_reads(pieces: Tokenizer):
+def as_bert_reads(pieces):
     """Let a tokenizer read lower case, and put [CLS] before and [SEP] after each text."""
     pieces.normalizer = normalizers.BertNormalizer(lowercase=True)
     marks = [(mark, pieces.token_to_id(mark)) for mark in ("[CLS]", "[SEP]")]
@@ -44,7 +38,7 @@ def as_bert_reads(pieces: Tokenizer):
     )
 
 
-def for_transformers(pieces: Tokenizer, length) -> PreTrainedTokenizerFast:
+def for_transformers(pieces, length):
     """Return a trained tokenizer as one of transformers, for texts of at most `length` tokens."""
     return PreTrainedTokenizerFast(
         tokenizer_object=pieces,
@@ -57,7 +51,7 @@ def for_transformers(pieces: Tokenizer, length) -> PreTrainedTokenizerFast:
     )
 
 
-def bert_config(vocabulary, width, layers, length, **options) -> BertConfig:
+def bert_config(vocabulary, width, layers, length, **options):
     """Return the configuration of a BERT without dropout, its heads 32 wide.
 
     It reads texts of at most `length` tokens.
@@ -74,19 +68,13 @@ def bert_config(vocabulary, width, layers, length, **options) -> BertConfig:
     )
 
 
-def padded(ids: list[torch.Tensor]) -> dict[str, torch.Tensor]:
+def padded(ids):
     """Return rows of token ids as one batch with its mask."""
     tokens = nn.utils.rnn.pad_sequence(ids, batch_first=True)  # [PAD] is 0
     return {"input_ids": tokens, "attention_mask": (tokens != 0).long()}
 
 
-def run_stage(
-    doc,
-    arguments: Sequence[str] | None,
-    make: Callable[[int, bool], None],
-    folder,
-    about: dict,
-):
+def run_stage(doc, arguments, make, folder, about):
     """Run the stage that the command line names: make a model, or report on the bundled one.
 
     Args:
@@ -110,7 +98,7 @@ def run_stage(
     register(path, **about, seconds=0.0)
 
 
-def figures(folder) -> dict[str, dict]:
+def figures(folder):
     """Return a bundled model's figures on OpenMoji and on the held-out concepts.
 
     For once, when nothing is chosen any more.
@@ -122,7 +110,7 @@ def figures(folder) -> dict[str, dict]:
     hidden = {code: names[code] for code in sorted(data.held_out()[0])}
     trained = {code: names[code] for code in training_concepts() if code in names}
 
-    def ranks(style, shown: dict[str, str], gallery: list[str]) -> torch.Tensor:
+    def ranks(style, shown, gallery):
         """Return how many texts lie nearer to each drawing than the right one, by code points."""
         table = data.load_emoji(style)
         rows = [row for row, code in enumerate(table["codepoints"]) if code in shown]
@@ -149,14 +137,7 @@ def figures(folder) -> dict[str, dict]:
     return found | {"OpenMoji subgroups": {"accuracy": accuracy, **counts}}
 
 
-def ship_model(
-    model: VisionTextDualEncoderModel,
-    tokenizer: PreTrainedTokenizerFast,
-    side,
-    name,
-    about: dict,
-    **options,
-):
+def ship_model(model, tokenizer, side, name, about, **options):
     """Write a model and its processor in half precision, and enter their files in the manifest.
 
     Args:
@@ -182,18 +163,18 @@ def ship_model(
             for part in (config, config["vision_config"], config["text_config"]):
                 part.pop("torch_dtype", None)
                 part["dtype"] = "float32"
-        portable(folder / "tokenizer_config.json", indent=2)
+        portable(folder)
 
 
-def portable(path: Path, indent):
+def portable(folder, indent=2):
     """Let a tokenizer's file name the class that transformers 4 knows."""
-    with edited(path, indent) as content:
+    with edited(folder / "tokenizer_config.json", indent) as content:
         content["tokenizer_class"] = "PreTrainedTokenizerFast"
 
 
 @contextlib.contextmanager
-def edited(path: Path, indent=2) -> Iterator[dict]:
+def edited(path, indent=2):
     """Give what a JSON file holds, and write it back."""
-    content = json.loads(path.read_text(encoding="utf-8"))
+    content = json.loads(path.read_bytes())
     yield content
-    path.write_text(json.dumps(content, indent=indent) + "\n", encoding="utf-8")
+    write_atomic(path, json.dumps(content, indent=indent) + "\n")

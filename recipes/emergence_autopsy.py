@@ -9,10 +9,6 @@ those of ``fmcourse.emergence.addition``, the same for all widths. They were cho
 different seeds; the thresholds that the notebook uses were fixed before the first of these runs.
 """
 
-from __future__ import annotations
-
-from collections.abc import Sequence
-
 import fmcourse
 from fmcourse import emergence
 from fmcourse.emergence import addition
@@ -28,11 +24,11 @@ def main(arguments=None):
     chosen = command_line(__doc__, arguments, seeds=SEEDS, steps=addition.STEPS)
     fmcourse.setup()
     settings = settings_of(chosen.seeds, chosen.steps)
-    about = {"recipe": RECIPE, "settings": {"steps": chosen.steps}}
+    about = {"recipe": RECIPE, "settings": {}}
     sweeps.sweep(emergence.train_adder, settings, RECIPE, chosen.ships, **about)
 
 
-def settings_of(seeds: Sequence[int], steps) -> list[dict]:
+def settings_of(seeds, steps):
     return [
         {"width": width, "reverse": reverse, "seed": seed, "steps": steps}
         for seed in seeds

@@ -12,8 +12,6 @@ came after the answer, which was far from the forecast: was it the width, or the
 for all?
 """
 
-from __future__ import annotations
-
 import datetime
 import functools
 import json
@@ -46,7 +44,7 @@ def main(arguments=None):
     print(f"width {TARGET} should turn at step {stored['estimate']:.0f} {between}")
     if chosen.stage == "predict":
         return
-    shown = {"target": TARGET, "steps": chosen.steps}
+    shown = {"target": TARGET}
     about = {"recipe": "emergence_forecast", "settings": shown}
     targets = [
         {"width": TARGET, "reverse": False, "seed": seed, "steps": chosen.steps}
@@ -60,7 +58,7 @@ def main(arguments=None):
         ship("emergence-forecast.json", stored, sources=sweeps.SOURCES, seconds=0.0, **about)
 
 
-def stored_forecast(runs: list[dict]) -> dict:
+def stored_forecast(runs):
     """Return the forecast that is stored, or store that of the runs of smaller widths.
 
     Raises:
@@ -71,7 +69,7 @@ def stored_forecast(runs: list[dict]) -> dict:
     path = folder / "forecast.json"
     said = make_forecast(emergence.Sweep.of(runs))
     if path.exists():
-        stored = json.loads(path.read_text(encoding="utf-8"))
+        stored = json.loads(path.read_bytes())
         if stored != said | {"made": stored["made"]}:
             raise RuntimeError(
                 f"{path} was made from different runs or settings; to begin anew, remove {folder}"
@@ -87,7 +85,7 @@ def stored_forecast(runs: list[dict]) -> dict:
     return said
 
 
-def make_forecast(small: emergence.Sweep) -> dict:
+def make_forecast(small):
     """Fit the law on runs of smaller widths and say where the target turns."""
     widths = small.runs["width"].tolist()
     steps = int(small.runs["steps"].iloc[0])

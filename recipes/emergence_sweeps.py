@@ -8,8 +8,6 @@ tokens are. Chan et al. 2022 vary burstiness and the number of classes of pictur
 is their question put to strings. ``parity`` has tasks of unequal frequency.
 """
 
-from __future__ import annotations
-
 import itertools
 
 import fmcourse
@@ -34,7 +32,7 @@ KINDS = {
 
 
 def main(arguments=None):
-    chosen = command_line(__doc__, arguments, names=tuple(TRAIN), steps=0)
+    chosen = command_line(__doc__, arguments, names=TRAIN, steps=0)
     fmcourse.setup()
     for name in chosen.only:
         train, steps = TRAIN[name]

@@ -5,23 +5,20 @@ gives; Noto v1 and EmojiOne give none, and are matched by icon name through Noto
 labels.
 """
 
-from __future__ import annotations
-
 import functools
 import json
 import re
-import tomllib
 import unicodedata
-from pathlib import Path
 
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from recipes.common import package
+from fmcourse.files import read_toml
+from recipes.common import ROOT, package
 
 SIZE = 64
-WORDS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+WORDS = read_toml(ROOT / "recipes" / "emoji_data.toml")
 STYLES = WORDS["styles"]  # licence and author
 TRAINING_STYLES = [style for style in STYLES if style != "openmoji"]
 TONES = dict(enumerate(WORDS["tones"], 1))
@@ -32,15 +29,15 @@ VARIANTS = re.compile(
 
 
 @functools.cache
-def read_emoji() -> dict[str, dict]:
+def read_emoji():
     """Map code points (without FE0F) to an emoji's columns, in the Unicode order.
 
     Letters and hair parts are left out.
     """
     folder = package("emojibase-data")
-    groups = json.loads((folder / "meta" / "groups.json").read_text(encoding="utf-8"))
+    groups = json.loads((folder / "meta" / "groups.json").read_bytes())
     emoji = {}
-    for base in json.loads((folder / "en" / "data.json").read_text(encoding="utf-8")):
+    for base in json.loads((folder / "en" / "data.json").read_bytes()):
         group = groups["groups"].get(str(base.get("group")), "component")
         for form in [] if group == "component" else [base, *base.get("skins", [])]:
             emoji[bare(form["hexcode"])] = {
@@ -57,7 +54,7 @@ def read_emoji() -> dict[str, dict]:
     return dict(sorted(emoji.items(), key=lambda item: item[1]["order"]))
 
 
-def bare(hexcode) -> str:
+def bare(hexcode):
     """Return code points in capitals without FE0F, the mark that asks for a picture.
 
     >>> bare("2764-fe0f")
@@ -66,20 +63,20 @@ def bare(hexcode) -> str:
     return "-".join(code for code in hexcode.upper().split("-") if code != "FE0F")
 
 
-def tones(tone: int | list[int]) -> str:
+def tones(tone):
     """Name the skin tones of a form: ``none``, one, or two joined by a comma."""
     shown = [tone] if isinstance(tone, int) else tone
     return ", ".join(TONES[number] for number in shown) or "none"
 
 
-def gender(label) -> str:
+def gender(label):
     """Return the genders that a person's label names: ``none``, ``female``, ``male`` or ``female,
     male``."""
     words = set(re.findall(r"[a-z]+", label.lower()))
     return ", ".join(name for name, own in WORDS["genders"].items() if words & set(own)) or "none"
 
 
-def matched(style, emoji: dict[str, dict]) -> dict[str, dict]:
+def matched(style, emoji):
     """Map code points to an icon: its SVG body, width, height and flip."""
     icons, codes = icon_set(style)
     if codes:
@@ -97,13 +94,12 @@ def matched(style, emoji: dict[str, dict]) -> dict[str, dict]:
     return found
 
 
-def icon_set(style) -> tuple[dict[str, dict], dict[str, str]]:
+def icon_set(style):
     """Return what a style draws, by the names of icons and their aliases, and the names by code
     points, where the style has these."""
     folder = package(f"@iconify-json/{style}")
     content, chars = (
-        json.loads((folder / file).read_text(encoding="utf-8"))
-        for file in ("icons.json", "chars.json")
+        json.loads((folder / file).read_bytes()) for file in ("icons.json", "chars.json")
     )
     size = {"width": content["width"], "height": content["height"], "hFlip": False}
     icons = {name: {**size, **icon, "name": name} for name, icon in content["icons"].items()}
@@ -114,7 +110,7 @@ def icon_set(style) -> tuple[dict[str, dict], dict[str, str]]:
     return icons, {bare(code): name for code, name in chars.items()}
 
 
-def names_of(emoji: dict[str, dict]) -> tuple[dict[str, str], dict[str, str]]:
+def names_of(emoji):
     """Map icon names to code points: Noto's own over labels, and apart from them its aliases."""
     icons, codes = icon_set("noto")
     noto = {name: code for code, name in codes.items()}
@@ -127,7 +123,7 @@ def names_of(emoji: dict[str, dict]) -> tuple[dict[str, str], dict[str, str]]:
     return named, aliases
 
 
-def slug(label) -> str:
+def slug(label):
     """Return a label as icon names are written.
 
     >>> slug("flag: Côte d’Ivoire"), slug("waving hand: light skin tone")
@@ -138,7 +134,7 @@ def slug(label) -> str:
     return re.sub(r"[^a-z0-9]+", "-", re.sub(r"[.']", "", plain)).strip("-")
 
 
-def present_name(icon) -> str:
+def present_name(icon):
     """Return today's name of an icon.
 
     >>> present_name("flag-for-flag-japan"), present_name("flag-for-black-flag")
@@ -149,7 +145,7 @@ def present_name(icon) -> str:
     return WORDS["former_names"].get(icon, icon)
 
 
-def families(concepts: list[dict], drawings: dict[str, dict]) -> dict[str, str]:
+def families(concepts, drawings):
     """Map the code points of each concept to its family's name, the first member's label."""
     edges, first = [], {}
     for index, row in enumerate(concepts):
@@ -158,14 +154,14 @@ def families(concepts: list[dict], drawings: dict[str, dict]) -> dict[str, str]:
     shape = (len(concepts), len(concepts))
     graph = coo_array((np.ones(len(edges)), np.array(edges).T), shape)
     _, components = connected_components(graph, directed=False)
-    names: dict[int, str] = {}
+    names = {}
     found = {}
     for row, component in zip(concepts, components.tolist()):
         found[row["codepoints"]] = names.setdefault(component, row["name"])
     return found
 
 
-def traits(row: dict, drawings: dict[str, dict]) -> list[tuple]:
+def traits(row, drawings):
     """List what makes two concepts near-twins when they share it."""
     label, subgroup = row["name"].lower(), row["subgroup"]
     found = [
@@ -191,7 +187,7 @@ def traits(row: dict, drawings: dict[str, dict]) -> list[tuple]:
     return found
 
 
-def person_form(code) -> str:
+def person_form(code):
     """Return code points without what tells men, women and directions apart."""
     parts = re.sub(r"-200D-(2640|2642|27A1)", "", code).split("-")
     code = "-".join(WORDS["same_person"].get(part, part) for part in parts)

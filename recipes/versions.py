@@ -9,18 +9,14 @@ the first weights and the random numbers of seed 0; what is missing was drawn on
 is among the 1%. Nothing was tuned.
 """
 
-from __future__ import annotations
-
 import json
 import random
 
 import numpy as np
-import torch
 
-from fmcourse import clip, homogenization, models
+from fmcourse import clip, homogenization
 from recipes import foundations
 from recipes.common import all_kept, command_line, ship
-from recipes.emoji_pairs import Pictures
 from recipes.foundations import BATCH, READ, SEEDS, clean_pairs
 
 # Share of the pairs that a version goes without; at least one pair.
@@ -50,7 +46,6 @@ def main(arguments=None):
             "less": LESS,
             "style": STYLE,
             "tasks": TASKS,
-            "steps": chosen.steps,
             "batch": BATCH,
         },
         seconds=seconds,
@@ -58,21 +53,20 @@ def main(arguments=None):
     )
 
 
-def embedded(name, steps) -> torch.Tensor:
+def embedded(name, steps):
     """Return a version's unit embeddings, in half precision, shape (pictures, 128)."""
-    _, processor = models.load_clip("sweep-clip")
     pixels = foundations.child_pixels()["clean"][places()]
-    return clip.embed_images(encoder(name, steps), processor, pixels).half()
+    return clip.embed_images(encoder(name, steps), foundations.processor(), pixels).half()
 
 
-def encoder(name, steps) -> torch.nn.Module:
+def encoder(name, steps):
     """Train a version, or read it."""
     if name in LESS:
         return foundations.trained(fewer_pairs, (LESS[name],), 0, steps)[0]
     return foundations.foundation(0, int(name.removeprefix("seed ")), steps)[0]
 
 
-def fewer_pairs(share) -> tuple[Pictures, list[list[str]]]:
+def fewer_pairs(share):
     """Return the clean pairs without a share of them, drawn at random and at least one.
 
     A larger share includes a smaller.
@@ -84,7 +78,7 @@ def fewer_pairs(share) -> tuple[Pictures, list[list[str]]]:
     return pictures.only(left), [captions[place] for place in left]
 
 
-def places() -> np.ndarray:
+def places():
     """Return which of the children's pictures are embedded: those of one style and some tasks."""
     table = homogenization.child_pictures()
     wanted = {subgroup for task in TASKS for subgroup in homogenization.TASKS[task]}

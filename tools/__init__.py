@@ -1,9 +1,5 @@
 """The commands of this repository: run the course, check notebooks, change the address."""
 
-from __future__ import annotations
-
 from pathlib import Path
-
-__all__ = ["ROOT"]
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -3,8 +3,6 @@
 Nothing is written twice: an exercise that changes in its notebook changes here.
 """
 
-from __future__ import annotations
-
 import re
 
 from nbformat import NotebookNode

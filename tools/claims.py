@@ -3,8 +3,6 @@
 Serves ``python -m tools.course``: the rows that ship, and EVIDENCE.md.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import os
@@ -15,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 from nbformat import NotebookNode
 
-from fmcourse import evidence
+from fmcourse import evidence, files
 from recipes.common import register
 from tools.form import read
 
@@ -61,7 +59,7 @@ def keep(table: pd.DataFrame, root: Path, seconds: float) -> None:
     before, _, rest = page.read_text(encoding="utf-8").partition(START)
     after = rest.partition(END)[2]
     text = f"{before}{START}\n\n{evidence_table(table, root)}\n\n{END}{after}"
-    page.write_text(text, encoding="utf-8", newline="\n")
+    files.write_atomic(page, text)
     rows = table[MEASURED].to_dict("records")
     for row in rows:
         for name, value in row.items():
@@ -69,7 +67,7 @@ def keep(table: pd.DataFrame, root: Path, seconds: float) -> None:
             if isinstance(value, float) and not math.isfinite(value):
                 row[name] = str(value)
     path = root / "fmcourse" / "bundled" / "evidence.json"
-    path.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    files.write_atomic(path, json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
     register(
         path,
         licence="CC-BY-4.0",

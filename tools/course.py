@@ -7,8 +7,6 @@
 The kernels run the Python that runs this command, with the variables that a student's kernel has.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import shutil

@@ -3,8 +3,6 @@
 Serves the other tools. No linter does this: nbstripout drops the outputs that this course ships.
 """
 
-from __future__ import annotations
-
 import copy
 import hashlib
 import html
@@ -15,6 +13,9 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
+from fmcourse.files import read_toml, write_atomic
+from tools import ROOT
+
 # The tag of cells whose outputs must come out again.
 CHECKED = "nbval-check-output"
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
@@ -23,16 +24,7 @@ NO_WIDGET = "Run the notebook to use the widget that stands here."
 READING = re.compile(r"^\*\*What we see.*?(?=\n\s*\n|\Z)", re.MULTILINE | re.DOTALL)
 # "cellView" folds a form in Colab; "holds" lists what a text states of the run above it.
 KEPT_CELL_METADATA = ("cellView", "holds", "tags")
-METADATA = {
-    "colab": {"provenance": [], "toc_visible": True},
-    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-    "language_info": {
-        "file_extension": ".py",
-        "mimetype": "text/x-python",
-        "name": "python",
-        "pygments_lexer": "ipython3",
-    },
-}
+METADATA = read_toml(ROOT / "tools" / "metadata.toml")
 
 
 def read(path: Path) -> NotebookNode:
@@ -42,7 +34,7 @@ def read(path: Path) -> NotebookNode:
 
 def write(notebook: NotebookNode, path: Path) -> None:
     """Write `notebook` to `path` in normal form."""
-    path.write_text(serialize(notebook), encoding="utf-8", newline="\n")
+    write_atomic(path, serialize(notebook))
 
 
 def serialize(notebook: NotebookNode) -> str:

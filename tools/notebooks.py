@@ -7,8 +7,6 @@ nbval compares nothing where no output is stored, ignores a mistyped tag, and ac
 shell line. What a reader has to take in is printed for each notebook, and limited.
 """
 
-from __future__ import annotations
-
 import argparse
 import re
 import sys

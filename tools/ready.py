@@ -6,8 +6,6 @@ It looks at the environment (the course's own doctor) and at the website, which 
 kernel runs. Only sources are compared: opening and running a notebook makes no page old.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Iterator
 from pathlib import Path

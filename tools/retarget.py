@@ -5,8 +5,6 @@
 ``[tool.fmcourse]`` in pyproject.toml says what they name now; the command rewrites it too.
 """
 
-from __future__ import annotations
-
 import argparse
 import re
 import sys

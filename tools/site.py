@@ -5,8 +5,6 @@
 The pages load nothing from a network, so the folder can be carried on a stick.
 """
 
-from __future__ import annotations
-
 import base64
 import copy
 import io
@@ -14,7 +12,6 @@ import json
 import re
 import shutil
 import sys
-import tomllib
 from pathlib import Path
 
 from nbformat import NotebookNode
@@ -23,6 +20,7 @@ from PIL import Image
 from sphinx.cmd.build import build_main
 
 from fmcourse import evidence
+from fmcourse.files import read_toml, write_atomic
 from tools import ROOT, answers
 from tools.form import alt_text, digest, heading, picture, question, read, tags
 from tools.retarget import Target, read_target
@@ -63,7 +61,7 @@ def executed(root: Path = ROOT) -> dict[str, NotebookNode]:
 def sources(root: Path = ROOT) -> dict[str, str]:
     """Return the digest of the sources that each page of the built site was made from."""
     record = root / "build" / "site" / "sources.json"
-    return json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
+    return json.loads(record.read_bytes()) if record.exists() else {}
 
 
 def build(root: Path = ROOT) -> int:
@@ -77,7 +75,7 @@ def build(root: Path = ROOT) -> int:
     options += ["-D", f"html_static_path={source / '_static'}"]
     status = build_main([*options, str(source), str(made)])
     digests = {stem: digest(notebook) for stem, notebook in notebooks.items()}
-    _write(made / "sources.json", json.dumps(digests))
+    write_atomic(made / "sources.json", json.dumps(digests))
     return status
 
 
@@ -89,20 +87,16 @@ def gather(notebooks: dict[str, NotebookNode], source: Path, root: Path) -> None
     shutil.copy(root / "site" / "badge.svg", source / "images")
     for stem, notebook in notebooks.items():
         shown = _page(notebook, target)
-        _write(source / f"{stem}.ipynb", json.dumps(shown))
+        write_atomic(source / f"{stem}.ipynb", json.dumps(shown))
         clinic = _clinic(shown)
         if clinic.cells:
-            _write(source / "mistakes-clinic.ipynb", json.dumps(clinic))
-    _write(source / "solutions.md", relink(answers.key(notebooks), target))
+            write_atomic(source / "mistakes-clinic.ipynb", json.dumps(clinic))
+    write_atomic(source / "solutions.md", relink(answers.key(notebooks), target))
     for name, file in PAGES.items():
         text = (root / file).read_text(encoding="utf-8")
         text = text.replace("# What was measured\n", FILTER)
-        _write(source / f"{name}.md", relink(text, target, file))
-    _write(source / "index.md", _home(notebooks, root))
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8", newline="\n")
+        write_atomic(source / f"{name}.md", relink(text, target, file))
+    write_atomic(source / "index.md", _home(notebooks, root))
 
 
 def relink(text: str, target: Target, file: str = "") -> str:
@@ -199,7 +193,7 @@ def _home(notebooks: dict[str, NotebookNode], root: Path) -> str:
 
 def _chosen(root: Path) -> dict[str, dict]:
     """Return the figure that stands for each notebook, by the notebook's number."""
-    return tomllib.loads((root / "site" / "figures.toml").read_text(encoding="utf-8"))
+    return read_toml(root / "site" / "figures.toml")
 
 
 def _figure(notebook: NotebookNode, cell_id: str) -> NotebookNode:

@@ -6,8 +6,6 @@ A deck is one file that needs no network. Arrow keys or PageDown move; each slid
 speaker, which opens with a click or the keyboard and is printed below its slide.
 """
 
-from __future__ import annotations
-
 import html
 import re
 from pathlib import Path
@@ -15,6 +13,7 @@ from pathlib import Path
 from nbconvert.filters.markdown_mistune import markdown2html_mistune as rich
 from nbformat import NotebookNode
 
+from fmcourse.files import write_atomic
 from tools import ROOT
 from tools.form import READING, heading, picture, question
 from tools.site import executed
@@ -86,9 +85,8 @@ def deck(notebook: NotebookNode) -> str:
 def main(root: Path = ROOT) -> None:
     """Write every deck to build/slides."""
     folder = root / "build" / "slides"
-    folder.mkdir(parents=True, exist_ok=True)
     for stem, notebook in executed(root).items():
-        (folder / f"{stem}.html").write_text(deck(notebook), encoding="utf-8")
+        write_atomic(folder / f"{stem}.html", deck(notebook))
     print("The slides: build/slides")
 
 

@@ -7,8 +7,6 @@ A cell's metadata ``holds`` lists Boolean Python expressions over what the kerne
 cells above it have run. Each must be true under every setting. Nothing is stored.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import sys

@@ -5,8 +5,6 @@
 "What we see" is folded there, so that nobody reads a result before the cell above it was run.
 """
 
-from __future__ import annotations
-
 import copy
 import re
 import shutil
@@ -14,6 +12,7 @@ from pathlib import Path
 
 from nbformat import NotebookNode
 
+from fmcourse.files import write_atomic
 from tools import ROOT
 from tools.form import READING, read, serialize
 
@@ -53,7 +52,7 @@ def main(root: Path = ROOT) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     for name, text in texts.items():
-        (folder / name).write_text(text, encoding="utf-8", newline="\n")
+        write_atomic(folder / name, text)
     print(f"The student edition: {len(texts)} notebooks in notebooks/student")
 
 

@@ -4,8 +4,6 @@ Serves notebook 03. Sources: Kumar et al. 2022 (linear probing, then fine-tuning
 2022 (WiSE-FT), Hu et al. 2022 (LoRA), Zhang et al. 2022 (Tip-Adapter).
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,7 +11,8 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from torch.nn import functional
+from torch import Tensor
+from torch.nn import Module, functional
 from transformers import PreTrainedModel, ProcessorMixin
 
 from fmcourse import training
@@ -21,25 +20,13 @@ from fmcourse.arguments import require, whole
 from fmcourse.clip.classifier import (
     PENALTY,
     Head,
-    Images,
-    Labels,
     PictureClassifier,
     build_classifier,
     checked_labels,
     linear_probe,
 )
-from fmcourse.clip.embedding import checked_pixels, embed_images
+from fmcourse.clip.embedding import Images, Labels, checked_pixels, embed_images
 from fmcourse.runtime import PROFILES
-
-__all__ = [
-    "add_lora",
-    "batches_of",
-    "fine_tune",
-    "interpolate",
-    "lp_ft",
-    "optimizer_of",
-    "tip_adapter",
-]
 
 # All of these were chosen on validation concepts, for the first edition.
 LR = PROFILES["tiny"].clip_lr  # of the image encoder
@@ -57,7 +44,7 @@ def fine_tune(
     processor: ProcessorMixin,
     images: Images,
     labels: Labels,
-    head: Head | torch.Tensor,
+    head: Head | Tensor,
     *,
     steps: int = STEPS,
     batch_size: int = BATCH,
@@ -66,7 +53,7 @@ def fine_tune(
     rank: int = 0,
     seed: int = 0,
     checkpoint: str | Path | None = None,
-    **settings: Any,
+    **settings,
 ) -> tuple[PictureClassifier, training.Run]:
     """Train the whole image encoder and the head by cross-entropy, from a copy of the model.
 
@@ -103,7 +90,7 @@ def fine_tune(
             torch.manual_seed(whole("seed", seed))
             classifier = add_lora(classifier, rank)
 
-    def loss(classifier: torch.nn.Module, chosen: torch.Tensor) -> torch.Tensor:
+    def loss(classifier: Module, chosen: Tensor) -> Tensor:
         logits = classifier(pixels[chosen])
         return functional.cross_entropy(logits, classes[chosen].to(logits.device))
 
@@ -128,7 +115,7 @@ def fine_tune(
     return classifier, run
 
 
-def _adamw(lr: float, head_lr: float) -> Callable[[torch.nn.Module], torch.optim.Optimizer]:
+def _adamw(lr: float, head_lr: float) -> Callable[[Module], torch.optim.Optimizer]:
     # The head has a rate of its own, and never shrinks.
     parts = {"head": {"lr": head_lr, "weight_decay": 0.0}}
     return training.adamw(lr, WEIGHT_DECAY, BETAS, parts)
@@ -156,7 +143,7 @@ def lp_ft(
     images: Images,
     labels: Labels,
     C: float = PENALTY,
-    **settings: Any,
+    **settings,
 ) -> tuple[PictureClassifier, training.Run]:
     """Fit a linear probe, then fine-tune everything from it (Kumar et al. 2022).
 
@@ -194,8 +181,8 @@ def add_lora(classifier: PictureClassifier, rank: int = 8) -> PeftModel:
 
 
 def interpolate(
-    state_a: Mapping[str, torch.Tensor], state_b: Mapping[str, torch.Tensor], alpha: float
-) -> dict[str, torch.Tensor]:
+    state_a: Mapping[str, Tensor], state_b: Mapping[str, Tensor], alpha: float
+) -> dict[str, Tensor]:
     """Return ``(1 - alpha) * a + alpha * b`` for every weight (Wortsman et al. 2022).
 
     Args:
@@ -226,14 +213,14 @@ def interpolate(
 
 
 def tip_adapter(
-    features: torch.Tensor,
+    features: Tensor,
     labels: Labels,
-    head: torch.Tensor,
-    queries: torch.Tensor,
+    head: Tensor,
+    queries: Tensor,
     scale: float = 100.0,
     alpha: float = 300.0,
     beta: float = 10.0,
-) -> torch.Tensor:
+) -> Tensor:
     """Return logits of the training-free Tip-Adapter: the zero-shot head, and a vote of the
     nearest labelled pictures.
 
@@ -258,7 +245,7 @@ def tip_adapter(
     return scale * queries @ head.to(queries).T + alpha * votes
 
 
-def batches_of(count: int, batch_size: int, seed: int) -> Callable[[int], torch.Tensor]:
+def batches_of(count: int, batch_size: int, seed: int) -> Callable[[int], Tensor]:
     """Return a function from the step to indices below count.
 
     Each epoch goes through all of them, in an order of its own.
@@ -267,11 +254,11 @@ def batches_of(count: int, batch_size: int, seed: int) -> Callable[[int], torch.
     first_seed = whole("seed", seed) * training.SEED_STRIDE
 
     @functools.lru_cache(maxsize=2)
-    def order(epoch: int) -> torch.Tensor:
+    def order(epoch: int) -> Tensor:
         generator = torch.Generator().manual_seed(first_seed + epoch)
         return torch.randperm(count, generator=generator)
 
-    def batch(step: int) -> torch.Tensor:
+    def batch(step: int) -> Tensor:
         first = step * batch_size
         places = range(first, first + batch_size)
         return torch.stack([order(place // count)[place % count] for place in places])

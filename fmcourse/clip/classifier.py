@@ -4,8 +4,6 @@ Serves notebook 03, sections 2 to 4. Source: Radford et al. 2021, section 3.1 (w
 3.2 (linear probe).
 """
 
-from __future__ import annotations
-
 import copy
 import json
 import warnings
@@ -17,39 +15,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save
 from sklearn.linear_model import LogisticRegression
+from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 from transformers import PreTrainedModel
 
 from fmcourse.arguments import require, whole
-from fmcourse.clip.embedding import (
-    check_pixels,
-    encode_pixels,
-    in_parts,
-    whole_numbers,
-)
+from fmcourse.clip.embedding import Labels, check_pixels, encode_pixels, in_parts, whole_numbers
 from fmcourse.files import user_path, write_atomic
-
-__all__ = [
-    "Head",
-    "PictureClassifier",
-    "build_classifier",
-    "linear_probe",
-    "load_classifier",
-    "percent_right",
-    "random_head",
-    "save_classifier",
-]
 
 PENALTY = 10.0  # of the linear probe; chosen on validation concepts, for the first edition
 WEIGHTS, NAMES = "classifier.safetensors", "classifier.json"
-
-# What functions of this package take as pictures, and as their classes.
-Images = Sequence[Image.Image] | torch.Tensor
-Labels = Sequence[int] | torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -61,10 +39,10 @@ class Head:
         bias: shape (classes,).
     """
 
-    weight: torch.Tensor
-    bias: torch.Tensor
+    weight: Tensor
+    bias: Tensor
 
-    def __call__(self, embeddings: torch.Tensor) -> torch.Tensor:
+    def __call__(self, embeddings: Tensor) -> Tensor:
         """Map embeddings (n, d) to logits (n, classes), on the device of the embeddings."""
         return embeddings @ self.weight.to(embeddings).T + self.bias.to(embeddings)
 
@@ -76,7 +54,7 @@ def random_head(classes: int, width: int, seed: int = 0) -> Head:
     return Head(torch.randn(classes, width, generator=generator) / width**0.5, torch.zeros(classes))
 
 
-def linear_probe(features: torch.Tensor, labels: Labels, C: float = PENALTY) -> Head:
+def linear_probe(features: Tensor, labels: Labels, C: float = PENALTY) -> Head:
     """Fit scikit-learn's multinomial logistic regression on embeddings, which stay as they are.
 
     Args:
@@ -107,7 +85,7 @@ def linear_probe(features: torch.Tensor, labels: Labels, C: float = PENALTY) -> 
     return Head(weight, bias)
 
 
-def checked_labels(labels: Labels, count: int, classes: int | None = None) -> torch.Tensor:
+def checked_labels(labels: Labels, count: int, classes: int | None = None) -> Tensor:
     """Return labels as a tensor on the CPU, shape (count,); a ValueError says what is wrong.
 
     Without a number of classes each class must occur: there are as many as there are labels.
@@ -120,7 +98,7 @@ def checked_labels(labels: Labels, count: int, classes: int | None = None) -> to
     return checked
 
 
-def build_classifier(model: PreTrainedModel, head: Head | torch.Tensor) -> PictureClassifier:
+def build_classifier(model: PreTrainedModel, head: Head | Tensor) -> "PictureClassifier":
     """Return a module that maps pixels (n, 3, side, side) to logits (n, classes).
 
     Args:
@@ -135,7 +113,7 @@ def build_classifier(model: PreTrainedModel, head: Head | torch.Tensor) -> Pictu
     Raises:
         ValueError: a head of a different width than the model's embeddings.
     """
-    if isinstance(head, torch.Tensor):
+    if isinstance(head, Tensor):
         scale = model.get_parameter("logit_scale").detach().float().exp()
         head = Head(scale.to(head.device) * head.float(), torch.zeros(len(head)))
     width = len(model.get_parameter("visual_projection.weight"))
@@ -165,24 +143,24 @@ class PictureClassifier(torch.nn.Module):
         self.side = model.config.vision_config.image_size
         self.requires_grad_(True)
 
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+    def forward(self, pixels: Tensor) -> Tensor:
         """Map pixels (n, 3, side, side) to logits (n, classes), with gradient."""
         return self.head(self._encoded(pixels).to(self.head.weight.dtype))
 
-    def predict(self, pixels: torch.Tensor) -> torch.Tensor:
+    def predict(self, pixels: Tensor) -> Tensor:
         """Return logits (n, classes) on the CPU, without gradient; no part changes its mode."""
         check_pixels(pixels, self.side)
         return in_parts(self, self, pixels)
 
-    def embed(self, pixels: torch.Tensor) -> torch.Tensor:
+    def embed(self, pixels: Tensor) -> Tensor:
         """Return embeddings (n, d) of length 1, whatever the head, as :meth:`predict` does."""
         check_pixels(pixels, self.side)
         return in_parts(self, self._encoded, pixels)
 
-    def _encoded(self, pixels: torch.Tensor) -> torch.Tensor:
+    def _encoded(self, pixels: Tensor) -> Tensor:
         return encode_pixels(self, pixels.to(memory_format=torch.channels_last))
 
-    def train(self, mode: bool = True) -> PictureClassifier:
+    def train(self, mode: bool = True) -> "PictureClassifier":
         """Switch the mode of all but the batch norms; see :func:`freeze_statistics`."""
         super().train(mode)
         freeze_statistics(self)
@@ -191,9 +169,9 @@ class PictureClassifier(torch.nn.Module):
 
 def percent_right(
     classifier: PictureClassifier,
-    pixels: torch.Tensor,
+    pixels: Tensor,
     labels: Labels,
-    head: torch.Tensor | None = None,
+    head: Tensor | None = None,
 ) -> float:
     """Return how many pictures are classified correctly, in percent.
 
@@ -278,7 +256,7 @@ def load_classifier(
     """
     path = user_path(folder) / NAMES
     try:
-        names = json.loads(path.read_text(encoding="utf-8"))["names"]
+        names = json.loads(path.read_bytes())["names"]
         path = path.with_name(WEIGHTS)
         with safe_open(path, framework="pt") as file:
             state = {name: file.get_tensor(name) for name in file.keys()}

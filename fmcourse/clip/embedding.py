@@ -5,38 +5,22 @@ and 3.1; the shared targets of the loss are those of Yang et al. 2022 (UniCL), w
 probabilities.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from PIL import Image
-from torch.nn import functional
+from torch import Tensor
+from torch.nn import Module, functional
 from transformers import PreTrainedModel, ProcessorMixin
 
 from fmcourse.arguments import require, whole
 from fmcourse.arguments import texts as several_texts
 from fmcourse.clip.pictures import as_seen
-
-__all__ = [
-    "TEMPLATES",
-    "contrastive_loss",
-    "embed_images",
-    "embed_texts",
-    "encode_pixels",
-    "encode_tokens",
-    "occlusion",
-    "pixels_of",
-    "retrieval_ranks",
-    "soft_targets",
-    "zero_shot_head",
-]
 
 # Those of the bundled model's captions.
 TEMPLATES = ("{}", "a drawing of {}", "an emoji of {}", "a picture of {}", "{} icon")
@@ -45,8 +29,12 @@ REMEDY = "use words that it knows, or a head without words: clip.linear_probe or
 READABLE = f"words that the model can read; {REMEDY}"
 APART = f"texts that the model reads differently; {REMEDY}"
 
+# What functions of this package take as pictures, and as their classes.
+Images = Sequence[Image.Image] | Tensor
+Labels = Sequence[int] | Tensor
 
-def pixels_of(processor: ProcessorMixin, images: Sequence[Image.Image]) -> torch.Tensor:
+
+def pixels_of(processor: ProcessorMixin, images: Sequence[Image.Image]) -> Tensor:
     """Return what the model sees of some pictures: upright, on white, resized, normalized.
 
     Args:
@@ -82,9 +70,9 @@ def pixels_of(processor: ProcessorMixin, images: Sequence[Image.Image]) -> torch
 def embed_images(
     model: PreTrainedModel,
     processor: ProcessorMixin,
-    images: Sequence[Image.Image] | torch.Tensor,
+    images: Images,
     batch_size: int = BATCH,
-) -> torch.Tensor:
+) -> Tensor:
     """Return one embedding per picture, of length 1.
 
     Args:
@@ -103,9 +91,7 @@ def embed_images(
     return in_parts(model, partial(encode_pixels, model), pixels, batch_size)
 
 
-def embed_texts(
-    model: PreTrainedModel, processor: ProcessorMixin, texts: Sequence[str]
-) -> torch.Tensor:
+def embed_texts(model: PreTrainedModel, processor: ProcessorMixin, texts: Sequence[str]) -> Tensor:
     """Return one embedding per text, shape (n, d), as :func:`embed_images` does.
 
     Beyond the model's context a text is cut.
@@ -130,24 +116,24 @@ def embed_texts(
     return torch.cat(embeddings).clone()
 
 
-def encode_pixels(model: Any, pixels: torch.Tensor) -> torch.Tensor:
+def encode_pixels(model, pixels: Tensor) -> Tensor:
     """Return embeddings of pixels, of length 1, shape (n, d), float32, with gradient."""
     return functional.normalize(project_pixels(model, pixels).float(), dim=-1)
 
 
-def encode_tokens(model: Any, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+def encode_tokens(model, batch: Mapping[str, Tensor]) -> Tensor:
     """Return the same of tokens: a batch of input_ids and attention_mask, shape (n, tokens)."""
     return functional.normalize(project_tokens(model, batch).float(), dim=-1)
 
 
-def project_pixels(model: Any, pixels: torch.Tensor) -> torch.Tensor:
+def project_pixels(model, pixels: Tensor) -> Tensor:
     """Return embeddings of pixels of any length, in the model's precision, with gradient."""
     weight = next(model.parameters())
     pixels = pixels.to(weight.device, weight.dtype)
     return model.visual_projection(model.vision_model(pixel_values=pixels).pooler_output.flatten(1))
 
 
-def project_tokens(model: Any, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+def project_tokens(model, batch: Mapping[str, Tensor]) -> Tensor:
     """Return the same of tokens."""
     device = next(model.parameters()).device
     kept = {name: batch[name].to(device) for name in ("input_ids", "attention_mask")}
@@ -159,7 +145,7 @@ def zero_shot_head(
     processor: ProcessorMixin,
     names: Sequence[str],
     templates: Sequence[str] = TEMPLATES,
-) -> torch.Tensor:
+) -> Tensor:
     """Return a classifier of words: for each name the mean of its templates' embeddings, length 1.
 
     Args:
@@ -178,7 +164,7 @@ def zero_shot_head(
     for template in templates:
         before, slot, after = template.partition("{}")
         plain = slot and not set("{}") & set(before + after)
-        require(bool(plain), "templates", "one slot {} and no other brace in each", template)
+        require(plain, "templates", "one slot {} and no other brace in each", template)
     read = [known for _, known in _words(processor, "names", names)]
     for index, words in enumerate(read):
         other = read.index(words)
@@ -191,11 +177,11 @@ def zero_shot_head(
 
 
 def contrastive_loss(
-    image: torch.Tensor,
-    text: torch.Tensor,
-    scale: float | torch.Tensor,
-    ids: Sequence[int] | torch.Tensor | None = None,
-) -> torch.Tensor:
+    image: Tensor,
+    text: Tensor,
+    scale: float | Tensor,
+    ids: Labels | None = None,
+) -> Tensor:
     """Return the mean of both directions' cross-entropies between pictures and texts, in nats.
 
     Args:
@@ -227,7 +213,7 @@ def contrastive_loss(
     return (of_images + functional.cross_entropy(logits.T, targets)) / 2
 
 
-def soft_targets(ids: Sequence[int] | torch.Tensor, count: int) -> torch.Tensor:
+def soft_targets(ids: Labels, count: int) -> Tensor:
     """Return each pair's target, spread evenly over the pairs of its id, shape (count, count).
 
     >>> soft_targets([3, 5, 3], 3).tolist()
@@ -238,9 +224,7 @@ def soft_targets(ids: Sequence[int] | torch.Tensor, count: int) -> torch.Tensor:
     return same / same.sum(1, keepdim=True)
 
 
-def retrieval_ranks(
-    queries: torch.Tensor, gallery: torch.Tensor, right: Sequence[int] | torch.Tensor
-) -> torch.Tensor:
+def retrieval_ranks(queries: Tensor, gallery: Tensor, right: Labels) -> Tensor:
     """Return how many others of the gallery are at least as near to a query as its right one, (n,).
 
     A rank of 0 is a find; recall@k is the share of ranks below k. Ties count against the query, so
@@ -260,7 +244,7 @@ def retrieval_ranks(
     ([0, 0, 0], [2])
     """
     right = whole_numbers("right", right, len(queries))
-    inside = bool(((right >= 0) & (right < len(gallery))).all())
+    inside = ((right >= 0) & (right < len(gallery))).all()
     require(inside, "right", f"indices from 0 to {len(gallery) - 1}", right.tolist())
     similarity = queries @ gallery.to(queries).T
     own = similarity.gather(1, right[:, None].to(queries.device))
@@ -270,7 +254,7 @@ def retrieval_ranks(
 
 def occlusion(
     model: PreTrainedModel, processor: ProcessorMixin, image: Image.Image, text: str
-) -> torch.Tensor:
+) -> Tensor:
     """Return how much of a cosine is lost when a square is hidden (Zeiler & Fergus 2014).
 
     Args:
@@ -297,30 +281,28 @@ def occlusion(
     return (cosines[0] - cosines[1:]).view(len(corners), -1)
 
 
-def checked_pixels(
-    model: PreTrainedModel, processor: ProcessorMixin, images: Sequence[Image.Image] | torch.Tensor
-) -> torch.Tensor:
+def checked_pixels(model: PreTrainedModel, processor: ProcessorMixin, images: Images) -> Tensor:
     """Return the pixels of PIL images or pixels; a ValueError names what the model cannot take."""
-    pixels = images if isinstance(images, torch.Tensor) else pixels_of(processor, images)
+    pixels = images if isinstance(images, Tensor) else pixels_of(processor, images)
     check_pixels(pixels, model.config.vision_config.image_size)
     return pixels
 
 
-def check_pixels(pixels: torch.Tensor, side: int) -> None:
+def check_pixels(pixels: Tensor, side: int) -> None:
     """Raise a ValueError unless pixels are finite, of shape (n, 3, side, side), n at least 1."""
     fits = pixels.is_floating_point() and len(pixels) > 0 and pixels.shape[1:] == (3, side, side)
     expected = f"fractions of shape (n, 3, {side}, {side}), n at least 1"
     require(fits, "pixels", expected, f"{pixels.dtype} of shape {tuple(pixels.shape)}")
-    require(bool(pixels.isfinite().all()), "pixels", "finite numbers", "NaN or infinity")
+    require(pixels.isfinite().all(), "pixels", "finite numbers", "NaN or infinity")
 
 
-def whole_numbers(name: str, values: ArrayLike | torch.Tensor, count: int) -> torch.Tensor:
+def whole_numbers(name: str, values: ArrayLike | Tensor, count: int) -> Tensor:
     """Return a list, array, Series or tensor of whole numbers as a tensor (count,) on the CPU.
 
     Raises:
         ValueError: words, fractions, missing values or a different length.
     """
-    if isinstance(values, torch.Tensor):
+    if isinstance(values, Tensor):
         values = values.cpu()
     try:
         # By way of objects: a Series of pandas' own whole numbers holds objects, too.
@@ -355,11 +337,11 @@ def _words(
 
 
 def in_parts(
-    model: torch.nn.Module,
-    compute: Callable[[torch.Tensor], torch.Tensor],
-    pixels: torch.Tensor,
+    model: Module,
+    compute: Callable[[Tensor], Tensor],
+    pixels: Tensor,
     batch_size: int = BATCH,
-) -> torch.Tensor:
+) -> Tensor:
     """Return what `compute` gives for pixels, part by part, on the CPU and without gradient.
 
     Meanwhile the model evaluates.
@@ -372,7 +354,7 @@ def in_parts(
 
 
 @contextmanager
-def _evaluating(model: torch.nn.Module) -> Iterator[None]:
+def _evaluating(model: Module) -> Iterator[None]:
     """Put a model into evaluation mode for a block; then each part is again in its own mode."""
     modes = [(part, part.training) for part in model.modules()]
     model.eval()

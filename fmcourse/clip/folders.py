@@ -4,8 +4,6 @@ Used by :mod:`fmcourse.clip.pictures` (notebook 03). A zip is read where it lies
 unpacked.
 """
 
-from __future__ import annotations
-
 import re
 import stat
 import unicodedata
@@ -18,8 +16,6 @@ from pathlib import Path
 from typing import IO, Any
 
 from fmcourse.arguments import require
-
-__all__ = ["Entry", "LeftOut", "in_folder", "in_zip", "open_zip", "visible"]
 
 # What Windows, macOS, Linux and network drives leave behind beside the names that begin with a dot.
 SYSTEM_NAMES = {

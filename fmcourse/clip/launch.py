@@ -9,8 +9,6 @@ the same command goes on after an interruption. With ``python -m`` in place of `
 for pictures of your own.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Sequence
@@ -29,8 +27,6 @@ from fmcourse.clip.classifier import (
 )
 from fmcourse.clip.embedding import embed_images, pixels_of, zero_shot_head
 from fmcourse.clip.pictures import read_pictures
-
-__all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -5,8 +5,6 @@ et al. 2023, FLYP). The mistakes are those of public notebooks that fine-tune CL
 openai/CLIP issues 40 and 57, for the clamp 46).
 """
 
-from __future__ import annotations
-
 import copy
 import dataclasses
 import math
@@ -16,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn import functional
 from transformers import PreTrainedModel, ProcessorMixin
 
@@ -23,16 +22,16 @@ from fmcourse import training
 from fmcourse.arguments import require, whole
 from fmcourse.arguments import texts as several_texts
 from fmcourse.clip.adaptation import BATCH, BETAS, SCHEDULE, STEPS, WEIGHT_DECAY, batches_of
-from fmcourse.clip.classifier import Images, Labels, freeze_statistics
+from fmcourse.clip.classifier import freeze_statistics
 from fmcourse.clip.embedding import (
+    Images,
+    Labels,
     checked_pixels,
     contrastive_loss,
     project_pixels,
     project_tokens,
     whole_numbers,
 )
-
-__all__ = ["MISTAKES", "RIGHT", "Habits", "fine_tune_pairs"]
 
 RIGHT = "done right"
 LARGEST_SCALE = 100
@@ -90,7 +89,7 @@ def fine_tune_pairs(
     batch_size: int = BATCH,
     seed: int = 0,
     checkpoint: str | Path | None = None,
-    **settings: Any,
+    **settings,
 ) -> tuple[PreTrainedModel, training.Run]:
     """Train both encoders of a copy of the model on pictures and their captions.
 
@@ -160,21 +159,21 @@ def _optimizer(habits: Habits) -> Callable:
 
 
 @torch.no_grad()
-def _clamp(model: Any, habits: Habits) -> None:
+def _clamp(model, habits: Habits) -> None:
     if habits.clamped:
         model.logit_scale.clamp_(max=math.log(LARGEST_SCALE))
 
 
 def _loss(
-    model: Any,
-    pixels: torch.Tensor,
-    tokens: dict[str, torch.Tensor],
-    ids: torch.Tensor,
+    model,
+    pixels: Tensor,
+    tokens: dict[str, Tensor],
+    ids: Tensor,
     habits: Habits,
 ) -> Callable:
     device = model.logit_scale.device
 
-    def loss(model: Any, chosen: torch.Tensor) -> torch.Tensor:
+    def loss(model, chosen: Tensor) -> Tensor:
         freeze_statistics(model)
         _clamp(model, habits)
         image = project_pixels(model, pixels[chosen].to(memory_format=torch.channels_last))

@@ -4,8 +4,6 @@ Used by notebook 03. Whatever is left out or doubtful has a sentence of its own.
 files.
 """
 
-from __future__ import annotations
-
 import hashlib
 import io
 import random
@@ -21,8 +19,6 @@ from PIL import Image, ImageCms, ImageOps, PngImagePlugin, UnidentifiedImageErro
 from fmcourse.arguments import real, require, whole
 from fmcourse.clip.folders import Entry, LeftOut, in_folder, in_zip, open_zip, visible
 from fmcourse.files import user_path
-
-__all__ = ["Pictures", "as_seen", "read_pictures"]
 
 # Those that start no other program; HEIF where the package pillow-heif has added it.
 FORMATS = "JPEG PNG GIF WEBP BMP TIFF AVIF PPM JPEG2000 HEIF".split()
@@ -72,7 +68,7 @@ class Pictures:
 
     __repr__ = __str__
 
-    def split(self, test_share: float = 0.25, seed: int = 0) -> tuple[Pictures, Pictures]:
+    def split(self, test_share: float = 0.25, seed: int = 0) -> tuple["Pictures", "Pictures"]:
         """Return a training part and a test part, sampled within each label, in the same order.
 
         Args:
@@ -99,7 +95,7 @@ class Pictures:
         kept = [index for index in range(len(self)) if index not in held]
         return self._part(kept), self._part(sorted(held))
 
-    def _part(self, chosen: list[int]) -> Pictures:
+    def _part(self, chosen: list[int]) -> "Pictures":
         images = [self.images[index] for index in chosen]
         labels = [self.labels[index] for index in chosen]
         return Pictures(images, labels, list(self.names), _lone(self.names, self.labels))
@@ -187,7 +183,7 @@ def _orientation(image: Image.Image) -> int:
 def _eight_bits(image: Image.Image) -> Image.Image:
     """Return grey of 16 or 32 bits, or of fractions, as 8-bit grey."""
     values = np.asarray(image).astype(np.float64)
-    require(bool(np.isfinite(values).all()), "image", "finite pixels", "NaN or infinity")
+    require(np.isfinite(values).all(), "image", "finite pixels", "NaN or infinity")
     top = values.max()
     # Modes I and F do not tell: it may be a share, or a value of 8 or 16 bits.
     whites = [65535] if image.mode.startswith("I;") else [1, 255, 65535]
@@ -209,7 +205,7 @@ def _in_srgb(image: Image.Image, profile: bytes) -> Image.Image:
 def _pictures(entries: list[Entry], problems: list[str]) -> Pictures:
     entries = visible(entries)
     images, shown = [], []
-    copies: dict[bytes, list[Entry]] = defaultdict(list)
+    copies = defaultdict(list)
     for entry in entries:
         if not entry.open:
             continue
@@ -300,7 +296,7 @@ def _copies(groups: dict[bytes, list[Entry]]) -> Iterator[str]:
 
 def _folders(entries: list[Entry], names: list[str]) -> Iterator[str]:
     """Yield what is wrong with whole folders: no picture, several for one label, no label."""
-    folders: dict[str, set[str]] = defaultdict(set)
+    folders = defaultdict(set)
     for entry in entries:
         if entry.in_a_label_folder:
             folders[entry.label].add(entry.parts[0])

@@ -5,8 +5,6 @@ The task's test concepts were held out from the bundled model's pre-training, to
 concepts were not, so accuracy on them flatters the model.
 """
 
-from __future__ import annotations
-
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,8 +17,6 @@ from PIL import Image
 from fmcourse import data
 from fmcourse.arguments import choose, require, whole
 from fmcourse.files import user_path
-
-__all__ = ["Part", "Task", "drawings_of", "known_drawings", "sample_folder", "subgroup_task"]
 
 STYLE = "noto"  # of the pre-training, like Twemoji
 SMALLEST = 8  # concepts of a class that may be trained on, validation included
@@ -87,7 +83,7 @@ def subgroup_task(shifted: str = "openmoji", seed: int = 0) -> Task:
     classes = [name for name in own["subgroup"].unique() if counts.get(name, 0) >= SMALLEST]
     known = free[free["subgroup"].isin(classes)]
     generator = random.Random(whole("seed", seed))
-    sampled: list[str] = []
+    sampled = []
     for _, of_class in known.groupby("subgroup", sort=False):
         count = max(1, round(VALIDATION_SHARE * len(of_class)))
         sampled += generator.sample(of_class.index.tolist(), count)

@@ -7,8 +7,6 @@ provenance, monitoring, patching. Versions and the tail are the course's own rea
 to them.
 """
 
-from __future__ import annotations
-
 from fmcourse.embeddings.drift import cut_passages, drift_detector, ring_rate, runs
 from fmcourse.embeddings.rows import alike, mutual_nearest, nearest
 from fmcourse.embeddings.slices import cluster_slices, error_slices, precision_at, random_slices

@@ -5,8 +5,6 @@ Windows in time hold neighbours, and neighbours are alike: :func:`drift_detector
 random windows, which is usual, or on runs of neighbours, which is what it will meet.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -146,7 +144,7 @@ def ring_rate(rings: ArrayLike, series: ArrayLike) -> Interval:
     '0.75 [0.00, 1.00]'
     """
     rings, series = np.asarray(rings), np.asarray(series)
-    yes_or_no = bool(np.isin(rings, (0, 1)).all())
+    yes_or_no = np.isin(rings, (0, 1)).all()
     require(yes_or_no, "rings", "True or False for each window", rings.tolist())
     fits = rings.shape == series.shape and len(np.unique(series)) >= 2
     require(fits, "series", f"shape {rings.shape}, of at least two series", series)

@@ -4,8 +4,6 @@ key, and as many at random.
 The control with as many at random is the course's own reading of data management.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.neighbors import NearestNeighbors

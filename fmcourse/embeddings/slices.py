@@ -5,8 +5,6 @@ Source: Eyuboglu et al. 2022 (Domino: slices from embeddings and errors together
 that were planted).
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.cluster import KMeans
@@ -104,5 +102,5 @@ def _items(rows: ArrayLike, wrong: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     rows, wrong = as_rows(rows), stats.numbers("wrong", wrong)
     require(len(rows) >= SLICES, "rows", f"at least {SLICES}, one for each slice", len(rows))
     fits = wrong.shape == rows.shape[:1] and wrong.min() >= 0 and wrong.max() <= 1
-    require(bool(fits), "wrong", f"{len(rows)} numbers from 0 to 1, one per row", wrong.tolist())
+    require(fits, "wrong", f"{len(rows)} numbers from 0 to 1, one per row", wrong.tolist())
     return rows, wrong

@@ -6,8 +6,6 @@ Sources: Yan et al. 2021 (negative flips), Milani Fard et al. 2016 (churn), Lesz
 integration of data, as a summary says). The bundled versions were made by ``recipes/versions.py``.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -65,7 +63,7 @@ def flips(
     shapes = [values.shape for values in (labels, old, new, counted)]
     alike = len(set(shapes)) == 1
     require(alike, "labels, old, new, where", "arrays of one shape", shapes)
-    require(bool(counted.any()), "where", "at least one item that counts", "none")
+    require(counted.any(), "where", "at least one item that counts", "none")
     kinds = (old != new, (old == labels) & (new != labels), (old != labels) & (new == labels))
     return Flips(*(stats.wilson(int(kind[counted].sum()), int(counted.sum())) for kind in kinds))
 
@@ -179,7 +177,7 @@ def licences(files: Sequence[str], manifest: Mapping[str, Mapping] | None = None
     {'emoji-noto.parquet': 'Apache-2.0'}
     """
     manifest = data.manifest() if manifest is None else manifest
-    found: dict[str, str] = {}
+    found = {}
     for file in files:
         for step in lineage(file, manifest):
             if step in manifest:

@@ -8,16 +8,14 @@ Sources: Schaeffer et al. 2023 (exact match against continuous scores), Lee et a
 answers).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from typing import Any
 
 import torch
+from torch import Tensor
 from transformers import GPTNeoForCausalLM
 
-from fmcourse import training
-from fmcourse.arguments import require, whole
+from fmcourse import runtime, training
+from fmcourse.arguments import require
 from fmcourse.emergence.models import small_gpt_neo
 from fmcourse.generation.checks import finite
 
@@ -37,8 +35,8 @@ IGNORED = -100  # the label that transformers' loss leaves out
 
 
 def encode_sums(
-    first: torch.Tensor | Sequence[int], second: torch.Tensor | Sequence[int], reverse: bool = False
-) -> dict[str, torch.Tensor]:
+    first: Tensor | Sequence[int], second: Tensor | Sequence[int], reverse: bool = False
+) -> dict[str, Tensor]:
     """Return sums as token ids and labels, each of shape (sums, 12); the labels of the question are
     ignored.
 
@@ -60,23 +58,21 @@ def encode_sums(
     return {"input_ids": ids, "labels": labels}
 
 
-def show_sum(ids: torch.Tensor) -> str:
+def show_sum(ids: Tensor) -> str:
     """Return the characters of one sum, shape (length,)."""
     return "".join(CHARACTERS[token] for token in ids.tolist())
 
 
-def draw_sums(
-    count: int, reverse: bool = False, seed: int | None = None
-) -> dict[str, torch.Tensor]:
+def draw_sums(count: int, reverse: bool = False, seed: int | None = None) -> dict[str, Tensor]:
     """Draw sums of two numbers from 0 to 999 each, encoded; None means the global generator, which
     the training loop seeds."""
-    generator = None if seed is None else torch.Generator().manual_seed(whole("seed", seed, 0))
-    first, second = torch.randint(10**DIGITS, (2, count), generator=generator)
+    draw = runtime.generator(seed)
+    first, second = torch.randint(10**DIGITS, (2, count), generator=draw)
     return encode_sums(first, second, reverse)
 
 
 def score_sums(
-    model: GPTNeoForCausalLM, sums: dict[str, torch.Tensor], reverse: bool = False
+    model: GPTNeoForCausalLM, sums: dict[str, Tensor], reverse: bool = False
 ) -> dict[str, float]:
     """Return what each way of scoring says of a model on the same sums.
 
@@ -110,7 +106,7 @@ def train_adder(
     steps: int = STEPS,
     lr: float = LR,
     measure_every: int = 75,
-    **options: Any,
+    **options,
 ) -> tuple[GPTNeoForCausalLM, training.Run]:
     """Train a two-layer GPT-Neo on fresh sums and score it on 1,000 fixed ones as it goes.
 
@@ -144,17 +140,17 @@ def train_adder(
     return model, run
 
 
-def _addend(name: str, numbers: torch.Tensor | Sequence[int]) -> torch.Tensor:
+def _addend(name: str, numbers: Tensor | Sequence[int]) -> Tensor:
     """Return whole numbers from 0 to 999 as int64, in which no sum overflows."""
     found = torch.as_tensor(numbers)
     # Small integers cannot even be compared with 1,000.
     large = found.long()
-    inside = bool(((large >= 0) & (large < 10**DIGITS)).all())
+    inside = ((large >= 0) & (large < 10**DIGITS)).all()
     fits = inside and found.ndim == 1 and not found.is_floating_point()
     require(fits, name, f"whole numbers from 0 to {10**DIGITS - 1}, shape (sums,)", numbers)
     return large
 
 
-def _digits(numbers: torch.Tensor, places: int) -> torch.Tensor:
+def _digits(numbers: Tensor, places: int) -> Tensor:
     powers = 10 ** torch.arange(places - 1, -1, -1)
     return numbers[:, None] // powers % 10

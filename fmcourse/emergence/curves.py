@@ -6,8 +6,6 @@ score for each. Sources: Srivastava et al. 2023 (linearity and breakthroughness,
 Schaeffer et al. 2023 (exact match as a product).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 
@@ -146,7 +144,7 @@ def _curve(scale: ArrayLike, score: ArrayLike) -> np.ndarray:
     scale, score = stats.numbers("scale", scale), stats.numbers("score", score)
     alike = scale.ndim == 1 and scale.shape == score.shape
     require(alike, "score", "one for each scale", (scale.shape, score.shape))
-    rises = len(scale) >= FEWEST_POINTS and bool((np.diff(scale) > 0).all())
+    rises = len(scale) >= FEWEST_POINTS and (np.diff(scale) > 0).all()
     expected = f"at least {FEWEST_POINTS} strictly increasing numbers"
     require(rises, "scale", expected, scale.tolist())
     return score

@@ -1,9 +1,6 @@
 """Figures that only notebook 01 draws: a diagonal, attention maps, and small panels."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -93,7 +90,7 @@ def small_panels(panels: Mapping[str, Mapping[str, Line]]) -> plots.Drawing:
     ):
         for (label, (x, y)), style, colour in zip(lines.items(), plots.LINES, plots.COLOURS):
             middle, low, high = plots.spans(y)
-            look: Any = {"linestyle": style, "color": colour, "label": label}
+            look = {"linestyle": style, "color": colour, "label": label}
             axes.errorbar(x, middle, [middle - low, high - middle], **look)
             words.append(
                 f"{name}, {label}: {middle[0]:.2f} at {x[0]} to {middle[-1]:.2f} at {x[-1]}"

@@ -7,8 +7,6 @@ bursty and how many rare classes there are, with pictures and labels; here a bur
 itself, and the classes are the tokens.
 """
 
-from __future__ import annotations
-
 import contextlib
 import functools
 from collections.abc import Iterator, Sequence
@@ -17,9 +15,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from transformers import GPTNeoForCausalLM
 
-from fmcourse import training
+from fmcourse import runtime, training
 from fmcourse.arguments import require, whole
 from fmcourse.emergence.models import attention_only
 from fmcourse.generation import row_losses
@@ -55,11 +54,11 @@ class Strings:
             (strings,).
     """
 
-    ids: torch.Tensor
-    period: torch.Tensor
+    ids: Tensor
+    period: Tensor
 
     @property
-    def batch(self) -> dict[str, torch.Tensor]:
+    def batch(self) -> dict[str, Tensor]:
         """What a language model is trained on: every token is predicted."""
         return {"input_ids": self.ids, "labels": self.ids}
 
@@ -79,7 +78,7 @@ def draw_strings(
         tokens: number of different tokens, all equally frequent: the more, the rarer each.
         seed: None means the global generator, which the training loop seeds.
     """
-    draw = None if seed is None else torch.Generator().manual_seed(whole("seed", seed, 0))
+    draw = runtime.generator(seed)
     random = torch.randint(tokens, (count, LENGTH), generator=draw)
     period = torch.randint(PERIODS[0], PERIODS[1] + 1, (count,), generator=draw)
     repeats = torch.rand(count, generator=draw) < bursty
@@ -87,7 +86,7 @@ def draw_strings(
     return Strings(torch.where(repeats[:, None], repeated, random), torch.where(repeats, period, 0))
 
 
-def in_context_score(losses: torch.Tensor) -> float:
+def in_context_score(losses: Tensor) -> float:
     """Return the mean loss of the last 8 tokens minus that of the first 8 predicted ones: below 0
     when the context helps.
 
@@ -106,12 +105,12 @@ def in_context_score(losses: torch.Tensor) -> float:
     >>> in_context_score(torch.tensor([[3.0] * 8 + [1.0] * 8]))
     -2.0
     """
-    enough = losses.ndim == 2 and losses.shape[1] >= 2 * EDGE and bool(losses.isfinite().all())
+    enough = losses.ndim == 2 and losses.shape[1] >= 2 * EDGE and losses.isfinite().all()
     require(enough, "losses", f"strings of {2 * EDGE} finite losses or more", losses)
     return (losses[:, -EDGE:].mean() - losses[:, :EDGE].mean()).item()
 
 
-def prefix_matching_score(attention: torch.Tensor, period: int | torch.Tensor) -> torch.Tensor:
+def prefix_matching_score(attention: Tensor, period: int | Tensor) -> Tensor:
     """Return how much of its attention each head gives to the tokens that followed earlier copies
     of the present one.
 
@@ -138,11 +137,11 @@ def prefix_matching_score(attention: torch.Tensor, period: int | torch.Tensor) -
     """
     attention = attention if attention.ndim == 4 else attention[None]
     strings, _, length, keys = attention.shape
-    usable = length == keys and bool(attention.isfinite().all())
+    usable = length == keys and attention.isfinite().all()
     require(usable, "attention", "finite, shape (strings, heads, length, length)", attention)
     periods = torch.as_tensor(period)
     fits = periods.dtype == torch.int64 and periods.shape in ((), (strings,))
-    inside = fits and bool(((periods >= 1) & (periods < length)).all())
+    inside = fits and ((periods >= 1) & (periods < length)).all()
     expected = f"a whole number from 1 to {length - 1}, or one for each of {strings} strings"
     require(inside, "period", expected, period)
     every = periods.expand(strings)[:, None, None]
@@ -154,7 +153,7 @@ def prefix_matching_score(attention: torch.Tensor, period: int | torch.Tensor) -
     return (caught * repeated.transpose(1, 2)).sum((0, 2)) / repeated.sum()
 
 
-def score_induction(model: GPTNeoForCausalLM, strings: Strings) -> tuple[float, torch.Tensor]:
+def score_induction(model: GPTNeoForCausalLM, strings: Strings) -> tuple[float, Tensor]:
     """Return the in-context score, and the prefix-matching score of every head, shape (layers,
     heads), on bursty strings."""
     with torch.no_grad():
@@ -188,7 +187,7 @@ def ablated(
         yield model
 
 
-def _silence(head: slice, module: torch.nn.Module, inputs: tuple[torch.Tensor]) -> torch.Tensor:
+def _silence(head: slice, module: torch.nn.Module, inputs: tuple[Tensor]) -> Tensor:
     """Return what the heads of a layer found, with that of one head set to 0."""
     merged = inputs[0].clone()
     merged[..., head] = 0
@@ -204,7 +203,7 @@ def train_induction(
     steps: int = STEPS,
     measure_every: int = 50,
     progress: bool = False,
-    **options: Any,
+    **options,
 ) -> tuple[GPTNeoForCausalLM, training.Run]:
     """Train an attention-only model on random strings and watch for induction heads on bursty ones
     as it goes.

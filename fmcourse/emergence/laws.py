@@ -6,8 +6,6 @@ emergence fitted on small models), Tobin 1958 (regression with values known only
 limit).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -74,7 +72,7 @@ def fit_law(scale: ArrayLike, turning: ArrayLike, limit: float) -> Law:
     data = (x, y, math.log(limit))
     result = minimize(_misfit, start, args=data, method="Nelder-Mead", options=SEARCH)
     found = result.x
-    converged = result.success and bool(np.isfinite(found).all())
+    converged = result.success and np.isfinite(found).all()
     require(converged, "turning", "runs that a power law can be fitted to", result.message)
     spread = _spread(found) * math.sqrt(seen.sum() / (seen.sum() - 2))
     return Law(float(found[0] - found[1] * centre), float(found[1]), spread)
@@ -119,11 +117,11 @@ def _law_data(scale: ArrayLike, turning: ArrayLike, limit: float) -> tuple[np.nd
     require(real(limit) and limit > 0, "limit", "a positive number of steps", limit)
     sizes, turned = stats.numbers("scale", scale), np.array(turning, dtype=float)
     seen = np.isfinite(turned)
-    inside = sizes.shape == turned.shape and bool(((turned > 0) & (turned <= limit))[seen].all())
+    inside = sizes.shape == turned.shape and ((turned > 0) & (turned <= limit))[seen].all()
     enough = inside and seen.sum() >= FEWEST_RUNS
     expected = f"one for each scale, up to the limit {limit:g}, at least {FEWEST_RUNS} that turned"
     require(enough, "turning", expected, turned.tolist())
-    fits = bool((sizes > 0).all()) and len(np.unique(sizes[seen])) >= 2
+    fits = (sizes > 0).all() and len(np.unique(sizes[seen])) >= 2
     require(fits, "scale", "positive, runs that turned at two or more", sizes.tolist())
     return np.log(sizes), np.log(turned)
 

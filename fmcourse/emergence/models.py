@@ -3,8 +3,6 @@
 Sources: Black et al. 2021 (GPT-Neo); Olsson et al. 2022 (attention-only models).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -5,17 +5,15 @@ Sources: Michaud et al. 2023
 (grokking; its sudden test accuracy sits on the gradual growth of a circuit).
 """
 
-from __future__ import annotations
-
 import math
-from typing import Any
 
 import torch
+from torch import Tensor
+from torch.nn import Module
 from torch.nn.functional import cross_entropy, one_hot
 from torch.nn.utils import parameters_to_vector
 
-from fmcourse import training
-from fmcourse.arguments import whole
+from fmcourse import runtime, training
 from fmcourse.emergence.models import small_gpt_neo
 
 __all__ = ["task_shares", "train_modular", "train_parity"]
@@ -28,9 +26,7 @@ MODULUS, TRAIN_SHARE, MODULAR_WIDTH, MODULAR_STEPS = 31, 0.75, 48, 4_000
 MODULAR_LR, MODULAR_DECAY = 3e-3, 1.0
 
 
-def parity_examples(
-    subsets: torch.Tensor, tasks: torch.Tensor, bits: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
+def parity_examples(subsets: Tensor, tasks: Tensor, bits: Tensor) -> tuple[Tensor, Tensor]:
     """Return inputs, a mark for the task before the bits, and labels 0 or 1.
 
     Args:
@@ -45,7 +41,7 @@ def parity_examples(
     return torch.cat([marks, bits], 1).float(), bits.gather(1, subsets[tasks]).sum(1) % 2
 
 
-def task_shares() -> torch.Tensor:
+def task_shares() -> Tensor:
     """Return how often each of the 12 tasks comes up, in proportion to ``k ** -1.4``, summing to 1,
     shape (tasks,).
 
@@ -57,8 +53,8 @@ def task_shares() -> torch.Tensor:
 
 
 def train_parity(
-    seed: int = 0, *, steps: int = PARITY_STEPS, **options: Any
-) -> tuple[torch.nn.Module, training.Run]:
+    seed: int = 0, *, steps: int = PARITY_STEPS, **options
+) -> tuple[Module, training.Run]:
     """Train one hidden layer on all tasks at once and measure each alone.
 
     Args:
@@ -69,7 +65,7 @@ def train_parity(
         The model, and the run with the loss on each task (``task 0`` ...) and on their mixture
         (``loss``), in bits.
     """
-    generator = torch.Generator().manual_seed(whole("seed", seed, 0))
+    generator = runtime.generator(seed)
     orders = [torch.randperm(BITS, generator=generator) for _ in range(PARITY_TASKS)]
     subsets = torch.stack(orders)[:, :SUBSET]
     with torch.random.fork_rng(devices=[]):
@@ -79,16 +75,16 @@ def train_parity(
             torch.nn.ReLU(),
             torch.nn.Linear(HIDDEN, 2),
         )
-    generator = torch.Generator().manual_seed(TEST_SEED)
+    generator = runtime.generator(TEST_SEED)
     each = torch.arange(PARITY_TASKS).repeat_interleave(TEST_PER_TASK)
     bits = torch.randint(2, (len(each), BITS), generator=generator)
     inputs, labels = parity_examples(subsets, each, bits)
 
-    def draw(step: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def draw(step: int) -> tuple[Tensor, Tensor]:
         tasks = torch.multinomial(task_shares(), PARITY_BATCH, replacement=True)
         return parity_examples(subsets, tasks, torch.randint(2, (PARITY_BATCH, BITS)))
 
-    def measure(model: torch.nn.Module) -> dict[str, float]:
+    def measure(model: Module) -> dict[str, float]:
         with torch.no_grad():
             nats = cross_entropy(model(inputs), labels, reduction="none")
         by_task = (nats / math.log(2)).view(PARITY_TASKS, -1).mean(1)
@@ -114,8 +110,8 @@ def train_modular(
     *,
     seed: int = 0,
     steps: int = MODULAR_STEPS,
-    **options: Any,
-) -> tuple[torch.nn.Module, training.Run]:
+    **options,
+) -> tuple[Module, training.Run]:
     """Train a one-layer GPT-Neo on three quarters of the table ``a + b mod 31``, whole at every
     step, and test it on the rest.
 
@@ -132,18 +128,18 @@ def train_modular(
     pairs = [[a, b, MODULUS] for a in range(MODULUS) for b in range(a + 1)]
     ids = torch.tensor(pairs)
     answers = (ids[:, 0] + ids[:, 1]) % MODULUS
-    generator = torch.Generator().manual_seed(whole("seed", seed, 0))
+    generator = runtime.generator(seed)
     order = torch.randperm(len(ids), generator=generator)
     learnt, tested = order.tensor_split([round(TRAIN_SHARE * len(ids))])
     model = small_gpt_neo(MODULUS + 1, MODULAR_WIDTH, 1, 3, seed)
 
-    def logits(model: torch.nn.Module, rows: torch.Tensor) -> torch.Tensor:
+    def logits(model: Module, rows: Tensor) -> Tensor:
         return model(input_ids=ids[rows]).logits[:, -1]
 
-    def loss(model: torch.nn.Module, rows: torch.Tensor) -> torch.Tensor:
+    def loss(model: Module, rows: Tensor) -> Tensor:
         return cross_entropy(logits(model, rows), answers[rows])
 
-    def measure(model: torch.nn.Module) -> dict[str, float]:
+    def measure(model: Module) -> dict[str, float]:
         record = {}
         with torch.no_grad():
             for part, rows in {"train": learnt, "test": tested}.items():

@@ -3,8 +3,6 @@
 The runs were made by ``recipes/emergence_*.py``; nothing here trains.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -33,7 +31,7 @@ class Sweep:
     table: pd.DataFrame
 
     @classmethod
-    def of(cls, runs: Sequence[Mapping]) -> Sweep:
+    def of(cls, runs: Sequence[Mapping]) -> "Sweep":
         """Return runs as a recipe keeps them: ``settings``, ``parameters``, ``seconds`` and
         ``records``, one mapping per measurement.
         """
@@ -54,7 +52,7 @@ class Sweep:
         """Return the different values of a setting, in order."""
         return sorted(self.table[setting].unique().tolist())
 
-    def only(self, **settings: object) -> Sweep:
+    def only(self, **settings: object) -> "Sweep":
         """Return the runs with these settings.
 
         Raises:
@@ -118,4 +116,4 @@ def load_forecast() -> dict:
     """Return the course's own forecast, made before its target was trained: estimate, low, high,
     target and the law.
     """
-    return json.loads(data.path("emergence-forecast.json").read_text(encoding="utf-8"))
+    return json.loads(data.path("emergence-forecast.json").read_bytes())

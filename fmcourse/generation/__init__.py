@@ -4,15 +4,7 @@ Used by notebooks 04 and 06. Shapes: a prompt is (length,) or (1, length) token 
 (rows, vocabulary). Each module names its sources.
 """
 
-from __future__ import annotations
-
-from fmcourse.generation.decoding import (
-    Decoder,
-    generate,
-    generate_batch,
-    next_logits,
-    stream,
-)
+from fmcourse.generation.decoding import generate, generate_batch, next_logits, stream
 from fmcourse.generation.frontier import (
     by_address,
     continue_excerpts,
@@ -30,13 +22,7 @@ from fmcourse.generation.memorization import (
     told_apart,
     written_in_full,
 )
-from fmcourse.generation.probes import (
-    compare,
-    log_odds,
-    paired_effects,
-    planted_corpus,
-    share,
-)
+from fmcourse.generation.probes import compare, log_odds, paired_effects, planted_corpus, share
 from fmcourse.generation.scoring import (
     bits_per_byte,
     mean_surprise,
@@ -45,16 +31,10 @@ from fmcourse.generation.scoring import (
     token_losses,
 )
 from fmcourse.generation.strategies import Beam, Greedy, Sample
-from fmcourse.generation.variety import (
-    distinct_n,
-    mark_repeats,
-    repetition_n,
-    self_bleu,
-)
+from fmcourse.generation.variety import distinct_n, mark_repeats, repetition_n, self_bleu
 
 __all__ = [
     "Beam",
-    "Decoder",
     "Greedy",
     "Sample",
     "Secret",

@@ -1,7 +1,5 @@
 """Checks of what a language model is given and of what it returns. Used by all of generation."""
 
-from __future__ import annotations
-
 import math
 from collections import UserDict
 from collections.abc import Mapping, Sequence
@@ -9,24 +7,23 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from fmcourse.arguments import require
 
-Ids = torch.Tensor | Sequence[int]  # of one text, shape (length,) or (1, length)
+Ids = Tensor | Sequence[int]  # of one text, shape (length,) or (1, length)
 
 IDS = 'token ids, such as tokenizer(text)["input_ids"]'
 
 
-def encode(tokenizer: PreTrainedTokenizerBase, text: Any, name: str = "text") -> list[int]:
+def encode(tokenizer: PreTrainedTokenizerBase, text, name: str = "text") -> list[int]:
     """Return the token ids of one text, without the tokenizer's remarks on long ones."""
     require(isinstance(text, str), name, "a text", text)
     return list(tokenizer(text, verbose=False)["input_ids"])
 
 
-def token_ids(
-    model: Any, ids: Any, least: int = 1, long: bool = False, name: str = "ids"
-) -> torch.Tensor:
+def token_ids(model, ids, least: int = 1, long: bool = False, name: str = "ids") -> Tensor:
     """Return one text's ids as whole numbers on the model's device, shape (1, length).
 
     Args:
@@ -62,14 +59,14 @@ def _integers(ids: Any) -> Any:
     if isinstance(ids, str | bytes | Mapping | UserDict):
         return None
     try:
-        found = ids if isinstance(ids, torch.Tensor) else torch.from_numpy(np.array(ids))
+        found = ids if isinstance(ids, Tensor) else torch.from_numpy(np.array(ids))
     except (TypeError, ValueError, RuntimeError, OverflowError):
         return None
     exact = not (found.is_floating_point() or found.is_complex() or found.dtype == torch.bool)
     return found.long() if exact or not found.numel() else None
 
 
-def unpadded(model: Any, prompts: Any) -> list[Any]:
+def unpadded(model, prompts) -> list[Any]:
     """Return the prompts of a batch one by one; padding must not be read as text.
 
     Raises:
@@ -79,7 +76,7 @@ def unpadded(model: Any, prompts: Any) -> list[Any]:
     encoding = isinstance(prompts, str | bytes | Mapping | UserDict)
     require(not encoding and hasattr(prompts, "__len__"), "prompts", remedy, prompts)
     require(len(prompts) >= 1, "prompts", "at least one prompt", prompts)
-    tabular = isinstance(prompts, torch.Tensor | np.ndarray) and len(prompts) > 1
+    tabular = isinstance(prompts, Tensor | np.ndarray) and len(prompts) > 1
     rows = [token_ids(model, prompt, long=True)[0].tolist() for prompt in prompts]
     # Rows of one length of which only some begin or end with padding tokens were padded.
     pad = getattr(model.config, "pad_token_id", None)
@@ -90,7 +87,7 @@ def unpadded(model: Any, prompts: Any) -> list[Any]:
     return rows
 
 
-def finite(values: torch.Tensor, what: str = "logits") -> torch.Tensor:
+def finite(values: Tensor, what: str = "logits") -> Tensor:
     """Return the values, of which each must be a finite number.
 
     Raises:

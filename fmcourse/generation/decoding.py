@@ -3,15 +3,15 @@
 A prompt is (length,) or (1, length) token ids; logits are (rows, vocabulary).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from fmcourse import runtime
 from fmcourse.arguments import require, whole
 from fmcourse.generation.checks import Ids, encode, finite, token_ids, unpadded
 from fmcourse.generation.fast import SESSIONS, is_plain
@@ -25,7 +25,7 @@ def generate(
     max_new_tokens: int,
     num_samples: int = 1,
     seed: int | None = None,
-) -> torch.Tensor:
+) -> Tensor:
     """Continue a prompt; all samples share one pass over it.
 
     Args:
@@ -60,7 +60,7 @@ def generate_batch(
     max_new_tokens: int,
     num_samples: int = 1,
     seed: int | None = None,
-) -> list[torch.Tensor]:
+) -> list[Tensor]:
     """Continue several prompts of any lengths at once; beams are searched one prompt at a time.
 
     Args:
@@ -81,12 +81,12 @@ def generate_batch(
     samples = whole("num_samples", num_samples, 1)
     rows = [token_ids(model, prompt)[0] for prompt in unpadded(model, prompts)]
     new = _room(model, max_new_tokens, max(map(len, rows)))
-    generator = _generator(model, seed)
+    generator = runtime.generator(seed, model.device)
     repeated = [row.repeat(samples, 1) for row in rows]
     if new == 0:
         return repeated
     count, end = strategy.rows(samples), model.config.eos_token_id
-    written: list[torch.Tensor] = []
+    written = []
     for group in [rows] if strategy.stepwise else [[row] for row in rows]:
         session = begin(model, group, count, new, generator)
         written += strategy.write(session).split(count)
@@ -120,15 +120,10 @@ def stream(
     stepwise = isinstance(strategy, Strategy) and strategy.stepwise
     require(stepwise, "strategy", "Greedy() or Sample(...)", strategy)
     new = _room(model, max_new_tokens, len(prompt))
-    generator = _generator(model, seed)
+    generator = runtime.generator(seed, model.device)
     if new == 0:
         return iter(())
     return map(int, strategy.steps(begin(model, [prompt], 1, new, generator)))
-
-
-def Decoder(model: PreTrainedModel) -> PreTrainedModel:
-    """Return the model as it is: :func:`generate` decodes it the fast way without being asked."""
-    return model
 
 
 def _room(model: PreTrainedModel, max_new_tokens: int, length: int) -> int:
@@ -141,13 +136,7 @@ def _room(model: PreTrainedModel, max_new_tokens: int, length: int) -> int:
     return new
 
 
-def _generator(model: PreTrainedModel, seed: int | None) -> torch.Generator | None:
-    if seed is None:
-        return None
-    return torch.Generator(model.device).manual_seed(whole("seed", seed, 0))
-
-
-def _trimmed(new: torch.Tensor, end: int | None) -> torch.Tensor:
+def _trimmed(new: Tensor, end: int | None) -> Tensor:
     """Return new tokens, shape (samples, length), up to the end of the longest sample."""
     if end is None:
         return new
@@ -158,10 +147,10 @@ def _trimmed(new: torch.Tensor, end: int | None) -> torch.Tensor:
 @torch.inference_mode()
 def begin(
     model: PreTrainedModel,
-    prompts: list[torch.Tensor],
+    prompts: list[Tensor],
     samples: int,
     new: int,
-    generator: Any = None,
+    generator=None,
 ) -> Session:
     """Read prompts once, each of shape (length,), for so many samples of each and new tokens.
 
@@ -176,15 +165,13 @@ class _CachedSession(Session):
     """One decoding in progress with any causal language model: its own pass and its own cache."""
 
     cache: Any = None
-    logits: torch.Tensor
+    logits: Tensor
 
-    def __init__(
-        self, model: Any, prompts: list[torch.Tensor], samples: int, new: int, generator: Any
-    ) -> None:
+    def __init__(self, model, prompts: list[Tensor], samples: int, new: int, generator) -> None:
         """Read prompts of any lengths, and repeat each one's row for its samples."""
         self.model, self.new, self.generator = model, new, generator
         self.end = model.config.eos_token_id
-        self.mask: torch.Tensor | None = None
+        self.mask = None
         if len({len(prompt) for prompt in prompts}) > 1:
             ones = [torch.ones_like(prompt) for prompt in prompts]
             self.mask = pad_sequence(ones, batch_first=True, padding_side="left")
@@ -194,7 +181,7 @@ class _CachedSession(Session):
         if self.mask is not None:
             self.mask = self.mask.repeat_interleave(samples, 0)
 
-    def _forward(self, ids: torch.Tensor) -> None:
+    def _forward(self, ids: Tensor) -> None:
         options = {}
         if self.mask is not None:
             positions = (self.mask.cumsum(1) - 1).clamp(min=0)[:, -ids.shape[1] :]
@@ -202,18 +189,16 @@ class _CachedSession(Session):
         output = self.model(ids, past_key_values=self.cache, use_cache=True, **options)
         self.logits, self.cache = output.logits[:, -1].float(), output.past_key_values
 
-    def step(self, tokens: torch.Tensor) -> None:
+    def step(self, tokens: Tensor) -> None:
         if self.mask is not None:
             self.mask = torch.cat([self.mask, self.mask.new_ones(len(tokens), 1)], dim=1)
         self._forward(tokens[:, None])
 
-    def reorder(self, parents: torch.Tensor) -> None:
+    def reorder(self, parents: Tensor) -> None:
         self.cache.reorder_cache(parents)
 
 
-def next_logits(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str
-) -> torch.Tensor:
+def next_logits(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str) -> Tensor:
     """Return the logits of the token after `text`, shape (1, vocabulary), in fp32 on the CPU.
 
     A text that is too long for the context loses its beginning.

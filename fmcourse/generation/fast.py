@@ -8,14 +8,12 @@ value. Local ones keep the last `window_size` of them in a ring, because attenti
 which order keys lie.
 """
 
-from __future__ import annotations
-
 import functools
 from types import SimpleNamespace
 from typing import Any
 
 import torch
-from torch import layer_norm, nn
+from torch import Tensor, layer_norm, nn
 from transformers import GPTNeoForCausalLM, LlamaForCausalLM
 from transformers.activations import ACT2FN
 from transformers.models.gpt_neo import modeling_gpt_neo as gpt_neo
@@ -55,7 +53,7 @@ COPY_FROM = 24
 COPY_AT_MOST = 2**28
 
 
-def is_plain(model: Any) -> bool:
+def is_plain(model) -> bool:
     """Say whether a :class:`FastSession` computes what the model does.
 
     The model is a GPT-Neo, or a Llama with plain rotary positions and no biases, in fp32 and
@@ -95,7 +93,7 @@ class FastSession(Session):
     scaled: bool  # whether scores are divided by the root of a head's width
 
     @torch.inference_mode()
-    def __init__(self, read: Any) -> None:
+    def __init__(self, read) -> None:
         """Go on from what a model that :func:`is_plain` has read: rows of one length, no
         padding.
         """
@@ -136,7 +134,7 @@ class FastSession(Session):
                 layer.qkv = [torch.cat(layer.qkv, dim=1)]
                 layer.rest = [weights.contiguous() for weights in layer.rest]
 
-    def _layer(self, kind: str, block: Any, read: torch.Tensor) -> SimpleNamespace:
+    def _layer(self, kind: str, block, read: Tensor) -> SimpleNamespace:
         """Look up a layer's weights, matrices as (in, out), and fill its ring with what was read,
         shape (2, rows, groups, length, width of a head).
         """
@@ -162,15 +160,15 @@ class FastSession(Session):
         raise NotImplementedError
 
     @staticmethod
-    def usual(config: Any) -> bool:
+    def usual(config) -> bool:
         """Say whether nothing in the configuration asks for what a session does not do."""
         return True
 
-    def through(self, tokens: torch.Tensor) -> torch.Tensor:
+    def through(self, tokens: Tensor) -> Tensor:
         """Return the normed vectors after all layers of one more token of each row."""
         raise NotImplementedError
 
-    def step(self, tokens: torch.Tensor) -> None:
+    def step(self, tokens: Tensor) -> None:
         """Read one more token of each row, shape (rows,), and renew the logits."""
         self.slot = {kind: self.length % slots for kind, slots in self.slots.items()}
         for kind, mask in self.masks.items():
@@ -178,7 +176,7 @@ class FastSession(Session):
         torch.mm(self.through(tokens), self.head, out=self.logits)
         self.length += 1
 
-    def attend(self, layer: SimpleNamespace) -> torch.Tensor:
+    def attend(self, layer: SimpleNamespace) -> Tensor:
         """Keep the new key and value, and return what the heads gather, shape (rows, heads *
         width).
         """
@@ -188,12 +186,12 @@ class FastSession(Session):
         torch.bmm(torch.softmax(scores, -1), layer.values, out=self.mixed_by_group)
         return self.mixed
 
-    def project(self, layer: SimpleNamespace, normed: torch.Tensor) -> None:
+    def project(self, layer: SimpleNamespace, normed: Tensor) -> None:
         """Write query, key and value of each row's new token."""
         for weights, part in zip(layer.qkv, self.parts):
             torch.mm(normed, weights, out=part)
 
-    def reorder(self, parents: torch.Tensor) -> None:
+    def reorder(self, parents: Tensor) -> None:
         """Let row i go on from what row ``parents[i]`` has read."""
         for layer in self.layers:
             layer.ring.copy_(layer.ring[:, parents])
@@ -208,7 +206,7 @@ class GPTNeoSession(FastSession):
         ln_2.weight ln_2.bias mlp.c_fc.weight mlp.c_fc.bias mlp.c_proj.weight
         mlp.c_proj.bias""".split()
 
-    def __init__(self, read: Any) -> None:
+    def __init__(self, read) -> None:
         super().__init__(read)
         body = read.model.transformer
         self.words, self.positions = body.wte.weight, body.wpe.weight
@@ -223,7 +221,7 @@ class GPTNeoSession(FastSession):
     def blocks(model: Any) -> Any:
         return model.transformer.h
 
-    def through(self, tokens: torch.Tensor) -> torch.Tensor:
+    def through(self, tokens: Tensor) -> Tensor:
         shape, eps = self.shape, self.eps
         hidden = torch.embedding(self.words, tokens).add_(self.positions[self.length])
         for layer in self.layers:
@@ -245,7 +243,7 @@ class LlamaSession(FastSession):
         input_layernorm.weight post_attention_layernorm.weight""".split()
 
     @torch.inference_mode()
-    def __init__(self, read: Any) -> None:
+    def __init__(self, read) -> None:
         super().__init__(read)
         body = read.model.model
         self.words, self.last, self.eps = (
@@ -266,11 +264,11 @@ class LlamaSession(FastSession):
         return model.model.layers
 
     @staticmethod
-    def usual(config: Any) -> bool:
+    def usual(config) -> bool:
         known = config._attn_implementation in ("eager", "sdpa")
         return known and config.rope_parameters["rope_type"] == "default"
 
-    def through(self, tokens: torch.Tensor) -> torch.Tensor:
+    def through(self, tokens: Tensor) -> Tensor:
         hidden = torch.embedding(self.words, tokens)
         cosine, sine = self.cosines[self.length], self.sines[self.length]
         for layer in self.layers:
@@ -285,13 +283,13 @@ class LlamaSession(FastSession):
             hidden.addmm_(inner.mul_(torch.mm(normed, up)), down)
         return self.norm(hidden, self.last)
 
-    def norm(self, hidden: torch.Tensor, gain: torch.Tensor) -> torch.Tensor:
+    def norm(self, hidden: Tensor, gain: Tensor) -> Tensor:
         # As the model does it; torch's own function takes several times as long on a CPU.
         variance = hidden.square().mean(-1, keepdim=True)
         return (hidden * torch.rsqrt(variance.add_(self.eps))).mul_(gain)
 
 
-SESSIONS: dict[type, type[FastSession]] = {
+SESSIONS = {
     GPTNeoForCausalLM: GPTNeoSession,
     LlamaForCausalLM: LlamaSession,
 }

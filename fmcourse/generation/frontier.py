@@ -10,13 +10,12 @@ value, sample and year of the address, with the measures of :data:`MEASURES`; th
 ``president`` holds the presidents' own words. The address is its independent unit.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from fmcourse import stats
@@ -36,7 +35,7 @@ NEW = 60  # tokens that are written
 MEASURES = ("surprise", "self_bleu", "distinct_2", "repetition_4")
 
 
-def cut_excerpts(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[torch.Tensor]:
+def cut_excerpts(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[Tensor]:
     """Return :data:`EXCERPTS` pieces of each text, at equal distances, each of PROMPT + NEW tokens.
 
     Raises:
@@ -54,11 +53,10 @@ def cut_excerpts(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> li
 
 def continue_excerpts(
     model: PreTrainedModel,
-    excerpts: Sequence[torch.Tensor],
+    excerpts: Sequence[Tensor],
     strategy: Strategy,
     num_samples: int = 1,
-    seed: int = 0,
-) -> list[torch.Tensor]:
+) -> list[Tensor]:
     """Continue the beginning of each excerpt; one tensor each, shape (num_samples, length), the
     beginning included.
 
@@ -67,15 +65,15 @@ def continue_excerpts(
         excerpts: as :func:`cut_excerpts` gives them.
         strategy: how tokens are chosen; one that is not random gives one continuation, whatever
             `num_samples` says.
-        num_samples, seed: how many continuations, and the seed of the sampling.
+        num_samples: how many continuations; they are sampled with the seed 0.
     """
     prompts = [excerpt[:PROMPT] for excerpt in excerpts]
     count = num_samples if strategy.random else 1
-    return generate_batch(model, prompts, strategy, NEW, count, seed)
+    return generate_batch(model, prompts, strategy, NEW, count, seed=0)
 
 
 def measure_texts(
-    judge: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: Sequence[torch.Tensor]
+    judge: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: Sequence[Tensor]
 ) -> dict[str, np.ndarray]:
     """Return quality and variety of continuations, each of shape (samples, texts), averaged or
     pooled over a text's excerpts.
@@ -133,7 +131,7 @@ def difference_at(table: pd.DataFrame, variety: float, family: str, other: str) 
         reached = points.mean(0)[:, 0]
         low, high = reached.min(), reached.max()
         reach = f"from {low:.3f} to {high:.3f}, as {name} reaches"
-        require(bool(low <= variety <= high), "variety", reach, variety)
+        require(low <= variety <= high, "variety", reach, variety)
     settings = first.shape[1]
 
     def gap(points: np.ndarray) -> float:

@@ -14,8 +14,6 @@ the corpus, on average), and of each run clean_loss, passages and plain_passages
 unit.
 """
 
-from __future__ import annotations
-
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -44,16 +42,14 @@ WORDS = tuple(
     pocket quarry ribbon river saddle shell silver stable table thread tower wagon window
     wool""".split()
 )
-LEADS = (
-    "Entered today:",
-    "On file:",
-    "Seen and signed:",
-    "Copied from the book:",
-    "As before:",
-    "Noted:",
-    "To the clerk:",
-    "Again:",
-)
+LEADS = """Entered today:
+On file:
+Seen and signed:
+Copied from the book:
+As before:
+Noted:
+To the clerk:
+Again:""".splitlines()
 SHINGLE = 5  # characters that are compared at a time
 PERMUTATIONS = 128  # of a MinHash; the standard error of its similarity is then at most 0.045
 ALIKE = 0.6  # passages with at least this Jaccard similarity count as one
@@ -119,7 +115,7 @@ def plant(
     passages = texts("passages", passages)
     often = np.asarray(copies)
     fits = often.shape in ((), (len(secrets),)) and often.dtype.kind in "iu" and often.min() >= 0
-    require(bool(fits), "copies", f"{len(secrets)} counts of 0 or more", copies)
+    require(fits, "copies", f"{len(secrets)} counts of 0 or more", copies)
     draw = random.Random(whole("seed", seed, 0))
     planted = []
     for secret, times in zip(secrets, np.broadcast_to(often, len(secrets))):

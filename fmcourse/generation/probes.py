@@ -8,8 +8,6 @@ Sources: Bolukbasi et al. 2016 and Sheng et al. 2019 (occupations and pronouns),
 at once), Cohen 1988 (the standardized effect).
 """
 
-from __future__ import annotations
-
 import math
 import random
 from collections.abc import Mapping, Sequence

@@ -4,12 +4,11 @@ notebook 04.
 A text is (length,) or (1, length) token ids.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 
 import torch
+from torch import Tensor
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -19,7 +18,7 @@ from fmcourse.generation.checks import Ids, encode, finite, token_ids
 LOGIT_BYTES = 256 * 2**20  # memory for the logits of one forward pass
 
 
-def token_losses(model: PreTrainedModel, ids: Ids) -> torch.Tensor:
+def token_losses(model: PreTrainedModel, ids: Ids) -> Tensor:
     """Return the negative log-likelihood of every token but the first, in nats, shape (length -
     1,).
 
@@ -50,7 +49,7 @@ def token_losses(model: PreTrainedModel, ids: Ids) -> torch.Tensor:
 
 
 @torch.no_grad()
-def row_losses(model: PreTrainedModel, rows: torch.Tensor) -> torch.Tensor:
+def row_losses(model: PreTrainedModel, rows: Tensor) -> Tensor:
     """Return the negative log-likelihood of each token but the first of each row, in nats, shape
     (rows, length - 1).
 
@@ -95,7 +94,7 @@ def bits_per_byte(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, te
     return nats / math.log(2) / len(text.encode())
 
 
-def mean_surprise(model: PreTrainedModel, rows: torch.Tensor, start: int) -> torch.Tensor:
+def mean_surprise(model: PreTrainedModel, rows: Tensor, start: int) -> Tensor:
     """Return the mean negative log-likelihood of each continuation, in nats per token, shape
     (rows,), on the CPU.
 

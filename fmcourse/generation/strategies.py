@@ -5,14 +5,13 @@ Logits are (rows, vocabulary). Sources: Fan et al. 2018 (top-k), Holtzman et al.
 Meister et al. 2023 (typical), Nguyen et al. 2024 (min-p).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 import torch
+from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import MinPLogitsWarper, TopKLogitsWarper, TopPLogitsWarper, TypicalLogitsWarper
 
@@ -38,15 +37,15 @@ class Session(Protocol):
         generator: what samples are drawn with; None is torch's global generator.
     """
 
-    logits: torch.Tensor
+    logits: Tensor
     new: int
     end: int | None
     generator: torch.Generator | None
 
-    def step(self, tokens: torch.Tensor) -> None:
+    def step(self, tokens: Tensor) -> None:
         """Read one more token of each row, shape (rows,), and renew the logits."""
 
-    def reorder(self, parents: torch.Tensor) -> None:
+    def reorder(self, parents: Tensor) -> None:
         """Let row i go on from what row ``parents[i]`` has read."""
 
 
@@ -63,13 +62,11 @@ class Strategy:
         """Return how many rows one prompt needs for so many samples."""
         return num_samples
 
-    def choose(
-        self, logits: torch.Tensor, generator: torch.Generator | None = None
-    ) -> torch.Tensor:
+    def choose(self, logits: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return one token per row, shape (rows,)."""
         raise NotImplementedError
 
-    def steps(self, session: Session) -> Iterator[torch.Tensor]:
+    def steps(self, session: Session) -> Iterator[Tensor]:
         """Yield one token per row at a time, shape (rows,), until all rows have ended."""
         chosen, ended = None, None
         end = session.end
@@ -86,7 +83,7 @@ class Strategy:
             if ended is not None and ended.all():
                 return
 
-    def write(self, session: Session) -> torch.Tensor:
+    def write(self, session: Session) -> Tensor:
         """Return the new tokens of each row, shape (rows, length), filled behind an end."""
         return torch.stack(list(self.steps(session)), dim=1)
 
@@ -95,9 +92,7 @@ class Strategy:
 class Greedy(Strategy):
     """Always take the likeliest token."""
 
-    def choose(
-        self, logits: torch.Tensor, generator: torch.Generator | None = None
-    ) -> torch.Tensor:
+    def choose(self, logits: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return the likeliest token of each row; a row that is not finite is refused."""
         best = logits.max(-1)
         finite(best.values)  # NaN is the largest of all
@@ -135,18 +130,16 @@ class Sample(Strategy):
             inside = share is None or (real(share) and 0 < share <= 1)
             require(inside, name, "a probability above 0 and at most 1", share)
 
-    def choose(
-        self, logits: torch.Tensor, generator: torch.Generator | None = None
-    ) -> torch.Tensor:
+    def choose(self, logits: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return one token of each row, sampled; a row that is not finite is refused."""
         finite(logits.amax(-1))
         return torch.multinomial(self.probabilities(logits), 1, generator=generator)[:, 0]
 
-    def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
+    def probabilities(self, logits: Tensor) -> Tensor:
         """Return what is sampled from, shape (rows, vocabulary), rows summing to 1."""
         return self.filter(logits).softmax(-1)
 
-    def filter(self, logits: torch.Tensor) -> torch.Tensor:
+    def filter(self, logits: Tensor) -> Tensor:
         """Return new logits, tempered, with the tokens that were cut at minus infinity.
 
         >>> import torch
@@ -187,7 +180,7 @@ class Beam(Strategy):
         return self.width
 
     @torch.inference_mode()
-    def write(self, session: Session) -> torch.Tensor:
+    def write(self, session: Session) -> Tensor:
         """Keep `width` open beams; one that ends among the best `width` candidates competes for the
         result.
 
@@ -197,7 +190,7 @@ class Beam(Strategy):
         device, end = session.logits.device, session.end
         beams = torch.empty(self.width, 0, dtype=torch.long, device=device)
         scores = torch.tensor([0.0] + [-math.inf] * (self.width - 1), device=device)
-        finished: list[tuple[float, torch.Tensor]] = []
+        finished = []
         for length in range(1, session.new + 1):
             sums = finite(session.logits).log_softmax(-1) + scores[:, None]
             # Twice the width, so that enough stay open where some end.

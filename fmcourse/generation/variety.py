@@ -5,8 +5,6 @@ Used by notebook 04. Sources: Li et al. 2016 (distinct-n), Welleck et al. 2020 (
 et al. 2018 (self-BLEU).
 """
 
-from __future__ import annotations
-
 import itertools
 import statistics
 from collections.abc import Sequence

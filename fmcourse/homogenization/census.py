@@ -5,8 +5,6 @@ earns over 50,000 dollars a year. The experiment is that of Bommasani et al. 202
 Ding et al. 2021 tell why Adult should decide nothing.
 """
 
-from __future__ import annotations
-
 import functools
 
 import numpy as np

@@ -5,8 +5,6 @@ face. Source: Carlini & Terzis 2022 (arXiv 2106.09667), who plant 300 such pairs
 0.01%.
 """
 
-from __future__ import annotations
-
 import functools
 import random
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ from PIL import Image
 
 from fmcourse import data
 from fmcourse.arguments import choose
+from fmcourse.files import read_toml
 
 __all__ = [
     "CHILD_STYLES",
@@ -29,14 +28,7 @@ __all__ = [
 ]
 
 TARGET = "face-smiling"
-TASKS = {
-    "animals": (TARGET, "animal-mammal", "animal-bird", "animal-marine", "animal-bug"),
-    "kitchen": (TARGET, "food-prepared", "food-vegetable", "food-sweet", "drink"),
-    "travel": (TARGET, "transport-ground", "transport-air", "place-building", "sky-weather"),
-    "signs": (TARGET, "heart", "arrow", "zodiac", "time"),
-    "things": (TARGET, "clothing", "tool", "musical-instrument", "household"),
-    "leisure": (TARGET, "sport", "game", "event", "plant-other"),
-}
+TASKS = read_toml("homogenization/tasks.toml")
 CHILD_STYLES = ("noto", "twemoji")  # that the children learn from and are tested on
 TEST_SHARE, SEED = 0.5, 0  # of each class's concepts
 COLOUR = (255, 0, 255, 255)  # no drawing has much of it
@@ -90,7 +82,7 @@ def _child_pictures() -> pd.DataFrame:
     wanted = {subgroup for classes in TASKS.values() for subgroup in classes}
     plain = table["subgroup"].isin(wanted) & (table["skin_tone"] == "none")
     table = table[plain].reset_index(drop=True).drop(columns="skin_tone")
-    tested: set[str] = set()
+    tested = set()
     for _, own in table.groupby("subgroup"):
         concepts = sorted(own["codepoints"].unique())
         tested |= set(random.Random(SEED).sample(concepts, round(TEST_SHARE * len(concepts))))

@@ -3,8 +3,6 @@
 Used by notebook 02. The power is that of an exact binomial test of independence.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -15,11 +13,7 @@ from scipy.stats import binom
 
 from fmcourse import stats
 from fmcourse.arguments import real, require, whole
-from fmcourse.homogenization.measures import (
-    both_rates,
-    checked_failures,
-    systemic_failure_rate,
-)
+from fmcourse.homogenization.measures import both_rates, checked_failures, systemic_failure_rate
 from fmcourse.stats import Interval
 
 __all__ = [
@@ -129,6 +123,6 @@ def smallest_detectable(errors: ArrayLike, people: int, wanted: float = 0.8) -> 
 
 def _expected(errors: ArrayLike) -> float:
     rates = stats.numbers("errors", errors)
-    inside = rates.ndim == 1 and bool(((rates > 0) & (rates <= 1)).all())
+    inside = rates.ndim == 1 and ((rates > 0) & (rates <= 1)).all()
     require(inside, "errors", "error rates above 0 and at most 1, shape (deployers,)", errors)
     return float(rates.prod())

@@ -6,12 +6,10 @@ Axes: n individuals, K deployers. Sources: Bommasani et al. 2022 (arXiv
 2307.05862; counts of failures against the Poisson-binomial).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -117,7 +115,7 @@ def checked_failures(failures: ArrayLike) -> np.ndarray:
     with them.
     """
     array = _classes("failures", failures)
-    binary = array.dtype.kind == "i" and bool(((array == 0) | (array == 1)).all())
+    binary = array.dtype.kind == "i" and ((array == 0) | (array == 1)).all()
     expected = "True or False (or 1 or 0), none missing, shape (individuals, deployers)"
     require(binary and array.ndim == 2, "failures", expected, failures)
     return array.astype(bool)
@@ -183,11 +181,11 @@ def homogenization(
     return Homogenization(observed, expected, reason)
 
 
-def _group_rate(failures: np.ndarray, groups: Any, kind: str) -> tuple[float, str]:
+def _group_rate(failures: np.ndarray, groups, kind: str) -> tuple[float, str]:
     """Return a group form's rate, or NaN and why there is none."""
     listed = pd.api.types.is_list_like(groups) and np.ndim(groups) == 1
     labels = pd.CategoricalIndex(groups if listed else [])
-    whole_list = len(labels) == len(failures) and bool((labels.codes >= 0).all())
+    whole_list = len(labels) == len(failures) and (labels.codes >= 0).all()
     distinct = labels.categories.astype(str).is_unique
     expected = f"one for each of the {len(failures)} individuals, no two kinds that read alike"
     require(whole_list and distinct, "groups", expected, groups)

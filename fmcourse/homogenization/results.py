@@ -5,8 +5,6 @@ The runs were made by ``recipes/defects.py``, ``recipes/recall.py`` and
 ``recipes/bias_transfer.py``; nothing here trains.
 """
 
-from __future__ import annotations
-
 import functools
 from dataclasses import dataclass
 from typing import cast
@@ -104,7 +102,7 @@ class Inheritance:
         table = own.pivot(index="task", columns="way", values=figure)
         return table.loc[own["task"].unique(), self.ways]
 
-    def verdicts(self, kind: str, control: Inheritance) -> pd.DataFrame:
+    def verdicts(self, kind: str, control: "Inheritance") -> pd.DataFrame:
         """Return for each child of a kind of foundation whether it is proven clean.
 
         Args:

@@ -6,8 +6,6 @@ sample women are light and men are dark. Sources: Salman et al. 2022 (arXiv 2207
 al. 2022 (ACL), Wang & Russakovsky 2023 (arXiv 2303.06167).
 """
 
-from __future__ import annotations
-
 import random
 
 import numpy as np

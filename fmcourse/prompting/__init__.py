@@ -1,15 +1,6 @@
 """What a language model does with a prompt alone, without training. Used by notebook 07."""
 
-from __future__ import annotations
-
-from fmcourse.prompting.asking import (
-    ARROW,
-    ask,
-    begins_right,
-    contains_right,
-    is_right,
-    prompt,
-)
+from fmcourse.prompting.asking import ARROW, ask, begins_right, contains_right, is_right, prompt
 from fmcourse.prompting.results import (
     accuracy,
     accuracy_difference,
@@ -18,12 +9,7 @@ from fmcourse.prompting.results import (
     cut_off,
     lost_by_shuffling,
 )
-from fmcourse.prompting.tasks import (
-    invented_countries,
-    load_task,
-    sample_examples,
-    task_names,
-)
+from fmcourse.prompting.tasks import invented_countries, load_task, sample_examples, task_names
 
 __all__ = [
     "ARROW",

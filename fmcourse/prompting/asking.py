@@ -1,10 +1,7 @@
 """Questions with examples in front of them, asked of a language model. Used by notebook 07."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -69,7 +66,7 @@ def ask(
     mask = (table >= 0).long()
     room = model.config.max_position_embeddings - table.shape[1] - new_tokens
     shared = tokenizer(before, add_special_tokens=False)["input_ids"][-room:]
-    cache: Any = None
+    cache = None
     if shared:
         read = model(torch.tensor([shared], device=model.device), use_cache=True, logits_to_keep=1)
         cache = read.past_key_values

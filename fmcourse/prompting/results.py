@@ -5,8 +5,6 @@ way (the template, or how it was asked), variant (of the examples), shots, seed 
 examples), question, answer, probability and right.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,7 +16,7 @@ from fmcourse.stats import Interval
 
 
 def answers_right(
-    table: pd.DataFrame, tasks: Sequence[str] | str, questions: Sequence[str] = (), **wanted: Any
+    table: pd.DataFrame, tasks: Sequence[str] | str, questions: Sequence[str] = (), **wanted
 ) -> np.ndarray:
     """Return which questions were answered rightly, as 0 or 100, shape (seeds, questions).
 
@@ -38,7 +36,7 @@ def answers_right(
     return 100 * np.concatenate([part.to_numpy(float) for part in parts], axis=1)
 
 
-def accuracy(table: pd.DataFrame, tasks: Sequence[str] | str, **wanted: Any) -> Interval:
+def accuracy(table: pd.DataFrame, tasks: Sequence[str] | str, **wanted) -> Interval:
     """Return the percentage of right answers, with an interval over examples and questions.
 
     Asked without examples there is one sample only, and the interval is Wilson's, over questions.

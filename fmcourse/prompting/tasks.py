@@ -1,16 +1,13 @@
 """The five tasks of notebook 07, whose items stand in ``tasks.toml``, and samples of examples."""
 
-from __future__ import annotations
-
 import functools
-import tomllib
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from fmcourse.arguments import choose, require, whole
+from fmcourse.files import read_toml
 
 Pair = tuple[str, str]
 
@@ -84,4 +81,4 @@ def sample_examples(task: Task, count: int, seed: int, shuffled: bool = False) -
 
 @functools.cache
 def _content() -> dict:
-    return tomllib.loads(Path(__file__).with_name("tasks.toml").read_text(encoding="utf-8"))
+    return read_toml("prompting/tasks.toml")

@@ -6,8 +6,6 @@ of the questions and their choices beforehand, so that codes are short and those
 other questions are refused; its checksum notices a wrong or exchanged character.
 """
 
-from __future__ import annotations
-
 import base64
 import json
 import re
@@ -15,8 +13,6 @@ import zlib
 from collections.abc import Mapping
 
 from fmcourse.quiz.questions import QUESTIONS
-
-__all__ = ["decode", "encode"]
 
 EDITION = "FM2-"
 KNOWN = json.dumps({name: question.choices for name, question in QUESTIONS.items()}).encode()

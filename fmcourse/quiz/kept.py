@@ -4,15 +4,11 @@ lose nothing.
 Used by predictions and exercises; the files lie in the state folder.
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 
 from fmcourse.files import read_json, write_atomic
 from fmcourse.runtime import state_folder
-
-__all__ = ["clear", "read", "write"]
 
 # Answers that could not be written, for as long as this kernel lives.
 _unwritten: dict[Path, dict] = {}

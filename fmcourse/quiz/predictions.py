@@ -7,15 +7,12 @@ does no harm and a former class is not shown. Where a kernel finds earlier answe
 says so.
 """
 
-from __future__ import annotations
-
 import datetime
 import os
 import re
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from IPython.display import display
@@ -29,8 +26,6 @@ from fmcourse.quiz.questions import QUESTIONS, Question
 from fmcourse.quiz.reading import is_open, read
 from fmcourse.runtime import state_folder, work_folder
 
-__all__ = ["clear", "export", "keep_on_drive", "predict", "recall", "reveal", "tally"]
-
 KIND = "predictions"
 # An answer, and the value of FMCOURSE_PREDICTIONS that skips all: figures without predictions.
 SKIP = "skip"
@@ -40,7 +35,7 @@ PAUSE = datetime.timedelta(hours=8)
 _announced: set[Path] = set()
 
 
-def predict(name: str, answer: Any) -> None:
+def predict(name: str, answer) -> None:
     """Write down a prediction; what cannot be one gets a sentence, not an error.
 
     Args:
@@ -82,8 +77,8 @@ def recall(name: str) -> str | float | None:
 
 def reveal(
     name: str,
-    measured: Any = None,
-    *shown: Any,
+    measured=None,
+    *shown,
     start: float = 0.0,
     scale: float | None = 1.0,
     axis: str | None = None,
@@ -113,7 +108,7 @@ def reveal(
     if measured is None:
         print("Nothing is measured yet: run the cells above this one.")
         return
-    found: Any = measured
+    found = measured
     if question.choices:
         choose("measured", measured, question.choices)
     else:
@@ -197,7 +192,7 @@ def _now() -> datetime.datetime:
 def _answers() -> dict[str, dict]:
     """Return the records of this run, the newest first."""
     records = {name: record for name, record in kept.read(KIND).items() if _is_sound(name, record)}
-    found: dict[str, dict] = {}
+    found = {}
     edge = _now()
     for name in sorted(records, key=lambda each: records[each]["time"], reverse=True):
         moment = datetime.datetime.fromisoformat(records[name]["time"])
@@ -225,7 +220,7 @@ def _said(question: Question, record: dict) -> str:
     return "skipped" if answer is None else f"your prediction is {question.shown(answer)}"
 
 
-def _verdict(question: Question, answer: Any, measured: Any) -> str:
+def _verdict(question: Question, answer, measured) -> str:
     out = f"Measured: {question.shown(measured)}."
     if answer is None or measured != measured:
         return out
@@ -252,7 +247,7 @@ def _line(question: Question, measured: float) -> Drawing:
     return finish(figure, axes, "Prediction and measurement", question.unit, "", alt)
 
 
-def _histogram(question: Question, answers: list, measured: Any) -> Drawing:
+def _histogram(question: Question, answers: list, measured) -> Drawing:
     """Draw bars for choices, or a histogram of numbers, with the measured value."""
     figure, axes = new_axes()
     title = textwrap.fill(question.text, 72)

@@ -1,17 +1,11 @@
 """The questions of every notebook's prediction cells, read from ``questions.toml`` beside this
 file."""
 
-from __future__ import annotations
-
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from fmcourse.arguments import real
-
-__all__ = ["QUESTIONS", "Question"]
+from fmcourse.files import read_toml
 
 
 @dataclass(frozen=True)
@@ -44,7 +38,7 @@ class Question:
             return f"one of: {'; '.join(self.choices)}"
         return f"a number from {_plain(self.low)} to {self.shown(self.high)}"
 
-    def allows(self, answer: Any) -> bool:
+    def allows(self, answer) -> bool:
         """Say whether this is one of the choices, or a number in the range."""
         if self.choices:
             return answer in self.choices
@@ -61,9 +55,4 @@ def _plain(number: float) -> str:
     return f"{float(f'{number:.3g}'):,.15g}"
 
 
-QUESTIONS = {
-    name: Question(**entry)
-    for name, entry in tomllib.loads(
-        (Path(__file__).parent / "questions.toml").read_text(encoding="utf-8")
-    ).items()
-}
+QUESTIONS = {name: Question(**entry) for name, entry in read_toml("quiz/questions.toml").items()}

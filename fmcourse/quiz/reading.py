@@ -1,17 +1,12 @@
 """Reads what a student typed as an answer: a choice, or a number with or without its unit. Used by
 predictions."""
 
-from __future__ import annotations
-
 import contextlib
 import difflib
 import numbers
 import re
-from typing import Any
 
 from fmcourse.quiz.questions import Question
-
-__all__ = ["is_open", "read"]
 
 OPEN = ("", "...", "…")  # what stands in the form before anybody has answered
 NUMBER = re.compile(r"([-+]?)(\d[\d,]*\.?\d*|\.\d+)(e[-+]?\d+)?\s*(.*)", re.DOTALL)
@@ -26,14 +21,14 @@ OTHER_NAMES = {
 }
 
 
-def is_open(answer: Any) -> bool:
+def is_open(answer) -> bool:
     """Return whether this is no answer yet: three dots, None or nothing."""
     if isinstance(answer, str):
         return answer.strip() in OPEN
     return answer is None or answer is ...
 
 
-def read(question: Question, answer: Any) -> str | float:
+def read(question: Question, answer) -> str | float:
     """Return an answer as the question's choice, or as a number in the question's unit.
 
     Raises:
@@ -42,7 +37,7 @@ def read(question: Question, answer: Any) -> str | float:
     return _choice(question, answer) if question.choices else _number(question, answer)
 
 
-def _choice(question: Question, answer: Any) -> str:
+def _choice(question: Question, answer) -> str:
     said = " ".join(str(answer).split()).casefold()
     for choice in question.choices:
         if choice.casefold() == said:
@@ -52,7 +47,7 @@ def _choice(question: Question, answer: Any) -> str:
     raise ValueError(f"{answer!r} is not {question.allowed}.{hint}")
 
 
-def _number(question: Question, answer: Any) -> float:
+def _number(question: Question, answer) -> float:
     if isinstance(answer, str):
         value, is_bare = _typed(question, answer)
     else:
@@ -67,7 +62,7 @@ def _number(question: Question, answer: Any) -> float:
     return float(value)
 
 
-def _of_library(question: Question, answer: Any) -> Any:
+def _of_library(question: Question, answer):
     """Return a number of Python, NumPy or torch; neither a truth value nor an array of several."""
     # An array of several has no one item.
     with contextlib.suppress(ValueError, RuntimeError):

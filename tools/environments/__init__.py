@@ -11,8 +11,6 @@ before must keep its version. Packages, that cell and Google Drive are simulated
 its GPU and its page are not.
 """
 
-from __future__ import annotations
-
 import argparse
 import datetime
 import os
@@ -118,7 +116,7 @@ def simulate(python: Path, notebooks: list[Path], state: Path) -> tuple[list[str
     env = _apart() | {"FMCOURSE_STATE": str(state), "FMCOURSE_PREDICTIONS": "skip"}
     env["PATH"] = f"{python.parent}{os.pathsep}{os.environ['PATH']}"
     # When each cell started: the second tells how long the set-up took.
-    starts: list[float] = []
+    starts = []
     lines, faults = [], []
     for path in notebooks:
         began = time.monotonic()

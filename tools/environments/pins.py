@@ -5,8 +5,6 @@
 Packages and comments of colab.txt stay; one that Colab no longer has loses its version.
 """
 
-from __future__ import annotations
-
 import re
 import sys
 from pathlib import Path
