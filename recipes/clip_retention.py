@@ -59,8 +59,6 @@ def main(arguments=None):
         recipe="clip_retention",
         sources=SOURCES,
         settings={
-            "splits": chosen.seeds,
-            "steps": chosen.steps,
             "rates": RATES,
             "grid": list(GRID),
             "alphas": list(ALPHAS),

@@ -54,8 +54,6 @@ def main(arguments=None):
         sources=["emoji-openmoji.parquet", *SOURCES],
         read=["emoji-openmoji.parquet", *READ],
         settings={
-            "splits": chosen.seeds,
-            "steps": chosen.steps,
             "pretraining_steps": PRETRAINING,
             "rates": RATES,
             "grid": list(GRID),

@@ -119,6 +119,8 @@ def small(work, monkeypatch, tmp_path):
         if name == "clip_shift":
             monkeypatch.setattr(clip_retention, "GRID", (1e-4,))
             monkeypatch.setattr(clip_retention, "ALPHAS", (0.5,))
+            monkeypatch.setattr(emoji_clip, "BATCH", 8)
+            monkeypatch.setattr(emoji_clip, "LOCKED_STEPS", 1)
         if name == "ladder":
             whole = recipe.addresses
             monkeypatch.setattr(recipe, "addresses", lambda split: whole(split)[:4])

@@ -12,8 +12,8 @@ from pathlib import Path
 from tools import ROOT
 
 FOLDERS = ("fmcourse", "tests", "recipes", "tools", "benchmarks", "site")
-# A ceiling that only falls; the goal is 185,000.
-MOST_TOKENS = 226_000
+# A ceiling that only falls.
+MOST_TOKENS = 185_000
 BREAKS = {tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
 UNCOUNTED = BREAKS | {tokenize.COMMENT, tokenize.NL, tokenize.ENCODING, tokenize.ENDMARKER}
 
