@@ -111,7 +111,9 @@ def small(work, monkeypatch, tmp_path):
         for constant, value in case.get("constants", {}).items():
             monkeypatch.setattr(recipe, constant, value)
         if name.startswith("clip_"):
-            monkeypatch.setattr(models, "load_clip", lambda name: load_clip("sweep-clip"))
+            # The pictures of clip_shift are read for the larger model.
+            loaded = "emoji-clip" if name == "clip_shift" else "sweep-clip"
+            monkeypatch.setattr(models, "load_clip", lambda name: load_clip(loaded))
             # What a recipe remembers of a seed holds the larger model.
             for value in list(vars(recipe).values()):
                 if hasattr(value, "cache_clear"):
@@ -119,6 +121,7 @@ def small(work, monkeypatch, tmp_path):
         if name == "clip_shift":
             monkeypatch.setattr(clip_retention, "GRID", (1e-4,))
             monkeypatch.setattr(clip_retention, "ALPHAS", (0.5,))
+            monkeypatch.setattr(clip_retention, "SMALLEST", 30)
             monkeypatch.setattr(emoji_clip, "BATCH", 8)
             monkeypatch.setattr(emoji_clip, "LOCKED_STEPS", 1)
         if name == "ladder":
