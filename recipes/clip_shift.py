@@ -46,6 +46,7 @@ FAMILIES = {
 def main(arguments=None):
     chosen = command_line(__doc__, arguments, seeds=SPLITS, steps=STEPS)
     fmcourse.setup()
+    torch.set_flush_denormal(True)  # as for the bundled model
     ship_runs(
         "clip-shift.parquet",
         [(measured, split, chosen.steps) for split in chosen.seeds],
