@@ -125,8 +125,8 @@ def check_version(rows: ArrayLike, expected: str) -> None:
         ValueError: they are of another.
     """
     found = fingerprint(rows)
-    fitted_on = f"version {expected}, on which this was fitted"
-    require(found == expected, "rows", fitted_on, f"version {found}; fit anew")
+    fitted_on = f"version {expected}, on which this was fitted (fit anew for another)"
+    require(found == expected, "rows", fitted_on, found)
 
 
 def lineage(file: str, manifest: Mapping[str, Mapping] | None = None) -> list[str]:
