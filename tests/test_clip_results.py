@@ -12,6 +12,7 @@ from fmcourse.clip import (
     load_clinic,
     load_forgetting,
     load_retention,
+    load_shift,
 )
 from fmcourse.clip.mistakes import RIGHT
 from fmcourse.clip.results import Clinic, Comparison
@@ -105,11 +106,16 @@ def test_a_cost_is_what_the_right_way_has_more():
 
 
 def test_the_bundled_comparisons_are_complete():
-    for comparison in (load_forgetting(), load_retention()):
+    for comparison in (load_forgetting(), load_retention(), load_shift()):
         for method in comparison.methods:
             shares = comparison.shares(method, "openmoji")
             assert len(shares) == comparison.table["seed"].nunique() >= 2
             assert shares.between(0, 100).all()
+    shift = load_shift()
+    assert shift.shares("names", "left out").equals(shift.shares("names at 1e-4", "left out"))
+    assert not shift.shares("interpolated at 1e-3", "left out").equals(
+        shift.shares("interpolated", "left out")
+    )
     retention = load_retention()
     pooled = retention.shares("LP-FT", "styles of pre-training")
     both = [retention.shares("LP-FT at 1e-3", style) for style in ("noto", "twemoji")]
