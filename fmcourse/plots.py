@@ -428,7 +428,7 @@ def plane(
         errors = np.abs(values[1:] - values[0])
         look = _look(place) | {"linestyle": "none", "capsize": 2, "elinewidth": 1}
         named = label + _notes(values)
-        look |= {"xerr": errors[:, :1], "yerr": errors[:, 1:], "label": named}
+        look |= {"xerr": errors[:, :1], "yerr": errors[:, 1:], "label": named, "clip_on": False}
         axes.errorbar(values[0, 0], values[0, 1], **look)
         centre = [said(value, digits) for value in values[0]]
         words.append(f"{named} at {centre[0]} and {centre[1]}")
