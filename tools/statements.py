@@ -73,7 +73,9 @@ def false(path: Path, setting: dict[str, str]) -> Iterator[str]:
         # None after a failure.
         printed = [output.text for output in check.outputs if output.get("name") == "stdout"]
         for text in printed:
-            for expression, fault in zip(stated[cell], json.loads(text)):
+            # A progress bar of the cell before may end here.
+            last = text.strip().splitlines()[-1]
+            for expression, fault in zip(stated[cell], json.loads(last)):
                 if fault:
                     yield f"{path.stem}, cell {cell}: {expression} {fault}"
 
