@@ -70,12 +70,10 @@ def false(path: Path, setting: dict[str, str]) -> Iterator[str]:
         except CellFailure as failure:
             yield str(failure)
     for cell, check in checks.items():
-        # None after a failure.
-        printed = [output.text for output in check.outputs if output.get("name") == "stdout"]
-        for text in printed:
-            # A progress bar of the cell before may end here.
-            last = text.strip().splitlines()[-1]
-            for expression, fault in zip(stated[cell], json.loads(last)):
+        streams = [output.text for output in check.outputs if output.get("name") == "stdout"]
+        # Nothing after a failure; and a progress bar of the cell before may end here.
+        for line in "".join(streams).strip().splitlines()[-1:]:
+            for expression, fault in zip(stated[cell], json.loads(line)):
                 if fault:
                     yield f"{path.stem}, cell {cell}: {expression} {fault}"
 
