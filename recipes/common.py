@@ -272,7 +272,7 @@ def register(path: Path, *, settings: dict, seconds: float, **about: Any) -> Non
     manifest = output() / "manifest.json"
     # Two recipes may finish at the same time.
     with FileLock(work_folder("locks") / "manifest.lock"):
-        content = {"files": []}
+        content: dict = {"files": []}
         if manifest.exists():
             content = json.loads(manifest.read_bytes())
         files = {other["file"]: other for other in [*content["files"], entry]}
