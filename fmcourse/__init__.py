@@ -26,9 +26,27 @@ _FUNCTIONS = {
     "load_smollm2": "models",
 }
 _MODULES = (
-    "clip data embeddings emergence evidence exercises generation health homogenization models "
-    "plots predictions prompting report results runtime safeguards stats training widgets"
-).split()
+    "clip",
+    "data",
+    "embeddings",
+    "emergence",
+    "evidence",
+    "exercises",
+    "generation",
+    "health",
+    "homogenization",
+    "models",
+    "plots",
+    "predictions",
+    "prompting",
+    "report",
+    "results",
+    "runtime",
+    "safeguards",
+    "stats",
+    "training",
+    "widgets",
+)
 
 # Module names of the first edition, and where each is found now: importing the old name gives the
 # new module.

@@ -19,9 +19,22 @@ from fmcourse.runtime import state_folder
 from fmcourse.stats import Interval
 
 COLUMNS = (
-    "claim section notebook expected estimate low high unit verdict seeds control paper "
-    "carries_over edition key"
-).split()
+    "claim",
+    "section",
+    "notebook",
+    "expected",
+    "estimate",
+    "low",
+    "high",
+    "unit",
+    "verdict",
+    "seeds",
+    "control",
+    "paper",
+    "carries_over",
+    "edition",
+    "key",
+)
 # The output of the cell that recorded a row; its data is {"key": ..., "verdict": ...}.
 MIME = "application/vnd.fmcourse.evidence+json"
 NUMBERS = ("estimate", "low", "high")
@@ -130,7 +143,7 @@ def table() -> pd.DataFrame:
             row["verdict"] = verdict(claim["expected"], interval)
             row["expected"] = expectation(claim["expected"])
             rows.append(row)
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def outside_guard() -> list[str]:

@@ -28,7 +28,7 @@ from fmcourse.clip.embedding import encode_pixels
 from recipes.common import command_line, ship_runs
 
 SEEDS = range(10)
-DIGITS = "zero one two three four five six seven eight nine".split()
+DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 LEARNT, CHOOSING = 1_200, 200  # digits; those that are left are reported
 NAMES, NAMES_CHOOSING, REPLAYED = 400, 200, 100  # drawings, in Noto
 ALPHAS = tuple(tenth / 10 for tenth in range(1, 10))

@@ -15,13 +15,24 @@ import functools
 import numpy as np
 
 import fmcourse
-from fmcourse.files import read_toml
 from fmcourse.generation import Beam, Greedy, Sample, frontier
-from recipes.common import ROOT, command_line, ship_runs
+from recipes.common import command_line, ship_runs
 
 SAMPLES = 4
 HOT = 2.0  # the temperature at which min-p is said to pay
-FAMILIES = read_toml(ROOT / "recipes" / "frontier.toml")
+SHARES = (0.2, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+LEAST = (0.7, 0.5, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01)
+FAMILIES = {
+    "greedy": (lambda _: Greedy(), (1,)),
+    "beam": (Beam, (2, 4, 8)),
+    "temperature": (lambda t: Sample(temperature=t), (0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2)),
+    "top-k": (lambda k: Sample(top_k=k), (2, 3, 5, 10, 20, 40, 100, 300)),
+    "top-p": (lambda p: Sample(top_p=p), SHARES),
+    "typical": (lambda p: Sample(typical_p=p), SHARES),
+    "min-p": (lambda p: Sample(min_p=p), LEAST),
+    "top-p, hot": (lambda p: Sample(temperature=HOT, top_p=p), SHARES),
+    "min-p, hot": (lambda p: Sample(temperature=HOT, min_p=p), LEAST),
+}
 DECIMALS = 4
 WRITER, JUDGE = "ladder-medium", "ladder-large"
 SOURCES = [f"{WRITER}/model.safetensors", f"{JUDGE}/model.safetensors", "addresses.parquet"]
@@ -31,9 +42,7 @@ def main(arguments=None):
     chosen = command_line(__doc__, arguments, names=FAMILIES)
     fmcourse.setup()
     jobs = [(presidents,)]
-    jobs += [
-        (one_run, family, value) for family in chosen.only for value in FAMILIES[family]["values"]
-    ]
+    jobs += [(one_run, family, value) for family in chosen.only for value in FAMILIES[family][1]]
     ship_runs(
         "decoding-frontier.parquet",
         jobs,
@@ -58,19 +67,9 @@ def presidents():
 
 def one_run(family, value):
     """Return what one setting gives, one row per sample and address."""
-    own = Bench()
-    texts = frontier.continue_excerpts(own.writer, own.excerpts, strategy(family, value), SAMPLES)
+    own, strategy = Bench(), FAMILIES[family][0](value)
+    texts = frontier.continue_excerpts(own.writer, own.excerpts, strategy, SAMPLES)
     return own.measure(family, value, texts)
-
-
-def strategy(family, value):
-    """Return what a family is with one of its values."""
-    if family == "greedy":
-        return Greedy()
-    if family == "beam":
-        return Beam(value)
-    settings = {"temperature": HOT} if "hot" in family else {}
-    return Sample(**settings, **{FAMILIES[family]["varied"]: value})
 
 
 @functools.cache

@@ -115,6 +115,7 @@ def child_pixels():
     return {kind: clip.pixels_of(processor(), pictures) for kind, pictures in seen.items()}
 
 
+@functools.cache
 def processor():
     """Return what turns a picture into the pixels of a sweep CLIP."""
     return models.load_clip("sweep-clip")[1]

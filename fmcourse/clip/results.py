@@ -164,12 +164,10 @@ def _by_rate(name: str) -> tuple[pd.DataFrame, dict[str, tuple[str, str]]]:
     rates = tuned["lr"].map("{:.0e}".format).str.replace("e-0", "e-")
     named = tuned.assign(method=tuned["method"] + " at " + rates)
     own = table[table["lr"] == own_rates.fillna(table["lr"])]
-    ends = {"interpolated": ("members' names", "names")}
-    for method in named["method"].unique():
-        if method.startswith("interpolated"):
-            tuned_end = method.replace("interpolated", "names")
-            ends[method] = "members' names", tuned_end
-    return pd.concat([own, named]), ends
+    both = pd.concat([own, named])
+    mixed = [name for name in both["method"].unique() if name.startswith("interpolated")]
+    ends = {name: ("members' names", name.replace("interpolated", "names")) for name in mixed}
+    return both, ends
 
 
 @dataclass(frozen=True)

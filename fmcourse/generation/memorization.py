@@ -42,14 +42,16 @@ WORDS = tuple(
     pocket quarry ribbon river saddle shell silver stable table thread tower wagon window
     wool""".split()
 )
-LEADS = """Entered today:
-On file:
-Seen and signed:
-Copied from the book:
-As before:
-Noted:
-To the clerk:
-Again:""".splitlines()
+LEADS = (
+    "Entered today:",
+    "On file:",
+    "Seen and signed:",
+    "Copied from the book:",
+    "As before:",
+    "Noted:",
+    "To the clerk:",
+    "Again:",
+)
 SHINGLE = 5  # characters that are compared at a time
 PERMUTATIONS = 128  # of a MinHash; the standard error of its similarity is then at most 0.045
 ALIKE = 0.6  # passages with at least this Jaccard similarity count as one

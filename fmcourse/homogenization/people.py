@@ -16,8 +16,14 @@ __all__ = ["coverage", "people", "professions"]
 TONES = ("light", "medium-light", "medium", "medium-dark", "dark")
 GENDERS = ("female", "male", "none")
 SUBGROUPS = (
-    "person person-role person-fantasy person-activity person-sport person-gesture person-resting"
-).split()
+    "person",
+    "person-role",
+    "person-fantasy",
+    "person-activity",
+    "person-sport",
+    "person-gesture",
+    "person-resting",
+)
 SOMEBODY = re.compile(r"\b(?:wom[ae]n|m[ae]n|person|people)\b")
 TONED = re.compile(r": .*skin tone.*|, .*skin tone.*")
 
